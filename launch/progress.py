@@ -1,0 +1,88 @@
+"""What a person sees of a running job: a progress bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_SMOOTHING = 0.9  # of the shown speed
+
+
+class ProgressBar:
+    """Shows generation, epoch, loss, images/s and time left; silent where there is no terminal."""
+
+    def __init__(self, console: Console, generations: int) -> None:
+        self._console = console
+        self._generations = generations
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=None)
+        self._generation, self._steps = 0, 0
+        self._clock: float | None = None
+        self._speed = 0.0
+
+    def __enter__(self) -> ProgressBar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def generation(self, generation: int, steps: int, step: int) -> None:
+        """A generation starts, or goes on at `step`."""
+        self._generation, self._steps, self._clock = generation, steps, None
+        self._progress.reset(
+            self._task, total=steps, completed=step, description=self._title("compiling")
+        )
+        if step:
+            self.say(f"generation {generation} goes on after step {step} of {steps}")
+
+    def step(self, epoch: int, loss: float | None, images: int) -> None:
+        """A step was sent off; `loss` is the newest known."""
+        now = time.monotonic()
+        if self._clock is not None:
+            speed = images / max(now - self._clock, 1e-9)
+            self._speed = _SMOOTHING * self._speed + (1 - _SMOOTHING) * speed
+            if self._speed < speed * (1 - _SMOOTHING) * 2:
+                self._speed = speed  # the first one
+        self._clock = now
+        shown = "" if loss is None else f"  loss {loss:.3f}"
+        title = self._title(f"epoch {epoch}{shown}  {self._speed:,.0f} images/s")
+        self._progress.update(self._task, advance=1, description=title)
+
+    def evaluation(self, done: int, count: int) -> None:
+        """So many of the pictures are evaluated."""
+        self._clock = None
+        title = self._title(f"evaluating {done:,} of {count:,}")
+        self._progress.update(self._task, description=title)
+
+    def say(self, text: str) -> None:
+        """A line for the user."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _title(self, text: str) -> str:
+        return f"generation {self._generation}/{self._generations}  {text}"

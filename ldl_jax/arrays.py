@@ -1,0 +1,102 @@
+"""What the pure functions make of their arguments: float32 arrays, of shapes that agree.
+
+Only shapes and Python numbers are checked, so a check costs nothing once a function is traced.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from ldl_jax.labels import LabelSpace
+
+
+def float32(x: ArrayLike) -> jax.Array:
+    """`x` as a float32 array, whatever its dtype (integer labels, bfloat16 logits, NumPy)."""
+    return jnp.asarray(x, jnp.float32)
+
+
+def with_last_axis(name: str, x: ArrayLike, size: int) -> jax.Array:
+    """`x` [..., size] as float32.
+
+    Raises:
+      ValueError: the last axis has another length.
+    """
+    array = float32(x)
+    if array.ndim < 1 or array.shape[-1] != size:
+        raise ValueError(f"{name}: expected shape [..., {size}], got {list(array.shape)}")
+    return array
+
+
+def with_shape(name: str, x: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
+    """`x` as float32, of exactly this shape: a batch of another size must not broadcast.
+
+    Raises:
+      ValueError: the shape is another.
+    """
+    array = float32(x)
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {list(shape)}, got {list(array.shape)}")
+    return array
+
+
+def positive(name: str, x: ArrayLike) -> jax.Array:
+    """A scalar hyper-parameter as float32.
+
+    Raises:
+      ValueError: it is not a scalar, or is a Python number that is not positive.
+    """
+    if isinstance(x, int | float) and not x > 0:
+        raise ValueError(f"{name}: must be positive, got {x}")
+    return with_shape(name, x, ())
+
+
+def deviation(name: str, x: ArrayLike, shape: tuple[int, ...], space: LabelSpace) -> jax.Array:
+    """A width, scalar or one a label, as float32 of a shape that broadcasts against [..., K].
+
+    It is kept above a thousandth of the finest step: there every density is one-hot in float32
+    already, a division by it is finite, and its own gradient is zero.
+
+    Raises:
+      ValueError: it is neither a scalar nor of the labels' shape, or is a negative number.
+    """
+    if isinstance(x, int | float) and not x >= 0:
+        raise ValueError(f"{name}: must not be negative, got {x}")
+    array = float32(x)
+    if array.ndim and array.shape != shape:
+        raise ValueError(
+            f"{name}: expected a scalar or the labels' shape {list(shape)}, got {list(array.shape)}"
+        )
+    finest = float(np.diff(space.values).min())
+    return jnp.broadcast_to(jnp.maximum(array, 1e-3 * finest), shape)[..., None]
+
+
+def row(values: ArrayLike, ndim: int) -> jax.Array:
+    """`values` [n] as float32 [1, ..., 1, n], `ndim` axes in all (no implicit rank promotion)."""
+    array = float32(values)
+    return array.reshape((1,) * (ndim - 1) + array.shape)
+
+
+def grid(space: LabelSpace, ndim: int) -> jax.Array:
+    """The label values as [1, ..., 1, K], `ndim` axes in all."""
+    return row(np.asarray(space.values, np.float32), ndim)
+
+
+def thresholds(space: LabelSpace) -> np.ndarray:
+    """The K-1 labels above which the next value is nearest; of groups, within the gap between."""
+    values = np.asarray(space.values, np.float64)
+    between = (values[:-1] + values[1:]) / 2
+    if space.bounds:
+        low, high = np.asarray(space.bounds, np.float64).T
+        # A group holds its own bounds, so its least label must lie above the threshold.
+        below = np.nextafter(low[1:].astype(np.float32), np.float32(-np.inf))
+        between = np.clip(between, high[:-1], below)
+    return between.astype(np.float32)
+
+
+def index(labels: jax.Array, space: LabelSpace) -> jax.Array:
+    """The index [...] int32 of each label's own value: the nearest one, or its group's."""
+    above = labels[..., None] > row(thresholds(space), labels.ndim + 1)
+    return jnp.sum(above, axis=-1, dtype=jnp.int32)

@@ -1,0 +1,260 @@
+"""The schema of a config: every field with its type, its default and what it means.
+
+A config file fills in a `ConfigDict` made by `defaults()`; `parse` turns it into a frozen, typed
+`Config`. A key that is not in the schema, or a value of another type, is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from typing import Any
+
+import ml_collections
+from ml_collections.config_dict import placeholder
+
+from ldl_jax import methods
+from ldl_jax.data.augment import Recipe
+from ldl_jax.train.generations import Chain
+from ldl_jax.train.optimizers import OptimizerConfig
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message names the key, the value and what is expected."""
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{name}: expected {least} or more, got {value}")
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise ConfigError(f"{name}: expected more than 0, got {value}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which pictures, how they are split, and how they reach the device.
+
+    Attributes:
+      name: "synthetic", or one of `ldl_jax.data.datasets.DATASETS`.
+      root: the dataset's folder.
+      csv: the CSV file of datasets that take one.
+      space: the label values: low:step:high (as 0:1:100), a name (age, scut_fbp, cfd, adience), or
+        "train", from the least to the greatest training label in steps of 1 (CEN's Eq. 1).
+      size: side of the network's input in pixels, 32 or more.
+      stored_size: side that pictures are first resized to; 0 for `size`.
+      protocol: "official", "random" (by picture) or "subject" (by person).
+      test_fraction: of the pictures, where the protocol draws the test part.
+      validation_fraction: of the training pictures, held out.
+      seed: of what is drawn, a split or the synthetic faces; apart from the run's, so that several
+        runs see the same data.
+      unreadable: "stop" at a picture that cannot be read, or "skip" and count it.
+      feed: "memory" (decoded once, kept on the device), "stream" (decoded as they come), or
+        "auto", which streams what needs more than `memory_gb`.
+      memory_gb: at most so many GB (1e9 bytes) of decoded pictures in memory.
+      synthetic_count: how many synthetic faces are drawn.
+    """
+
+    name: str = "synthetic"
+    root: str = ""
+    csv: str = ""
+    space: str = "train"
+    size: int = 224
+    stored_size: int = 0
+    protocol: str = "official"
+    test_fraction: float = 0.2
+    validation_fraction: float = 0.0
+    seed: int = 0
+    unreadable: str = "stop"
+    feed: str = "auto"
+    memory_gb: float = 8.0
+    synthetic_count: int = 2000
+
+    def __post_init__(self) -> None:
+        _at_least("data.size", self.size, 32)
+        if self.stored_size and self.stored_size < self.size:
+            raise ConfigError(
+                f"data.stored_size: expected 0 or at least data.size = {self.size}, "
+                f"got {self.stored_size}"
+            )
+        _one_of("data.unreadable", self.unreadable, ("stop", "skip"))
+        _one_of("data.feed", self.feed, ("auto", "memory", "stream"))
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The network.
+
+    Attributes:
+      name: one of `ldl_jax.models.MODELS`.
+      dtype: what it computes in, "float32" or "bfloat16"; parameters are float32.
+    """
+
+    name: str = "resnet10_tiny"
+    dtype: str = "float32"
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodConfig:
+    """The method and its hyper-parameters; None takes the method's own default."""
+
+    name: str = "cen"
+    hyper_parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class InitConfig:
+    """Where the first weights come from.
+
+    Attributes:
+      from_: `init.from`, the workdir of a finished run: its last generation's network is taken,
+        the head is fresh. "" for fresh weights.
+    """
+
+    from_: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """How a generation is evaluated.
+
+    Attributes:
+      batch_size: pictures at a time.
+      flip: average over a picture and its mirror image.
+      every: epochs between evaluations of the validation part.
+    """
+
+    batch_size: int = 256
+    flip: bool = True
+    every: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least("evaluation.batch_size", self.batch_size, 1)
+        _positive("evaluation.every", self.every)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run.
+
+    Attributes:
+      seed: of weights, order and augmentation: the same seed gives the same run.
+      batch_size: training pictures a step, over all devices.
+      epochs: of each generation.
+      log_every: steps between rows of metrics.jsonl.
+      checkpoint_every: epochs between checkpoints.
+    """
+
+    seed: int = 0
+    batch_size: int = 128
+    epochs: int = 160
+    log_every: int = 10
+    checkpoint_every: float = 1.0
+    data: DataConfig = DataConfig()
+    augment: Recipe = Recipe()
+    model: ModelConfig = ModelConfig()
+    method: MethodConfig = MethodConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    init: InitConfig = InitConfig()
+    chain: Chain = Chain()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "log_every"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("seed", self.seed, 0)
+        _positive("checkpoint_every", self.checkpoint_every)
+
+
+def defaults() -> ml_collections.ConfigDict:
+    """A `ConfigDict` of the whole schema at its defaults, for a config file to change.
+
+    `config.method` has the hyper-parameters of all built-in methods, unset.
+    """
+    config = to_dict(Config())
+    config["method"] = {"name": "cen", **_all_hyper_parameters()}
+    return ml_collections.ConfigDict(config)
+
+
+def parse(config: ml_collections.ConfigDict) -> Config:
+    """The typed config of a `ConfigDict`.
+
+    Raises:
+      ConfigError: an unknown or missing key, a value of the wrong type or out of range.
+    """
+    content = config.to_dict()
+    method = content.pop("method", {"name": "cen"})
+    try:
+        result = _section(Config, content, "")
+        return dataclasses.replace(result, method=_method(method))
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as nested dicts of JSON's types, by the keys of its file."""
+    result: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, MethodConfig):
+            value = {"name": value.name, **value.hyper_parameters}
+        elif dataclasses.is_dataclass(value):
+            value = to_dict(value)
+        result[field.name.rstrip("_")] = value
+    return result
+
+
+def _all_hyper_parameters() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in methods.METHODS:
+        for key, value in methods.hyper_parameters(name).items():
+            found[key] = placeholder(type(value))
+    return found
+
+
+def _method(content: Any) -> MethodConfig:
+    if not isinstance(content, dict) or not isinstance(content.get("name"), str):
+        raise ConfigError(f"method: expected a dict with a name, got {content!r}")
+    given = {k: v for k, v in content.items() if k != "name" and v is not None}
+    return MethodConfig(content["name"], given)
+
+
+def _section(schema: Any, content: Any, prefix: str) -> Any:
+    """A dataclass of the schema from a dict, checked key by key."""
+    if not isinstance(content, dict):
+        raise ConfigError(f"{prefix.rstrip('.')}: expected a section, got {content!r}")
+    types = typing.get_type_hints(schema)
+    keys = {field.name.rstrip("_"): field.name for field in dataclasses.fields(schema)}
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in keys:
+            raise ConfigError(f"{prefix}{key}: unknown key; known: {', '.join(sorted(keys))}")
+        values[keys[key]] = _value(types[keys[key]], value, prefix + key)
+    return schema(**values)
+
+
+def _value(kind: Any, value: Any, name: str) -> Any:
+    if inspect.isclass(kind) and dataclasses.is_dataclass(kind):
+        return _section(kind, value, name + ".")
+    if typing.get_origin(kind) is tuple:
+        wanted = typing.get_args(kind)
+        if not isinstance(value, (list, tuple)) or len(value) != len(wanted):
+            raise ConfigError(f"{name}: expected {len(wanted)} values, got {value!r}")
+        return tuple(_value(k, v, name) for k, v in zip(wanted, value, strict=True))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(
+            f"{name}: expected {kind.__name__}, got {value!r} ({type(value).__name__})"
+        )
+    return value

@@ -1,0 +1,68 @@
+"""Any pictures that a CSV file lists."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.tables import Entry, LayoutError, Row, find_csv, read_csv, to_records
+
+LAYOUT = (
+    "a CSV file with columns path, label and, if known, sigma, subject, split, its paths relative "
+    "to the root (default: the CSV file's folder)"
+)
+SPLITS = {
+    "": "",
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+}
+
+
+def read(root: Path, csv: str = "") -> Records:
+    """Lists the pictures of a CSV file with columns path, label[, sigma, subject, split].
+
+    Separated by comma, semicolon or tab; other columns are left alone. An empty sigma, subject or
+    split is an unknown one. Split is one of train, validation (or val), test.
+
+    Raises:
+      DataError: no CSV file, column or listed picture; a label or sigma is not a number, a sigma
+        is not positive, a split is none of the above, or a picture is listed twice.
+    """
+    if not csv:
+        raise LayoutError("no CSV file is given")
+    table = read_csv(find_csv(root, csv), root)
+    path, label = table.column("path"), table.column("label")
+    entries = [
+        Entry(
+            id=row.text(path),
+            path=root / row.text(path),
+            label=row.number(label),
+            source=row.source,
+            sigma=_sigma(row),
+            subject=row.cells.get("subject", ""),
+            split=_split(row),
+        )
+        for row in table.rows
+    ]
+    return to_records("csv_folder", entries)
+
+
+def _sigma(row: Row) -> float:
+    if not row.cells.get("sigma"):
+        return math.nan
+    sigma = row.number("sigma")
+    if sigma <= 0:
+        raise DataError(f"{row.source}: sigma must be positive (or empty), got {sigma:g}")
+    return sigma
+
+
+def _split(row: Row) -> str:
+    value = row.cells.get("split", "")
+    if value.lower() not in SPLITS:
+        raise DataError(
+            f"{row.source}: split must be train, validation, val or test, got {value!r}"
+        )
+    return SPLITS[value.lower()]

@@ -1,0 +1,60 @@
+"""What a dataset lists before any picture is opened: one row a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """A dataset that cannot be used as it is; the message names the file and the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """N labelled pictures of one dataset, in the dataset's own order.
+
+    Attributes:
+      name: the dataset's name.
+      ids: N unique names of pictures (the path relative to the root, or a number).
+      labels: float32 [N], in `unit`.
+      sources: N places the labels were read from ("ages.csv row 12"), for error messages.
+      paths: N picture files; empty where `images` holds the pictures.
+      images: uint8 RGB [N, H, W, 3], for sets made in memory.
+      sigma: float32 [N], the label's standard deviation; NaN where unknown.
+      subjects: N names of who is shown; "" where unknown.
+      split: N of "train", "validation", "test" (the official split), or "" where there is none.
+      truth_values: float32 [M], the grid of `truth`, where the true distribution is known.
+      truth: float32 [N, M], the true label distribution of each picture over `truth_values`.
+      unit: what a label is measured in.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    labels: np.ndarray
+    sources: tuple[str, ...]
+    paths: tuple[Path, ...] = ()
+    images: np.ndarray | None = None
+    sigma: np.ndarray | None = None
+    subjects: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
+    truth_values: np.ndarray | None = None
+    truth: np.ndarray | None = None
+    unit: str = "years"
+
+    def __post_init__(self) -> None:
+        count = len(self.ids)
+        if count == 0:
+            raise DataError(f"{self.name}: lists no picture")
+        for field in ("labels", "sources", "paths", "images", "sigma", "subjects", "split", "truth"):
+            value = getattr(self, field)
+            missing = value is None or (isinstance(value, tuple) and not value)
+            if not missing and len(value) != count:
+                raise DataError(f"{self.name}: {field} has {len(value)} rows, ids has {count}")
+        if not self.paths and self.images is None:
+            raise DataError(f"{self.name}: gives neither paths nor images")
+
+    def __len__(self) -> int:
+        return len(self.ids)

@@ -1,0 +1,165 @@
+"""Paints layers of signed distances, in face units, on a chunk of pictures at a time.
+
+A layer paints nothing outside its box, so that no picture depends on which others share its chunk.
+All arrays are float32, and Python numbers keep them so; float64 would halve the speed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ldl_jax.data.synthetic_people import Look
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom in face units
+Size = float | np.ndarray  # one for all faces, or [n, 1, 1]
+
+_CHUNK_PIXELS = 160_000  # pixels painted at once; few enough for the processor's cache
+
+
+@dataclasses.dataclass
+class Patch:
+    """A window of n pictures: what has been painted there, and where each pixel lies.
+
+    Attributes:
+      rgb: [3, n, h, w] in [0, 1], painted in place.
+      dark: [n, h, w], how much light the skin loses; gathered first, applied once.
+      head: [n, h, w], how much of a pixel the head covers.
+      x, y: [n, h, w], face units.
+      pixel: [n, 1, 1], a pixel's side in face units.
+      f: the look; scalars [n, 1, 1] and colours [3, n, 1, 1].
+    """
+
+    rgb: np.ndarray
+    dark: np.ndarray
+    head: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    pixel: np.ndarray
+    f: Look
+
+    def cover(self, distance: np.ndarray) -> np.ndarray:
+        """How much of each pixel lies inside a shape (distance < 0), its edge one pixel wide."""
+        return np.clip(0.5 - distance / self.pixel, 0, 1)
+
+    def stroke(self, distance: np.ndarray, width: Size) -> np.ndarray:
+        """How much of each pixel a line covers, also where it is thinner than a pixel."""
+        thin = np.minimum(width / self.pixel, 1)
+        return np.clip((0.5 * width - np.abs(distance)) / self.pixel + 0.5, 0, thin)
+
+    def paint(self, colour: Size, mask: np.ndarray) -> None:
+        """Lays a colour, or a grey, [3, n, 1, 1] over what is there."""
+        over = colour - self.rgb
+        over *= mask
+        self.rgb += over
+
+
+Layer = tuple[Callable[[Patch], None], Box, str]  # paints; where; on faces whose flag is not 0
+
+
+def render(layers: Sequence[Layer], look: Look, size: int, seed: int) -> np.ndarray:
+    """Pictures uint8 RGB [N, size, size, 3] of N faces, number 0, 1, ... N - 1.
+
+    Equal looks give equal faces at every size, but for the sensor's noise, drawn by (seed, number).
+    """
+    count = len(look.scale)
+    pictures = np.empty((count, size, size, 3), np.uint8)
+    step = max(1, _CHUNK_PIXELS // size**2)
+    for start in range(0, count, step):
+        rows = slice(start, min(start + step, count))
+        canvas = _canvas(look.take(rows), size)
+        for layer in layers:
+            _apply(layer, canvas)
+        pictures[rows] = _develop(canvas, seed, range(rows.start, rows.stop))
+    return pictures
+
+
+def _canvas(look: Look, size: int) -> Patch:
+    f = Look(**{
+        name: column.T[..., None, None] if column.ndim == 2 else column[:, None, None]
+        for name, column in vars(look).items()
+    })  # fmt: skip
+    grid = (np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1
+    u, v = grid[None, None, :] - f.shift_x, grid[None, :, None] - f.shift_y
+    cos, sin = f.cos / f.scale, f.sin / f.scale
+    x, y = cos * u + sin * v, cos * v - sin * u
+    rgb = np.empty((3, *x.shape), np.float32)
+    return Patch(rgb, np.zeros_like(x), np.zeros_like(x), x, y, (2 / size) / f.scale, f)
+
+
+def _apply(layer: Layer, canvas: Patch) -> None:
+    """Paints a layer in its box, on the faces whose flag is not 0 (on all, where it has none)."""
+    paint, box, flag = layer
+    f, size = canvas.f, canvas.x.shape[-1]
+    rows = np.flatnonzero(getattr(f, flag)) if flag else np.arange(len(f.scale))
+    if not rows.size:
+        return
+    where = _window(f, box, rows, size)
+    rgb, dark, head, x, y = (
+        a[where] for a in (canvas.rgb, canvas.dark, canvas.head, canvas.x, canvas.y)
+    )
+    if rows.size == len(f.scale):
+        paint(Patch(rgb, dark, head, x, y, canvas.pixel, f))
+        return
+    few = Look(**{k: c[:, rows] if c.ndim == 4 else c[rows] for k, c in vars(f).items()})
+    part = Patch(rgb[:, rows], dark[rows], head[rows], x[rows], y[rows], canvas.pixel[rows], few)
+    paint(part)
+    rgb[:, rows], dark[rows], head[rows] = part.rgb, part.dark, part.head
+
+
+def _window(f: Look, box: Box, rows: np.ndarray, size: int) -> tuple[Any, ...]:
+    """The least window of the picture that holds the box of each face, whatever its pose."""
+    left, top, right, bottom = box
+    px, py = np.array([(x, y) for x in (left, right) for y in (top, bottom)], np.float32).T
+    cos, sin = f.scale * f.cos, f.scale * f.sin
+    corners = (f.shift_y + sin * px + cos * py, f.shift_x + cos * px - sin * py)
+    spans = []
+    for c in corners:
+        low, high = (float(end + 1) * size / 2 for end in (c[rows].min(), c[rows].max()))
+        spans.append(slice(max(0, int(low) - 1), max(0, int(high) + 2)))
+    return (..., *spans)
+
+
+def _develop(p: Patch, seed: int, numbers: range) -> np.ndarray:
+    """Light from a side, the lamp's colour and the sensor's noise; then 8 bits."""
+    f = p.f
+    p.rgb *= f.gain * (1 + f.light_x * p.x - f.light_y * p.y)
+    p.rgb *= np.stack([1 + f.warm, np.ones_like(f.warm), 1 - f.warm])
+    for row, number in enumerate(numbers):
+        rng = np.random.default_rng((seed, 2, number))
+        noise = rng.standard_normal((3, *p.x.shape[1:]), np.float32)
+        p.rgb[:, row] += f.noise[row] * noise
+    np.clip(p.rgb, 0, 1, out=p.rgb)
+    p.rgb *= 255
+    p.rgb += 0.5
+    return p.rgb.astype(np.uint8).transpose(1, 2, 3, 0)
+
+
+def ellipse(x: np.ndarray, y: np.ndarray, rx: Size, ry: Size) -> np.ndarray:
+    """Distance to an ellipse's edge to first order, f / |grad f| of f = (x/rx)² + (y/ry)² - 1."""
+    a, b = np.square(x / rx), np.square(y / ry)
+    return (a + b - 1) * 0.5 / np.sqrt(a / rx / rx + b / ry / ry + 1e-6)
+
+
+def blob(x: np.ndarray, y: np.ndarray, rx: Size, ry: Size) -> np.ndarray:
+    """A soft spot of height 1 that is exactly 0 outside the ellipse."""
+    return np.square(np.maximum(1 - np.square(x / rx) - np.square(y / ry), 0))
+
+
+def wave(t: np.ndarray) -> np.ndarray:
+    """A smooth wave of period 1 in [-1, 1], made of two parabolas."""
+    t = 2 * (t - np.floor(t)) - 1
+    return 4 * t * (1 - np.abs(t))
+
+
+def as_float(where: np.ndarray) -> np.ndarray:
+    """1 where true, else 0: a boolean times a Python number would be float64."""
+    return where.astype(np.float32)
+
+
+def fade(t: np.ndarray) -> np.ndarray:
+    """1 at t = 0, falling to exactly 0 at |t| = 1."""
+    return np.maximum(1 - np.square(t), 0)

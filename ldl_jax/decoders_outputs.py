@@ -1,0 +1,192 @@
+"""Decoders of outputs that are not probabilities over the label space: ranks, scores, stages.
+
+Reached as `ldl_jax.decoders.NAME`. Inputs of any float dtype; results are float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from ldl_jax import arrays
+from ldl_jax.labels import LabelSpace
+
+
+def rank_count(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
+    """The label of the rank that the binary classifiers count up to.
+
+    ŷ = l_i,  i = 1 + Σ_k [q_k > 1/2],  k = 1, ..., K-1
+
+    Args:
+      rank_probs: q [..., K-1], the probabilities that the label is above each value but the last.
+      space: the K label values.
+
+    Returns:
+      [...] float32, one of the label values.
+
+    Raises:
+      ValueError: K disagrees.
+
+    Source: Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
+    (CVPR 2016), Eq. 1; Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural
+    networks with application to age estimation" (2020), Eq. 1.
+    """
+    q = arrays.with_last_axis("rank_probs", rank_probs, space.size - 1)
+    count = jnp.sum(q > 0.5, axis=-1, dtype=jnp.int32)
+    return jnp.take(jnp.asarray(space.values, jnp.float32), count, mode="clip")
+
+
+def rank_expectation(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
+    """The mean label of the distribution that the ranks imply.
+
+    ŷ = l_1 + Σ_k q_k (l_{k+1} - l_k),  k = 1, ..., K-1
+
+    Args:
+      rank_probs: q [..., K-1], the probabilities that the label is above each value but the last.
+      space: the K label values.
+
+    Returns:
+      [...] float32, in the space's unit.
+
+    Raises:
+      ValueError: K disagrees.
+
+    Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10
+    of the p of Eq. 6, summed by parts.
+    """
+    q = arrays.with_last_axis("rank_probs", rank_probs, space.size - 1)
+    return space.values[0] + jnp.sum(q * arrays.row(np.diff(space.values), q.ndim), axis=-1)
+
+
+def ranks_from_conditional(logits: ArrayLike) -> jax.Array:
+    """CORN's rank probabilities: the product of the conditional ones.
+
+    q_k = Π_{j<=k} σ(x_j),  k = 1, ..., K-1
+
+    Args:
+      logits: x [..., K-1], σ(x_k) the probability of a label above l_k if it is above l_{k-1}.
+
+    Returns:
+      q [..., K-1] float32, never rising: for `rank_count`, `rank_expectation` or
+      `encodings.distribution_from_ranks`.
+
+    Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
+    Based On Conditional Probabilities" (2021), Eq. 5.
+    """
+    log_conditional = jax.nn.log_sigmoid(arrays.float32(logits))
+    return jnp.exp(jax.lax.cumsum(log_conditional, axis=log_conditional.ndim - 1))
+
+
+def from_score(score: ArrayLike, space: LabelSpace) -> jax.Array:
+    """The label of CEN's regression head: ŷ = (l_K - l_1) s + l_1.
+
+    Args:
+      score: s [...], in the normalised scale (`encodings.normalised`).
+      space: its `low` and `high` are l_1 and l_K.
+
+    Returns:
+      [...] float32, in the space's unit; not clipped to it.
+
+    Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 17.
+    """
+    return (space.high - space.low) * arrays.float32(score) + space.low
+
+
+def coupled(probs: ArrayLike, score: ArrayLike, space: LabelSpace) -> jax.Array:
+    """CEN's estimate: the mean of its two heads.
+
+    ŷ = (Σ_k p_k l_k + (l_K - l_1) s + l_1) / 2
+
+    Args:
+      probs: p [..., K].
+      score: s [...], the regression head's output in the normalised scale.
+      space: the K label values.
+
+    Returns:
+      [...] float32, in the space's unit.
+
+    Raises:
+      ValueError: K or the shapes disagree.
+
+    Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 16-18.
+    """
+    p = arrays.with_last_axis("probs", probs, space.size)
+    regressed = from_score(arrays.with_shape("score", score, p.shape[:-1]), space)
+    return 0.5 * (jnp.sum(p * arrays.grid(space, p.ndim), axis=-1) + regressed)
+
+
+def soft_stagewise(
+    probs: Sequence[ArrayLike],
+    offsets: Sequence[ArrayLike],
+    deltas: Sequence[ArrayLike],
+    span: float,
+    *,
+    low: float = 0.0,
+    offset_scale: float = 1.0,
+    delta_scale: float = 1.0,
+) -> jax.Array:
+    """SSR-Net's soft stagewise regression: each stage refines the bin of the one before.
+
+    ŷ = low + Σ_k Σ_i p_i^(k) (i + λ_η η_i^(k)) V / Π_{j<=k} s_j (1 + λ_Δ Δ_j),  i = 0, ..., s_k - 1
+
+    Args:
+      probs: p, of each stage k an array [..., s_k].
+      offsets: η, of each stage an array [..., s_k], in [-1, 1].
+      deltas: Δ, of each stage an array [...], in [-1, 1].
+      span: V, the width of the label's range, in its unit (101 in the released models).
+      low: the least label.
+      offset_scale: λ_η, 1 in the paper and the released models.
+      delta_scale: λ_Δ, 1 in the paper and the released models.
+
+    Returns:
+      [...] float32, in the label's unit; not clipped.
+
+    Raises:
+      ValueError: the stages' numbers or shapes disagree.
+
+    Source: Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age Estimation"
+    (IJCAI 2018), Eqs. 4-7. Its loss is `losses.l1` of this (Eq. 1). We keep each 1 + λ_Δ Δ above
+    0.001, where the paper's divides by zero as Δ -> -1.
+    """
+    if not len(probs) == len(offsets) == len(deltas) > 0:
+        raise ValueError(
+            "probs, offsets, deltas: expected one of each a stage, "
+            f"got {len(probs)}, {len(offsets)} and {len(deltas)}"
+        )
+    first = arrays.float32(deltas[0])
+    value, width = jnp.full(first.shape, low, jnp.float32), jnp.full(first.shape, span, jnp.float32)
+    for k, (stage, offset, change) in enumerate(zip(probs, offsets, deltas, strict=True)):
+        p = arrays.float32(stage)
+        shape = (*first.shape, p.shape[-1] if p.ndim else 0)
+        p = arrays.with_shape(f"probs[{k}]", p, shape)
+        eta = arrays.with_shape(f"offsets[{k}]", offset, shape)
+        delta = arrays.with_shape(f"deltas[{k}]", change, first.shape)
+        width = width / (shape[-1] * jnp.maximum(1.0 + delta_scale * delta, 1e-3))
+        bins = arrays.row(np.arange(shape[-1]), p.ndim) + offset_scale * eta
+        value = value + width * jnp.sum(p * bins, axis=-1)
+    return value
+
+
+def flip_average(view: ArrayLike, flipped: ArrayLike) -> jax.Array:
+    """The mean of what a picture and its mirror image give.
+
+    Args:
+      view: values [...] or probabilities [..., K] of the picture.
+      flipped: the same of its mirror image.
+
+    Returns:
+      float32, of that shape. The papers average values; of expectations it is the same as of the
+      probabilities, of medians and modes it is not.
+
+    Raises:
+      ValueError: the shapes differ.
+
+    Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Sec. 4.3
+    (inference on both and the average of the predictions).
+    """
+    a = arrays.float32(view)
+    return 0.5 * (a + arrays.with_shape("flipped", flipped, a.shape))

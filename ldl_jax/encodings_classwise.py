@@ -1,0 +1,226 @@
+"""Soft labels that know a label by its index alone: one row of a K x K table a label.
+
+Reached as `ldl_jax.encodings.NAME`. Labels are taken to their own value as `one_hot` does. The
+tables are computed once in float64, so that at any K they agree with dlordinal (Bérchez-Moreno et
+al., "dlordinal: A Python package for deep ordinal classification"), which gives them for K classes.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from ldl_jax import arrays
+from ldl_jax.labels import LabelSpace
+
+
+def exponential(
+    labels: ArrayLike, space: LabelSpace, power: float = 1.0, temperature: float = 1.0
+) -> jax.Array:
+    """Falling off exponentially with a power of the distance in steps.
+
+    p_k = exp(-|k - j|^a / τ) / Σ_i exp(-|i - j|^a / τ),  j the label's index
+
+    Args:
+      labels: [...], in the space's unit.
+      space: the K label values.
+      power: a, positive.
+      temperature: τ, positive, in steps^a.
+
+    Returns:
+      [..., K] float32.
+
+    Raises:
+      ValueError: power or temperature is not positive.
+
+    Source: Vargas et al., "Exponential loss regularisation for encouraging ordinal constraint to
+    shotgun stocks quality assessment" (2023), as in dlordinal.
+    """
+    _positive("power", power)
+    _positive("temperature", temperature)
+    return _rows(labels, space, _exponential_table(space.size, float(power), float(temperature)))
+
+
+def binomial(labels: ArrayLike, space: LabelSpace) -> jax.Array:
+    """Binomial over the K values, its success probability rising with the label.
+
+    p_k = C(K-1, k) θ_j^k (1 - θ_j)^(K-1-k),  θ_j = 0.1 + 0.8 j/(K-1),  j, k = 0, ..., K-1
+
+    Args:
+      labels: [...], in the space's unit.
+      space: the K label values.
+
+    Returns:
+      [..., K] float32.
+
+    Source: Liu et al., "Unimodal regularized neuron stick-breaking for ordinal classification"
+    (Neurocomputing 2020), as in dlordinal. Towards the ends its mode is not the label: at K = 101
+    label 0 peaks at 10.
+    """
+    return _rows(labels, space, _binomial_table(space.size))
+
+
+def poisson(
+    labels: ArrayLike,
+    space: LabelSpace,
+    *,
+    normalisation: Literal["softmax", "sum"] = "softmax",
+) -> jax.Array:
+    """Poisson over the K values with rate j + 1, made to sum to one.
+
+    f_k = (j+1)^k e^-(j+1) / k!,  p = softmax(f) or f / Σ f,  j, k = 0, ..., K-1
+
+    Args:
+      labels: [...], in the space's unit.
+      space: the K label values.
+      normalisation: "softmax" of the masses as dlordinal does, which is close to uniform; "sum"
+        divides by their sum, the Poisson distribution cut off at K.
+
+    Returns:
+      [..., K] float32; values j and j+1 share the mode.
+
+    Raises:
+      ValueError: normalisation is neither.
+
+    Source: Liu et al., "Unimodal regularized neuron stick-breaking for ordinal classification"
+    (Neurocomputing 2020), as in dlordinal.
+    """
+    if normalisation not in ("softmax", "sum"):
+        raise ValueError(f"normalisation: expected 'softmax' or 'sum', got {normalisation!r}")
+    return _rows(labels, space, _poisson_table(space.size, normalisation))
+
+
+def triangular(labels: ArrayLike, space: LabelSpace, alpha: float = 0.01) -> jax.Array:
+    """A triangular distribution that reaches only into the neighbouring values' bins.
+
+    p_{j±1} = α,  p_j = 1 - 2α; at the ends α_1 = (1 - √(1 - 4(1 - 2α)(2α - √(2α))))^2 / 4 goes to
+    the first label's neighbour, and α_3, the same with (2α - √(2α)) times ((K-1)/K)^2, to the
+    last's.
+
+    Args:
+      labels: [...], in the space's unit.
+      space: the K label values.
+      alpha: α in [0, 2/9], the probability of each neighbour.
+
+    Returns:
+      [..., K] float32.
+
+    Raises:
+      ValueError: alpha is outside [0, 2/9], beyond which the triangle leaves the neighbours' bins.
+
+    Source: Vargas et al., "Soft labelling based on triangular distributions for ordinal
+    classification" (Information Fusion 2023), as in dlordinal.
+    """
+    if not 0 <= alpha <= 2 / 9:
+        raise ValueError(f"alpha: must be in [0, 2/9], got {alpha}")
+    return _rows(labels, space, _triangular_table(space.size, float(alpha)))
+
+
+def beta(
+    labels: ArrayLike,
+    space: LabelSpace,
+    concentration: float | None = None,
+    *,
+    shapes: Sequence[tuple[float, float]] | None = None,
+) -> jax.Array:
+    """The mass of a Beta distribution on each of K equal parts of [0, 1].
+
+    p_k = I_{(k+1)/K}(a_j, b_j) - I_{k/K}(a_j, b_j),  k = 0, ..., K-1, I the regularised incomplete
+    beta function; a_j = c (j + 1/2)/K and b_j = c - a_j put the mean amid the label's own part.
+
+    Args:
+      labels: [...], in the space's unit.
+      space: the K label values.
+      concentration: c = a + b, at least 2K; K^2 by default, which is what the source's published
+        parameters come to between the ends.
+      shapes: (a_j, b_j) of each of the K labels, at least 1, in the place of the concentration;
+        the source's published tables for few classes go here.
+
+    Returns:
+      [..., K] float32.
+
+    Raises:
+      ValueError: concentration is below 2K, or shapes are not K pairs of numbers >= 1.
+
+    Source: Vargas et al., "Unimodal regularisation based on beta distribution for deep ordinal
+    regression" (Pattern Recognition 2022). It gives (a_j, b_j) for few classes only; the rule for
+    any K is ours.
+    """
+    K = space.size
+    if shapes is None:
+        c = float(K * K if concentration is None else concentration)
+        if not c >= 2 * K:
+            raise ValueError(f"concentration: must be at least 2K = {2 * K}, got {concentration}")
+        shapes = [(c * (j + 0.5) / K, c * (K - j - 0.5) / K) for j in range(K)]
+    pairs = tuple((float(a), float(b)) for a, b in shapes)
+    if len(pairs) != K or not all(a >= 1 and b >= 1 for a, b in pairs):
+        raise ValueError(f"shapes: expected {K} pairs (a, b) with a, b >= 1, got {shapes}")
+    return _rows(labels, space, _beta_table(pairs))
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{name}: must be positive, got {value}")
+
+
+def _rows(labels: ArrayLike, space: LabelSpace, table: np.ndarray) -> jax.Array:
+    index = arrays.index(arrays.float32(labels), space)
+    return jnp.take(jnp.asarray(table, jnp.float32), index, axis=0, mode="clip")
+
+
+def _softmax(exponent: np.ndarray) -> np.ndarray:
+    weight = np.exp(exponent - exponent.max(axis=-1, keepdims=True))
+    return weight / weight.sum(axis=-1, keepdims=True)
+
+
+@functools.lru_cache(maxsize=32)
+def _exponential_table(K: int, power: float, temperature: float) -> np.ndarray:
+    k = np.arange(K, dtype=np.float64)
+    return _softmax(-(np.abs(k[None] - k[:, None]) ** power) / temperature)
+
+
+@functools.lru_cache(maxsize=32)
+def _binomial_table(K: int) -> np.ndarray:
+    k = np.arange(K, dtype=np.float64)
+    theta = np.linspace(0.1, 0.9, K)[:, None]
+    log_choose = np.array([-math.lgamma(i + 1) - math.lgamma(K - i) for i in range(K)])
+    return _softmax(log_choose + k * np.log(theta) + (K - 1 - k) * np.log1p(-theta))
+
+
+@functools.lru_cache(maxsize=32)
+def _poisson_table(K: int, normalisation: str) -> np.ndarray:
+    k = np.arange(K, dtype=np.float64)
+    rate = k[:, None] + 1
+    log_mass = k * np.log(rate) - rate - np.array([math.lgamma(i + 1) for i in range(K)])
+    return _softmax(np.exp(log_mass) if normalisation == "softmax" else log_mass)
+
+
+@functools.lru_cache(maxsize=32)
+def _triangular_table(K: int, alpha: float) -> np.ndarray:
+    excess = (1 - 2 * alpha) * (2 * alpha - math.sqrt(2 * alpha))
+    first = ((1 - math.sqrt(1 - 4 * excess)) / 2) ** 2
+    last = ((1 - math.sqrt(1 - 4 * excess * ((K - 1) / K) ** 2)) / 2) ** 2
+    table = (1 - 2 * alpha) * np.eye(K) + alpha * (np.eye(K, k=1) + np.eye(K, k=-1))
+    table[0, :2] = 1 - first, first
+    table[-1, -2:] = last, 1 - last
+    return table
+
+
+@functools.lru_cache(maxsize=32)
+def _beta_table(shapes: tuple[tuple[float, float], ...]) -> np.ndarray:
+    """The masses by Gauss-Legendre quadrature of each part: NumPy has no incomplete beta."""
+    K = len(shapes)
+    a, b = np.asarray(shapes, np.float64).T[:, :, None, None]
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    x = (np.arange(K)[:, None] + (nodes[None] + 1) / 2) / K
+    log_density = (a - 1) * np.log(x) + (b - 1) * np.log1p(-x)
+    density = np.exp(log_density - log_density.max(axis=(1, 2), keepdims=True))
+    mass = np.sum(density * weights, axis=-1)
+    return mass / mass.sum(axis=-1, keepdims=True)

@@ -1,0 +1,37 @@
+"""The look that all figures share, and how one reaches the disk.
+
+Figure objects only: no pyplot, so no global state, no display, and safe in threads. Colours are
+Okabe & Ito's, which stay apart for colour-blind readers.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ldl_jax.evaluation.predictions import replacing
+
+BLUE, ORANGE, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "#222222", "#888888"
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of that size in inches, at 150 dots an inch."""
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def lighten(axis: Axes, **grid: Any) -> None:
+    """A light grid behind the data, and no box around it."""
+    axis.grid(True, color="#dddddd", linewidth=0.6, **grid)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Writes a PNG, atomically."""
+    FigureCanvasAgg(figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")

@@ -1,0 +1,83 @@
+"""A network's predictions for a part of a dataset: each picture exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ldl_jax import metrics
+from ldl_jax.data.augment import Preprocessing, prepare
+from ldl_jax.data.pipeline import Feed, Part, once_each
+from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.labels import LabelSpace
+from ldl_jax.methods import Prediction
+from ldl_jax.layout import Layout
+
+# `predict(weights, images) -> Prediction` of preprocessed images.
+Predict = Callable[[Any, jax.Array], Prediction]
+# `predict(weights, store, item) -> Prediction`
+JittedPredict = Callable[[Any, Any, Any], Prediction]
+
+
+def jit_predict(
+    predict: Predict,
+    fetch: Callable[[Any, Any], dict[str, Any]],
+    preprocessing: Preprocessing,
+    layout: Layout,
+) -> JittedPredict:
+    """The predict step on the devices, from an item of a feed."""
+
+    def whole(weights: Any, store: Any, item: Any) -> Prediction:
+        batch = jax.lax.with_sharding_constraint(fetch(store, item), layout.by_batch)
+        return predict(weights, prepare(batch["images"], preprocessing))
+
+    same, split = layout.replicated, layout.by_batch
+    return jax.jit(whole, in_shardings=(same, same, split), out_shardings=split)
+
+
+def evaluate(
+    predict: JittedPredict,
+    weights: Any,
+    feed: Feed,
+    space: LabelSpace,
+    batch: int,
+    progress: Callable[[int, int], None] = lambda done, count: None,
+) -> Predictions:
+    """The predictions for all pictures of a feed, in their order.
+
+    Args:
+      predict: of `jit_predict`, with this feed's `fetch`.
+      weights: the network's.
+      feed: the pictures.
+      space: the label space of the probabilities.
+      batch: pictures at a time; the last batch is padded, and the padding dropped.
+      progress: called with how many pictures are done, and of how many.
+    """
+    rows = once_each(len(feed.part), batch)
+    waiting, done = [], []
+    for number, item in enumerate(feed.items(rows, 0)):
+        waiting.append(predict(weights, feed.store, item))
+        if len(waiting) > 2:  # results are fetched while the next batches are computed
+            done.append(jax.device_get(waiting.pop(0)))
+        progress(min((number + 1) * batch, len(feed.part)), len(feed.part))
+    done += jax.device_get(waiting)
+    whole = jax.tree.map(lambda *parts: np.concatenate(parts)[: len(feed.part)], *done)
+    return _predictions(whole, feed.part, space)
+
+
+def _predictions(prediction: Prediction, part: Part, space: LabelSpace) -> Predictions:
+    probs = np.asarray(prediction.probs)
+    return Predictions(
+        ids=part.ids,
+        labels=part.labels,
+        values=np.asarray(prediction.value),
+        probs=probs,
+        space_values=np.asarray(space.values, np.float32),
+        heads={name: np.asarray(value) for name, value in prediction.heads.items()},
+        sigma=None if np.isnan(part.sigma).all() else part.sigma,
+        truth_kl=None if part.truth is None else np.asarray(metrics.kl_to_truth(probs, part.truth)),
+        unit=space.unit,
+    )

@@ -1,0 +1,132 @@
+"""From predictions to numbers and tables; a row a generation, as in CEN's Table 5."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from ldl_jax import metrics
+from ldl_jax.evaluation.predictions import Predictions
+
+# Summary keys in a table's order, with their headings and formats. Heads' MAEs follow "mae".
+HEADINGS = {
+    "mae": ("MAE", "{:.3f}"),
+    "rmse": ("RMSE", "{:.3f}"),
+    "epsilon_error": ("ε-error", "{:.3f}"),
+    "ca3": ("CA(3) %", "{:.2%}"),
+    "ca5": ("CA(5) %", "{:.2%}"),
+    "ca7": ("CA(7) %", "{:.2%}"),
+    "pearson": ("Pearson r", "{:.3f}"),
+    "truth_kl": ("KL to truth", "{:.3f}"),
+}
+ABSENT = "–"
+
+
+def summary(predictions: Predictions) -> dict[str, float]:
+    """The metrics of one set of predictions, as Python floats.
+
+    Keys: mae, rmse (in the label's unit), mae_<head> for each head, epsilon_error over the rows
+    whose sigma is known, ca3, ca5 and ca7 (strict, fractions, of years only), pearson, and truth_kl
+    (mean, in nats) over the rows whose true distribution is known. What is not known or not
+    defined (a correlation with a constant) has no key.
+    """
+    values, labels = predictions.values, predictions.labels
+    numbers: dict[str, Any] = {
+        "mae": metrics.mae(values, labels),
+        "rmse": metrics.rmse(values, labels),
+    }
+    for name, head in predictions.heads.items():
+        numbers[f"mae_{name}"] = metrics.mae(head, labels)
+    if (sigma := predictions.sigma) is not None:
+        numbers["epsilon_error"] = metrics.epsilon_error(values, labels, sigma, mask=sigma > 0)
+    if predictions.unit == "years":
+        for n in (3, 5, 7):
+            numbers[f"ca{n}"] = metrics.cumulative_accuracy(values, labels, n)
+    numbers["pearson"] = metrics.pearson(values, labels)
+    if (truth_kl := predictions.truth_kl) is not None and not np.isnan(truth_kl).all():
+        numbers["truth_kl"] = np.nanmean(truth_kl, dtype=np.float64)
+    return {name: float(x) for name, x in numbers.items() if not math.isnan(x)}
+
+
+def baseline_mae(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
+    """MAE of always answering the training labels' mean: what a model must beat to have learned."""
+    constant = np.mean(train_labels, dtype=np.float64)
+    return float(np.mean(np.abs(np.asarray(test_labels, np.float64) - constant)))
+
+
+def table(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> Table:
+    """The rows as a table for the terminal, its units in the caption.
+
+    A row holds "generation", "test pictures", anything else to be shown as it is, and a summary's
+    keys. A column that no row has is left out.
+    """
+    names = _columns(rows)
+    result = Table(
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+        caption=footnote(rows, unit),
+        caption_justify="left",
+    )
+    for name in names:
+        # In a narrow terminal headings fold, numbers never do.
+        width = max(len(_cell(row, name)) for row in rows)
+        result.add_column(_heading(name), justify="right", min_width=width, overflow="fold")
+    for row in rows:
+        result.add_row(*(_cell(row, name) for name in names))
+    return result
+
+
+def markdown(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> str:
+    """The same table in Markdown, its units in a line below."""
+    names = _columns(rows)
+    lines = [[_heading(name) for name in names], ["---:"] * len(names)]
+    lines += [[_cell(row, name) for name in names] for row in rows]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{text}\n\n{footnote(rows, unit)}\n"
+
+
+def footnote(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> str:
+    """What the columns' numbers are measured in, of those columns that the rows have."""
+    names = _columns(rows)
+    notes = []
+    errors = "MAE and RMSE" if "rmse" in names else "MAE"
+    if any(_is_mae(name) for name in names) or "rmse" in names:
+        notes.append(f"{errors} in {unit}.")
+    if any(name in names for name in ("ca3", "ca5", "ca7")):
+        notes.append(f"CA(n): test pictures with an error smaller than n {unit}, in %.")
+    if "truth_kl" in names:
+        notes.append("KL(true || learned distribution) in nats.")
+    return " ".join(notes)
+
+
+def _is_mae(name: str) -> bool:
+    return name == "mae" or name.startswith("mae_")
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    given = list(dict.fromkeys(name for row in rows for name in row))
+    shown = [name for name in given if name not in HEADINGS and not _is_mae(name)]
+    maes = sorted((name for name in given if _is_mae(name)), key=lambda name: name != "mae")
+    return shown + maes + [name for name in HEADINGS if name in given and name != "mae"]
+
+
+def _heading(name: str) -> str:
+    if name in HEADINGS:
+        return HEADINGS[name][0]
+    return f"MAE {name.removeprefix('mae_')}" if _is_mae(name) else name
+
+
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name)
+    if value is None:
+        return ABSENT
+    if name in HEADINGS or _is_mae(name) or isinstance(value, float):
+        text = HEADINGS.get(name, HEADINGS["mae"])[1].format(value)
+        return text.removesuffix("%")  # it is in the heading
+    return str(value)

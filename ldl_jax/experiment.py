@@ -1,0 +1,251 @@
+"""The one junction: a config becomes the objects of a run, all checked before a file is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldl_jax import methods, models
+from ldl_jax.config import Config, ConfigError, DataConfig, to_dict
+from ldl_jax.data import datasets, pictures, protocols, synthetic
+from ldl_jax.data.augment import Preprocessing
+from ldl_jax.data.pipeline import Feed, Part, feed
+from ldl_jax.data.records import Records
+from ldl_jax.evaluation.report import baseline_mae
+from ldl_jax.labels import LabelSpace
+from ldl_jax.layout import Layout, layout
+from ldl_jax.train import checkpoint, optimizers
+from ldl_jax.train.generations import Job
+from ldl_jax.train.loop import Schedule
+from ldl_jax.workdir import read_results
+
+Say = Callable[[str], None]
+_GLANCE = 8  # pixels, of a picture that is only looked at for damage
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A run, ready to start.
+
+    Attributes:
+      job: what the chain of generations needs.
+      description: what makes the run what it is, of JSON's types: kept in the workdir.
+      baseline: test MAE of always answering the training labels' mean.
+    """
+
+    job: Job
+    description: dict[str, Any]
+    baseline: float
+
+
+def build(config: Config, say: Say = print, devices: int | None = None) -> Experiment:
+    """Reads and checks everything that the config names.
+
+    Args:
+      config: the run.
+      say: takes lines on the data for the user.
+      devices: use only the first so many.
+
+    Raises:
+      ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
+    """
+    placement = layout(devices)
+    placement.check_batch("batch_size", config.batch_size)
+    placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
+    model = models.build(config.model.name, dtype=config.model.dtype)
+    if config.chain.early_end and config.data.validation_fraction == 0:
+        raise ConfigError(
+            "chain.early_end: looks at the validation error; hold some pictures out with "
+            "data.validation_fraction"
+        )
+    trunk = pretrained_trunk(config.init.from_, config.model.name) if config.init.from_ else None
+    preprocessing = Preprocessing(_stored(config.data), config.data.size)
+    records = read_records(config.data)
+    parts = protocols.split(
+        records,
+        config.data.protocol,
+        config.data.seed,
+        config.data.test_fraction,
+        config.data.validation_fraction,
+    )
+    space = label_space(config.data.space, records, parts)
+    method = methods.get(config.method.name, space=space, **config.method.hyper_parameters)
+    for note in parts.notes:
+        say(note)
+    feeds = _feeds(config.data, records, parts, space, placement, say)
+    steps_per_epoch = len(feeds["train"].part) // config.batch_size
+    if steps_per_epoch == 0:
+        raise ConfigError(
+            f"batch_size: {config.batch_size} is more than the {len(feeds['train'].part)} "
+            "training pictures"
+        )
+    rate = optimizers.learning_rate(
+        config.optimizer, steps_per_epoch, steps_per_epoch * config.epochs
+    )
+    resolved = to_dict(config)
+    resolved["method"] = {"name": config.method.name, **method.hyper_parameters}
+    about = {
+        "model": to_dict(config.model),
+        "method": resolved["method"],
+        "space": dataclasses.asdict(space),
+        "preprocessing": dataclasses.asdict(preprocessing),
+        "flip": config.evaluation.flip,
+    }
+    job = Job(
+        model=model,
+        method=method,
+        optimizer=optimizers.optimizer(config.optimizer, rate),
+        rate=rate,
+        recipe=config.augment,
+        preprocessing=preprocessing,
+        layout=placement,
+        train=feeds["train"],
+        validation=feeds.get("validation"),
+        test=feeds["test"],
+        seed=config.seed,
+        batch=config.batch_size,
+        evaluation_batch=config.evaluation.batch_size,
+        epochs=config.epochs,
+        schedule=Schedule(
+            config.log_every,
+            max(1, round(config.checkpoint_every * steps_per_epoch)),
+            max(1, round(config.evaluation.every * steps_per_epoch)),
+        ),
+        chain=config.chain,
+        flip=config.evaluation.flip,
+        trunk=trunk,
+        about=about,
+    )
+    description = {
+        **resolved,
+        "resolved": {
+            "space": dataclasses.asdict(space),
+            "pictures": {name: len(one.part) for name, one in feeds.items()},
+            "split": protocols.fingerprint(records, parts),
+        },
+    }
+    baseline = baseline_mae(job.train.part.labels, job.test.part.labels)
+    return Experiment(job, description, baseline)
+
+
+def read_records(config: DataConfig) -> Records:
+    """The pictures and labels that the config names."""
+    if config.name != "synthetic":
+        return datasets.read(config.name, config.root, csv=config.csv)
+    if config.root or config.csv:
+        raise ConfigError(
+            "data.root, data.csv: synthetic faces are drawn, not read; "
+            f"name a dataset with data.name ({', '.join(datasets.DATASETS)})"
+        )
+    return synthetic.faces(config.synthetic_count, size=_stored(config), seed=config.seed)
+
+
+def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpace:
+    """The label space of the config's text, checked against the labels it has to hold."""
+    used = np.concatenate([parts.train, parts.validation, parts.test])
+    if text != "train":
+        space = dataclasses.replace(LabelSpace.parse(text), unit=records.unit)
+        protocols.check_labels(records, space, used)
+        return space
+    finite = records.labels[np.isfinite(records.labels)]
+    everything = LabelSpace.range(np.floor(finite.min()), np.ceil(finite.max()) + 1)
+    protocols.check_labels(records, everything, used)
+    labels = records.labels[parts.train]
+    low, high = float(np.floor(labels.min())), float(np.ceil(labels.max()))
+    if low == high:
+        raise ConfigError(f"data.space: all training labels are {low:g}; give low:step:high")
+    return LabelSpace.range(low, high, unit=records.unit)
+
+
+def pretrained_trunk(path: str, model: str) -> tuple[Any, Any]:
+    """The network's params and state of the last generation of the run in a workdir.
+
+    Raises:
+      ConfigError: there is no finished run, or its network is another one.
+    """
+    finished = len(read_results(Path(path)))
+    if not finished:
+        raise ConfigError(f"init.from: {path} holds no finished run; give the workdir of one")
+    about, weights = checkpoint.read_weights(
+        Path(path) / "checkpoints" / f"generation_{finished}"
+    )
+    if about["model"]["name"] != model:
+        raise ConfigError(
+            f"init.from: {path} holds {about['model']['name']}, model.name is {model}"
+        )
+    return weights["params"]["trunk"], weights["model_state"]
+
+
+def _stored(config: DataConfig) -> int:
+    return config.stored_size or config.size
+
+
+def _feeds(
+    config: DataConfig,
+    records: Records,
+    parts: protocols.Parts,
+    space: LabelSpace,
+    placement: Layout,
+    say: Say,
+) -> dict[str, Feed]:
+    """The feeds of the parts that have pictures, by name."""
+    rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    rows = {name: chosen for name, chosen in rows.items() if len(chosen)}
+    size = _stored(config)
+    count = sum(len(chosen) for chosen in rows.values())
+    needed = count * size * size * 3 / 1e9
+    streams = config.feed == "stream" or (config.feed == "auto" and needed > config.memory_gb)
+    where = "streamed from disk" if streams and records.images is None else "kept on the device"
+    say(
+        f"{records.name}: "
+        + ", ".join(f"{len(chosen):,} {name}" for name, chosen in rows.items())
+        + f" pictures, labels {space.low:g} to {space.high:g} {space.unit}, "
+        + f"{needed:.2f} GB at {size}x{size}, {where}"
+    )
+    return {
+        name: feed(
+            _part(config, records, chosen, space, streams, say), placement.place, placement.split
+        )
+        for name, chosen in rows.items()
+    }
+
+
+def _part(
+    config: DataConfig,
+    records: Records,
+    rows: np.ndarray,
+    space: LabelSpace,
+    streams: bool,
+    say: Say,
+) -> Part:
+    images = None
+    if records.images is not None:
+        images = records.images[rows]
+    elif not streams or config.unreadable == "skip":
+        paths = [records.paths[row] for row in rows]
+        # Streamed pictures are looked through once, so that the bad ones are known at the start.
+        size = _GLANCE if streams else _stored(config)
+        images, kept = pictures.decode(paths, size, config.unreadable)
+        if len(kept) < len(rows):
+            say(f"skipped {len(rows) - len(kept)} unreadable pictures of {len(rows)}")
+        rows = rows[kept]
+        images = None if streams else images
+    sigma = np.full(len(records), np.nan, np.float32) if records.sigma is None else records.sigma
+    truth = None
+    if records.truth is not None and np.array_equal(
+        np.asarray(records.truth_values, np.float32), np.asarray(space.values, np.float32)
+    ):
+        truth = records.truth[rows]
+    return Part(
+        ids=tuple(records.ids[row] for row in rows),
+        labels=records.labels[rows].astype(np.float32),
+        sigma=sigma[rows].astype(np.float32),
+        size=_stored(config),
+        images=images,
+        paths=tuple(records.paths[row] for row in rows) if records.paths else (),
+        truth=truth,
+    )

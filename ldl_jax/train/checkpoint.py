@@ -1,0 +1,146 @@
+"""Checkpoints of one generation: saved behind the training's back, read with a way to fall back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+Say = Callable[[str], None]
+
+
+class Checkpoints:
+    """The last checkpoints of a generation, each of a state and of what describes it.
+
+    A checkpoint appears under its step all at once, after it is wholly written, so a kill leaves
+    the ones before it as they were. A seal beside it, STEP.sha256, tells damage at rest, which
+    Orbax does not always see.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = folder.absolute()
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
+            item_names=("state", "about"),
+        )
+        self._sealing: threading.Thread | None = None
+
+    def save(self, step: int, state: Any, about: dict[str, Any]) -> None:
+        """Saves in the background; `about` is of JSON's types."""
+        self.wait()
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
+            ),
+        )
+        # A daemon, since a save that fails leaves it nothing to wait for.
+        self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
+        self._sealing.start()
+
+    def steps(self) -> list[int]:
+        """The steps that have a checkpoint, latest first."""
+        return sorted(self._manager.all_steps(), reverse=True)
+
+    def restore(self, like: Any, say: Say) -> Any | None:
+        """The latest state that can be read, or None.
+
+        A damaged checkpoint is named, removed, and the one before it is taken.
+
+        Args:
+          like: a state of the same shapes, dtypes and shardings.
+          say: takes one line of text for the user.
+        """
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        for step in self.steps():
+            try:
+                check_seal(self.folder / str(step))
+                args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+                return self._manager.restore(step, args=args)["state"]
+            except Exception as error:  # Orbax and its storage raise many kinds for damage
+                reason = str(error).strip().splitlines()[0][:200]
+                say(f"checkpoint {self.folder / str(step)} is damaged, falling back: {reason}")
+                self._manager.delete(step)
+                _seal_of(self.folder / str(step)).unlink(missing_ok=True)
+        return None
+
+    def wait(self) -> None:
+        """Returns when all that was saved is on disk and sealed."""
+        self._manager.wait_until_finished()
+        if self._sealing is not None:
+            self._sealing.join()
+            self._sealing = None
+
+    def close(self) -> None:
+        """Waits, then lets go of the folder."""
+        self.wait()
+        self._manager.close()
+
+    def _seal(self, step: int) -> None:
+        """Seals a checkpoint once it appears, and drops the seals of those that were dropped."""
+        path = self.folder / str(step)
+        while not path.exists():
+            time.sleep(0.02)
+        partial = self.folder / f"{step}.sha256.partial"
+        partial.write_text(_digest(path))
+        partial.replace(_seal_of(path))
+        for seal in self.folder.glob("*.sha256"):
+            if not seal.with_suffix("").exists():
+                seal.unlink(missing_ok=True)
+
+
+def about(step_folder: Path) -> dict[str, Any]:
+    """What describes the checkpoint in this folder."""
+    return json.loads((step_folder / "about" / "metadata").read_text())
+
+
+def check_seal(step_folder: Path) -> None:
+    """Raises ValueError where a sealed checkpoint's files are not as they were written."""
+    seal = _seal_of(step_folder)
+    if seal.exists() and seal.read_text() != _digest(step_folder):
+        raise ValueError("its files are not as they were written")
+
+
+def _seal_of(step_folder: Path) -> Path:
+    return step_folder.with_name(step_folder.name + ".sha256")
+
+
+def _digest(folder: Path) -> str:
+    """One hash of the names and the bytes of all files below a folder."""
+    digest = hashlib.sha256()
+    files: Iterable[Path] = (path for path in folder.rglob("*") if path.is_file())
+    for path in sorted(files):
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def read_weights(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(about, weights) of the latest checkpoint of a generation's folder, as NumPy arrays.
+
+    Raises:
+      ValueError: there is no checkpoint that can be read; the message names the folder.
+    """
+    steps = sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
+    for step in steps:
+        path = folder.absolute() / str(step)
+        try:
+            check_seal(path)
+            with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+                shapes = checkpointer.metadata(path / "state").item_metadata.tree
+                numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+                state = checkpointer.restore(path / "state", restore_args=numpy)
+            return about(path), state["weights"]
+        except Exception:  # damage of any kind: the one before it may do
+            continue
+    raise ValueError(f"{folder} holds no checkpoint that can be read")

@@ -1,0 +1,172 @@
+"""One generation's training: items in, steps, rows out, a checkpoint now and then."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+import optax
+
+from ldl_jax.data.augment import Preprocessing, Recipe, augment
+from ldl_jax.data.pipeline import EpochOrder, Feed
+from ldl_jax.train.interrupt import Interrupt, Interrupted
+from ldl_jax.layout import Layout
+from ldl_jax.train.state import TrainState, Weights
+from ldl_jax.train.step import TrainStep
+
+# `train(state, teacher, store, item) -> (state, scalars)`; `state` is given up to the result.
+JittedStep = Callable[[TrainState, Weights | None, Any, Any], tuple[TrainState, Any]]
+
+
+class NotFiniteError(RuntimeError):
+    """The loss or its gradient is not a number any more; the message names the step."""
+
+
+class Watcher(Protocol):
+    """What looks on: a progress bar, or nothing."""
+
+    def generation(self, generation: int, steps: int, step: int) -> None:
+        """A generation starts, or goes on at `step`."""
+
+    def step(self, epoch: int, loss: float | None, images: int) -> None:
+        """A step was sent off; `loss` is the newest known."""
+
+    def evaluation(self, done: int, count: int) -> None:
+        """So many of the pictures are evaluated."""
+
+    def say(self, text: str) -> None:
+        """A line for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When things happen, in steps of one generation."""
+
+    log: int
+    checkpoint: int
+    validate: int
+
+
+@dataclasses.dataclass
+class Hooks:
+    """What the loop hands its results to.
+
+    Attributes:
+      write: a row of scalars of one step, and the speed in images/s.
+      save: a state as a checkpoint.
+      validate: evaluates and writes a row; None where there is no validation part.
+    """
+
+    write: Callable[[dict[str, Any], float | None], None]
+    save: Callable[[TrainState], None]
+    validate: Callable[[TrainState], None] | None
+
+
+def jit_train_step(
+    step: TrainStep,
+    fetch: Callable[[Any, Any], dict[str, Any]],
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    layout: Layout,
+) -> JittedStep:
+    """The whole step on the devices: fetch, augment, teach, learn."""
+
+    def train(
+        state: TrainState, teacher: Weights | None, store: Any, item: Any
+    ) -> tuple[TrainState, Any]:
+        batch = jax.lax.with_sharding_constraint(fetch(store, item), layout.by_batch)
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+        augment_key, step_key = jax.random.split(key)
+        images = augment(augment_key, batch["images"], recipe, preprocessing)
+        images = jax.lax.with_sharding_constraint(images, layout.by_batch)
+        return step(state, {**batch, "images": images}, step_key, teacher)
+
+    same, split = layout.replicated, layout.by_batch
+    return jax.jit(
+        train,
+        donate_argnums=0,
+        in_shardings=(same, same, same, split),
+        out_shardings=(same, same),
+    )
+
+
+def train_generation(
+    state: TrainState,
+    teacher: Weights | None,
+    train: JittedStep,
+    feed: Feed,
+    order: EpochOrder,
+    schedule: Schedule,
+    rate: optax.Schedule,
+    hooks: Hooks,
+    interrupt: Interrupt,
+    watcher: Watcher,
+) -> TrainState:
+    """Takes the steps from `state.step` to the end of `order`.
+
+    Raises:
+      Interrupted: a signal came; a checkpoint of the last step is saved.
+      NotFiniteError: a loss or gradient is not finite; no checkpoint holds what came of it.
+    """
+    generation, start = int(state.generation), int(state.step)
+    pending: list[tuple[int, Any]] = []
+    clock = time.perf_counter()
+    last_loss: float | None = None
+    logged = start
+
+    def flush() -> None:
+        nonlocal pending, last_loss, clock, logged
+        if not pending:
+            return
+        values = jax.device_get([scalars for _, scalars in pending])
+        for (number, _), scalars in zip(pending, values, strict=True):
+            _check_finite(scalars, generation, number)
+        last_loss = float(values[-1]["loss"])
+        number = pending[-1][0]
+        if number % schedule.log == 0 or number == len(order):
+            now = time.perf_counter()
+            speed = (number - logged) * order.batch / (now - clock)
+            row = _row(number, order, values[-1], float(rate(number - 1)))
+            hooks.write(row, speed)
+            clock, logged = now, number
+        pending = []
+
+    for item in feed.items(order, start):
+        state, scalars = train(state, teacher, feed.store, item)
+        number = start = start + 1
+        pending.append((number, scalars))
+        watcher.step((number - 1) // order.steps_per_epoch + 1, last_loss, order.batch)
+        last = number == len(order)
+        validates = hooks.validate is not None and (number % schedule.validate == 0 or last)
+        saves = number % schedule.checkpoint == 0 or last
+        stops = interrupt.number is not None
+        if number % schedule.log == 0 or validates or saves or stops:
+            flush()
+        if validates and hooks.validate is not None:
+            hooks.validate(state)
+        if saves or stops:
+            hooks.save(state)
+        if stops and not last:
+            assert interrupt.number is not None
+            raise Interrupted(interrupt.number, generation, number)
+    return state
+
+
+def _row(number: int, order: EpochOrder, scalars: Any, rate: float) -> dict[str, Any]:
+    values = {name: float(np.float32(value)) for name, value in scalars.items()}
+    epoch = number / order.steps_per_epoch
+    return {"step": number, "epoch": round(epoch, 4), **values, "learning_rate": rate}
+
+
+def _check_finite(scalars: Any, generation: int, number: int) -> None:
+    for name in ("loss", "gradient_norm"):
+        if not np.isfinite(scalars[name]):
+            raise NotFiniteError(
+                f"the {name.replace('_', ' ')} is {float(scalars[name])} in generation "
+                f"{generation} at step {number}; the last checkpoint is kept. Lower "
+                "optimizer.learning_rate or raise optimizer.warmup_epochs"
+            )

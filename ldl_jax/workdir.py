@@ -1,0 +1,208 @@
+"""A run's folder: its config, its metrics, and which generations are finished.
+
+    config.json                the resolved config and the data's fingerprint
+    metrics.jsonl              one row a logged step and an evaluation; the same for the same run
+    events/                    the same rows, and the speed, for TensorBoard
+    checkpoints/generation_1/  Orbax checkpoints of training, by step
+    predictions/generation_1.csv
+    generation_1.json          written last: the generation is finished, and its results
+    figures/
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from tensorboardX import SummaryWriter
+
+Row = dict[str, Any]
+# Rows of one step in the order they are written; a checkpoint is saved after the second.
+KINDS = ("train", "validation", "test")
+# A finished chain may be given more generations: those before are the same.
+MAY_CHANGE = ("chain.generations",)
+
+
+class WorkdirError(ValueError):
+    """A folder that cannot take this run; the message says why and what to do."""
+
+
+class Workdir:
+    """The folder of one run, locked while it is open; a context manager."""
+
+    def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
+        """Takes a new or empty folder, or one that holds a run of the same description.
+
+        Args:
+          path: the folder.
+          description: what makes the run what it is, of JSON's types.
+
+        Raises:
+          WorkdirError: the folder holds something else, another run, or is in use.
+        """
+        self.path = path
+        self._check(description)
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = self._locked()
+        write_json(path / "config.json", description)
+        self._metrics: TextIO | None = None
+        self._events: SummaryWriter | None = None
+
+    def __enter__(self) -> Workdir:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+        if self._events is not None:
+            self._events.close()
+        self._lock.close()
+
+    def checkpoints(self, generation: int) -> Path:
+        """The folder of a generation's checkpoints."""
+        return self.path / "checkpoints" / f"generation_{generation}"
+
+    def predictions(self, generation: int) -> Path:
+        """The file of a generation's predictions."""
+        return self.path / "predictions" / f"generation_{generation}.csv"
+
+    def results(self) -> list[Row]:
+        """The results of the finished generations, from the first."""
+        return read_results(self.path)
+
+    def finish(self, generation: int, results: Row) -> None:
+        """Marks a generation as finished."""
+        write_json(self._marker(generation), results)
+
+    def unfinish(self, generation: int) -> None:
+        """Takes the mark back: the generation is to be trained on."""
+        self._marker(generation).unlink(missing_ok=True)
+
+    def start_metrics(self, generation: int, step: int) -> None:
+        """Opens metrics.jsonl at a checkpoint: rows after it will be written anew."""
+        path = self.path / "metrics.jsonl"
+        kept = [row for row in read_rows(path) if _before(row, generation, step)]
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        partial.replace(path)
+        self._metrics = path.open("a")
+        shown = max((row["total_step"] for row in kept), default=0)
+        self._events = SummaryWriter(str(self.path / "events"), purge_step=shown + 1)
+
+    def write(self, row: Row, speed: float | None = None) -> None:
+        """Appends a row; `speed` in images/s goes to TensorBoard alone, as it is never the same."""
+        assert self._metrics is not None, "start_metrics comes first"
+        assert self._events is not None
+        self._metrics.write(json.dumps(row) + "\n")
+        self._metrics.flush()
+        for name, value in row.items():
+            if isinstance(value, float):
+                self._events.add_scalar(f"{row['kind']}/{name}", value, row["total_step"])
+        if speed is not None:
+            self._events.add_scalar("train/images_per_second", speed, row["total_step"])
+
+    def rows(self) -> list[Row]:
+        """All rows of metrics.jsonl."""
+        return read_rows(self.path / "metrics.jsonl")
+
+    def _marker(self, generation: int) -> Path:
+        return self.path / f"generation_{generation}.json"
+
+    def _check(self, description: Mapping[str, Any]) -> None:
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise WorkdirError(f"workdir: {self.path} is a file; give a new folder")
+        saved = self.path / "config.json"
+        if not saved.exists():
+            if any(item.name != ".lock" for item in self.path.iterdir()):
+                raise WorkdirError(
+                    f"workdir: {self.path} holds other files and no run; give a new folder"
+                )
+            return
+        changes = differences(read_json(saved), json.loads(json.dumps(description)))
+        changes = [text for text in changes if not text.startswith(MAY_CHANGE)]
+        if changes:
+            raise WorkdirError(
+                f"workdir: {self.path} holds another config's run ({'; '.join(changes)}); "
+                "give another --workdir, or that config again to go on"
+            )
+
+    def _locked(self) -> TextIO:
+        lock = (self.path / ".lock").open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the process ends
+        except OSError:
+            lock.close()
+            raise WorkdirError(f"workdir: {self.path} is in use by a running job") from None
+        return lock
+
+
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """What differs between two nested dicts, as "a.b: old -> new"."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        prefix = f"{name}." if name else ""
+        return [
+            text
+            for key in sorted(old.keys() | new.keys())
+            for text in differences(old.get(key), new.get(key), prefix + key)
+        ]
+    return [] if old == new else [f"{name}: {old!r} -> {new!r}"]
+
+
+def read_results(path: Path) -> list[Row]:
+    """The results of the finished generations of the run in `path`, from the first."""
+    found: list[Row] = []
+    while (marker := path / f"generation_{len(found) + 1}.json").exists():
+        found.append(read_json(marker))
+    return found
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a metrics.jsonl; a last line that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content.
+
+    Raises:
+      WorkdirError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WorkdirError(f"{path}: is not JSON ({error})") from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, all of it or none."""
+    partial = path.with_suffix(".partial")
+    with partial.open("w") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _before(row: Row, generation: int, step: int) -> bool:
+    place = (row["generation"], row["step"], KINDS.index(row["kind"]))
+    return place <= (generation, step, KINDS.index("validation"))

@@ -1,0 +1,115 @@
+"""Decoding: orientation, colours, sizes, order, and files that cannot be read."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ldl_jax.data import pictures
+from ldl_jax.data.records import DataError
+
+
+def smooth(width, height):
+    """A picture whose left is red, whose bottom is green, without fine detail."""
+    x, y = np.meshgrid(np.linspace(1, 0, width), np.linspace(0, 1, height))
+    return Image.fromarray((255 * np.stack([x, y, 0 * x + 0.5], -1)).astype(np.uint8))
+
+
+def truncated(path):
+    file = io.BytesIO()
+    smooth(200, 200).save(file, "JPEG")
+    path.write_bytes(file.getvalue()[: len(file.getvalue()) // 2])
+    return path
+
+
+def test_one_is_the_whole_picture_resized(tmp_path):
+    smooth(90, 120).save(tmp_path / "a.png")
+    pixels = pictures.decode_one(tmp_path / "a.png", 30)
+    assert (pixels.shape, pixels.dtype) == ((30, 30, 3), np.uint8)
+    expected = np.asarray(smooth(30, 30))
+    np.testing.assert_allclose(pixels.astype(int), expected, atol=6)
+
+
+def test_large_jpegs_look_as_if_decoded_in_full(tmp_path):
+    smooth(1600, 1200).save(tmp_path / "a.jpg", quality=95)
+    with Image.open(tmp_path / "a.jpg") as image:
+        full = image.resize((64, 64), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(
+        pictures.decode_one(tmp_path / "a.jpg", 64).astype(int), np.asarray(full), atol=3
+    )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    turn_back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = smooth(64, 96)
+    if orientation > 1:
+        stored = stored.transpose(turn_back[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "a.jpg", quality=95, subsampling=0, exif=exif)
+    pixels = pictures.decode_one(tmp_path / "a.jpg", 32)
+    np.testing.assert_allclose(pixels.astype(int), np.asarray(smooth(32, 32)), atol=10)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("L", "png"), ("P", "png"), ("RGBA", "png"), ("CMYK", "jpg"), ("1", "bmp")]
+)
+def test_every_mode_becomes_rgb(tmp_path, mode, suffix):
+    smooth(40, 40).convert(mode).save(tmp_path / f"a.{suffix}")
+    assert pictures.decode_one(tmp_path / f"a.{suffix}", 16).shape == (16, 16, 3)
+
+
+def test_16_bit_grey_keeps_its_range(tmp_path):
+    Image.fromarray(np.full((8, 8), 0x8000, np.uint16)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(pictures.decode_one(tmp_path / "a.png", 4), 128)
+
+
+@pytest.mark.parametrize("workers", [None, 1, 3])
+def test_many_come_in_order(tmp_path, workers, monkeypatch):
+    monkeypatch.setattr(pictures, "CHUNK", 4)
+    levels = np.random.default_rng().integers(0, 256, 11)
+    paths = [tmp_path / f"{row}.png" for row in range(11)]
+    for level, path in zip(levels, paths, strict=True):
+        Image.new("RGB", (10, 20), (int(level), 0, 0)).save(path)
+    done = []
+    pixels, kept = pictures.decode(paths, 8, workers=workers, progress=done.append)
+    assert (pixels.shape, pixels.dtype) == ((11, 8, 8, 3), np.uint8)
+    np.testing.assert_array_equal(pixels[:, 0, 0, 0], levels)
+    np.testing.assert_array_equal(kept, np.arange(11))
+    assert done == [4, 8, 11]
+
+
+def test_unreadable_files_stop_or_are_left_out(tmp_path):
+    good = tmp_path / "good.png"
+    Image.new("RGB", (9, 9), (7, 7, 7)).save(good)
+    text = tmp_path / "text.jpg"
+    text.write_text("no picture")
+    broken = [truncated(tmp_path / "half.jpg"), text, tmp_path / "none.jpg", tmp_path]
+    for path in broken:
+        with pytest.raises(DataError, match="cannot be read as a picture") as caught:
+            pictures.decode([good, path, good], 8)
+        assert str(path) in str(caught.value)
+        pixels, kept = pictures.decode([good, path, good], 8, unreadable="skip")
+        np.testing.assert_array_equal(kept, [0, 2])
+        np.testing.assert_array_equal(pixels, np.full((2, 8, 8, 3), 7))
+    with pytest.raises(DataError, match="none of 4 pictures can be read"):
+        pictures.decode(broken, 8, unreadable="skip")
+
+
+def test_arguments(tmp_path):
+    with pytest.raises(ValueError, match="unreadable: expected 'stop' or 'skip', got 'ignore'"):
+        pictures.decode([], 8, unreadable="ignore")
+    with pytest.raises(ValueError, match="size: must be positive, got 0"):
+        pictures.decode([], 0)
+    pixels, kept = pictures.decode([], 8)
+    assert (pixels.shape, kept.shape) == ((0, 8, 8, 3), (0,))

@@ -1,0 +1,221 @@
+"""Metrics against float64 NumPy written from the equations; merged batches against one pass."""
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldl_jax import metrics
+
+N = 257
+EDGES = np.array([16.0, 25.0, 40.0, 60.0, 77.0])
+
+
+def rows(seed: int, count: int = N) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Estimates, labels in whole years (so ties occur) and σ, float32 [count]."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(16, 78, count)
+    pred = labels + rng.normal(0, 4, count)
+    sigma = rng.uniform(1, 6, count)
+    return pred.astype(np.float32), labels.astype(np.float32), sigma.astype(np.float32)
+
+
+def exact(arrays: Iterable[np.ndarray]) -> list[np.ndarray]:
+    return [x.astype(np.float64) for x in arrays]
+
+
+def balanced(pred: np.ndarray, labels: np.ndarray) -> float:
+    means = []
+    for i, (low, high) in enumerate(itertools.pairwise(EDGES)):
+        last = i == len(EDGES) - 2
+        chosen = (labels >= low) & ((labels <= high) if last else (labels < high))
+        if chosen.any():
+            means.append(np.abs(pred - labels)[chosen].mean())
+    return float(np.mean(means))
+
+
+# name -> (ours(pred, labels, sigma, mask), the equation in float64(pred, labels, sigma))
+CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "mae": (
+        lambda p, y, s, m: metrics.mae(p, y, m),
+        lambda p, y, s: np.abs(p - y).mean(),
+    ),
+    "rmse": (
+        lambda p, y, s, m: metrics.rmse(p, y, m),
+        lambda p, y, s: np.sqrt(((p - y) ** 2).mean()),
+    ),
+    "epsilon_error": (
+        lambda p, y, s, m: metrics.epsilon_error(p, y, s, m),
+        lambda p, y, s: (1 - np.exp(-((p - y) ** 2) / (2 * s**2))).mean(),
+    ),
+    "ca3": (
+        lambda p, y, s, m: metrics.cumulative_accuracy(p, y, 3, mask=m),
+        lambda p, y, s: (np.abs(p - y) < 3).mean(),
+    ),
+    "accuracy": (
+        lambda p, y, s, m: metrics.accuracy(jnp.round(p), y, m),
+        lambda p, y, s: (np.round(p) == y).mean(),
+    ),
+    "one_off": (
+        lambda p, y, s, m: metrics.one_off_accuracy(jnp.round(p), y, m),
+        lambda p, y, s: (np.abs(np.round(p) - y) <= 1).mean(),
+    ),
+    "curve": (
+        lambda p, y, s, m: metrics.cumulative_score_curve(p, y, np.arange(6), mask=m),
+        lambda p, y, s: np.array([(np.abs(p - y) <= t).mean() for t in range(6)]),
+    ),
+    "balanced_mae": (
+        lambda p, y, s, m: metrics.balanced_mae(p, y, EDGES, m),
+        lambda p, y, s: balanced(p, y),
+    ),
+    "pearson": (
+        lambda p, y, s, m: metrics.pearson(p, y, m),
+        lambda p, y, s: np.corrcoef(p, y)[0, 1],
+    ),
+    "spearman": (
+        lambda p, y, s, m: metrics.spearman(p, y, m),
+        lambda p, y, s: scipy.stats.spearmanr(p, y)[0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_masks_and_jit(name: str) -> None:
+    ours, golden = CASES[name]
+    jitted = jax.jit(ours)
+    arrays = rows(0)
+    everything = jitted(*arrays, None)
+    assert everything.dtype == jnp.float32
+    np.testing.assert_allclose(everything, golden(*exact(arrays)), rtol=2e-6)
+    np.testing.assert_allclose(ours(*arrays, None), everything, rtol=1e-6)
+
+    kept = np.arange(N) % 3 != 1
+    padded = [np.where(kept, x, np.nan).astype(np.float32) for x in arrays]
+    masked = jitted(*padded, kept)
+    np.testing.assert_allclose(masked, golden(*exact(x[kept] for x in arrays)), rtol=2e-6)
+    np.testing.assert_array_equal(jitted(*padded, kept.astype(np.float32)), masked)
+
+
+def test_cumulative_accuracy_strict() -> None:
+    pred, labels = np.array([1.0, 2.0, 3.0, 4.0]), np.zeros(4)
+    assert metrics.cumulative_accuracy(pred, labels, 3) == 0.5
+    assert metrics.cumulative_accuracy(pred, labels, 3, strict=False) == 0.75
+
+
+def test_group_indices() -> None:
+    pred, labels = np.array([0, 1, 2, 7]), np.array([0, 2, 4, 7])
+    assert metrics.accuracy(pred, labels) == 0.5
+    assert metrics.one_off_accuracy(pred, labels) == 0.75
+
+
+def test_epsilon_error_takes_one_sigma() -> None:
+    got = metrics.epsilon_error(np.array([2.0, 0.0]), np.zeros(2), 2.0)
+    np.testing.assert_allclose(got, (1 - np.exp(-0.5)) / 2, rtol=1e-6)
+
+
+def test_balanced_mae_ignores_rows_outside_and_empty_bins() -> None:
+    pred, labels = np.array([1.0, 1.0, 4.0, 99.0]), np.array([0.0, 0.0, 10.0, 50.0])
+    got = metrics.balanced_mae(pred, labels, np.array([0.0, 1.0, 5.0, 10.0]))
+    np.testing.assert_allclose(got, (1 + 6) / 2)
+
+
+def test_kl_to_truth() -> None:
+    rng = np.random.default_rng(1)
+    truth, probs = rng.dirichlet(np.ones(9), 6), rng.dirichlet(np.ones(9), 6)
+    truth[0] = np.eye(9)[3]  # 0 ln 0
+    probs[1] = 0.0  # an underflowed softmax
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.where(truth > 0, truth * np.log(truth / probs), 0).sum(1)
+    got = np.asarray(metrics.kl_to_truth(probs, truth, mask=np.arange(6) < 5))
+    np.testing.assert_allclose(got[[0, 2, 3, 4]], expected[[0, 2, 3, 4]], rtol=1e-5)
+    assert np.isfinite(got[1])
+    assert got[1] > 50
+    assert got[5] == 0
+    np.testing.assert_allclose(metrics.kl_to_truth(truth, truth), 0, atol=1e-6)
+
+
+def test_no_row_is_nan() -> None:
+    pred, labels, _ = rows(2)
+    none = np.zeros(N, bool)
+    for metric in (metrics.mae, metrics.rmse, metrics.pearson, metrics.spearman):
+        assert np.isnan(metric(pred, labels, mask=none))
+
+
+def test_pearson_of_a_constant_is_nan_and_large_means_keep_their_digits() -> None:
+    pred, labels, _ = rows(3)
+    assert np.isnan(metrics.pearson(np.full(N, 0.1), labels))
+    far = (pred + 4096).astype(np.float32)
+    expected = np.corrcoef(far.astype(np.float64), labels)[0, 1]
+    np.testing.assert_allclose(metrics.pearson(far, labels), expected, rtol=1e-5)
+
+
+def with_sigma(acc: Any, pred: Any, labels: Any, sigma: Any, mask: Any) -> Any:
+    return metrics.EPSILON_ERROR.update(acc, pred, labels, mask, sigma=sigma)
+
+
+ACCUMULATORS = {
+    "mae": metrics.MAE,
+    "rmse": metrics.RMSE,
+    "epsilon_error": metrics.EPSILON_ERROR,
+    "ca3": metrics.within(3),
+    "pearson": metrics.PEARSON,
+}
+# Batches are padded to one size, as the last batch of an evaluation is: one compilation each.
+BATCH = 64
+UPDATES = {
+    name: jax.jit(lambda acc, p, y, s, m, metric=metric: metric.update(acc, p, y, m))
+    for name, metric in ACCUMULATORS.items()
+} | {"epsilon_error": jax.jit(with_sigma)}
+
+
+@pytest.mark.parametrize("name", ACCUMULATORS)
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    sizes=st.lists(st.integers(0, BATCH), max_size=6),
+    split=st.integers(0, 6),
+)
+def test_any_batching_merges_to_one_pass(
+    name: str, seed: int, sizes: list[int], split: int
+) -> None:
+    sizes = [*sizes, 5]  # a correlation needs rows
+    arrays = np.stack(rows(seed, sum(sizes)))
+    metric = ACCUMULATORS[name]
+    shards = [metric.init(), metric.init()]
+    for i, batch in enumerate(np.split(arrays, np.cumsum(sizes)[:-1], axis=1)):
+        size = batch.shape[1]
+        padded = np.full((3, BATCH), np.nan, np.float32)
+        padded[:, :size] = batch
+        side = int(i >= split)
+        shards[side] = UPDATES[name](shards[side], *padded, np.arange(BATCH) < size)
+    merged = metric.result(metric.merge(*shards))
+    np.testing.assert_allclose(merged, CASES[name][1](*exact(arrays)), rtol=5e-6, atol=1e-6)
+
+
+def test_init_is_neutral_and_results_of_nothing_are_nan() -> None:
+    pred, labels, _ = rows(4)
+    for metric in (metrics.MAE, metrics.PEARSON):
+        acc = metric.update(metric.init(), pred, labels)
+        for merged in (metric.merge(acc, metric.init()), metric.merge(metric.init(), acc)):
+            assert metric.result(merged) == metric.result(acc)
+        assert np.isnan(metric.result(metric.init()))
+
+
+def test_strict_promotion() -> None:
+    mask = np.ones(N, bool)
+    arrays = rows(5)
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        for ours, _ in CASES.values():
+            jax.eval_shape(ours, *arrays, mask)
+        jax.eval_shape(metrics.kl_to_truth, np.ones((N, 3)), np.ones((N, 3)), mask)
+        for name, metric in ACCUMULATORS.items():
+            acc = jax.eval_shape(UPDATES[name], jax.eval_shape(metric.init), *arrays, mask)
+            jax.eval_shape(metric.merge, acc, acc)
+            assert jax.eval_shape(metric.result, acc).dtype == jnp.float32
