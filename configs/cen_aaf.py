@@ -1,6 +1,6 @@
 """CEN on All-Age-Faces, the authors' own split: 6,637 training and 6,685 test pictures.
 
-    python -m launch.main --config=configs/cen_aaf.py --config.data.root=DIR --workdir=runs/cen_aaf
+python -m launch.main --config=configs/cen_aaf.py --config.data.root=DIR --workdir=runs/cen_aaf
 """
 
 import ml_collections
@@ -13,13 +13,13 @@ def get_config() -> ml_collections.ConfigDict:
     config = defaults()
     config.data.name = "aaf"
     config.data.size = 64
+    config.data.crop = 0.75  # the release's margin around a face is wide
     config.data.stored_size = 80
     config.model.name = "resnet10_tiny"
     config.batch_size = 64
     config.epochs = 24
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.weight_decay = 0.05
+    config.optimizer.learning_rate = 0.05
+    config.optimizer.weight_decay = 5e-4
     config.optimizer.warmup_epochs = 1.0
     config.optimizer.schedule = "cosine"
     config.chain.generations = 3

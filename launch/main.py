@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -26,13 +27,26 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "the run, e.g. configs
 _WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the run, e.g. runs/quickstart")
 
 
+def parse_flags(arguments: Sequence[str]) -> list[str]:
+    """Absl's parsing, its errors and those of `--config.KEY=VALUE` as one line."""
+    try:
+        return flags.FLAGS(arguments)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        text = str(error).strip("'\"").replace("\\n", " ").replace("\\'", "'")
+        fail(text if isinstance(error, flags.Error) else f"--config: unknown key {text}")
+
+
 def main(arguments: Sequence[str]) -> None:
     """Runs the job of the flags; ends the process with 1 where something is wrong."""
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)
     console = Console()
     if arguments[1:]:
         fail(f"unknown arguments: {' '.join(arguments[1:])}; flags start with --")
     if _WORKDIR.value is None:
         fail("--workdir: give the folder of the run, e.g. --workdir=runs/quickstart")
+    if not flags.FLAGS["config"].present:
+        fail("--config: give a config file, e.g. --config=configs/quickstart.py")
     try:
         run(Path(_WORKDIR.value), console)
     except Interrupted as stop:
@@ -44,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         )
         sys.exit(128 + stop.number)
     except (ValueError, OSError, NotFiniteError) as error:
-        if logging.level_debug():
+        if flags.FLAGS.verbosity >= logging.DEBUG:
             raise
         fail(str(error))
 
@@ -72,12 +86,11 @@ def run(path: Path, console: Console) -> None:
     say(f"results, predictions, checkpoints and figures: {path}")
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """Says what is wrong in one line and ends the process with 1."""
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
     sys.exit(1)
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.ERROR)
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

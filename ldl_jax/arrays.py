@@ -42,6 +42,11 @@ def with_shape(name: str, x: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
     return array
 
 
+def absolute(x: jax.Array) -> jax.Array:
+    """|x| whose gradient at 0 is 0, the subgradient of the papers' sign; that of `jnp.abs` is 1."""
+    return x * jnp.sign(x)
+
+
 def positive(name: str, x: ArrayLike) -> jax.Array:
     """A scalar hyper-parameter as float32.
 
@@ -56,7 +61,7 @@ def positive(name: str, x: ArrayLike) -> jax.Array:
 def deviation(name: str, x: ArrayLike, shape: tuple[int, ...], space: LabelSpace) -> jax.Array:
     """A width, scalar or one a label, as float32 of a shape that broadcasts against [..., K].
 
-    It is kept above a thousandth of the finest step: there every density is one-hot in float32
+    It is kept above a millionth of the finest step: there every density is one-hot in float32
     already, a division by it is finite, and its own gradient is zero.
 
     Raises:
@@ -70,7 +75,7 @@ def deviation(name: str, x: ArrayLike, shape: tuple[int, ...], space: LabelSpace
             f"{name}: expected a scalar or the labels' shape {list(shape)}, got {list(array.shape)}"
         )
     finest = float(np.diff(space.values).min())
-    return jnp.broadcast_to(jnp.maximum(array, 1e-3 * finest), shape)[..., None]
+    return jnp.broadcast_to(jnp.maximum(array, 1e-6 * finest), shape)[..., None]
 
 
 def row(values: ArrayLike, ndim: int) -> jax.Array:

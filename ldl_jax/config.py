@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import typing
 from typing import Any
 
@@ -16,6 +17,7 @@ from ml_collections.config_dict import placeholder
 
 from ldl_jax import methods
 from ldl_jax.data.augment import Recipe
+from ldl_jax.data.protocols import PROTOCOLS
 from ldl_jax.train.generations import Chain
 from ldl_jax.train.optimizers import OptimizerConfig
 
@@ -24,7 +26,7 @@ class ConfigError(ValueError):
     """A config that cannot be used; the message names the key, the value and what is expected."""
 
 
-def _at_least(name: str, value: int, least: int) -> None:
+def _at_least(name: str, value: float, least: int) -> None:
     if value < least:
         raise ConfigError(f"{name}: expected {least} or more, got {value}")
 
@@ -50,6 +52,7 @@ class DataConfig:
       space: the label values: low:step:high (as 0:1:100), a name (age, scut_fbp, cfd, adience), or
         "train", from the least to the greatest training label in steps of 1 (CEN's Eq. 1).
       size: side of the network's input in pixels, 32 or more.
+      crop: share of a picture's width and height that is kept, about its middle; 1 for all of it.
       stored_size: side that pictures are first resized to; 0 for `size`.
       protocol: "official", "random" (by picture) or "subject" (by person).
       test_fraction: of the pictures, where the protocol draws the test part.
@@ -68,6 +71,7 @@ class DataConfig:
     csv: str = ""
     space: str = "train"
     size: int = 224
+    crop: float = 1.0
     stored_size: int = 0
     protocol: str = "official"
     test_fraction: float = 0.2
@@ -85,6 +89,21 @@ class DataConfig:
                 f"data.stored_size: expected 0 or at least data.size = {self.size}, "
                 f"got {self.stored_size}"
             )
+        _at_least("data.seed", self.seed, 0)
+        _at_least("data.memory_gb", self.memory_gb, 0)
+        _at_least("data.synthetic_count", self.synthetic_count, 8)
+        _at_least("data.validation_fraction", self.validation_fraction, 0)
+        if not self.validation_fraction < 1:
+            raise ConfigError(
+                f"data.validation_fraction: expected less than 1, got {self.validation_fraction}"
+            )
+        if not 0 < self.test_fraction < 1:
+            raise ConfigError(
+                f"data.test_fraction: expected between 0 and 1, got {self.test_fraction}"
+            )
+        _one_of("data.protocol", self.protocol, PROTOCOLS)
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"data.crop: expected more than 0 and at most 1, got {self.crop}")
         _one_of("data.unreadable", self.unreadable, ("stop", "skip"))
         _one_of("data.feed", self.feed, ("auto", "memory", "stream"))
 
@@ -158,14 +177,14 @@ class Config:
     epochs: int = 160
     log_every: int = 10
     checkpoint_every: float = 1.0
-    data: DataConfig = DataConfig()
-    augment: Recipe = Recipe()
-    model: ModelConfig = ModelConfig()
-    method: MethodConfig = MethodConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    init: InitConfig = InitConfig()
-    chain: Chain = Chain()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    augment: Recipe = dataclasses.field(default_factory=Recipe)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    init: InitConfig = dataclasses.field(default_factory=InitConfig)
+    chain: Chain = dataclasses.field(default_factory=Chain)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "log_every"):
@@ -253,6 +272,8 @@ def _value(kind: Any, value: Any, name: str) -> Any:
         return tuple(_value(k, v, name) for k, v in zip(wanted, value, strict=True))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is float and isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name}: expected a finite number, got {value}")
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(
             f"{name}: expected {kind.__name__}, got {value!r} ({type(value).__name__})"

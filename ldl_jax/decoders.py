@@ -216,7 +216,8 @@ def highest_density_interval(
     before = mass - p
     # For each first label, the last that it needs: how many cumulative masses fall short.
     needed = before + (arrays.with_shape("coverage", coverage, ()) - _TOLERANCE) * total
-    last = jnp.sum(mass[..., None, :] < needed[..., :, None], axis=-1, dtype=jnp.int32)
+    short = jnp.sum(mass[..., None, :] < needed[..., :, None], axis=-1, dtype=jnp.int32)
+    last = jnp.maximum(short, arrays.row(np.arange(space.size), p.ndim).astype(jnp.int32))
     values = arrays.grid(space, p.ndim)
     width = jnp.where(last < space.size, _value_at(last, space) - values, jnp.inf)
     finest = float(np.diff(space.values).min())

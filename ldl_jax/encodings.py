@@ -140,7 +140,7 @@ def laplace(labels: ArrayLike, space: LabelSpace, scale: ArrayLike = 2.0) -> jax
     """
     y = arrays.float32(labels)
     width = arrays.deviation("scale", scale, y.shape, space)
-    return jax.nn.softmax(-jnp.abs(_distance(y, space)) / width, axis=-1)
+    return jax.nn.softmax(-arrays.absolute(_distance(y, space)) / width, axis=-1)
 
 
 def sord(
@@ -173,7 +173,7 @@ def sord(
     if distance not in ("absolute", "squared"):
         raise ValueError(f"distance: expected 'absolute' or 'squared', got {distance!r}")
     away = _distance(arrays.float32(labels), space)
-    phi = jnp.abs(away) if distance == "absolute" else jnp.square(away)
+    phi = arrays.absolute(away) if distance == "absolute" else jnp.square(away)
     return jax.nn.softmax(-arrays.positive("alpha", alpha) * phi, axis=-1)
 
 

@@ -57,13 +57,8 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
     placement.check_batch("batch_size", config.batch_size)
     placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
     model = models.build(config.model.name, dtype=config.model.dtype)
-    if config.chain.early_end and config.data.validation_fraction == 0:
-        raise ConfigError(
-            "chain.early_end: looks at the validation error; hold some pictures out with "
-            "data.validation_fraction"
-        )
     trunk = pretrained_trunk(config.init.from_, config.model.name) if config.init.from_ else None
-    preprocessing = Preprocessing(_stored(config.data), config.data.size)
+    preprocessing = Preprocessing(_stored(config.data), config.data.size, crop=config.data.crop)
     records = read_records(config.data)
     parts = protocols.split(
         records,
@@ -72,6 +67,11 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
         config.data.test_fraction,
         config.data.validation_fraction,
     )
+    if config.chain.early_end and not len(parts.validation):
+        raise ConfigError(
+            "chain.early_end: looks at the validation error; hold some pictures out with "
+            "data.validation_fraction"
+        )
     space = label_space(config.data.space, records, parts)
     method = methods.get(config.method.name, space=space, **config.method.hyper_parameters)
     for note in parts.notes:
@@ -87,7 +87,9 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
         config.optimizer, steps_per_epoch, steps_per_epoch * config.epochs
     )
     resolved = to_dict(config)
-    resolved["method"] = {"name": config.method.name, **method.hyper_parameters}
+    # A method of one's own need not tell what it was made with.
+    hyper_parameters = {**config.method.hyper_parameters, **method.hyper_parameters}
+    resolved["method"] = {"name": config.method.name, **hyper_parameters}
     about = {
         "model": to_dict(config.model),
         "method": resolved["method"],
@@ -134,6 +136,9 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
 
 def read_records(config: DataConfig) -> Records:
     """The pictures and labels that the config names."""
+    if config.name not in ("synthetic", *datasets.DATASETS):
+        known = ", ".join(("synthetic", *datasets.DATASETS))
+        raise ConfigError(f"data.name: expected one of {known}, got {config.name!r}")
     if config.name != "synthetic":
         return datasets.read(config.name, config.root, csv=config.csv)
     if config.root or config.csv:
@@ -141,6 +146,8 @@ def read_records(config: DataConfig) -> Records:
             "data.root, data.csv: synthetic faces are drawn, not read; "
             f"name a dataset with data.name ({', '.join(datasets.DATASETS)})"
         )
+    if config.crop != 1:
+        raise ConfigError(f"data.crop: synthetic faces are drawn whole, got {config.crop}")
     return synthetic.faces(config.synthetic_count, size=_stored(config), seed=config.seed)
 
 
@@ -148,7 +155,10 @@ def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpa
     """The label space of the config's text, checked against the labels it has to hold."""
     used = np.concatenate([parts.train, parts.validation, parts.test])
     if text != "train":
-        space = dataclasses.replace(LabelSpace.parse(text), unit=records.unit)
+        try:
+            space = dataclasses.replace(LabelSpace.parse(text), unit=records.unit)
+        except ValueError as error:
+            raise ConfigError(f"data.space: {str(error).removeprefix('space: ')}") from None
         protocols.check_labels(records, space, used)
         return space
     finite = records.labels[np.isfinite(records.labels)]
@@ -170,9 +180,7 @@ def pretrained_trunk(path: str, model: str) -> tuple[Any, Any]:
     finished = len(read_results(Path(path)))
     if not finished:
         raise ConfigError(f"init.from: {path} holds no finished run; give the workdir of one")
-    about, weights = checkpoint.read_weights(
-        Path(path) / "checkpoints" / f"generation_{finished}"
-    )
+    about, weights = checkpoint.read_weights(Path(path) / "checkpoints" / f"generation_{finished}")
     if about["model"]["name"] != model:
         raise ConfigError(
             f"init.from: {path} holds {about['model']['name']}, model.name is {model}"
@@ -229,7 +237,7 @@ def _part(
         paths = [records.paths[row] for row in rows]
         # Streamed pictures are looked through once, so that the bad ones are known at the start.
         size = _GLANCE if streams else _stored(config)
-        images, kept = pictures.decode(paths, size, config.unreadable)
+        images, kept = pictures.decode(paths, size, config.unreadable, config.crop)
         if len(kept) < len(rows):
             say(f"skipped {len(rows) - len(kept)} unreadable pictures of {len(rows)}")
         rows = rows[kept]
@@ -245,6 +253,7 @@ def _part(
         labels=records.labels[rows].astype(np.float32),
         sigma=sigma[rows].astype(np.float32),
         size=_stored(config),
+        crop=config.crop,
         images=images,
         paths=tuple(records.paths[row] for row in rows) if records.paths else (),
         truth=truth,

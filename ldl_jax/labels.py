@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -40,6 +41,8 @@ class LabelSpace:
         Raises:
           ValueError: the step is not positive, or does not divide high - low.
         """
+        # Of a float32, as labels are, the arithmetic below would be in float32.
+        low, high, step = float(low), float(high), float(step)
         if not step > 0:
             raise ValueError(f"step: must be positive, got {step}")
         if not high > low:
@@ -50,9 +53,7 @@ class LabelSpace:
         return cls(tuple(float(v) for v in np.linspace(low, high, count + 1).round(9)), unit)
 
     @classmethod
-    def groups(
-        cls, bounds: Sequence[tuple[float, float]], unit: str = "years"
-    ) -> LabelSpace:
+    def groups(cls, bounds: Sequence[tuple[float, float]], unit: str = "years") -> LabelSpace:
         """Ordered groups (low, high), both inclusive; gaps between groups are allowed.
 
         A group's value is its midpoint, so that an expectation is in the label's unit.
@@ -64,7 +65,7 @@ class LabelSpace:
         for low, high in pairs:
             if low > high:
                 raise ValueError(f"bounds: a group's low must not exceed its high, got {low, high}")
-        for (_, high), (low, _) in zip(pairs, pairs[1:], strict=False):
+        for (_, high), (low, _) in itertools.pairwise(pairs):
             if low <= high:
                 raise ValueError(f"bounds: groups must rise without overlap, got {pairs}")
         return cls(tuple((low + high) / 2 for low, high in pairs), unit, pairs)

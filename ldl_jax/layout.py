@@ -48,6 +48,4 @@ def layout(devices: int | None = None) -> Layout:
     """The layout over the first `devices` devices, or all."""
     chosen = jax.devices()[:devices]
     mesh = Mesh(np.asarray(chosen), ("data",))
-    return Layout(
-        NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
-    )
+    return Layout(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data")))

@@ -169,7 +169,8 @@ def emd(logits: ArrayLike, target: ArrayLike, space: LabelSpace) -> jax.Array:
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     steps = arrays.row(np.diff(space.values), x.ndim)
-    return jnp.sum(jnp.abs(_cumulative_difference(*pair(x, target))[..., :-1]) * steps, axis=-1)
+    gap = arrays.absolute(_cumulative_difference(*pair(x, target))[..., :-1])
+    return jnp.sum(gap * steps, axis=-1)
 
 
 def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:

@@ -30,7 +30,7 @@ def l1(value: ArrayLike, labels: ArrayLike) -> jax.Array:
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 11
     and MR(l1) of Table 3; Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 9.
     """
-    return jnp.abs(_error(value, labels))
+    return arrays.absolute(_error(value, labels))
 
 
 def l2(value: ArrayLike, labels: ArrayLike) -> jax.Array:
@@ -114,7 +114,7 @@ def slack_l1(score: ArrayLike, target: ArrayLike, slack: ArrayLike) -> jax.Array
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 10-13.
     """
     s = arrays.float32(score)
-    error = jnp.abs(s - arrays.with_shape("target", target, s.shape))
+    error = arrays.absolute(s - arrays.with_shape("target", target, s.shape))
     # relu, not maximum: its gradient at the kink is 0, not one half.
     return jax.nn.relu(error - arrays.with_shape("slack", slack, s.shape))
 
@@ -138,7 +138,7 @@ def expectation_l1(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning",
     Eqs. 10-11.
     """
-    return jnp.abs(_expectation_error(logits, labels, space))
+    return arrays.absolute(_expectation_error(logits, labels, space))
 
 
 def expectation_l2(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
@@ -194,7 +194,7 @@ def _error(value: ArrayLike, labels: ArrayLike) -> jax.Array:
 
 def _huber(error: jax.Array, delta: jax.Array) -> jax.Array:
     # e^2/2 of the clipped error plus δ times the rest: the same, and never squares a large error.
-    size = jnp.abs(error)
+    size = arrays.absolute(error)
     within = jnp.minimum(size, delta)
     return 0.5 * jnp.square(within) + delta * (size - within)
 

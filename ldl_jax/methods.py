@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -92,6 +93,11 @@ def cen(
     _check("alpha", alpha, low=0.0, high=1.0)
     _check("temperature", temperature, low=0.0, strict=True)
     _check("hard_temperature", hard_temperature, low=0.0, strict=True)
+    if not isinstance(scale_by_temperature_squared, bool):
+        raise ValueError(
+            "method.scale_by_temperature_squared: expected True or False, "
+            f"got {scale_by_temperature_squared!r}"
+        )
 
     def loss(outputs: Outputs, batch: Batch, knowledge: Knowledge | None = None) -> jax.Array:
         logits, score, labels = outputs["logits"], outputs["score"], batch["labels"]
@@ -177,7 +183,7 @@ def dldl_v2(
     space: LabelSpace,
     sigma: float = 2.0,
     lam: float = 1.0,
-    kl_reduction: str = "sum",
+    kl_reduction: Literal["sum", "mean"] = "sum",
     alpha: float = 0.5,
     temperature: float = 2.0,
 ) -> Method:
@@ -188,7 +194,7 @@ def dldl_v2(
     """
     _check("lam", lam, low=0.0)
     if kl_reduction not in ("sum", "mean"):
-        raise ValueError(f"kl_reduction: expected 'sum' or 'mean', got {kl_reduction!r}")
+        raise ValueError(f"method.kl_reduction: expected 'sum' or 'mean', got {kl_reduction!r}")
     encode = _gaussian_encoder(space, sigma)
 
     def own_loss(logits: jax.Array, batch: Batch) -> jax.Array:
@@ -225,12 +231,16 @@ def get(name: str | Method, *, space: LabelSpace, **hyper_parameters: Any) -> Me
     if isinstance(name, Method):
         return name
     factory = METHODS[name] if name in METHODS else _imported(name)
-    known = [p for p in inspect.signature(factory).parameters if p != "space"]
+    parameters = inspect.signature(factory).parameters
+    known = [p for p in parameters if p != "space"]
     for key in hyper_parameters:
         if key not in known:
             raise ValueError(
                 f"method.{key}: {name!r} has no such hyper-parameter; it has: {', '.join(known)}"
             )
+    for key in known:
+        if key not in hyper_parameters and parameters[key].default is inspect.Parameter.empty:
+            raise ValueError(f"method.{key}: {name!r} has no default for it, it must be given")
     method = factory(space, **hyper_parameters)
     if not isinstance(method, Method):
         raise ValueError(f"method.name: {name!r} returned {type(method).__name__}, not a Method")
@@ -245,7 +255,7 @@ def hyper_parameters(name: str) -> dict[str, Any]:
 
 
 def _imported(name: str) -> Callable[..., Method]:
-    known = ', '.join(METHODS)
+    known = ", ".join(METHODS)
     module, colon, attribute = name.partition(":")
     if not colon:
         raise ValueError(
@@ -253,7 +263,7 @@ def _imported(name: str) -> Callable[..., Method]:
         )
     try:
         factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"method.name: cannot import {name!r}: {error}") from error
     if not callable(factory):
         raise ValueError(f"method.name: {name!r} is not callable, expected factory(space, ...)")
@@ -307,7 +317,8 @@ def _check(
     name: str, value: float, low: float, high: float = float("inf"), *, strict: bool = False
 ) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not low <= value <= high or (strict and value == low):
+    outside = not number or not low <= value <= high or math.isinf(value)
+    if outside or (strict and value == low):
         least = f"more than {low:g}" if strict else f"at least {low:g}"
         most = "" if high == float("inf") else f" and at most {high:g}"
         raise ValueError(f"method.{name}: expected a number of {least}{most}, got {value!r}")

@@ -1,12 +1,12 @@
 """A run's folder: its config, its metrics, and which generations are finished.
 
-    config.json                the resolved config and the data's fingerprint
-    metrics.jsonl              one row a logged step and an evaluation; the same for the same run
-    events/                    the same rows, and the speed, for TensorBoard
-    checkpoints/generation_1/  Orbax checkpoints of training, by step
-    predictions/generation_1.csv
-    generation_1.json          written last: the generation is finished, and its results
-    figures/
+config.json                the resolved config and the data's fingerprint
+metrics.jsonl              one row a logged step and an evaluation; the same for the same run
+events/                    the same rows, and the speed, for TensorBoard
+checkpoints/generation_1/  Orbax checkpoints of training, by step
+predictions/generation_1.csv
+generation_1.json          written last: the generation is finished, and its results
+figures/
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ Row = dict[str, Any]
 KINDS = ("train", "validation", "test")
 # A finished chain may be given more generations: those before are the same.
 MAY_CHANGE = ("chain.generations",)
+_STARTED = (".lock", "config.partial")  # what a kill at the very start leaves
 
 
 class WorkdirError(ValueError):
@@ -125,13 +126,15 @@ class Workdir:
             raise WorkdirError(f"workdir: {self.path} is a file; give a new folder")
         saved = self.path / "config.json"
         if not saved.exists():
-            if any(item.name != ".lock" for item in self.path.iterdir()):
+            if any(item.name not in _STARTED for item in self.path.iterdir()):
                 raise WorkdirError(
                     f"workdir: {self.path} holds other files and no run; give a new folder"
                 )
             return
         changes = differences(read_json(saved), json.loads(json.dumps(description)))
         changes = [text for text in changes if not text.startswith(MAY_CHANGE)]
+        # What follows from the config is shown where the config itself is the same.
+        changes = [text for text in changes if not text.startswith("resolved.")] or changes
         if changes:
             raise WorkdirError(
                 f"workdir: {self.path} holds another config's run ({'; '.join(changes)}); "

@@ -1,0 +1,1 @@
+"""Datasets, their splits, and the way of pictures to the device."""

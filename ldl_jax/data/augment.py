@@ -20,16 +20,18 @@ class Preprocessing:
     """What is done to every picture before the network; stored with the weights.
 
     Attributes:
-      stored_size: side in pixels that a whole picture is first resized to, and kept as uint8.
+      stored_size: side in pixels that a picture is first resized to, and kept as uint8.
       size: side in pixels of the network's input.
       mean: per channel R, G, B, on the scale 0-255, subtracted.
       std: per channel R, G, B, on the scale 0-255, divided by.
+      crop: share of a picture's width and height that is kept, about its middle, before all else.
     """
 
     stored_size: int
     size: int
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    crop: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,9 +108,7 @@ def random_boxes(key: jax.Array, shape: tuple[int, ...], recipe: Recipe) -> jax.
     return jnp.stack([place[0] * (rows - height), place[1] * (columns - width), height, width], 1)
 
 
-def crop_and_resize(
-    images: jax.Array, boxes: jax.Array, flips: jax.Array, size: int
-) -> jax.Array:
+def crop_and_resize(images: jax.Array, boxes: jax.Array, flips: jax.Array, size: int) -> jax.Array:
     """Each picture's box, flipped where asked, as float32 [B, size, size, C], bilinear.
 
     A box larger than the result is averaged over, not sampled (antialiased), as Pillow does it.

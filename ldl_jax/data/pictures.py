@@ -15,32 +15,48 @@ from ldl_jax.data.records import DataError
 CHUNK = 64  # pictures a task: few enough to report progress, enough to make tasks cheap
 
 
-def decode_one(path: str | Path, size: int) -> np.ndarray:
-    """One picture file as uint8 RGB [size, size, 3].
+def decode_one(path: str | Path, size: int, crop: float = 1.0) -> np.ndarray:
+    """One picture file as uint8 RGB [size, size, 3]; see `fit` for how it is resized.
 
-    EXIF orientation is applied. The whole picture is resized with antialiased bilinear weights,
-    its aspect not kept: aligned face crops are close to square, and cutting would lose chin or
-    hair. Large JPEGs are decoded at 1/2, 1/4 or 1/8, to no less than twice the size on each side.
+    EXIF orientation is applied. Large JPEGs are decoded at 1/2, 1/4 or 1/8, to no less than twice
+    the size on each side.
 
     Raises:
       DataError: the file is missing, not a picture, or broken (a truncated JPEG is).
     """
     try:
         with Image.open(path) as image:
-            image.draft("RGB", (2 * size, 2 * size))
-            upright = _rgb(ImageOps.exif_transpose(image))
-            resized = upright.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
-            return np.asarray(resized)
+            enough = round(2 * size / crop)
+            image.draft("RGB", (enough, enough))
+            return fit(_rgb(ImageOps.exif_transpose(image)), size, crop)
     except MemoryError:
         raise
     except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...
         raise DataError(f"{path}: cannot be read as a picture ({error})") from error
 
 
+def fit(image: Image.Image, size: int, crop: float = 1.0) -> np.ndarray:
+    """The middle of an RGB picture, resized to uint8 [size, size, 3].
+
+    `crop` is the share of the width and of the height that is kept. The weights are bilinear and
+    antialiased; the aspect is not kept, since aligned face crops are close to square.
+    """
+    width, height = image.size
+    left, top = width * (1 - crop) / 2, height * (1 - crop) / 2
+    resized = image.resize(
+        (size, size),
+        Image.Resampling.BILINEAR,
+        box=(left, top, width - left, height - top),
+        reducing_gap=3.0,
+    )
+    return np.asarray(resized)
+
+
 def decode(
     paths: Sequence[str | Path],
     size: int,
     unreadable: str = "stop",
+    crop: float = 1.0,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -50,6 +66,7 @@ def decode(
       paths: N picture files.
       size: width and height of the result, in pixels.
       unreadable: "stop" raises at the first file that cannot be read, "skip" leaves it out.
+      crop: share of each picture's width and height that is kept, about its middle.
       workers: threads; None takes one a processor.
       progress: called, in the calling thread, with the number of files done so far.
 
@@ -58,11 +75,13 @@ def decode(
       kept: int64 [M], the indices into `paths`; M = N unless files were skipped.
 
     Raises:
-      ValueError: size is not positive, or unreadable is neither of the two.
+      ValueError: size is not positive, crop not in (0, 1], or unreadable neither of the two.
       DataError: a file cannot be read (with "stop"), or none can (with "skip").
     """
     if size < 1:
         raise ValueError(f"size: must be positive, got {size}")
+    if not 0 < crop <= 1:
+        raise ValueError(f"crop: expected more than 0 and at most 1, got {crop}")
     if unreadable not in ("stop", "skip"):
         raise ValueError(f"unreadable: expected 'stop' or 'skip', got {unreadable!r}")
     pixels = np.zeros((len(paths), size, size, 3), np.uint8)
@@ -72,7 +91,7 @@ def decode(
         stop = min(start + CHUNK, len(paths))
         for index in range(start, stop):
             try:
-                pixels[index] = decode_one(paths[index], size)
+                pixels[index] = decode_one(paths[index], size, crop)
             except DataError:
                 if unreadable == "stop":
                     raise

@@ -34,6 +34,7 @@ class Part:
       labels: float32 [N].
       sigma: float32 [N], NaN where unknown.
       size: side of a stored picture in pixels.
+      crop: share of a picture's width and height that is kept.
       images: uint8 [N, size, size, 3] where the pictures are in memory.
       paths: N files where they are not.
       truth: float32 [N, K], the true distribution, where it is known.
@@ -43,6 +44,7 @@ class Part:
     labels: np.ndarray
     sigma: np.ndarray
     size: int
+    crop: float = 1.0
     images: np.ndarray | None = None
     paths: tuple[Path, ...] = ()
     truth: np.ndarray | None = None
@@ -143,7 +145,7 @@ class _Schedule(grain.sources.RandomAccessDataSource):
         index = int(self._rows[row][column])
         part = self._part
         return {
-            "images": pictures.decode_one(part.paths[index], part.size),
+            "images": pictures.decode_one(part.paths[index], part.size, part.crop),
             "labels": part.labels[index],
             "sigma": part.sigma[index],
         }

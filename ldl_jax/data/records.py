@@ -48,7 +48,16 @@ class Records:
         count = len(self.ids)
         if count == 0:
             raise DataError(f"{self.name}: lists no picture")
-        for field in ("labels", "sources", "paths", "images", "sigma", "subjects", "split", "truth"):
+        for field in (
+            "labels",
+            "sources",
+            "paths",
+            "images",
+            "sigma",
+            "subjects",
+            "split",
+            "truth",
+        ):
             value = getattr(self, field)
             missing = value is None or (isinstance(value, tuple) and not value)
             if not missing and len(value) != count:

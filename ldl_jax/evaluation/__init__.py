@@ -1,0 +1,1 @@
+"""Evaluation: predictions, their file, tables and figures."""

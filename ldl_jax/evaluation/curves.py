@@ -24,8 +24,8 @@ def training_curves(
     """Loss, MAE and learning rate over a run's steps, its generations marked.
 
     A row has "kind" ("train", "validation", "test"), "generation" and "step" (within it); training
-    rows "loss" and "learning_rate", the others "mae", in `unit`. Panels without a number are left
-    out. Of a step logged twice, as after a resumption, the later row counts.
+    rows "loss" and "learning_rate", and all may have "mae", in `unit`. Panels without a number are
+    left out. Of a step logged twice, as after a resumption, the later row counts.
 
     Raises:
       ValueError: no row holds a number to draw.
@@ -33,9 +33,10 @@ def training_curves(
     starts = _starts(rows)
     loss, rate = (_series(rows, "train", key, starts) for key in ("loss", "learning_rate"))
     errors = {kind: _series(rows, kind, "mae", starts) for kind in ERRORS}
+    training = _series(rows, "train", "mae", starts)
     heights = {
         "loss": 2.0 * bool(loss),
-        "mae": 2.0 * any(errors.values()),
+        "mae": 2.0 * (bool(training) or any(errors.values())),
         "rate": 1.0 * bool(rate),
     }
     panels = {name: height for name, height in heights.items() if height}
@@ -49,7 +50,7 @@ def training_curves(
     if "loss" in axes:
         _draw_loss(axes["loss"], loss)
     if "mae" in axes:
-        _draw_errors(axes["mae"], errors, unit)
+        _draw_errors(axes["mae"], training, errors, unit)
     if "rate" in axes:
         _draw_rate(axes["rate"], rate)
     for axis in axes.values():
@@ -91,8 +92,8 @@ def _series(
 
 
 def _smooth(numbers: np.ndarray) -> np.ndarray:
-    """Running mean over a twentieth of the generation, shorter at its ends."""
-    half = len(numbers) // 40
+    """Running mean over a tenth of the generation, shorter at its ends."""
+    half = max(1, len(numbers) // 20)
     total = np.concatenate([[0.0], np.cumsum(numbers)])
     index = np.arange(len(numbers))
     low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(numbers))
@@ -114,13 +115,25 @@ def _draw_loss(axis: Axes, loss: Series) -> None:
     axis.legend(fontsize=9, loc="upper right", framealpha=0.9)
 
 
-def _draw_errors(axis: Axes, errors: Mapping[str, Series], unit: str) -> None:
+def _draw_errors(axis: Axes, training: Series, errors: Mapping[str, Series], unit: str) -> None:
+    for i, (steps, numbers) in enumerate(training.values()):
+        label = "training batches, running mean" if i == 0 else None
+        axis.plot(steps, _smooth(numbers), color=BLUE, lw=1.0, alpha=0.7, label=label)
     for kind, series in errors.items():
         color, marker = ERRORS[kind]
         for i, (steps, numbers) in enumerate(series.values()):
             size = 3.5 if len(steps) <= 40 else 0
             label = kind if i == 0 else None
-            axis.plot(steps, numbers, color=color, marker=marker, ms=size, lw=1.3, label=label)
+            axis.plot(
+                steps,
+                numbers,
+                color=color,
+                marker=marker,
+                ms=size,
+                lw=1.3,
+                label=label,
+                clip_on=False,
+            )
     axis.set_ylabel(f"MAE ({unit})")
     axis.legend(fontsize=9, loc="upper right", framealpha=0.9)
 

@@ -13,8 +13,8 @@ from ldl_jax.data.augment import Preprocessing, prepare
 from ldl_jax.data.pipeline import Feed, Part, once_each
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
-from ldl_jax.methods import Prediction
 from ldl_jax.layout import Layout
+from ldl_jax.methods import Prediction
 
 # `predict(weights, images) -> Prediction` of preprocessed images.
 Predict = Callable[[Any, jax.Array], Prediction]

@@ -41,7 +41,7 @@ def functional(name: str, make: Callable[[nnx.Rngs], nnx.Module], width: int) ->
     graph = nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
-        _, params, rest = nnx.split(make(nnx.Rngs(key)), nnx.Param, ...)
+        params, rest = nnx.state(make(nnx.Rngs(key)), nnx.Param, ...)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
 
     def apply(
@@ -55,7 +55,7 @@ def functional(name: str, make: Callable[[nnx.Rngs], nnx.Module], width: int) ->
         del key  # no network here draws random numbers yet
         module = nnx.merge(graph, nnx.State(params), nnx.State(model_state))
         features = module(images, train=train)
-        _, _, rest = nnx.split(module, nnx.Param, ...)
+        _, rest = nnx.state(module, nnx.Param, ...)
         return features, nnx.to_pure_dict(rest)
 
     return Model(name, jax.jit(init), apply, width)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -59,26 +58,35 @@ class Checkpoints:
         Args:
           like: a state of the same shapes, dtypes and shardings.
           say: takes one line of text for the user.
+
+        Raises:
+          ValueError: a checkpoint is as it was written, but not of a state like this one.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         for step in self.steps():
+            path, intact = self.folder / str(step), False
             try:
-                check_seal(self.folder / str(step))
+                intact = check_seal(path)
                 args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
                 return self._manager.restore(step, args=args)["state"]
             except Exception as error:  # Orbax and its storage raise many kinds for damage
                 reason = str(error).strip().splitlines()[0][:200]
-                say(f"checkpoint {self.folder / str(step)} is damaged, falling back: {reason}")
+                if intact:  # no damage, so nothing that may be removed
+                    raise ValueError(f"checkpoint {path} cannot be restored: {reason}") from error
+                say(f"checkpoint {path} is damaged, falling back: {reason}")
                 self._manager.delete(step)
-                _seal_of(self.folder / str(step)).unlink(missing_ok=True)
+                _seal_of(path).unlink(missing_ok=True)
         return None
 
     def wait(self) -> None:
-        """Returns when all that was saved is on disk and sealed."""
+        """Returns when all that was saved is on disk and sealed; drops the seals of what is gone."""
         self._manager.wait_until_finished()
         if self._sealing is not None:
             self._sealing.join()
             self._sealing = None
+        for seal in self.folder.glob("*.sha256"):
+            if not seal.with_suffix("").exists():
+                seal.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Waits, then lets go of the folder."""
@@ -86,28 +94,27 @@ class Checkpoints:
         self._manager.close()
 
     def _seal(self, step: int) -> None:
-        """Seals a checkpoint once it appears, and drops the seals of those that were dropped."""
+        """Seals a checkpoint once it appears."""
         path = self.folder / str(step)
         while not path.exists():
             time.sleep(0.02)
         partial = self.folder / f"{step}.sha256.partial"
         partial.write_text(_digest(path))
         partial.replace(_seal_of(path))
-        for seal in self.folder.glob("*.sha256"):
-            if not seal.with_suffix("").exists():
-                seal.unlink(missing_ok=True)
 
 
-def about(step_folder: Path) -> dict[str, Any]:
-    """What describes the checkpoint in this folder."""
-    return json.loads((step_folder / "about" / "metadata").read_text())
+def check_seal(step_folder: Path) -> bool:
+    """Whether the checkpoint is sealed, and so is known to be as it was written.
 
-
-def check_seal(step_folder: Path) -> None:
-    """Raises ValueError where a sealed checkpoint's files are not as they were written."""
+    Raises:
+      ValueError: it is sealed, and its files are not as they were written.
+    """
     seal = _seal_of(step_folder)
-    if seal.exists() and seal.read_text() != _digest(step_folder):
+    if not seal.exists():
+        return False
+    if seal.read_text() != _digest(step_folder):
         raise ValueError("its files are not as they were written")
+    return True
 
 
 def _seal_of(step_folder: Path) -> Path:
@@ -133,14 +140,29 @@ def read_weights(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     steps = sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
     for step in steps:
-        path = folder.absolute() / str(step)
         try:
-            check_seal(path)
-            with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-                shapes = checkpointer.metadata(path / "state").item_metadata.tree
-                numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-                state = checkpointer.restore(path / "state", restore_args=numpy)
-            return about(path), state["weights"]
+            return read_step(folder / str(step))
         except Exception:  # damage of any kind: the one before it may do
             continue
     raise ValueError(f"{folder} holds no checkpoint that can be read")
+
+
+def read_step(step_folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(about, weights) of one checkpoint, as NumPy arrays.
+
+    Raises:
+      ValueError: its files are not as they were written.
+    """
+    path = step_folder.absolute()
+    check_seal(path)
+    handler = ocp.CompositeCheckpointHandler(
+        state=ocp.PyTreeCheckpointHandler(), about=ocp.JsonCheckpointHandler()
+    )
+    with ocp.Checkpointer(handler) as checkpointer:
+        shapes = checkpointer.metadata(path).item_metadata["state"].tree
+        numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+        args = ocp.args.Composite(
+            state=ocp.args.PyTreeRestore(restore_args=numpy), about=ocp.args.JsonRestore()
+        )
+        restored = checkpointer.restore(path, args=args)
+    return restored["about"], restored["state"]["weights"]

@@ -12,6 +12,7 @@ from ldl_jax.data.augment import Preprocessing, Recipe
 from ldl_jax.data.pipeline import EpochOrder, Feed
 from ldl_jax.evaluation import predictions, report
 from ldl_jax.evaluation.evaluate import JittedPredict, evaluate, jit_predict
+from ldl_jax.layout import Layout
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
 from ldl_jax.train.checkpoint import Checkpoints
@@ -24,7 +25,6 @@ from ldl_jax.train.loop import (
     jit_train_step,
     train_generation,
 )
-from ldl_jax.layout import Layout
 from ldl_jax.train.state import TrainState, Weights, init_state, init_weights
 from ldl_jax.train.step import make_predict_step, make_train_step
 from ldl_jax.workdir import Row, Workdir
@@ -83,9 +83,7 @@ class Job:
 
     def order(self, generation: int) -> EpochOrder:
         """The training pictures' order in a generation."""
-        return EpochOrder(
-            len(self.train.part), self.batch, self.epochs, self.seed, generation
-        )
+        return EpochOrder(len(self.train.part), self.batch, self.epochs, self.seed, generation)
 
 
 @dataclasses.dataclass(frozen=True)

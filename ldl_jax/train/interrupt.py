@@ -13,8 +13,7 @@ class Interrupted(Exception):  # noqa: N818 - it is news, not an error
     def __init__(self, number: int, generation: int, step: int) -> None:
         self.number, self.generation, self.step = number, generation, step
         super().__init__(
-            f"stopped by {signal.Signals(number).name} in generation {generation} "
-            f"after step {step}"
+            f"stopped by {signal.Signals(number).name} in generation {generation} after step {step}"
         )
 
 

@@ -13,8 +13,8 @@ import optax
 
 from ldl_jax.data.augment import Preprocessing, Recipe, augment
 from ldl_jax.data.pipeline import EpochOrder, Feed
-from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.layout import Layout
+from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.state import TrainState, Weights
 from ldl_jax.train.step import TrainStep
 

@@ -41,10 +41,12 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         _one_of("name", self.name, ("sgd", "adam", "adamw"))
         _one_of("schedule", self.schedule, ("step", "cosine", "constant"))
-        if not self.learning_rate > 0:
-            raise ValueError(f"optimizer.learning_rate: must be > 0, got {self.learning_rate}")
-        if not self.every > 0:
-            raise ValueError(f"optimizer.every: must be > 0 epochs, got {self.every}")
+        for name in ("learning_rate", "every", "factor", "epsilon"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"optimizer.{name}: must be > 0, got {getattr(self, name)}")
+        for name in ("momentum", "beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"optimizer.{name}: must be in [0, 1), got {getattr(self, name)}")
         for name in ("warmup_epochs", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"optimizer.{name}: must be >= 0, got {getattr(self, name)}")

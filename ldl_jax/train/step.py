@@ -86,9 +86,7 @@ def make_predict_step(model: Model, method: Method, *, flip: bool = True) -> Pre
     """
 
     def once(weights: Weights, images: jax.Array) -> Prediction:
-        features, _ = model.apply(
-            weights.params["trunk"], weights.model_state, images, train=False
-        )
+        features, _ = model.apply(weights.params["trunk"], weights.model_state, images, train=False)
         return method.predict(method.head.apply(weights.params["head"], features))
 
     def predict(weights: Weights, images: jax.Array) -> Prediction:

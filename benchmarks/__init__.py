@@ -1,0 +1,1 @@
+"""What the library claims about speed, measured: `python -m benchmarks.NAME`."""

@@ -1,0 +1,232 @@
+"""The forms of `ldl_jax.models.convolution` against XLA's own, forward and gradient.
+
+    python -m benchmarks.convolution [--batch 128] [--repeats 9] [--no-network]
+
+All forms are measured in turns (A B A B), and a ratio is the median of each turn's: how many times
+as fast the form is. The gradient of a stem is to its kernel, since pictures need none; of the
+others to the input and the kernel. The first table has the cases where `convolve` takes another
+form than XLA's; the second their neighbours, where it does not. The third is the whole training
+gradient of ResNet10-Tiny with all forms, with all but one, and with none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+
+from benchmarks import timing
+from ldl_jax import models
+from ldl_jax.models import convolution, resnet
+
+Form = Callable[..., jax.Array]
+
+
+class Case(NamedTuple):
+    """One place in the networks where a form is used.
+
+    Attributes:
+      name: for the table.
+      form: `form(x, *kernel) -> y`, as used on CPUs.
+      xla: XLA's own.
+      shapes: of x, and of the kernel where there is one.
+      wrt: the arguments that training differentiates by.
+    """
+
+    name: str
+    form: Form
+    xla: Form
+    shapes: tuple[tuple[int, ...], ...]
+    wrt: tuple[int, ...]
+
+
+def xla_max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
+    """Flax's max pooling; its gradient is XLA's select-and-scatter."""
+    return linen.max_pool(
+        x, window_shape=(size, size), strides=(stride, stride), padding=((padding, padding),) * 2
+    )
+
+
+def used(batch: int) -> list[Case]:
+    """Where another form than XLA's is taken; batches of 64x64, and an eighth of 224x224."""
+    large = max(1, batch // 8)
+    return [
+        _stem(batch, 64, 32),
+        _stem(large, 224, 32),
+        _strided(batch, 16, 32, 1),
+        _strided(large, 56, 32, 1),
+        _strided(batch, 4, 128, 3),
+        _small(batch, 2, 256),
+        _small(batch, 1, 256),
+        _pool(batch, 32, 32),
+        _pool(large, 112, 32),
+    ]
+
+
+def unused(batch: int) -> list[Case]:
+    """The neighbours, where XLA's own is taken."""
+    large = max(1, batch // 8)
+    return [
+        _stem(batch, 64, 64),
+        _strided(batch, 16, 32, 3),
+        _strided(large, 56, 32, 3),
+        _strided(batch, 8, 64, 3),
+        _small(batch, 4, 128),
+    ]
+
+
+def _stem(batch: int, side: int, width: int) -> Case:
+    return Case(
+        f"stem 7x7 /2, 3 to {width}, {batch} of {side}x{side}",
+        convolution.space_to_depth,
+        lambda x, kernel: convolution.direct(x, kernel, 2, 3),
+        ((batch, side, side, 3), (7, 7, 3, width)),
+        (1,),
+    )
+
+
+def _strided(batch: int, side: int, width: int, size: int) -> Case:
+    return Case(
+        f"{size}x{size} /2, {width} to {2 * width}, {batch} of {side}x{side}",
+        lambda x, kernel: convolution.patches(x, kernel, 2, size // 2),
+        lambda x, kernel: convolution.direct(x, kernel, 2, size // 2),
+        ((batch, side, side, width), (size, size, width, 2 * width)),
+        (0, 1),
+    )
+
+
+def _small(batch: int, side: int, width: int) -> Case:
+    return Case(
+        f"3x3, {width} to {width}, {batch} of {side}x{side}",
+        lambda x, kernel: convolution.patches(x, kernel, 1, 1),
+        lambda x, kernel: convolution.direct(x, kernel, 1, 1),
+        ((batch, side, side, width), (3, 3, width, width)),
+        (0, 1),
+    )
+
+
+def _pool(batch: int, side: int, width: int) -> Case:
+    return Case(
+        f"max-pool 3x3 /2, {width}, {batch} of {side}x{side}",
+        lambda x: convolution.max_pool(x, 3, 2, 1),
+        lambda x: xla_max_pool(x, 3, 2, 1),
+        ((batch, side, side, width),),
+        (0,),
+    )
+
+
+def measure(case: Case, repeats: int) -> str:
+    """The case's row of the table."""
+    keys = jax.random.split(jax.random.key(0), len(case.shapes) + 1)
+    arrays = [jax.random.normal(k, s) for k, s in zip(keys[1:], case.shapes, strict=True)]
+    # The gradient that arrives from the layers above.
+    cotangent = jax.random.normal(keys[0], jax.eval_shape(case.xla, *arrays).shape)
+
+    def gradient(form: Form) -> Form:
+        return jax.grad(lambda *a: jnp.vdot(form(*a), cotangent), case.wrt)
+
+    times = timing.in_turns(
+        {
+            "xla": _run(jax.jit(case.xla), arrays),
+            "form": _run(jax.jit(case.form), arrays),
+            "xla gradient": _run(jax.jit(gradient(case.xla)), arrays),
+            "form gradient": _run(jax.jit(gradient(case.form)), arrays),
+        },
+        repeats,
+    )
+    cells = [case.name]
+    for kind in ("", " gradient"):
+        xla, form = times["xla" + kind], times["form" + kind]
+        cells += [f"{1e3 * xla.median:.2f}", f"{1e3 * form.median:.2f}", f"{xla.over(form):.1f}"]
+    return _line(cells)
+
+
+def _run(function: Form, arrays: Sequence[jax.Array]) -> timing.Run:
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            result = function(*arrays)
+        jax.block_until_ready(result)
+
+    return run
+
+
+@contextlib.contextmanager
+def without(*forms: str) -> Iterator[None]:
+    """Networks traced inside use XLA's own in place of these forms, named as in `network`."""
+    real = convolution.patches
+
+    def stem(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return convolution.direct(x, kernel, 2, kernel.shape[0] // 2)
+
+    def patches(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
+        off = ("1x1 strided" if kernel.shape[0] == 1 else "small maps") in forms
+        return (convolution.direct if off else real)(x, kernel, stride, padding)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(convolution, "patches", patches))
+        if "stem" in forms:
+            stack.enter_context(mock.patch.object(convolution, "space_to_depth", stem))
+        if "max-pool" in forms:
+            stack.enter_context(mock.patch.object(resnet, "max_pool", xla_max_pool))
+        yield
+
+
+def network(name: str, size: int, batch: int, repeats: int) -> list[str]:
+    """The rows of a whole training gradient."""
+    forms = ("stem", "1x1 strided", "small maps", "max-pool")
+    variants = {"all forms": (), **{f"without {form}": (form,) for form in forms}, "none": forms}
+    images = jax.random.normal(jax.random.key(0), (batch, size, size, 3))
+    runs = {}
+    for title, off in variants.items():
+        with without(*off):
+            runs[title] = _run(*_gradient(name, images))
+    times = timing.in_turns(runs, repeats)
+    return [
+        _line([title, f"{1e3 * timed.median:.0f}", f"{timed.over(times['all forms']):.2f}"])
+        for title, timed in times.items()
+    ]
+
+
+def _gradient(name: str, images: jax.Array) -> tuple[Form, list[Any]]:
+    model = models.build(name)
+    params, model_state = model.init(jax.random.key(0))
+
+    def loss(params: Any, model_state: Any, images: jax.Array) -> jax.Array:
+        features, _ = model.apply(params, model_state, images, train=True)
+        return jnp.square(features).mean()
+
+    arrays = [params, model_state, images]
+    return jax.jit(jax.grad(loss)).lower(*arrays).compile(), arrays
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(prog="benchmarks.convolution", description=__doc__)
+    parser.add_argument("--batch", type=int, default=128, help="pictures at 64x64; 1/8 at 224x224")
+    parser.add_argument("--repeats", type=int, default=9, help="values a median is of")
+    parser.add_argument("--no-network", action="store_true", help="leave out the whole network")
+    options = parser.parse_args(arguments)
+    print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, float32, milliseconds")
+    for title, cases in {"case": used, "not used": unused}.items():
+        print(f"\n| {title} | XLA | form | ratio | XLA, gradient | form, gradient | ratio |")
+        print("|---|--:|--:|--:|--:|--:|--:|")
+        for case in cases(options.batch):
+            print(measure(case, options.repeats), flush=True)
+    if not options.no_network:
+        print(f"\n| resnet10_tiny, {options.batch} of 64x64: forms | gradient | of all forms' |")
+        print("|---|--:|--:|")
+        print("\n".join(network("resnet10_tiny", 64, options.batch, options.repeats)))
+
+
+if __name__ == "__main__":
+    main()

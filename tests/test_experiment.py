@@ -1,0 +1,352 @@
+"""From a config to a run: everything is checked before a file is written, and said in a line."""
+
+import dataclasses
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from ldl_jax import config as schema
+from ldl_jax import experiment
+from ldl_jax.config import ConfigError
+from ldl_jax.data.datasets import DATASETS
+from ldl_jax.data.records import DataError
+from ldl_jax.labels import LabelSpace
+from ldl_jax.train import generations
+from ldl_jax.train.checkpoint import read_weights
+from ldl_jax.train.interrupt import Interrupt
+from ldl_jax.workdir import Workdir
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
+
+def make_config(**changes):
+    """A small run on drawn faces; changes by dotted key, dots written as two underscores."""
+    config = schema.defaults()
+    config.data.synthetic_count = 24
+    config.data.size = 32
+    config.model.name = "tiny"
+    config.batch_size = 8
+    config.epochs = 1
+    config.evaluation.batch_size = 8
+    config.chain.generations = 1
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        section = config
+        for name in path:
+            section = section[name]
+        section[last] = value
+    return schema.parse(config)
+
+
+def build(say=lambda text: None, **changes):
+    return experiment.build(make_config(**changes), say, devices=1)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of 12 pictures and a list of them; `pictures(labels, broken)` writes it."""
+
+    def write(labels=None, broken=(), split=True):
+        labels = list(range(20, 32)) if labels is None else labels
+        rng = np.random.default_rng(0)
+        lines = ["path,label,sigma,subject,split"]
+        for place, label in enumerate(labels):
+            name = f"p{place}.png"
+            Image.fromarray(rng.integers(0, 256, (40, 36, 3), np.uint8)).save(tmp_path / name)
+            if place in broken:
+                (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:100])
+            part = ("test" if place % 4 == 0 else "train") if split else ""
+            lines.append(f"{name},{label},{'' if place % 2 else 2.5},person-{place // 2},{part}")
+        (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+        return {
+            "data__name": "csv_folder",
+            "data__root": str(tmp_path),
+            "data__csv": "labels.csv",
+            "batch_size": 4,
+        }
+
+    return write
+
+
+# What a run is made of.
+
+
+def test_synthetic():
+    said = []
+    made = build(said.append)
+    job = made.job
+    counts = {"train": len(job.train.part), "test": len(job.test.part)}
+    assert sum(counts.values()) == 24
+    assert job.validation is None
+    assert job.trunk is None
+    assert job.train.part.images.shape == (counts["train"], 32, 32, 3)
+    assert job.train.part.labels.dtype == job.train.part.sigma.dtype == np.float32
+    assert (job.method.name, job.model.name, job.layout.devices) == ("cen", "tiny", 1)
+    assert len(job.order(1)) == counts["train"] // 8
+    assert made.baseline > 0
+    (line,) = said
+    assert f"synthetic: {counts['train']} train, {counts['test']} test pictures" in line
+    assert "32x32" in line
+
+
+def test_the_label_space_of_the_training_part():
+    """CEN's l_1 and l_k are the training set's extremes."""
+    job = build().job
+    low, high = job.train.part.labels.min(), job.train.part.labels.max()
+    assert job.method.space == LabelSpace.range(float(low), float(high))
+    assert job.test.part.truth is None  # the truth is of another label space
+
+
+def test_a_label_space_that_is_given():
+    job = build(data__space="2:1:80").job
+    assert job.method.space == LabelSpace.range(2, 80)
+    assert job.test.part.truth.shape == (len(job.test.part), 79)
+
+
+def test_parts_hold_each_picture_once():
+    job = build(data__validation_fraction=0.25, data__protocol="subject").job
+    ids = [set(f.part.ids) for f in (job.train, job.validation, job.test)]
+    assert set.union(*ids) == {f"face-{i:06d}" for i in range(24)}
+    assert sum(map(len, ids)) == 24
+
+
+def test_the_description_is_json_and_whole():
+    made, again = build(data__space="2:1:80"), build(data__space="2:1:80", method__lam=4.0)
+    text = json.dumps(made.description)
+    assert json.dumps(again.description) == text  # a default that is given is no other run
+    description = json.loads(text)
+    assert description["method"] == {"name": "cen", **made.job.method.hyper_parameters}
+    assert description["resolved"]["pictures"] == {
+        "train": len(made.job.train.part),
+        "test": len(made.job.test.part),
+    }
+    assert description["resolved"]["space"]["values"][-1] == 80
+    assert json.loads(json.dumps(made.job.about))["preprocessing"]["size"] == 32
+    other = build(data__space="2:1:80", data__seed=1).description["resolved"]
+    assert other["split"] != description["resolved"]["split"]
+
+
+def test_a_users_methods_hyper_parameters_are_part_of_the_run(tmp_path, monkeypatch):
+    (tmp_path / "somebodys_method.py").write_text(
+        "from ldl_jax import methods\n"
+        "def make(space, width=1.0):\n"
+        "    import dataclasses\n"
+        "    made = methods.get('dldl', space=space, sigma=width)\n"
+        "    return dataclasses.replace(made, name='own', hyper_parameters={})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = make_config()
+    method = schema.MethodConfig("somebodys_method:make", {"width": 3.0})
+    made = experiment.build(dataclasses.replace(config, method=method), print, devices=1)
+    assert made.job.method.name == "own"
+    assert made.description["method"] == {"name": "somebodys_method:make", "width": 3.0}
+    assert made.job.about["method"] == made.description["method"]
+
+
+def test_pictures_from_files(pictures):
+    said = []
+    made = build(said.append, **pictures(), data__stored_size=40)
+    train, test = made.job.train.part, made.job.test.part
+    assert test.ids == ("p0.png", "p4.png", "p8.png")
+    np.testing.assert_array_equal(test.labels, [20, 24, 28])
+    np.testing.assert_array_equal(test.sigma, [2.5, 2.5, 2.5])
+    assert np.isnan(train.sigma).any()
+    assert train.images.shape == (9, 40, 40, 3)
+    assert any("9 train, 3 test" in text for text in said)
+
+
+@pytest.mark.parametrize("feed", ["memory", "stream"])
+def test_both_feeds_give_the_same_batches(pictures, feed):
+    config = pictures()
+    memory, other = (build(**config, data__feed=f).job for f in ("memory", feed))
+    rows = [np.asarray([3, 0, 8, 5], np.int32)]
+    batches = []
+    for job in (memory, other):
+        (item,) = job.train.items(rows, 0)
+        batches.append(jax.device_get(job.train.fetch(job.train.store, item)))
+    jax.tree.map(np.testing.assert_array_equal, *batches)
+
+
+def test_what_does_not_fit_is_streamed(pictures):
+    said = []
+    job = build(said.append, **pictures(), data__memory_gb=1e-6).job
+    assert job.train.store == {}
+    assert any("streamed from disk" in text for text in said)
+
+
+# What cannot be.
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_dataset_that_is_not_there(name, tmp_path):
+    for root in ("", str(tmp_path / "nowhere"), str(tmp_path)):
+        with pytest.raises(DataError) as caught:
+            build(data__name=name, data__root=root)
+        message = str(caught.value)
+        assert message.startswith(f"{name}: ")
+        assert "Expected under the root: " in message
+        assert "--config.data.root=DIR" in message
+        assert DATASETS[name].where in message
+        assert "\n" not in message
+
+
+def test_a_dataset_that_nobody_knows():
+    with pytest.raises(ConfigError, match=r"^data\.name: .*synthetic, aaf.* got 'imdb'"):
+        build(data__name="imdb")
+
+
+@pytest.mark.parametrize("space", ["20:1:30", "21:1:40"])
+def test_a_label_outside_the_space_names_its_row(pictures, space):
+    row, label = (13, 31) if space == "20:1:30" else (2, 20)
+    with pytest.raises(DataError) as caught:
+        build(**pictures(), data__space=space)
+    message = str(caught.value)
+    assert f"labels.csv row {row}: label {label} lies outside the label space" in message
+    assert "1 of 12 labels do" in message
+
+
+@pytest.mark.parametrize("feed", ["memory", "stream"])
+def test_an_unreadable_picture_is_skipped_and_counted(pictures, feed):
+    said = []
+    job = build(
+        said.append, **pictures(broken=(1, 8)), data__unreadable="skip", data__feed=feed
+    ).job
+    assert "p1.png" not in job.train.part.ids
+    assert job.test.part.ids == ("p0.png", "p4.png")
+    assert len(job.train.part) == 8
+    np.testing.assert_array_equal(job.test.part.labels, [20, 24])
+    assert [text for text in said if "skipped" in text] == [
+        "skipped 1 unreadable pictures of 9",
+        "skipped 1 unreadable pictures of 3",
+    ]
+
+
+def test_an_unreadable_picture_stops(pictures):
+    with pytest.raises(DataError, match=r"p8\.png: cannot be read as a picture"):
+        build(**pictures(broken=(8,)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"data__root": "faces"}, r"^data\.root, data\.csv: synthetic faces are drawn, not read"),
+        ({"batch_size": 64}, r"^batch_size: 64 is more than the \d+ training pictures"),
+        ({"model__name": "resnet"}, r"^model\.name: unknown network 'resnet'; known: resnet10"),
+        ({"model__dtype": "float16"}, r"^model\.dtype: expected one of float32, bfloat16"),
+        ({"method__name": "cne"}, r"^method\.name: unknown method 'cne'; known: cen"),
+        ({"method__sigma": 2.0}, r"^method\.sigma: 'cen' has no such hyper-parameter"),
+        ({"method__alpha": 2.0}, r"^method\.alpha: .* got 2.0"),
+        ({"data__space": "ages"}, r"^data\.space: expected low:step:high .* got 'ages'"),
+        ({"data__space": "9:1:3"}, r"^data\.space: high: must exceed low"),
+        ({"chain__early_end": True}, r"^chain\.early_end: .*data\.validation_fraction"),
+        ({"init__from": "runs/nowhere"}, r"^init\.from: runs/nowhere holds no finished run"),
+    ],
+)
+def test_refuses(changes, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        build(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_training_labels_that_are_all_the_same(pictures):
+    with pytest.raises(ConfigError, match=r"^data\.space: all training labels are 30; give low"):
+        build(**pictures(labels=[30] * 12))
+
+
+def test_no_official_split(pictures):
+    with pytest.raises(DataError, match="there is no official split; use protocol 'random' or"):
+        build(**pictures(split=False))
+
+
+def test_early_end_looks_at_a_validation_part(pictures, tmp_path):
+    assert build(chain__early_end=True, data__validation_fraction=0.25).job.validation is not None
+    # One that comes with the dataset serves as well.
+    config = pictures()
+    table = tmp_path / "labels.csv"
+    table.write_text(table.read_text().replace("person-1,train", "person-1,validation"))
+    assert len(build(**config, chain__early_end=True).job.validation.part) == 2
+
+
+# The network of a finished run.
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_network):
+    """The workdir of a run of one epoch."""
+    path = tmp_path_factory.mktemp("finished") / "run"
+    made = build(data__synthetic_count=40, data__space="2:1:80")
+    run(made, path)
+    return path
+
+
+class Silent:
+    """A watcher."""
+
+    def generation(self, generation, steps, step):
+        pass
+
+    def step(self, epoch, loss, images):
+        pass
+
+    def evaluation(self, done, count):
+        pass
+
+    def say(self, text):
+        raise AssertionError(text)
+
+
+def run(made, path):
+    with Workdir(path, made.description) as workdir:
+        return generations.run(made.job, workdir, Interrupt(), Silent())
+
+
+def assert_same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_finished_run(finished):
+    assert (finished / "generation_1.json").exists()
+    about, weights = read_weights(finished / "checkpoints" / "generation_1")
+    assert about["model"] == {"name": "tiny", "dtype": "float32"}
+    assert (about["generation"], about["flip"]) == (1, True)
+    assert set(weights["params"]) == {"trunk", "head"}
+
+
+def test_init_from_takes_the_network_and_a_fresh_head(finished, tmp_path):
+    _, weights = read_weights(finished / "checkpoints" / "generation_1")
+    changes = {"chain__generations": 2, "optimizer__learning_rate": 1e-30}
+    made = build(init__from=str(finished), data__space="2:1:80", **changes)
+    trunk, model_state = made.job.trunk
+    assert_same(trunk, weights["params"]["trunk"])
+    assert_same(model_state, weights["model_state"])  # of the ancestor; training moves it on
+    before = jax.tree.map(np.array, made.job.trunk)
+    run(made, tmp_path / "run")
+    assert_same(made.job.trunk, before)  # training has not written into it
+    heads = []
+    for generation in (1, 2):  # the paper's way: each generation starts from those weights
+        _, after = read_weights(tmp_path / "run" / "checkpoints" / f"generation_{generation}")
+        assert_same(after["params"]["trunk"], trunk)
+        heads.append(after["params"]["head"]["logits"]["kernel"])
+    assert (heads[0] != heads[1]).any()
+    assert (heads[0] != weights["params"]["head"]["logits"]["kernel"]).any()
+
+
+def test_init_from_another_network(finished):
+    with pytest.raises(ConfigError, match=r"^init\.from: .* holds tiny, model\.name is resnet10"):
+        build(init__from=str(finished), model__name="resnet10")
+
+
+def test_init_from_a_damaged_run(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "checkpoints" / "generation_1")
+    with pytest.raises(ValueError, match="generation_1 holds no checkpoint that can be read"):
+        build(init__from=str(tmp_path / "copy"))
+
+
+def test_init_from_a_run_that_is_not_finished(tmp_path):
+    with pytest.raises(ConfigError, match=r"^init\.from: .* holds no finished run"):
+        build(init__from=str(tmp_path))

@@ -1,0 +1,279 @@
+"""A run's folder takes one run, at one time, and its rows follow its checkpoints."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ldl_jax import workdir as module
+from ldl_jax.workdir import Workdir, WorkdirError, differences, read_results, read_rows
+
+DESCRIPTION = {
+    "seed": 0,
+    "data": {"size": 64, "scale": (0.8, 1.0)},
+    "chain": {"generations": 3, "offspring": "pretrained"},
+    "resolved": {"split": "abc"},
+}
+
+
+def changed(section, key, value):
+    return {**DESCRIPTION, section: {**DESCRIPTION[section], key: value}}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "runs" / "one"
+
+
+@pytest.fixture
+def run(path):
+    """A folder that holds a run."""
+    with Workdir(path, DESCRIPTION):
+        pass
+    return path
+
+
+def row(kind, generation, step, **values):
+    total = (generation - 1) * 20 + step
+    return {"kind": kind, "generation": generation, "step": step, "total_step": total, **values}
+
+
+def write(path, *rows, tail=""):
+    (path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows) + tail)
+
+
+# Whose folder it is.
+
+
+def test_a_new_folder(path):
+    with Workdir(path, DESCRIPTION) as workdir:
+        assert workdir.results() == []
+        assert workdir.rows() == []
+    assert json.loads((path / "config.json").read_text()) == json.loads(json.dumps(DESCRIPTION))
+    assert sorted(p.name for p in path.iterdir()) == [".lock", "config.json"]
+
+
+def test_an_empty_folder(tmp_path):
+    with Workdir(tmp_path, DESCRIPTION):
+        pass
+
+
+def test_the_same_run_again(run):
+    with Workdir(run, DESCRIPTION):
+        pass
+    with Workdir(run, json.loads(json.dumps(DESCRIPTION))):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("description", "shown"),
+    [
+        (changed("data", "size", 32), "data.size: 64 -> 32"),
+        (changed("data", "scale", (0.5, 1.0)), r"data.scale: \[0.8, 1.0\] -> \[0.5, 1.0\]"),
+        ({**DESCRIPTION, "seed": 1}, "seed: 0 -> 1"),
+        ({**DESCRIPTION, "batch_size": 8}, "batch_size: None -> 8"),
+        (changed("chain", "offspring", "fresh"), "chain.offspring: 'pretrained' -> 'fresh'"),
+        (changed("resolved", "split", "xyz"), "resolved.split: 'abc' -> 'xyz'"),
+    ],
+)
+def test_another_configs_run(run, description, shown):
+    before = {p.name: p.read_bytes() for p in run.iterdir()}
+    with pytest.raises(WorkdirError, match=shown) as caught, Workdir(run, description):
+        pass
+    assert "holds another config's run" in str(caught.value)
+    assert "another --workdir" in str(caught.value)
+    assert {p.name: p.read_bytes() for p in run.iterdir()} == before
+
+
+def test_every_difference_is_shown(run):
+    other = {**changed("data", "size", 32), "seed": 5}
+    with pytest.raises(WorkdirError, match=r"data.size: 64 -> 32; seed: 0 -> 5"):
+        Workdir(run, other)
+
+
+@pytest.mark.parametrize("generations", [1, 5])
+def test_more_or_fewer_generations_are_the_same_run(run, generations):
+    description = changed("chain", "generations", generations)
+    with Workdir(run, description):
+        pass
+    assert json.loads((run / "config.json").read_text())["chain"]["generations"] == generations
+
+
+def test_other_files(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(WorkdirError, match="holds other files and no run; give a new folder"):
+        Workdir(tmp_path, DESCRIPTION)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkdirError, match="is a file; give a new folder"):
+        Workdir(tmp_path / "file", DESCRIPTION)
+
+
+def test_a_config_that_is_not_json(run):
+    (run / "config.json").write_text('{"seed": ')
+    with pytest.raises(WorkdirError, match=r"config.json: is not JSON"):
+        Workdir(run, DESCRIPTION)
+
+
+def test_killed_before_the_config_was_written(path):
+    path.mkdir(parents=True)
+    (path / ".lock").write_text("")
+    (path / "config.partial").write_text('{"seed": ')
+    with Workdir(path, DESCRIPTION):
+        pass
+    assert sorted(p.name for p in path.iterdir()) == [".lock", "config.json"]
+
+
+# One at a time.
+
+
+def test_two_at_once(run):
+    with (
+        Workdir(run, DESCRIPTION),
+        pytest.raises(WorkdirError, match="is in use by a running job"),
+    ):
+        Workdir(run, DESCRIPTION)
+    with Workdir(run, DESCRIPTION):
+        pass
+
+
+def test_a_lock_of_another_process_ends_with_it(run):
+    """However it ends: the system lets go of it."""
+    code = (
+        f"import fcntl, sys; f = open({str(run / '.lock')!r}, 'a'); fcntl.flock(f, fcntl.LOCK_EX)\n"
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "locked\n"
+        with pytest.raises(WorkdirError, match="in use"):
+            Workdir(run, DESCRIPTION)
+    finally:
+        process.kill()
+        process.communicate()
+    with Workdir(run, DESCRIPTION):
+        pass
+
+
+# Rows.
+
+
+def test_rows_are_written_at_once_and_read_back(path):
+    rows = [row("train", 1, 10, loss=2.5, epoch=0.5), row("test", 1, 20, mae=3.0)]
+    with Workdir(path, DESCRIPTION) as workdir:
+        workdir.start_metrics(1, 0)
+        for one in rows:
+            workdir.write(one, speed=123.0)
+            assert workdir.rows()[-1] == one
+        assert workdir.rows() == rows
+    assert "123" not in (path / "metrics.jsonl").read_text()  # the speed is never the same
+    assert any(p.name.startswith("events") for p in (path / "events").iterdir())
+
+
+def test_start_drops_what_comes_after_the_checkpoint(run):
+    kept = [
+        row("train", 1, 10),
+        row("train", 1, 20),
+        row("validation", 1, 20),
+        row("test", 1, 20),
+        row("train", 2, 5),
+        row("train", 2, 10),
+        row("validation", 2, 10),
+    ]
+    later = [
+        row("test", 2, 10),
+        row("train", 2, 15),
+        row("validation", 2, 20),
+        row("train", 3, 5),
+    ]
+    write(run, *kept, *later, tail='{"kind": "train", "gener')
+    with Workdir(run, DESCRIPTION) as workdir:
+        workdir.start_metrics(2, 10)
+        assert workdir.rows() == kept
+        workdir.write(row("train", 2, 15, loss=1.0))
+    assert read_rows(run / "metrics.jsonl") == [*kept, row("train", 2, 15, loss=1.0)]
+    assert sorted(p.name for p in run.iterdir()) == [
+        ".lock",
+        "config.json",
+        "events",
+        "metrics.jsonl",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("generation", "step", "kept"), [(1, 0, 0), (1, 9, 0), (1, 10, 2), (2, 0, 3), (2, 10, 5)]
+)
+def test_start_at_any_place(run, generation, step, kept):
+    rows = [
+        row("train", 1, 10),
+        row("validation", 1, 10),
+        row("test", 1, 10),
+        row("train", 2, 10),
+        row("validation", 2, 10),
+    ]
+    write(run, *rows)
+    with Workdir(run, DESCRIPTION) as workdir:
+        workdir.start_metrics(generation, step)
+        assert workdir.rows() == rows[:kept]
+
+
+@pytest.mark.parametrize("cut", range(1, 40, 6))
+def test_a_last_line_cut_short(run, cut):
+    whole = row("train", 1, 10, loss=1.0)
+    write(run, whole, tail=json.dumps(row("train", 1, 20, loss=2.0))[:cut])
+    assert read_rows(run / "metrics.jsonl") == [whole]
+
+
+def test_a_kill_while_rows_are_rewritten_leaves_the_old_ones(run, monkeypatch):
+    rows = [row("train", 1, 10), row("train", 1, 20)]
+    write(run, *rows)
+    with Workdir(run, DESCRIPTION) as workdir:
+        monkeypatch.setattr(module.Path, "replace", lambda *_: (_ for _ in ()).throw(KeyError))
+        with pytest.raises(KeyError):
+            workdir.start_metrics(1, 10)
+    assert read_rows(run / "metrics.jsonl") == rows
+
+
+# Generations.
+
+
+def test_results_up_to_the_first_gap(run):
+    with Workdir(run, DESCRIPTION) as workdir:
+        for generation in (1, 2, 3):
+            workdir.finish(generation, {"generation": generation, "mae": 1.5})
+        assert [r["generation"] for r in workdir.results()] == [1, 2, 3]
+        workdir.unfinish(2)
+        workdir.unfinish(2)
+        assert workdir.results() == [{"generation": 1, "mae": 1.5}]
+        assert workdir.checkpoints(2) == run / "checkpoints" / "generation_2"
+        assert workdir.predictions(2) == run / "predictions" / "generation_2.csv"
+    assert read_results(run) == [{"generation": 1, "mae": 1.5}]
+    assert read_results(run / "nowhere") == []
+
+
+def test_a_mark_is_there_whole_or_not(run, monkeypatch):
+    """The mark says that all before it is on disk, so it is flushed before it appears."""
+    order = []
+    monkeypatch.setattr(os, "fsync", lambda fd: order.append("fsync"))
+    replace = module.Path.replace
+    monkeypatch.setattr(
+        module.Path, "replace", lambda a, b: (order.append(b.name), replace(a, b))[1]
+    )
+    with Workdir(run, DESCRIPTION) as workdir:
+        order.clear()
+        workdir.finish(1, {"mae": 1.0})
+    assert order[:2] == ["fsync", "generation_1.json"]
+
+
+def test_differences():
+    old = {"a": {"b": 1, "c": [1, 2]}, "d": None}
+    assert differences(old, old) == []
+    new = {"a": {"b": 1, "c": [1, 3]}, "d": {"e": 2}}
+    assert differences(old, new) == ["a.c: [1, 2] -> [1, 3]", "d: None -> {'e': 2}"]
