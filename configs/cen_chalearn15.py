@@ -1,7 +1,7 @@
 """CEN on ChaLearn 2015 (apparent age), ResNet10-Tiny, the paper's settings: four generations.
 
 Li et al., A Coupled Evolutionary Network for Age Estimation, Table 3: MAE 3.052, ε-error 0.274,
-with pre-training on IMDB-WIKI by Eq. 14, which `init.from` takes from the workdir of such a run.
+with pre-training on IMDB-WIKI by Eq. 14, which `init.path` takes from the workdir of such a run.
 Trained on the training set's 2,476 pictures, evaluated on the validation set's 1,136.
 
     python -m launch.main --config=configs/cen_chalearn15.py --config.data.root=DIR \\

@@ -1,7 +1,7 @@
 """CEN on MegaAge-Asian, ResNet18-Tiny, the paper's settings: four generations.
 
 Li et al., A Coupled Evolutionary Network for Age Estimation, Tables 4 and 5: CA(3) 64.45,
-CA(5) 82.95, CA(7) 91.98 at t = 4, with pre-training on IMDB-WIKI by Eq. 14, which `init.from`
+CA(5) 82.95, CA(7) 91.98 at t = 4, with pre-training on IMDB-WIKI by Eq. 14, which `init.path`
 takes from the workdir of such a run. The official 3,945 test pictures.
 
     python -m launch.main --config=configs/cen_megaage_asian.py --config.data.root=DIR \\

@@ -1,7 +1,7 @@
 """CEN on MORPH (album 2), ResNet18, the paper's settings: four generations.
 
 Li et al., A Coupled Evolutionary Network for Age Estimation, Tables 2 and 5: MAE 1.905 at t = 3,
-with pre-training on IMDB-WIKI by Eq. 14 (learning rate 1e-2), which `init.from` takes from the
+with pre-training on IMDB-WIKI by Eq. 14 (learning rate 1e-2), which `init.path` takes from the
 workdir of such a run. Random 80-20 split by picture, as the paper; it leaks persons, and the run
 says so. `--config.data.protocol=subject` splits by person.
 

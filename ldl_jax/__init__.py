@@ -1,6 +1,19 @@
 """Label distribution learning for ages and other ordered labels of a face, in JAX."""
 
-from ldl_jax.predictor import Predictor, load
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ldl_jax.predictor import Predictor, load
 
 __all__ = ["Predictor", "load"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that `import ldl_jax.losses` costs no Flax, Orbax or Pillow.
+    if name in __all__:
+        return getattr(importlib.import_module("ldl_jax.predictor"), name)
+    raise AttributeError(f"module 'ldl_jax' has no attribute {name!r}")

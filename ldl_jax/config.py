@@ -134,11 +134,11 @@ class InitConfig:
     """Where the first weights come from.
 
     Attributes:
-      from_: `init.from`, the workdir of a finished run: its last generation's network is taken,
-        the head is fresh. "" for fresh weights.
+      path: the workdir of a finished run, whose last generation's network is taken; the head is
+        fresh. "" for fresh weights.
     """
 
-    from_: str = ""
+    path: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +229,7 @@ def to_dict(config: Any) -> dict[str, Any]:
             value = {"name": value.name, **value.hyper_parameters}
         elif dataclasses.is_dataclass(value):
             value = to_dict(value)
-        result[field.name.rstrip("_")] = value
+        result[field.name] = value
     return result
 
 
@@ -253,12 +253,12 @@ def _section(schema: Any, content: Any, prefix: str) -> Any:
     if not isinstance(content, dict):
         raise ConfigError(f"{prefix.rstrip('.')}: expected a section, got {content!r}")
     types = typing.get_type_hints(schema)
-    keys = {field.name.rstrip("_"): field.name for field in dataclasses.fields(schema)}
+    keys = {field.name for field in dataclasses.fields(schema)}
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in keys:
             raise ConfigError(f"{prefix}{key}: unknown key; known: {', '.join(sorted(keys))}")
-        values[keys[key]] = _value(types[keys[key]], value, prefix + key)
+        values[key] = _value(types[key], value, prefix + key)
     return schema(**values)
 
 

@@ -57,7 +57,7 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
     placement.check_batch("batch_size", config.batch_size)
     placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
     model = models.build(config.model.name, dtype=config.model.dtype)
-    trunk = pretrained_trunk(config.init.from_, config.model.name) if config.init.from_ else None
+    trunk = pretrained_trunk(config.init.path, config.model.name) if config.init.path else None
     preprocessing = Preprocessing(_stored(config.data), config.data.size, crop=config.data.crop)
     records = read_records(config.data)
     parts = protocols.split(
@@ -179,11 +179,11 @@ def pretrained_trunk(path: str, model: str) -> tuple[Any, Any]:
     """
     finished = len(read_results(Path(path)))
     if not finished:
-        raise ConfigError(f"init.from: {path} holds no finished run; give the workdir of one")
+        raise ConfigError(f"init.path: {path} holds no finished run; give the workdir of one")
     about, weights = checkpoint.read_weights(Path(path) / "checkpoints" / f"generation_{finished}")
     if about["model"]["name"] != model:
         raise ConfigError(
-            f"init.from: {path} holds {about['model']['name']}, model.name is {model}"
+            f"init.path: {path} holds {about['model']['name']}, model.name is {model}"
         )
     return weights["params"]["trunk"], weights["model_state"]
 

@@ -36,7 +36,7 @@ class Layout:
             )
 
     def place(self, tree: Any) -> Any:
-        """A copy of the arrays on every device."""
+        """The arrays on every device; one that is there already is not copied."""
         return jax.device_put(tree, self.replicated)
 
     def split(self, tree: Any) -> Any:

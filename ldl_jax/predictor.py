@@ -36,10 +36,14 @@ class Predictor:
         self.space = LabelSpace(
             tuple(space["values"]), space["unit"], tuple(tuple(pair) for pair in space["bounds"])
         )
-        stored = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in about["preprocessing"].items()
-        }
-        self.preprocessing = Preprocessing(**stored)
+        stored = about["preprocessing"]
+        self.preprocessing = Preprocessing(
+            stored["stored_size"],
+            stored["size"],
+            tuple(stored["mean"]),
+            tuple(stored["std"]),
+            stored["crop"],
+        )
         model = models.build(**about["model"])
         method = methods.get(space=self.space, **about["method"])
         predict = make_predict_step(model, method, flip=about["flip"])

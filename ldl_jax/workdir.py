@@ -63,10 +63,7 @@ class Workdir:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._metrics is not None:
-            self._metrics.close()
-        if self._events is not None:
-            self._events.close()
+        self._close()
         self._lock.close()
 
     def checkpoints(self, generation: int) -> Path:
@@ -96,6 +93,7 @@ class Workdir:
         partial = path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
         partial.replace(path)
+        self._close()
         self._metrics = path.open("a")
         shown = max((row["total_step"] for row in kept), default=0)
         self._events = SummaryWriter(str(self.path / "events"), purge_step=shown + 1)
@@ -115,6 +113,12 @@ class Workdir:
     def rows(self) -> list[Row]:
         """All rows of metrics.jsonl."""
         return read_rows(self.path / "metrics.jsonl")
+
+    def _close(self) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+        if self._events is not None:
+            self._events.close()
 
     def _marker(self, generation: int) -> Path:
         return self.path / f"generation_{generation}.json"

@@ -75,6 +75,8 @@ class EpochOrder(Sequence[np.ndarray]):
         return self.epochs * self.steps_per_epoch
 
     def __getitem__(self, step: Any) -> Any:
+        if not 0 <= step < len(self):  # what ends an iteration over a sequence
+            raise IndexError(f"step {step} of {len(self)}")
         epoch, place = divmod(step, self.steps_per_epoch)
         start = place * self.batch
         return self._permutation(epoch)[start : start + self.batch].astype(np.int32)

@@ -101,11 +101,11 @@ def space_to_depth(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
-    """Max pooling of x [B, H, W, C], first down the columns, then along the rows.
+    """Max pooling of x [B, H, W, C], first along the rows, then down the columns.
 
     The gradient of a tie is shared among its places.
     """
-    for axis in (1, 2):
+    for axis in (2, 1):
         x = functools.reduce(jnp.maximum, _views(x, axis, size, stride, padding, -jnp.inf))
     return x
 

@@ -79,7 +79,7 @@ class Checkpoints:
         return None
 
     def wait(self) -> None:
-        """Returns when all that was saved is on disk and sealed; drops the seals of what is gone."""
+        """Returns when all that was saved is on disk and sealed; drops seals of what is gone."""
         self._manager.wait_until_finished()
         if self._sealing is not None:
             self._sealing.join()

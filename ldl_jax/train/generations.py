@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from ldl_jax.data.augment import Preprocessing, Recipe
@@ -38,7 +39,7 @@ class Chain:
 
     Attributes:
       generations: at most so many.
-      offspring: "pretrained" starts every generation as the first one (from init.from's weights,
+      offspring: "pretrained" starts every generation as the first one (from init.path's weights,
         the paper's way, or fresh where there are none); "ancestor" from its ancestor's weights;
         "fresh" from random ones.
       early_end: stop before the generation that follows one without a better validation MAE.
@@ -162,11 +163,12 @@ def _first_state(job: Job, generation: int, ancestor: Weights | None) -> TrainSt
     init_key, train_key = jax.random.split(key)
     weights = init_weights(job.model, job.method, init_key)
     if job.chain.offspring == "ancestor" and ancestor is not None:
-        # A copy: the training state is given up step by step, the ancestor stays.
-        weights = jax.tree.map(lambda x: x.copy(), ancestor)
+        weights = ancestor
     elif job.trunk is not None and not (job.chain.offspring == "fresh" and generation > 1):
         trunk, model_state = job.trunk
         weights = Weights({**weights.params, "trunk": trunk}, model_state)
+    # A copy: the training state is given up step by step, the ancestor and the trunk stay.
+    weights = jax.tree.map(lambda x: jnp.array(x, copy=True), weights)
     return job.layout.place(init_state(weights, job.optimizer, generation, train_key))
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from absl import flags
 from PIL import Image
-from tensorboardX.proto import event_pb2
 
 from launch import main
 from ldl_jax import load
@@ -85,9 +84,7 @@ def test_a_run_leaves_everything_that_was_promised(alone: tuple[Path, str]) -> N
     for name in ("evolution", "predicted_against_true", "error_by_label", "training_curves"):
         with Image.open(workdir / "figures" / f"{name}.png") as figure:
             assert min(figure.size) > 300
-    (events,) = (workdir / "events").iterdir()
-    assert event_pb2.Event is not None
-    assert events.stat().st_size > 1000
+    assert sum(file.stat().st_size for file in (workdir / "events").iterdir()) > 1000
     for word in ("MAE", "RMSE", "CA(3)", "always answering the training mean"):
         assert word in printed.replace("\n", " ")
     assert "\x1b" not in printed  # no bar, no colours, where there is no terminal
@@ -211,8 +208,12 @@ def _leaves(tree: Any) -> list[Any]:
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """Runs the command in this process with bad input; the one line that it says."""
     flags.FLAGS.unparse_flags()
-    with pytest.raises(SystemExit) as ended:
-        main.main(main.parse_flags(["main", *arguments]))
+    for name in [name for name in flags.FLAGS if name.startswith("config.")]:
+        delattr(flags.FLAGS, name)  # ml_collections defines an override once a process
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["main", *arguments])  # ml_collections looks there
+        with pytest.raises(SystemExit) as ended:
+            main.main(main.parse_flags(sys.argv))
     assert ended.value.code == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -244,7 +245,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--config.data.protocol=offical"], ["offical"]),
         (["--config.chain.early_end=true"], ["early_end", "validation_fraction"]),
         (["--config.chain.offspring=child"], ["offspring", "ancestor"]),
-        (["--config.init.from=nowhere"], ["init.from", "nowhere"]),
+        (["--config.init.path=nowhere"], ["init.path", "nowhere"]),
         (["extra"], ["extra"]),
     ],
 )

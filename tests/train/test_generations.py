@@ -248,17 +248,27 @@ def test_what_a_generation_starts_from(
     assert not same(second.params["head"], first.params["head"])
 
 
-def test_the_chain_may_end_early(made: tuple[Job, dict[str, Any]], tmp_path: Path) -> None:
+def test_the_chain_may_end_early(made: tuple[Job, dict[str, Any]]) -> None:
+    job, _ = made
+    chain = dataclasses.replace(job, chain=Chain(5, early_end=True))
+    better, worse = [{"mae_validation": error} for error in (3.0, 2.0)], [{"mae_validation": 2.5}]
+    assert not generations._ended(chain, better[:1])
+    assert not generations._ended(chain, better)
+    assert generations._ended(chain, better + worse)
+    assert generations._ended(chain, better + better[-1:])  # no better is no gain
+    assert not generations._ended(job, better + worse)  # off by default
+
+
+def test_an_early_end_ends_the_run(made: tuple[Job, dict[str, Any]], tmp_path: Path) -> None:
     job, description = made
-    # With a learning rate of nothing no generation is better than the one before it.
-    still = dataclasses.replace(
-        job,
-        optimizer=generations.optax.set_to_zero(),
-        chain=Chain(5, "ancestor", early_end=True),
-    )
-    results = run(still, description, tmp_path)
-    assert len(results) in (2, 3)  # generation 2 starts from 1's weights; statistics still move
-    assert results[-1]["mae_validation"] >= results[-2]["mae_validation"]
+
+    def nothing_learnt(outputs: Any) -> Any:
+        return job.method.predict(jax.tree.map(jnp.zeros_like, outputs))
+
+    method = dataclasses.replace(job.method, predict=nothing_learnt)
+    chain = Chain(4, early_end=True)
+    results = run(dataclasses.replace(job, method=method, chain=chain), description, tmp_path)
+    assert [row["generation"] for row in results] == [1, 2]
 
 
 def test_rows_have_no_gap_and_none_doubled(

@@ -1,0 +1,167 @@
+"""Every form of convolution and pooling is the same function as XLA's and Flax's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+from jax import lax
+
+from ldl_jax.models import convolution
+
+
+def reference(x, kernel, stride, padding):
+    """XLA's convolution, written out once more."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=((padding, padding), (padding, padding)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def reference_pool(x, size, stride, padding):
+    return linen.max_pool(
+        x, window_shape=(size, size), strides=(stride, stride), padding=((padding, padding),) * 2
+    )
+
+
+def draw(seed, *shapes, dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    return [jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes]
+
+
+def value_and_gradients(function, arrays, seed=99):
+    """The result, and the gradients of its product with a random array."""
+    result, pull = jax.vjp(function, *arrays)
+    (cotangent,) = draw(seed, result.shape)
+    return result, pull(cotangent)
+
+
+def check_same(mine, its, arrays):
+    """Equal results and gradients, under jit."""
+
+    @jax.jit
+    def both(*arrays):
+        return value_and_gradients(mine, arrays), value_and_gradients(its, arrays)
+
+    got, expected = both(*arrays)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-4), got, expected)
+
+
+@pytest.mark.parametrize("size", [3, 7, 11])
+@pytest.mark.parametrize(("height", "width"), [(16, 12), (13, 9)])
+def test_space_to_depth_is_a_convolution_of_stride_2(size, height, width):
+    arrays = draw(size + height, (2, height, width, 3), (size, size, 3, 5))
+    check_same(
+        convolution.space_to_depth,
+        lambda x, kernel: reference(x, kernel, 2, size // 2),
+        arrays,
+    )
+
+
+@pytest.mark.parametrize(("size", "padding"), [(1, 0), (3, 1), (2, 0)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("height", "width"), [(8, 6), (5, 7)])
+def test_patches_are_a_convolution(size, padding, stride, height, width):
+    arrays = draw(height + size, (2, height, width, 4), (size, size, 4, 6))
+    check_same(
+        lambda x, kernel: convolution.patches(x, kernel, stride, padding),
+        lambda x, kernel: reference(x, kernel, stride, padding),
+        arrays,
+    )
+
+
+# Shape of x, kernel size, outputs, stride, padding, and the form that a CPU takes.
+PATHS = [
+    ((2, 15, 16, 3), 7, 8, 2, 3, "space_to_depth"),
+    ((2, 16, 16, 3), 7, 64, 2, 3, "direct"),  # a wide stem
+    ((2, 16, 16, 3), 7, 8, 2, 2, "direct"),  # another padding
+    ((2, 16, 16, 3), 3, 8, 2, 1, "direct"),
+    ((2, 9, 9, 8), 7, 8, 2, 3, "direct"),  # more than colours
+    ((2, 9, 7, 4), 1, 6, 2, 0, "patches"),
+    ((2, 4, 3, 4), 3, 6, 2, 1, "patches"),
+    ((2, 2, 2, 4), 3, 6, 1, 1, "patches"),
+    ((2, 1, 1, 4), 3, 6, 1, 1, "patches"),
+    ((2, 1, 4, 4), 3, 6, 1, 1, "patches"),
+    ((2, 5, 6, 4), 3, 6, 1, 1, "direct"),
+    ((2, 5, 6, 4), 1, 6, 1, 0, "direct"),
+    ((2, 9, 8, 4), 3, 6, 2, 1, "direct"),
+]
+
+
+@pytest.mark.parametrize(("shape", "size", "outputs", "stride", "padding", "form"), PATHS)
+def test_convolve_takes_a_form_and_is_the_convolution(
+    monkeypatch, shape, size, outputs, stride, padding, form
+):
+    taken = []
+    for name in ("space_to_depth", "patches", "direct"):
+        real = getattr(convolution, name)
+
+        def spy(*arguments, name=name, real=real):
+            taken.append(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(convolution, name, spy)
+    arrays = draw(size + stride, shape, (size, size, shape[-1], outputs))
+    check_same(
+        lambda x, kernel: convolution.convolve(x, kernel, stride, padding),
+        lambda x, kernel: reference(x, kernel, stride, padding),
+        arrays,
+    )
+    assert set(taken) == {form}
+
+
+@pytest.mark.parametrize(("shape", "size", "outputs", "stride", "padding", "form"), PATHS[::4])
+def test_convolve_off_the_cpu_is_xla_s_own(
+    monkeypatch, shape, size, outputs, stride, padding, form
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.delattr(convolution, "space_to_depth")
+    monkeypatch.delattr(convolution, "patches")
+    x, kernel = draw(size, shape, (size, size, shape[-1], outputs))
+    got = convolution.convolve(x, kernel, stride, padding)
+    np.testing.assert_array_equal(got, reference(x, kernel, stride, padding))
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(3, 2, 1), (2, 2, 0), (3, 1, 1), (3, 3, 0)]
+)
+@pytest.mark.parametrize(("height", "width"), [(8, 6), (5, 7)])
+def test_max_pool_is_flax_s(size, stride, padding, height, width):
+    # Distinct values, all negative: padding must never win.
+    (noise,) = draw(size + height, (2, height, width, 3))
+    values = jnp.argsort(noise.reshape(-1)).astype(jnp.float32).reshape(noise.shape)
+    check_same(
+        lambda x: convolution.max_pool(x, size, stride, padding),
+        lambda x: reference_pool(x, size, stride, padding),
+        [values / values.size - 2],
+    )
+
+
+def test_max_pool_shares_the_gradient_of_a_tie():
+    gradient = jax.grad(lambda x: convolution.max_pool(x, 3, 3, 0).sum())(jnp.ones((1, 3, 3, 1)))
+    np.testing.assert_allclose(gradient.sum(), 1.0)
+    assert (gradient > 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(2, 16, 16, 3), (2, 2, 2, 3), (2, 6, 6, 3)])
+def test_conv_computes_in_its_dtype_and_keeps_a_float32_kernel(dtype, shape):
+    conv = convolution.Conv(3, 8, 3, dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0))
+    (x,) = draw(0, shape)
+    y = conv(x)
+    assert y.dtype == dtype
+    assert conv.kernel[...].dtype == jnp.float32
+    expected = reference(x, conv.kernel[...], 1, 1)
+    tolerance = 1e-4 if dtype == "float32" else 5e-2
+    np.testing.assert_allclose(y.astype(jnp.float32), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_conv_starts_he_normal_by_fan_out():
+    conv = convolution.Conv(64, 128, 3, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(1))
+    kernel = np.asarray(conv.kernel[...])
+    assert kernel.shape == (3, 3, 64, 128)
+    np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (9 * 128)), rtol=0.02)
+    assert abs(kernel.mean()) < 1e-3
