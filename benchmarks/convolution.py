@@ -2,17 +2,18 @@
 
     python -m benchmarks.convolution [--batch 128] [--repeats 9] [--no-network]
 
-All forms are measured in turns (A B A B), and a ratio is the median of each turn's: how many times
+All forms are measured in turns (A B B A), and a ratio is the median of each turn's: how many times
 as fast the form is. The gradient of a stem is to its kernel, since pictures need none; of the
 others to the input and the kernel. The first table has the cases where `convolve` takes another
-form than XLA's; the second their neighbours, where it does not. The third is the whole training
-gradient of ResNet10-Tiny with all forms, with all but one, and with none.
+form than XLA's; the second their neighbours, where it does not. The third is the whole of
+ResNet10-Tiny with all forms, with all but one, and with none.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
@@ -113,9 +114,9 @@ def _small(batch: int, side: int, width: int) -> Case:
 
 def _pool(batch: int, side: int, width: int) -> Case:
     return Case(
-        f"max-pool 3x3 /2, {width}, {batch} of {side}x{side}",
-        lambda x: convolution.max_pool(x, 3, 2, 1),
-        lambda x: xla_max_pool(x, 3, 2, 1),
+        f"ReLU, max-pool 3x3 /2, {width}, {batch} of {side}x{side}",
+        lambda x: convolution.max_pool(jax.nn.relu(x), 3, 2, 1),
+        lambda x: xla_max_pool(jax.nn.relu(x), 3, 2, 1),
         ((batch, side, side, width),),
         (0,),
     )
@@ -178,31 +179,36 @@ def without(*forms: str) -> Iterator[None]:
 
 
 def network(name: str, size: int, batch: int, repeats: int) -> list[str]:
-    """The rows of a whole training gradient."""
+    """The rows of a whole network: its training gradient and its inference."""
     forms = ("stem", "1x1 strided", "small maps", "max-pool")
     variants = {"all forms": (), **{f"without {form}": (form,) for form in forms}, "none": forms}
-    images = jax.random.normal(jax.random.key(0), (batch, size, size, 3))
-    runs = {}
-    for title, off in variants.items():
-        with without(*off):
-            runs[title] = _run(*_gradient(name, images))
-    times = timing.in_turns(runs, repeats)
-    return [
-        _line([title, f"{1e3 * timed.median:.0f}", f"{timed.over(times['all forms']):.2f}"])
-        for title, timed in times.items()
-    ]
-
-
-def _gradient(name: str, images: jax.Array) -> tuple[Form, list[Any]]:
     model = models.build(name)
-    params, model_state = model.init(jax.random.key(0))
+    images = jax.random.normal(jax.random.key(0), (batch, size, size, 3))
+    arrays = [*model.init(jax.random.key(0)), images]
 
-    def loss(params: Any, model_state: Any, images: jax.Array) -> jax.Array:
-        features, _ = model.apply(params, model_state, images, train=True)
-        return jnp.square(features).mean()
+    def infer(*arrays: Any) -> jax.Array:
+        return model.apply(*arrays, train=False)[0]
 
-    arrays = [params, model_state, images]
-    return jax.jit(jax.grad(loss)).lower(*arrays).compile(), arrays
+    def loss(*arrays: Any) -> jax.Array:
+        return jnp.square(model.apply(*arrays, train=True)[0]).mean()
+
+    timed = []
+    for function in (jax.grad(loss), infer):
+        runs = {}
+        for title, off in variants.items():
+            with without(*off):
+                # A new function each time, or the first one's trace would be found again.
+                fresh = functools.partial(function)
+                runs[title] = _run(jax.jit(fresh).lower(*arrays).compile(), arrays)
+        timed.append(timing.in_turns(runs, repeats))
+    lines = []
+    for title in variants:
+        cells = [title]
+        for times in timed:
+            mine, all_forms = times[title], times["all forms"]
+            cells += [f"{1e3 * mine.median:.0f}", f"{mine.over(all_forms):.2f}"]
+        lines.append(_line(cells))
+    return lines
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -223,8 +229,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for case in cases(options.batch):
             print(measure(case, options.repeats), flush=True)
     if not options.no_network:
-        print(f"\n| resnet10_tiny, {options.batch} of 64x64: forms | gradient | of all forms' |")
-        print("|---|--:|--:|")
+        print(
+            f"\n| resnet10_tiny, {options.batch} of 64x64 | training gradient | of all forms' ",
+            end="",
+        )
+        print("| inference | of all forms' |\n|---|--:|--:|--:|--:|")
         print("\n".join(network("resnet10_tiny", 64, options.batch, options.repeats)))
 
 

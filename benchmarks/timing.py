@@ -30,7 +30,7 @@ class Timing(NamedTuple):
 def in_turns(
     runs: Mapping[str, Run], repeats: int, least: float = 0.2, most: float = 30.0
 ) -> dict[str, Timing]:
-    """Times every function `repeats` times in turns: A B A B A B.
+    """Times every function `repeats` times in turns: A B B A A B, so that none is always first.
 
     Args:
       runs: the functions by name; each is called once before, to warm up.
@@ -46,9 +46,9 @@ def in_turns(
         longest = max(longest, once * calls[name])
     repeats = max(2, min(repeats, int(most / longest)))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            seconds[name].append(_time(run, calls[name]))
+    for turn in range(repeats):
+        for name in list(runs)[:: -1 if turn % 2 else 1]:
+            seconds[name].append(_time(runs[name], calls[name]))
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 

@@ -23,4 +23,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.warmup_epochs = 1.0
     config.optimizer.schedule = "cosine"
     config.chain.generations = 3
+    # From scratch, without the paper's pre-training: what a generation has learnt is not thrown
+    # away, and the transfer keeps its weight against the hard labels.
+    config.chain.offspring = "ancestor"
+    config.method.scale_by_temperature_squared = True
     return config

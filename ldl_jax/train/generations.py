@@ -144,10 +144,15 @@ def _resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
 
 
 def _like(job: Job) -> TrainState:
-    """A state of the right shapes, on the devices."""
-    key = jax.random.key(job.seed)
-    return job.layout.place(
-        init_state(init_weights(job.model, job.method, key), job.optimizer, 1, key)
+    """The shapes, dtypes and places of a state's arrays."""
+
+    def state() -> TrainState:
+        key = jax.random.key(job.seed)
+        return init_state(init_weights(job.model, job.method, key), job.optimizer, 1, key)
+
+    place = job.layout.replicated
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), jax.eval_shape(state)
     )
 
 
