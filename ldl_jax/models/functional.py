@@ -58,6 +58,4 @@ def functional(name: str, make: Callable[[nnx.Rngs], nnx.Module], width: int) ->
         _, rest = nnx.state(module, nnx.Param, ...)
         return features, nnx.to_pure_dict(rest)
 
-    # Random numbers are drawn once: compiling them well takes 10 s of CPU, compiling them fast 3.
-    quick = {"xla_backend_optimization_level": 0}
-    return Model(name, jax.jit(init, compiler_options=quick), apply, width)
+    return Model(name, jax.jit(init), apply, width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -166,7 +167,10 @@ def _first_state(job: Job, generation: int, ancestor: Weights | None) -> TrainSt
     """The state at a generation's step 0."""
     key = jax.random.fold_in(jax.random.key(job.seed), generation)
     init_key, train_key = jax.random.split(key)
-    weights = init_weights(job.model, job.method, init_key)
+    # Drawn once: compiled well, the random numbers would cost 10 s of CPU, and compiled fast 3.
+    quick = {"xla_backend_optimization_level": 0}
+    draw = functools.partial(init_weights, job.model, job.method)
+    weights = jax.jit(draw, compiler_options=quick)(init_key)
     if job.chain.offspring == "ancestor" and ancestor is not None:
         weights = ancestor
     elif job.trunk is not None and not (job.chain.offspring == "fresh" and generation > 1):
