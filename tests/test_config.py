@@ -192,7 +192,7 @@ def test_the_same_after_a_file_of_json():
     config.data.root = "some/folder"
     config.augment.scale = (0.5, 0.9)
     config.method.lam = 2.0
-    config.init["from"] = "runs/before"
+    config.init.path = "runs/before"
     parsed = parse(config)
     text = json.dumps(to_dict(parsed))
     assert parse(ml_collections.ConfigDict(json.loads(text))) == parsed

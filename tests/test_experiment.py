@@ -243,7 +243,7 @@ def test_an_unreadable_picture_stops(pictures):
         ({"data__space": "ages"}, r"^data\.space: expected low:step:high .* got 'ages'"),
         ({"data__space": "9:1:3"}, r"^data\.space: high: must exceed low"),
         ({"chain__early_end": True}, r"^chain\.early_end: .*data\.validation_fraction"),
-        ({"init__from": "runs/nowhere"}, r"^init\.from: runs/nowhere holds no finished run"),
+        ({"init__path": "runs/nowhere"}, r"^init\.path: runs/nowhere holds no finished run"),
     ],
 )
 def test_refuses(changes, says):
@@ -319,7 +319,7 @@ def test_a_finished_run(finished):
 def test_init_from_takes_the_network_and_a_fresh_head(finished, tmp_path):
     _, weights = read_weights(finished / "checkpoints" / "generation_1")
     changes = {"chain__generations": 2, "optimizer__learning_rate": 1e-30}
-    made = build(init__from=str(finished), data__space="2:1:80", **changes)
+    made = build(init__path=str(finished), data__space="2:1:80", **changes)
     trunk, model_state = made.job.trunk
     assert_same(trunk, weights["params"]["trunk"])
     assert_same(model_state, weights["model_state"])  # of the ancestor; training moves it on
@@ -336,17 +336,17 @@ def test_init_from_takes_the_network_and_a_fresh_head(finished, tmp_path):
 
 
 def test_init_from_another_network(finished):
-    with pytest.raises(ConfigError, match=r"^init\.from: .* holds tiny, model\.name is resnet10"):
-        build(init__from=str(finished), model__name="resnet10")
+    with pytest.raises(ConfigError, match=r"^init\.path: .* holds tiny, model\.name is resnet10"):
+        build(init__path=str(finished), model__name="resnet10")
 
 
 def test_init_from_a_damaged_run(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "checkpoints" / "generation_1")
     with pytest.raises(ValueError, match="generation_1 holds no checkpoint that can be read"):
-        build(init__from=str(tmp_path / "copy"))
+        build(init__path=str(tmp_path / "copy"))
 
 
 def test_init_from_a_run_that_is_not_finished(tmp_path):
-    with pytest.raises(ConfigError, match=r"^init\.from: .* holds no finished run"):
-        build(init__from=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"^init\.path: .* holds no finished run"):
+        build(init__path=str(tmp_path))

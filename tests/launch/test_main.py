@@ -103,7 +103,7 @@ def test_a_run_can_be_loaded_and_answers_as_its_predictions_file(
     np.testing.assert_allclose(answer.value, stored.values, atol=1e-3)
     np.testing.assert_allclose(answer.probs, stored.probs, atol=1e-5)
     bigger = np.repeat(np.repeat(records.images[rows[:2]], 2, axis=1), 2, axis=2)
-    np.testing.assert_allclose(load(workdir)(bigger).value, stored.values[:2], atol=0.5)
+    np.testing.assert_allclose(load(workdir)(bigger).value, stored.values[:2], rtol=0.2)
     with pytest.raises(ValueError, match=r"images: expected uint8 \[B, H, W, 3\], got float32"):
         load(workdir)(np.zeros((1, 32, 32, 3), np.float32))
     with pytest.raises(ValueError, match="neither the workdir of a run"):
