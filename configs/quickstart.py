@@ -20,9 +20,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.name = "resnet10_tiny"
     config.batch_size = 32
     config.epochs = 8
-    config.optimizer.learning_rate = 0.05
-    config.optimizer.weight_decay = 5e-4
-    config.optimizer.warmup_epochs = 1.0
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.weight_decay = 0.0
     config.optimizer.schedule = "cosine"
     config.chain.generations = 3
     config.chain.offspring = "ancestor"  # there is no pre-training to start from

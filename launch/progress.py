@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 
 from rich.console import Console
@@ -14,8 +13,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-
-_SMOOTHING = 0.9  # of the shown speed
 
 
 class ProgressBar:
@@ -36,9 +33,7 @@ class ProgressBar:
             transient=True,
         )
         self._task = self._progress.add_task("starting", total=None)
-        self._generation, self._steps = 0, 0
-        self._clock: float | None = None
-        self._speed = 0.0
+        self._generation, self._news = 0, ""
 
     def __enter__(self) -> ProgressBar:
         self._progress.start()
@@ -54,29 +49,24 @@ class ProgressBar:
 
     def generation(self, generation: int, steps: int, step: int) -> None:
         """A generation starts, or goes on at `step`."""
-        self._generation, self._steps, self._clock = generation, steps, None
+        self._generation, self._news = generation, ""
         self._progress.reset(
             self._task, total=steps, completed=step, description=self._title("compiling")
         )
         if step:
             self.say(f"generation {generation} goes on after step {step} of {steps}")
 
-    def step(self, epoch: int, loss: float | None, images: int) -> None:
-        """A step was sent off; `loss` is the newest known."""
-        now = time.monotonic()
-        if self._clock is not None:
-            speed = images / max(now - self._clock, 1e-9)
-            self._speed = _SMOOTHING * self._speed + (1 - _SMOOTHING) * speed
-            if self._speed < speed * (1 - _SMOOTHING) * 2:
-                self._speed = speed  # the first one
-        self._clock = now
-        shown = "" if loss is None else f"  loss {loss:.3f}"
-        title = self._title(f"epoch {epoch}{shown}  {self._speed:,.0f} images/s")
+    def step(self, epoch: int) -> None:
+        """A step was sent to the devices."""
+        title = self._title(f"epoch {epoch}{self._news}")
         self._progress.update(self._task, advance=1, description=title)
+
+    def log(self, loss: float, speed: float) -> None:
+        """The newest known loss, and the images/s since the last one."""
+        self._news = f"  loss {loss:.3f}  {speed:,.0f} images/s"
 
     def evaluation(self, done: int, count: int) -> None:
         """So many of the pictures are evaluated."""
-        self._clock = None
         title = self._title(f"evaluating {done:,} of {count:,}")
         self._progress.update(self._task, description=title)
 

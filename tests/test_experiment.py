@@ -289,7 +289,10 @@ class Silent:
     def generation(self, generation, steps, step):
         pass
 
-    def step(self, epoch, loss, images):
+    def step(self, epoch):
+        pass
+
+    def log(self, loss, speed):
         pass
 
     def evaluation(self, done, count):

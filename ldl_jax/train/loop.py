@@ -32,8 +32,11 @@ class Watcher(Protocol):
     def generation(self, generation: int, steps: int, step: int) -> None:
         """A generation starts, or goes on at `step`."""
 
-    def step(self, epoch: int, loss: float | None, images: int) -> None:
-        """A step was sent off; `loss` is the newest known."""
+    def step(self, epoch: int) -> None:
+        """A step was sent to the devices."""
+
+    def log(self, loss: float, speed: float) -> None:
+        """The newest known loss, and the images/s since the last one."""
 
     def evaluation(self, done: int, count: int) -> None:
         """So many of the pictures are evaluated."""
@@ -115,31 +118,29 @@ def train_generation(
     generation, start = int(state.generation), int(state.step)
     pending: list[tuple[int, Any]] = []
     clock = time.perf_counter()
-    last_loss: float | None = None
     logged = start
 
     def flush() -> None:
-        nonlocal pending, last_loss, clock, logged
+        nonlocal pending, clock, logged
         if not pending:
             return
         values = jax.device_get([scalars for _, scalars in pending])
         for (number, _), scalars in zip(pending, values, strict=True):
             _check_finite(scalars, generation, number)
-        last_loss = float(values[-1]["loss"])
         number = pending[-1][0]
         if number % schedule.log == 0 or number == len(order):
             now = time.perf_counter()
             speed = (number - logged) * order.batch / (now - clock)
             row = _row(number, order, values[-1], float(rate(number - 1)))
             hooks.write(row, speed)
+            watcher.log(row["loss"], speed)
             clock, logged = now, number
         pending = []
 
-    for item in feed.items(order, start):
+    for number, item in enumerate(feed.items(order, start), start + 1):
         state, scalars = train(state, teacher, feed.store, item)
-        number = start = start + 1
         pending.append((number, scalars))
-        watcher.step((number - 1) // order.steps_per_epoch + 1, last_loss, order.batch)
+        watcher.step((number - 1) // order.steps_per_epoch + 1)
         last = number == len(order)
         validates = hooks.validate is not None and (number % schedule.validate == 0 or last)
         saves = number % schedule.checkpoint == 0 or last

@@ -59,8 +59,11 @@ class Silent:
     def generation(self, generation: int, steps: int, step: int) -> None:
         pass
 
-    def step(self, epoch: int, loss: float | None, images: int) -> None:
+    def step(self, epoch: int) -> None:
         self.on_step()
+
+    def log(self, loss: float, speed: float) -> None:
+        assert speed > 0
 
     def evaluation(self, done: int, count: int) -> None:
         pass
