@@ -26,5 +26,4 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.schedule = "cosine"
     config.chain.generations = 3
     config.chain.offspring = "ancestor"  # there is no pre-training to start from
-    config.method.scale_by_temperature_squared = True
     return config

@@ -6,7 +6,7 @@ follows is printed by `benchmarks/convolution.py`, here on two cores with jax 0.
 - a strided RGB stem of up to 32 channels reads 2x2 pixels as channels: its forward pass is 3 to 4
   times as fast, its kernel's gradient the same;
 - convolutions whose result is 2x2 or less gather patches for one matrix product: with their
-  gradients 3 to 11 times as fast;
+  gradients 2.5 to 11 times as fast;
 - max pooling takes maxima of shifted views, one axis after the other: its gradient is 3 times as
   fast as select-and-scatter, its forward pass neither faster nor slower in a network.
 
