@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
+from launch.command import fail, parse_flags
 from launch.progress import ProgressBar
 from ldl_jax import config as schema
 from ldl_jax import experiment
@@ -25,15 +25,6 @@ from ldl_jax.workdir import Workdir
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the run, e.g. configs/quickstart.py")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the run, e.g. runs/quickstart")
-
-
-def parse_flags(arguments: Sequence[str]) -> list[str]:
-    """Absl's parsing, its errors and those of `--config.KEY=VALUE` as one line."""
-    try:
-        return flags.FLAGS(arguments)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        text = str(error).strip("'\"").replace("\\n", " ").replace("\\'", "'")
-        fail(text if isinstance(error, flags.Error) else f"--config: unknown key {text}")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -84,12 +75,6 @@ def run(path: Path, console: Console) -> None:
     console.print(report.table(results, unit))
     say(f"always answering the training mean: MAE {made.baseline:.3f} {unit}")
     say(f"results, predictions, checkpoints and figures: {path}")
-
-
-def fail(message: str) -> NoReturn:
-    """Says what is wrong in one line and ends the process with 1."""
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
-    sys.exit(1)
 
 
 if __name__ == "__main__":

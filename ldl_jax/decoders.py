@@ -81,8 +81,7 @@ def variance(probs: ArrayLike, space: LabelSpace) -> jax.Array:
     Raises:
       ValueError: K disagrees.
 
-    Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018),
-    Sec. 3.
+    Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018).
     """
     p = arrays.with_last_axis("probs", probs, space.size)
     mean = expectation(p, space)

@@ -32,8 +32,9 @@ def rank_count(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
       ValueError: K disagrees.
 
     Source: Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
-    (CVPR 2016), Eq. 1; Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural
-    networks with application to age estimation" (2020), Eq. 1.
+    (CVPR 2016); Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural
+    networks with application to age estimation" (2020), Eq. 1. The code of Gao et al., "Age
+    Estimation Using Expectation of Label Distribution Learning", counts a q_k of 1/2 as well.
     """
     q = arrays.with_last_axis("rank_probs", rank_probs, space.size - 1)
     count = jnp.sum(q > 0.5, axis=-1, dtype=jnp.int32)
@@ -75,7 +76,7 @@ def ranks_from_conditional(logits: ArrayLike) -> jax.Array:
       `encodings.distribution_from_ranks`.
 
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
-    Based On Conditional Probabilities" (2021), Eq. 5.
+    Based On Conditional Probabilities" (2021).
     """
     log_conditional = jax.nn.log_sigmoid(arrays.float32(logits))
     return jnp.exp(jax.lax.cumsum(log_conditional, axis=log_conditional.ndim - 1))
@@ -128,6 +129,7 @@ def soft_stagewise(
     low: float = 0.0,
     offset_scale: float = 1.0,
     delta_scale: float = 1.0,
+    least: float = 1e-3,
 ) -> jax.Array:
     """SSR-Net's soft stagewise regression: each stage refines the bin of the one before.
 
@@ -139,8 +141,9 @@ def soft_stagewise(
       deltas: Δ, of each stage an array [...], in [-1, 1].
       span: V, the width of the label's range, in its unit (101 in the released models).
       low: the least label.
-      offset_scale: λ_η, 1 in the paper and the released models.
-      delta_scale: λ_Δ, 1 in the paper and the released models.
+      offset_scale: λ_η of the authors' code; 1 is Eq. 6 and the released models.
+      delta_scale: λ_Δ of the authors' code; 1 is Eq. 4 and the released models.
+      least: the least that each 1 + λ_Δ Δ may be; 0 leaves the paper's division by zero.
 
     Returns:
       [...] float32, in the label's unit; not clipped.
@@ -149,8 +152,8 @@ def soft_stagewise(
       ValueError: the stages' numbers or shapes disagree.
 
     Source: Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age Estimation"
-    (IJCAI 2018), Eqs. 4-7. Its loss is `losses.l1` of this (Eq. 1). We keep each 1 + λ_Δ Δ above
-    0.001, where the paper's divides by zero as Δ -> -1.
+    (IJCAI 2018), Eqs. 4-7. Its loss is `losses.l1` of this (Eq. 1). The floor of the denominators
+    is ours.
     """
     if not len(probs) == len(offsets) == len(deltas) > 0:
         raise ValueError(
@@ -165,7 +168,7 @@ def soft_stagewise(
         p = arrays.with_shape(f"probs[{k}]", p, shape)
         eta = arrays.with_shape(f"offsets[{k}]", offset, shape)
         delta = arrays.with_shape(f"deltas[{k}]", change, first.shape)
-        width = width / (shape[-1] * jnp.maximum(1.0 + delta_scale * delta, 1e-3))
+        width = width / (shape[-1] * jnp.maximum(1.0 + delta_scale * delta, least))
         bins = arrays.row(np.arange(shape[-1]), p.ndim) + offset_scale * eta
         value = value + width * jnp.sum(p * bins, axis=-1)
     return value

@@ -17,7 +17,14 @@ from jax.scipy.special import erf
 from jax.typing import ArrayLike
 
 from ldl_jax import arrays
-from ldl_jax.encodings_classwise import beta, binomial, exponential, poisson, triangular
+from ldl_jax.encodings_classwise import (
+    beta,
+    binomial,
+    exponential,
+    label_counts,
+    poisson,
+    triangular,
+)
 from ldl_jax.encodings_ordinal import (
     cumulative,
     distribution_from_ranks,
@@ -35,6 +42,7 @@ __all__ = [
     "exponential",
     "gaussian",
     "hl_gauss",
+    "label_counts",
     "laplace",
     "normalised",
     "one_hot",
@@ -166,9 +174,9 @@ def sord(
     Raises:
       ValueError: distance is neither, or alpha is not positive.
 
-    Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019), Eq. 1; the absolute
-    distance with α = 1 is that of Paplhám and Franc, "A Call to Reflect on Evaluation Practices
-    for Age Estimation" (CVPR 2024).
+    Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019), which leaves φ open
+    and has α within it. The absolute distance with α = 1 is that of Paplhám and Franc, "A Call to
+    Reflect on Evaluation Practices for Age Estimation" (CVPR 2024).
     """
     if distance not in ("absolute", "squared"):
         raise ValueError(f"distance: expected 'absolute' or 'squared', got {distance!r}")
@@ -222,7 +230,9 @@ def hl_gauss(labels: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0) -> ja
       ValueError: sigma is a negative number, or neither a scalar nor of the labels' shape.
 
     Source: Imani and White, "Improving Regression Performance with Distributional Losses"
-    (ICML 2018), the truncated Gaussian histogram (HL-Gaussian).
+    (ICML 2018), the truncated Gaussian histogram (HL-Gaussian). σ = 2 is that of `gaussian`; code
+    after Farebrother et al., "Stop Regressing: Training Value Functions via Classification for
+    Scalable Deep RL" (2024), takes 0.75 of a bin's width.
     """
     edges = _edges(space)
     y = jnp.clip(arrays.float32(labels), float(edges[0]), float(edges[-1]))

@@ -21,6 +21,20 @@ from ldl_jax import arrays
 from ldl_jax.labels import LabelSpace
 
 
+def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
+    """How many labels each value has, each label taken to its own value as `one_hot` does.
+
+    Args:
+      labels: [...], in the space's unit.
+      space: the K label values.
+
+    Returns:
+      [K] int32: for the weights in `losses` and for `methods.get`.
+    """
+    index = arrays.index(arrays.float32(labels), space)
+    return jnp.bincount(index.reshape(-1), length=space.size)
+
+
 def exponential(
     labels: ArrayLike, space: LabelSpace, power: float = 1.0, temperature: float = 1.0
 ) -> jax.Array:
@@ -41,7 +55,7 @@ def exponential(
       ValueError: power or temperature is not positive.
 
     Source: Vargas et al., "Exponential loss regularisation for encouraging ordinal constraint to
-    shotgun stocks quality assessment" (2023), as in dlordinal.
+    shotgun stocks quality assessment" (Applied Soft Computing 2023), as in dlordinal.
     """
     _positive("power", power)
     _positive("temperature", temperature)
@@ -138,8 +152,8 @@ def beta(
     Args:
       labels: [...], in the space's unit.
       space: the K label values.
-      concentration: c = a + b, at least 2K; K^2 by default, which is what the source's published
-        parameters come to between the ends.
+      concentration: c = a + b, at least 2K; K^2 by default, which is about what the published
+        parameters come to amid 3 to 13 classes; towards the ends they are less.
       shapes: (a_j, b_j) of each of the K labels, at least 1, in the place of the concentration;
         the source's published tables for few classes go here.
 
@@ -150,8 +164,8 @@ def beta(
       ValueError: concentration is below 2K, or shapes are not K pairs of numbers >= 1.
 
     Source: Vargas et al., "Unimodal regularisation based on beta distribution for deep ordinal
-    regression" (Pattern Recognition 2022). It gives (a_j, b_j) for few classes only; the rule for
-    any K is ours.
+    regression" (Pattern Recognition 2022), as in dlordinal, which has (a_j, b_j) for 3 to 14
+    classes only; the rule for any K is ours.
     """
     K = space.size
     if shapes is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ldl_jax import methods, models
+from ldl_jax import encodings, methods, models
 from ldl_jax.config import Config, ConfigError, DataConfig, to_dict
 from ldl_jax.data import datasets, pictures, protocols, synthetic
 from ldl_jax.data.augment import Preprocessing
@@ -73,7 +73,12 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
             "data.validation_fraction"
         )
     space = label_space(config.data.space, records, parts)
-    method = methods.get(config.method.name, space=space, **config.method.hyper_parameters)
+    counts = encodings.label_counts(records.labels[parts.train].astype(np.float32), space)
+    method = methods.get(
+        config.method.name, space=space, counts=counts, **config.method.hyper_parameters
+    )
+    if config.method.name not in methods.METHODS:
+        methods.check(method, model.width)
     for note in parts.notes:
         say(note)
     feeds = _feeds(config.data, records, parts, space, placement, say)
@@ -87,9 +92,7 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
         config.optimizer, steps_per_epoch, steps_per_epoch * config.epochs
     )
     resolved = to_dict(config)
-    # A method of one's own need not tell what it was made with.
-    hyper_parameters = {**config.method.hyper_parameters, **method.hyper_parameters}
-    resolved["method"] = {"name": config.method.name, **hyper_parameters}
+    resolved["method"] = {"name": config.method.name, **method.hyper_parameters}
     about = {
         "model": to_dict(config.model),
         "method": resolved["method"],

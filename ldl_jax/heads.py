@@ -1,26 +1,33 @@
-"""Heads: features [B, D] -> named outputs, as a pair of pure functions."""
+"""Heads: a network's features -> named outputs, as a pair of pure functions.
+
+Features are an array [B, D], or a dict of such where a network gives them in parts; the heads here
+read the parts side by side, in the order of their names, save where one says otherwise.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Outputs = dict[str, jax.Array]
+Features = jax.Array | Mapping[str, jax.Array]
+Width = int | Mapping[str, int]
 
 
 class Head(NamedTuple):
     """What stands on a network's pooled features.
 
     Attributes:
-      init: `init(key, width) -> params`, float32.
+      init: `init(key, width) -> params`, float32; a width a part where the features have parts.
       apply: `apply(params, features) -> outputs`; features [B, D] in, float32 arrays out.
     """
 
-    init: Callable[[jax.Array, int], Any]
-    apply: Callable[[Any, jax.Array], Outputs]
+    init: Callable[[jax.Array, Width], Any]
+    apply: Callable[[Any, Features], Outputs]
 
 
 def dense(**units: int | None) -> Head:
@@ -32,24 +39,147 @@ def dense(**units: int | None) -> Head:
       **units: the outputs' names; a number of units K gives [B, K], and None gives one unit as [B].
     """
 
-    def init(key: jax.Array, width: int) -> Any:
-        scale = jnp.float32(width**-0.5)
-        shapes = {name: (width, 1 if count is None else count) for name, count in units.items()}
-        keys = jax.random.split(key, len(shapes))
+    def init(key: jax.Array, width: Width) -> Any:
+        D = _total(width)
+        keys = jax.random.split(key, len(units))
         return {
-            name: {
-                "kernel": jax.random.normal(k, shape, jnp.float32) * scale,
-                "bias": jnp.zeros(shape[1:], jnp.float32),
-            }
-            for k, (name, shape) in zip(keys, shapes.items(), strict=True)
+            name: _layer(k, D, 1 if count is None else count)
+            for k, (name, count) in zip(keys, units.items(), strict=True)
         }
 
-    def apply(params: Any, features: jax.Array) -> Outputs:
-        features = features.astype(jnp.float32)
-        outputs = {
-            name: features @ layer["kernel"] + layer["bias"][None, :]
-            for name, layer in params.items()
-        }
+    def apply(params: Any, features: Features) -> Outputs:
+        joined = _joined(features)
+        outputs = {name: _dense(params[name], joined) for name in units}
         return {name: x[:, 0] if units[name] is None else x for name, x in outputs.items()}
 
     return Head(init, apply)
+
+
+def shared_ordinal(size: int) -> Head:
+    """CORAL's head: K-1 logits that share one score and differ in their biases alone.
+
+    x_k = w^T f + b_k,  k = 1, ..., K-1, with w drawn from N(0, 1/D) and b_k = (K-k)/(K-1) at first:
+    while the biases fall, so do the ranks' probabilities.
+
+    Args:
+      size: K, how many label values there are.
+
+    Returns:
+      A head of "rank_logits" [B, K-1].
+
+    Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
+    with application to age estimation" (2020); the first biases are those of coral-pytorch.
+    """
+
+    def init(key: jax.Array, width: Width) -> Any:
+        kernel = _layer(key, _total(width), 1)["kernel"]
+        bias = np.arange(size - 1, 0, -1, dtype=np.float32) / (size - 1)
+        return {"rank_logits": {"kernel": kernel, "bias": jnp.asarray(bias)}}
+
+    def apply(params: Any, features: Features) -> Outputs:
+        return {"rank_logits": _dense(params["rank_logits"], _joined(features))}
+
+    return Head(init, apply)
+
+
+def comparisons(size: int) -> Head:
+    """MegaAge's head: K-1 comparisons with the label values, and a distribution from them.
+
+    h = W^T f + b,  x = V^T σ(h) + c
+
+    Args:
+      size: K, how many label values there are.
+
+    Returns:
+      A head of "rank_logits" h [B, K-1] and "logits" x [B, K].
+
+    Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons" (BMVC 2017).
+    """
+
+    def init(key: jax.Array, width: Width) -> Any:
+        first, second = jax.random.split(key)
+        return {
+            "rank_logits": _layer(first, _total(width), size - 1),
+            "logits": _layer(second, size - 1, size),
+        }
+
+    def apply(params: Any, features: Features) -> Outputs:
+        h = _dense(params["rank_logits"], _joined(features))
+        return {"rank_logits": h, "logits": _dense(params["logits"], jax.nn.sigmoid(h))}
+
+    return Head(init, apply)
+
+
+def stagewise(stages: Sequence[int]) -> Head:
+    """SSR-Net's head: for each stage its bins' probabilities and offsets, and its range.
+
+    One dense layer each, before any activation. Where a network gives the parts "stage1",
+    "range1", "stage2", ... (SSR-Net), a stage's probabilities and offsets read its "stage" part
+    and its range the "range" part; elsewhere all read all features.
+
+    Args:
+      stages: s_k, how many bins each stage has.
+
+    Returns:
+      A head of "probs{k}" [B, s_k], "offsets{k}" [B, s_k] and "range{k}" [B] for k = 1, 2, ...
+
+    Raises:
+      ValueError: (in `init`) the network has parts for another number of stages.
+
+    Source: Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age Estimation"
+    (IJCAI 2018), Fig. 1.
+    """
+    units: dict[str, int] = {}
+    reads: dict[str, str] = {}  # the part that each output reads
+    for k, s in enumerate(stages, start=1):
+        units |= {f"probs{k}": s, f"offsets{k}": s, f"range{k}": 1}
+        reads |= {f"probs{k}": f"stage{k}", f"offsets{k}": f"stage{k}", f"range{k}": f"range{k}"}
+
+    def init(key: jax.Array, width: Width) -> Any:
+        keys = jax.random.split(key, len(units))
+        if _staged(width):
+            _check_stages(width, stages)
+            widths = {name: width[reads[name]] for name in units}
+        else:
+            widths = dict.fromkeys(units, _total(width))
+        return {n: _layer(k, widths[n], units[n]) for k, n in zip(keys, units, strict=True)}
+
+    def apply(params: Any, features: Features) -> Outputs:
+        parts = features if _staged(features) else dict.fromkeys(reads.values(), _joined(features))
+        x = {n: _dense(params[n], parts[reads[n]].astype(jnp.float32)) for n in units}
+        return {n: y[:, 0] if n.startswith("range") else y for n, y in x.items()}
+
+    return Head(init, apply)
+
+
+def _staged(parts: Any) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(parts, Mapping) and "stage1" in parts
+
+
+def _check_stages(width: Mapping[str, int], stages: Sequence[int]) -> None:
+    theirs = sum(name.startswith("stage") for name in width)
+    if theirs != len(stages):
+        raise ValueError(f"method.stages: the network has {theirs} stages, got {tuple(stages)}")
+
+
+def _total(width: Width) -> int:
+    return sum(width.values()) if isinstance(width, Mapping) else width
+
+
+def _joined(features: Features) -> jax.Array:
+    """Features [B, D] as float32, the parts side by side."""
+    if isinstance(features, Mapping):
+        features = jnp.concatenate(
+            [features[name].astype(jnp.float32) for name in sorted(features)], axis=-1
+        )
+    return features.astype(jnp.float32)
+
+
+def _layer(key: jax.Array, inputs: int, outputs: int) -> dict[str, jax.Array]:
+    kernel = jax.random.normal(key, (inputs, outputs), jnp.float32) * jnp.float32(inputs**-0.5)
+    return {"kernel": kernel, "bias": jnp.zeros(outputs, jnp.float32)}
+
+
+def _dense(layer: Mapping[str, jax.Array], features: jax.Array) -> jax.Array:
+    """W^T f + b; a kernel of one unit spreads over all biases."""
+    return features @ layer["kernel"] + layer["bias"][None, :]

@@ -26,6 +26,7 @@ from ldl_jax.losses_distribution import (
 from ldl_jax.losses_imbalance import balanced_softmax, focal, lds_weights, weights_of
 from ldl_jax.losses_moments import mean_residue, mean_variance, unimodal_concentrated
 from ldl_jax.losses_ordinal import (
+    conditional_cross_entropy,
     coral,
     corn,
     crps,
@@ -50,6 +51,7 @@ __all__ = [
     "balanced_softmax",
     "cen_evolution",
     "cen_initial",
+    "conditional_cross_entropy",
     "coral",
     "corn",
     "cross_entropy",
@@ -187,8 +189,9 @@ def cen_evolution(
       alpha: α, a scalar in [0, 1].
       lam: λ, a scalar.
       temperature: τ, of the student's softmax in the transfer term.
-      hard_temperature: of the student's softmax in the hard-label term. The paper does not say
-        which; 1 is the distribution that Eq. 16 decodes.
+      hard_temperature: of the student's softmax in the hard-label term. The paper writes one p^t
+        for that term, for Eq. 6 and for Eq. 16's estimate, which to the letter is at τ in all
+        three; 1 is our reading of the first and the last.
       scale_by_temperature_squared: multiply the transfer term by τ^2, which keeps its gradient's
         scale as τ changes (Hinton et al., "Distilling the Knowledge in a Neural Network", Sec. 2).
 
@@ -231,7 +234,7 @@ def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       ValueError: K or the shapes disagree.
 
     Source: Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single
-    image without facial landmarks" (IJCV 2018), Sec. 3.
+    image without facial landmarks" (IJCV 2018).
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -263,7 +266,7 @@ def sord(
     Raises:
       ValueError: K or the shapes disagree, or an option is unknown.
 
-    Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019), Eqs. 1 and 4.
+    Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019).
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -284,7 +287,7 @@ def megaage(
     p the normalised Gaussian around y
 
     Args:
-      logits: x [..., K], of the posterior (in the source, a dense layer on σ(h)).
+      logits: x [..., K], of the posterior: there, a dense layer on σ(h).
       rank_logits: h [..., K-1], of the hyperplanes "above l_k".
       labels: y [...], in the space's unit.
       space: the K label values.
@@ -297,9 +300,10 @@ def megaage(
     Raises:
       ValueError: K or the shapes disagree, or truncation is negative.
 
-    Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons" (BMVC 2017),
-    Sec. 4, in the form of the reimplementation by Paplhám and Franc, "A Call to Reflect on
-    Evaluation Practices for Age Estimation" (CVPR 2024): the paper itself was not at hand.
+    Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons" (BMVC 2017), in
+    the form of the reimplementation by Paplhám and Franc, "A Call to Reflect on Evaluation
+    Practices for Age Estimation" (CVPR 2024), whose σ, d and equal weights of the two terms are
+    the defaults: of the paper itself only the abstract was at hand.
     """
     if not truncation >= 0:
         raise ValueError(f"truncation: must not be negative, got {truncation}")

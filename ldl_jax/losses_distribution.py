@@ -76,8 +76,8 @@ def reverse_kl_divergence(
     Raises:
       ValueError: the shapes differ, or epsilon is not positive.
 
-    Source: Kullback and Leibler, "On Information and Sufficiency" (1951), Eq. 2.2, its arguments
-    exchanged. The floor is ours.
+    Source: Kullback and Leibler, "On Information and Sufficiency" (1951), its arguments exchanged.
+    The floor is ours.
     """
     x, p = pair(logits, target)
     log_probs = jax.nn.log_softmax(x, axis=-1)
@@ -100,8 +100,8 @@ def jensen_shannon(logits: ArrayLike, target: ArrayLike) -> jax.Array:
     Raises:
       ValueError: the shapes differ.
 
-    Source: Lin, "Divergence Measures Based on the Shannon Entropy" (1991), Eq. 4.1 with weights
-    of one half.
+    Source: Lin, "Divergence Measures Based on the Shannon Entropy" (1991), with weights of one
+    half.
     """
     x, p = pair(logits, target)
     log_probs = jax.nn.log_softmax(x, axis=-1)

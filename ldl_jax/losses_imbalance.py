@@ -63,7 +63,7 @@ def balanced_softmax(logits: ArrayLike, target: ArrayLike, counts: ArrayLike) ->
       ValueError: the shapes disagree.
 
     Source: Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition" (NeurIPS 2020),
-    Eq. 3. The floor of the counts is ours.
+    as in the authors' code. The floor of the counts is ours.
     """
     x, p = pair(logits, target)
     n = jnp.maximum(arrays.with_shape("counts", counts, x.shape[-1:]), 1.0)
@@ -90,8 +90,9 @@ def lds_weights(
     Raises:
       ValueError: K disagrees, or sigma is not positive.
 
-    Source: Yang et al., "Delving into Deep Imbalanced Regression" (ICML 2021), Eq. 1 and Sec. 3.1,
-    over all values and not a window of five.
+    Source: Yang et al., "Delving into Deep Imbalanced Regression" (ICML 2021). The authors' code
+    smooths over a window of five values, not over all, takes the square root before it smooths and
+    not after, and without the root holds the counts within [5, 1000].
     """
     n = arrays.with_shape("counts", counts, (space.size,))
     values = np.asarray(space.values, np.float32)

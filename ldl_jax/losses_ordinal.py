@@ -37,7 +37,7 @@ def ordinal_cross_entropy(
       ValueError: the shapes disagree.
 
     Source: Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
-    (CVPR 2016), Eq. 3. There each classifier is a softmax of two outputs; x is their difference.
+    (CVPR 2016). There each classifier is a softmax of two outputs; x is their difference.
     """
     x = arrays.float32(logits)
     r = arrays.with_shape("ranks", ranks, x.shape)
@@ -55,13 +55,15 @@ def importance_weights(counts: ArrayLike) -> jax.Array:
     λ_k = √N_k / Σ_i √N_i,  k = 1, ..., K-1
 
     Args:
-      counts: N [K-1], how many training labels are at the value that each classifier decides.
+      counts: N [K-1], how many training labels there are of l_k, the value that classifier k, of
+        "above l_k", decides: the first K-1 of `encodings.label_counts`.
 
     Returns:
       [K-1] float32, summing to one.
 
     Source: Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
-    (CVPR 2016), Sec. 3.2.
+    (CVPR 2016). CORAL's authors weight by √max(M_k, N - M_k) over the greatest of these, with M_k
+    of the N labels above l_k, in the code of their experiments (where it is off).
     """
     root = jnp.sqrt(arrays.float32(counts))
     return root / jnp.sum(root, axis=-1, keepdims=True)
@@ -72,7 +74,7 @@ def coral(
 ) -> jax.Array:
     """CORAL: the weighted sum of K-1 binary cross-entropies over one shared score.
 
-    L = -Σ_k λ_k [r_k ln σ(g + b_k) + (1 - r_k) (ln σ(g + b_k) - (g + b_k))],  k = 1, ..., K-1
+    L = -Σ_k λ_k [r_k ln σ(g + b_k) + (1 - r_k) ln(1 - σ(g + b_k))],  k = 1, ..., K-1
 
     The equation is `ordinal_cross_entropy`'s; that the ranks are consistent comes from the head,
     whose logits share the score g and differ in the biases b alone.
@@ -114,15 +116,41 @@ def corn(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       ValueError: K or the shapes disagree.
 
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
-    Based On Conditional Probabilities" (2021), Eq. 8. It divides the batch's sum by
-    the number of conditional examples Σ m; that is sum(corn) / sum(1 + min(Σ_k r_k, K-2)), and no
+    Based On Conditional Probabilities" (2021). The authors' code divides the batch's sum by the
+    number of conditional examples Σ m; that is sum(corn) / sum(1 + min(Σ_k r_k, K-2)), and no
     property of one example.
     """
     x = arrays.with_last_axis("logits", logits, space.size - 1)
     r = encodings.rank(arrays.with_shape("labels", labels, x.shape[:-1]), space)
-    m = jnp.concatenate([jnp.ones_like(r[..., :1]), r[..., :-1]], axis=-1)
-    terms = r * jax.nn.log_sigmoid(x) + (1.0 - r) * jax.nn.log_sigmoid(-x)
-    return -jnp.sum(m * terms, axis=-1)
+    return conditional_cross_entropy(x, r)
+
+
+def conditional_cross_entropy(logits: ArrayLike, ranks: ArrayLike) -> jax.Array:
+    """Cross-entropy of a distribution, given by its ranks, and the one that CORN's logits imply.
+
+    L = -Σ_k [r_k ln σ(x_k) + (r_{k-1} - r_k) ln(1 - σ(x_k))],  r_0 = 1,  k = 1, ..., K-1,
+    which is -Σ_k p_k ln p̂_k of p_k = r_{k-1} - r_k and p̂_k = (1 - σ(x_k)) Π_{j<k} σ(x_j)
+
+    Of a label's ranks it is `corn`, whose conditional subsets are where r_{k-1} = 1.
+
+    Args:
+      logits: x [..., K-1], σ(x_k) the probability of a label above l_k if it is above l_{k-1}.
+      ranks: r [..., K-1] that do not rise, e.g. `encodings.ranks_from_distribution(probs)`.
+
+    Returns:
+      [...] float32, in nats.
+
+    Raises:
+      ValueError: the shapes disagree.
+
+    Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
+    Based On Conditional Probabilities" (2021), with soft ranks in the place of a label's; ours.
+    """
+    x = arrays.float32(logits)
+    r = arrays.with_shape("ranks", ranks, x.shape)
+    before = jnp.concatenate([jnp.ones_like(r[..., :1]), r[..., :-1]], axis=-1)
+    terms = r * jax.nn.log_sigmoid(x) + (before - r) * jax.nn.log_sigmoid(-x)
+    return -jnp.sum(terms, axis=-1)
 
 
 def squared_emd(logits: ArrayLike, target: ArrayLike) -> jax.Array:
@@ -143,7 +171,7 @@ def squared_emd(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       ValueError: the shapes differ.
 
     Source: Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss for Training Deep
-    Neural Networks" (2016), Eq. 3 with l = 2, without a factor 1/K.
+    Neural Networks" (2016), the loss for ordered classes, which drops the factor 1/K too.
     """
     return jnp.sum(jnp.square(_cumulative_difference(*pair(logits, target))), axis=-1)
 
@@ -165,7 +193,8 @@ def emd(logits: ArrayLike, target: ArrayLike, space: LabelSpace) -> jax.Array:
       ValueError: K or the shapes disagree.
 
     Source: Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss for Training Deep
-    Neural Networks" (2016), Eq. 3 with l = 1, times the steps of the grid.
+    Neural Networks" (2016), with the absolute difference in the place of the squared one, times
+    the steps of the grid.
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     steps = arrays.row(np.diff(space.values), x.ndim)
@@ -193,7 +222,7 @@ def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       ValueError: K or the shapes disagree.
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
-    (JASA 2007), Eqs. 20-21.
+    (JASA 2007), Eqs. 20-21, there with the opposite sign: a score to be maximised.
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])

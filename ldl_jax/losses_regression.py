@@ -29,6 +29,7 @@ def l1(value: ArrayLike, labels: ArrayLike) -> jax.Array:
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 11
     and MR(l1) of Table 3; Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 9.
+    MR's scale is [-1, 1] over the label grid in the former authors' code, CEN's is [0, 1].
     """
     return arrays.absolute(_error(value, labels))
 
@@ -47,7 +48,7 @@ def l2(value: ArrayLike, labels: ArrayLike) -> jax.Array:
       ValueError: the shapes differ.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", MR(l2)
-    of Table 3.
+    of Table 3; its scale is [-1, 1] over the label grid in the authors' code.
     """
     return jnp.square(_error(value, labels))
 
@@ -68,7 +69,7 @@ def huber(value: ArrayLike, labels: ArrayLike, delta: ArrayLike = 1.0) -> jax.Ar
     Raises:
       ValueError: the shapes differ, or delta is not positive.
 
-    Source: Huber, "Robust Estimation of a Location Parameter" (1964), Sec. 1.
+    Source: Huber, "Robust Estimation of a Location Parameter" (1964).
     """
     return _huber(_error(value, labels), arrays.positive("delta", delta))
 

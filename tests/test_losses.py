@@ -116,6 +116,14 @@ def np_corn(d, space):
     return total
 
 
+def np_stick_breaking(d):
+    """Cross-entropy of p̂_k = (1 - σ(x_k)) Π_{j<k} σ(x_j), the last being Π σ(x_j)."""
+    above = special.log_expit(d["rank_logits"])
+    reached = np.cumsum(np.pad(above, ((0, 0), (1, 0))), axis=-1)
+    stopped = np.pad(special.log_expit(-d["rank_logits"]), ((0, 0), (0, 1)))
+    return -np.sum(d["target"] * (reached + stopped), axis=-1)
+
+
 def np_crps(d, space):
     p, v = softmax(d["logits"]), values(space)
     spread = np.abs(v[:, None] - v[None])
@@ -333,6 +341,12 @@ CASES = {
         lambda d, s: np.sum(np_binary(d["rank_logits"], np_ranks(d["labels"], s)), -1),
     ),
     "corn": Case(lambda d, s: losses.corn(d["rank_logits"], d["labels"], s), np_corn),
+    "conditional_cross_entropy": Case(
+        lambda d, s: losses.conditional_cross_entropy(
+            d["rank_logits"], encodings.ranks_from_distribution(d["target"])
+        ),
+        lambda d, s: np_stick_breaking(d),
+    ),
     "squared_emd": Case(
         lambda d, s: losses.squared_emd(d["logits"], d["target"]),
         lambda d, s: np_squared_emd(d),

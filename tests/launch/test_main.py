@@ -47,6 +47,21 @@ def environment(cache: Path) -> dict[str, str]:
     }
 
 
+def finish(workdir: Path, env: dict[str, str], *changes: str) -> str:
+    """Runs the command to its end; what it printed."""
+    done = subprocess.run(
+        command(workdir, *changes),
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compiled")
@@ -56,17 +71,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def alone(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A whole run of the command, left alone: its workdir and what it printed."""
     workdir = tmp_path_factory.mktemp("runs") / "alone"
-    done = subprocess.run(
-        command(workdir),
-        cwd=ROOT,
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=600,
-    )
-    assert done.stderr == ""
-    return workdir, done.stdout
+    return workdir, finish(workdir, environment(cache))
 
 
 def test_a_run_leaves_everything_that_was_promised(alone: tuple[Path, str]) -> None:
@@ -113,17 +118,38 @@ def test_a_run_can_be_loaded_and_answers_as_its_predictions_file(
 def test_a_finished_run_is_not_run_again(alone: tuple[Path, str], cache: Path) -> None:
     workdir, printed = alone
     before = (workdir / "metrics.jsonl").read_bytes()
-    again = subprocess.run(
-        command(workdir),
-        cwd=ROOT,
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=600,
-    )
-    assert again.stdout == printed
+    assert finish(workdir, environment(cache)) == printed
     assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+def readme_s_loss() -> str:
+    """The module that the README's section "Swap a loss" has its reader write."""
+    section = (ROOT / "README.md").read_text().split("## Swap a loss")[1]
+    return section.split("```python\n# my_loss.py\n")[1].split("```")[0]
+
+
+def test_the_readme_s_own_loss_is_trained_compared_and_loaded(
+    alone: tuple[Path, str],
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from launch import report
+
+    (tmp_path / "my_loss.py").write_text(readme_s_loss())
+    env = {**environment(cache), "PYTHONPATH": str(tmp_path)}
+    printed = finish(
+        tmp_path / "mine", env, "--config.method.name=my_loss:factory", "--config.epochs=1"
+    )
+    assert "MAE" in printed
+    about = json.loads((tmp_path / "mine/config.json").read_text())["method"]
+    assert about["name"] == "my_loss:factory"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    answer = load(tmp_path / "mine")(np.zeros((1, 32, 32, 3), np.uint8))
+    assert np.isfinite(answer.value).all()
+    rows, _ = report.rows_of([tmp_path / "mine", alone[0]], 0)
+    assert [row["method"] for row in rows] == ["my_loss:factory", "cen"]
+    assert rows[1]["MAE - first's [95 %]"].count(",") == 1
 
 
 def rows_of(workdir: Path) -> int:

@@ -1,0 +1,26 @@
+"""What every command does with its command line: bad input is one line and exit code 1."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from absl import flags
+
+
+def parse_flags(arguments: Sequence[str]) -> list[str]:
+    """Absl's parsing, its errors and those of `--config.KEY=VALUE` as one line."""
+    try:
+        return flags.FLAGS(arguments)
+    except (flags.Error, OSError, ValueError) as error:
+        fail(str(error))
+    except (AttributeError, KeyError, TypeError) as error:
+        text = str(error).strip("'\"").replace("\\n", " ").replace("\\'", "'")
+        fail(f"--config: unknown key {text}")
+
+
+def fail(message: str) -> NoReturn:
+    """Says what is wrong in one line and ends the process with 1."""
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.exit(1)

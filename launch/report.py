@@ -1,0 +1,80 @@
+"""Puts finished runs into one table, with the difference from the first, picture by picture.
+
+python -m launch.report runs/mine runs/dldl_v2 runs/dex
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+from rich.console import Console
+
+from launch.command import fail, parse_flags
+from ldl_jax.evaluation import compare, predictions, report
+from ldl_jax.workdir import read_json, read_results
+
+_GENERATION = flags.DEFINE_integer("generation", 0, "which one; 0 for each run's last")
+_MARKDOWN = flags.DEFINE_boolean("markdown", False, "print the table in Markdown")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints the table of the runs named; ends the process with 1 where one is not there."""
+    if not arguments[1:]:
+        fail("give the workdirs of finished runs: python -m launch.report runs/a runs/b")
+    try:
+        rows, unit = rows_of([Path(name) for name in arguments[1:]], _GENERATION.value)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    if _MARKDOWN.value:
+        print(report.markdown(rows, unit), end="")
+    else:
+        Console().print(report.table(rows, unit))
+
+
+def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[dict[str, Any]], str]:
+    """A row a run, and the unit of their labels.
+
+    Raises:
+      ValueError: a folder is no run, or has not finished that generation; units differ.
+    """
+    results = [_result(workdir, generation) for workdir in workdirs]
+    answers = [
+        predictions.read(workdir / "predictions" / f"generation_{row['generation']}.csv")
+        for workdir, row in zip(workdirs, results, strict=True)
+    ]
+    units = sorted({answer.unit for answer in answers})
+    if len(units) > 1:
+        raise ValueError(f"the runs' labels are in different units: {', '.join(units)}")
+    rows = []
+    for workdir, result, answer in zip(workdirs, results, answers, strict=True):
+        method = read_json(workdir / "config.json")["method"]["name"]
+        row = {"run": workdir.name, "method": method, **result}
+        if answer is not answers[0]:
+            difference = compare.paired_difference(answer, answers[0])
+            row["MAE - first's [95 %]"] = _text(difference)
+        rows.append(row)
+    return rows, units[0]
+
+
+def _result(workdir: Path, generation: int) -> dict[str, Any]:
+    finished = read_results(workdir)
+    if not finished:
+        raise ValueError(f"{workdir}: is not the workdir of a run with a finished generation")
+    if generation < 0 or generation > len(finished):
+        raise ValueError(
+            f"--generation: {workdir} has finished {len(finished)} of them, got {generation}"
+        )
+    return finished[generation - 1]  # of 0 the last
+
+
+def _text(difference: compare.Difference | None) -> str:
+    if difference is None:
+        return "other pictures"
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*difference)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse_flags)

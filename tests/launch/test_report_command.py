@@ -1,0 +1,103 @@
+"""The table of several runs, from their folders alone."""
+
+import json
+
+import numpy as np
+import pytest
+from absl import flags
+
+from launch import report
+from ldl_jax.evaluation import predictions
+from ldl_jax.evaluation.predictions import Predictions
+
+
+def write_run(folder, method, errors, *, unit="years", ids="abcd"):
+    """A folder as two generations of a run leave it."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"method": {"name": method}}))
+    for generation in (1, 2):
+        labels = np.array([20.0, 30, 40, 50])
+        answer = Predictions(
+            ids=tuple(ids),
+            labels=labels,
+            values=labels + np.array(errors) / generation,
+            probs=np.full((4, 2), 0.5),
+            space_values=np.array([0.0, 100.0]),
+            unit=unit,
+        )
+        predictions.write(folder / f"predictions/generation_{generation}.csv", answer)
+        mae = float(np.abs(errors).mean() / generation)
+        row = {"generation": generation, "test pictures": 4, "mae": mae, "rmse": 9.0}
+        (folder / f"generation_{generation}.json").write_text(json.dumps(row))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [
+        write_run(tmp_path / "a", "dex", [4, 4, 4, 4]),
+        write_run(tmp_path / "b", "dldl", [2, 2, 2, 2]),
+        write_run(tmp_path / "c", "cen", [6, 6, 6, 6], ids="abcx"),
+    ]
+
+
+def call(*arguments):
+    flags.FLAGS.unparse_flags()
+    try:
+        report.main(report.parse_flags(["report", *map(str, arguments)]))
+    finally:
+        flags.FLAGS.unparse_flags()
+        for name in ("generation", "markdown"):
+            flags.FLAGS[name].unparse()
+        flags.FLAGS(["report"])
+
+
+def test_a_row_a_run_in_markdown(runs, capsys):
+    call(*runs, "--markdown")
+    printed = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.split("\n")]
+    assert rows[0][:4] == ["run", "method", "generation", "test pictures"]
+    by_run = {row[0]: row for row in rows[2:5]}
+    column = rows[0].index("MAE")
+    assert [by_run[name][column] for name in "abc"] == ["2.000", "1.000", "3.000"]
+    column = rows[0].index("MAE - first's [95 %]")
+    differences = [by_run[name][column] for name in "abc"]
+    assert differences == ["–", "-1.000 [-1.000, -1.000]", "other pictures"]
+    assert by_run["b"][1:4] == ["dldl", "2", "4"]
+
+
+def test_a_generation_in_the_terminal(runs, capsys):
+    call(runs[0], "--generation=1")
+    printed = capsys.readouterr().out
+    assert "dex" in printed
+    assert "4.000" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "give the workdirs of finished runs"),
+        (["nowhere"], "nowhere: is not the workdir of a run with a finished generation"),
+        (["a", "--generation=3"], "has finished 2 of them, got 3"),
+        (["a", "--generation=-1"], "got -1"),
+        (["a", "d"], "different units: score, years"),
+        (["a", "--markdwon"], "Unknown command line flag 'markdwon'"),
+    ],
+)
+def test_what_is_wrong_is_one_line(runs, tmp_path, capsys, arguments, says):
+    write_run(tmp_path / "d", "dex", [1, 1, 1, 1], unit="score")
+    given = [name if name.startswith("--") else tmp_path / name for name in arguments]
+    with pytest.raises(SystemExit) as end:
+        call(*given)
+    assert end.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert says in error
+
+
+def test_a_damaged_run_is_named(runs, capsys):
+    (runs[1] / "predictions/generation_2.csv").write_text("id,label\n")
+    with pytest.raises(SystemExit):
+        call(*runs)
+    assert "generation_2.csv" in capsys.readouterr().err
