@@ -1,4 +1,4 @@
-"""Metrics against float64 NumPy written from the equations; merged batches against one pass."""
+"""Errors and correlations against float64 NumPy written from the equations."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ldl_jax import metrics
 
@@ -156,66 +154,71 @@ def test_pearson_of_a_constant_is_nan_and_large_means_keep_their_digits() -> Non
     np.testing.assert_allclose(metrics.pearson(far, labels), expected, rtol=1e-5)
 
 
-def with_sigma(acc: Any, pred: Any, labels: Any, sigma: Any, mask: Any) -> Any:
-    return metrics.EPSILON_ERROR.update(acc, pred, labels, mask, sigma=sigma)
+MEANS = ("mae", "rmse", "epsilon_error", "balanced_mae", "pearson", "spearman")
 
 
-ACCUMULATORS = {
-    "mae": metrics.MAE,
-    "rmse": metrics.RMSE,
-    "epsilon_error": metrics.EPSILON_ERROR,
-    "ca3": metrics.within(3),
-    "pearson": metrics.PEARSON,
+@pytest.mark.parametrize("name", CASES)
+def test_a_kept_nan_shows_in_a_mean_and_is_a_miss_in_a_count(name: str) -> None:
+    pred, labels, sigma = rows(4)
+    everything = np.asarray(CASES[name][0](pred, labels, sigma, None))
+    pred[np.argmin(np.abs(pred - labels))] = np.nan  # right to the nearest year, so far
+    with_nan = np.asarray(CASES[name][0](pred, labels, sigma, None))
+    if name in MEANS:
+        assert np.isnan(with_nan)
+    else:
+        # At a threshold of 0 years no row counted before.
+        np.testing.assert_allclose(with_nan, np.maximum(everything - 1 / N, 0), atol=1e-6)
+
+
+def test_spearman_of_infinities_and_of_more_rows_than_its_capacity() -> None:
+    pred, labels, _ = rows(6)
+    pred[:3], labels[:2] = np.inf, -np.inf
+    kept = np.arange(N) % 4 > 0
+    got = metrics.spearman(pred, labels, mask=kept)
+    expected = scipy.stats.spearmanr(
+        *(scipy.stats.rankdata(x[kept]) for x in (pred, labels))
+    ).statistic
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+    enough, short = metrics.spearman_rows(kept.sum()), metrics.spearman_rows(kept.sum() - 1)
+    assert enough.result(enough.update(enough.init(), pred, labels, kept)) == got
+    assert np.isnan(short.result(short.update(short.init(), pred, labels, kept)))
+
+
+def test_curve_at_strict_thresholds() -> None:
+    got = metrics.cumulative_score_curve(np.arange(4.0), np.zeros(4), np.arange(4), strict=True)
+    np.testing.assert_array_equal(got, [0, 0.25, 0.5, 0.75])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_vmap_is_the_loop(name: str) -> None:
+    ours = CASES[name][0]
+    stacked = [np.stack(x) for x in zip(rows(7, 20), rows(8, 20), strict=True)]
+    got = jax.vmap(lambda p, y, s: ours(p, y, s, None))(*stacked)
+    for i in range(2):
+        np.testing.assert_allclose(got[i], ours(*(x[i] for x in stacked), None), rtol=1e-6)
+
+
+TWO, THREE = np.zeros(2), np.zeros(3)
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    "labels": (lambda: metrics.mae(TWO, THREE), r"labels.*\[2\].*\[3\]"),
+    "no broadcast": (lambda: metrics.rmse(TWO, 1.0), r"labels.*\[2\].*\[\]"),
+    "pred": (lambda: metrics.pearson(np.zeros((2, 1)), TWO), r"pred.*\[N\].*\[2, 1\]"),
+    "mask": (lambda: metrics.accuracy(TWO, TWO, THREE), r"mask.*\[2\].*\[3\]"),
+    "sigma": (lambda: metrics.epsilon_error(TWO, TWO, THREE), r"sigma.*\[2\].*\[3\]"),
+    "thresholds": (lambda: metrics.cumulative_score_curve(TWO, TWO, 3.0), r"thresholds.*\[T\]"),
+    "edges": (lambda: metrics.balanced_mae(TWO, TWO, [1.0, 1.0]), r"edges.*rising.*\[1.0, 1.0\]"),
+    "one edge": (lambda: metrics.balanced_mae(TWO, TWO, [1.0]), "edges"),
+    "capacity": (lambda: metrics.spearman_rows(0), "capacity.*got 0"),
+    "rows": (
+        lambda: jax.eval_shape(metrics.mae, *[jax.ShapeDtypeStruct((2**23 + 1,), "float32")] * 2),
+        "rows.*8388608.*8388609",
+    ),
 }
-# Batches are padded to one size, as the last batch of an evaluation is: one compilation each.
-BATCH = 64
-UPDATES = {
-    name: jax.jit(lambda acc, p, y, s, m, metric=metric: metric.update(acc, p, y, m))
-    for name, metric in ACCUMULATORS.items()
-} | {"epsilon_error": jax.jit(with_sigma)}
 
 
-@pytest.mark.parametrize("name", ACCUMULATORS)
-@settings(max_examples=15, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    sizes=st.lists(st.integers(0, BATCH), max_size=6),
-    split=st.integers(0, 6),
-)
-def test_any_batching_merges_to_one_pass(
-    name: str, seed: int, sizes: list[int], split: int
-) -> None:
-    sizes = [*sizes, 5]  # a correlation needs rows
-    arrays = np.stack(rows(seed, sum(sizes)))
-    metric = ACCUMULATORS[name]
-    shards = [metric.init(), metric.init()]
-    for i, batch in enumerate(np.split(arrays, np.cumsum(sizes)[:-1], axis=1)):
-        size = batch.shape[1]
-        padded = np.full((3, BATCH), np.nan, np.float32)
-        padded[:, :size] = batch
-        side = int(i >= split)
-        shards[side] = UPDATES[name](shards[side], *padded, np.arange(BATCH) < size)
-    merged = metric.result(metric.merge(*shards))
-    np.testing.assert_allclose(merged, CASES[name][1](*exact(arrays)), rtol=5e-6, atol=1e-6)
-
-
-def test_init_is_neutral_and_results_of_nothing_are_nan() -> None:
-    pred, labels, _ = rows(4)
-    for metric in (metrics.MAE, metrics.PEARSON):
-        acc = metric.update(metric.init(), pred, labels)
-        for merged in (metric.merge(acc, metric.init()), metric.merge(metric.init(), acc)):
-            assert metric.result(merged) == metric.result(acc)
-        assert np.isnan(metric.result(metric.init()))
-
-
-def test_strict_promotion() -> None:
-    mask = np.ones(N, bool)
-    arrays = rows(5)
-    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        for ours, _ in CASES.values():
-            jax.eval_shape(ours, *arrays, mask)
-        jax.eval_shape(metrics.kl_to_truth, np.ones((N, 3)), np.ones((N, 3)), mask)
-        for name, metric in ACCUMULATORS.items():
-            acc = jax.eval_shape(UPDATES[name], jax.eval_shape(metric.init), *arrays, mask)
-            jax.eval_shape(metric.merge, acc, acc)
-            assert jax.eval_shape(metric.result, acc).dtype == jnp.float32
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused(what: str) -> None:
+    call, message = REFUSED[what]
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -10,8 +10,9 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from ldl_jax import metrics
+from ldl_jax import arrays, metrics
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.labels import SPACES, LabelSpace
 
 # Summary keys in a table's order, with their headings and formats. Heads' MAEs follow "mae".
 HEADINGS = {
@@ -21,9 +22,13 @@ HEADINGS = {
     "ca3": ("CA(3) %", "{:.2%}"),
     "ca5": ("CA(5) %", "{:.2%}"),
     "ca7": ("CA(7) %", "{:.2%}"),
+    "accuracy": ("accuracy %", "{:.2%}"),
+    "one_off_accuracy": ("1-off %", "{:.2%}"),
     "pearson": ("Pearson r", "{:.3f}"),
     "truth_kl": ("KL to truth", "{:.3f}"),
 }
+# Summary keys of the distributions, for the JSON alone: a terminal of 80 columns has no room.
+NOT_SHOWN = ("nll", "crps", "coverage90")
 ABSENT = "–"
 
 
@@ -31,11 +36,15 @@ def summary(predictions: Predictions) -> dict[str, float]:
     """The metrics of one set of predictions, as Python floats.
 
     Keys: mae, rmse (in the label's unit), mae_<head> for each head, epsilon_error over the rows
-    whose sigma is known, ca3, ca5 and ca7 (strict, fractions, of years only), pearson, and truth_kl
-    (mean, in nats) over the rows whose true distribution is known. What is not known or not
-    defined (a correlation with a constant) has no key.
+    whose sigma is known, ca3, ca5 and ca7 (strict, fractions, of years only), accuracy and
+    one_off_accuracy (fractions, of `labels.SPACES`' groups only: an estimate is of the group that
+    holds it, or in a gap of that with the nearest midpoint), pearson, and truth_kl (mean, in nats)
+    over the rows whose true distribution is known. Of the learned distributions nll (in nats), crps
+    (in the label's unit) and coverage90 (the fraction of labels within the central 90 % interval).
+    What is not known or not defined (a correlation with a constant) has no key.
     """
     values, labels = predictions.values, predictions.labels
+    space = _space(predictions)
     numbers: dict[str, Any] = {
         "mae": metrics.mae(values, labels),
         "rmse": metrics.rmse(values, labels),
@@ -47,9 +56,16 @@ def summary(predictions: Predictions) -> dict[str, float]:
     if predictions.unit == "years":
         for n in (3, 5, 7):
             numbers[f"ca{n}"] = metrics.cumulative_accuracy(values, labels, n)
+    if space.bounds:
+        groups = [arrays.index(arrays.float32(x), space) for x in (values, labels)]
+        numbers["accuracy"] = metrics.accuracy(*groups)
+        numbers["one_off_accuracy"] = metrics.one_off_accuracy(*groups)
     numbers["pearson"] = metrics.pearson(values, labels)
     if (truth_kl := predictions.truth_kl) is not None and not np.isnan(truth_kl).all():
         numbers["truth_kl"] = np.nanmean(truth_kl, dtype=np.float64)
+    numbers["nll"] = metrics.nll(predictions.probs, labels, space)
+    numbers["crps"] = metrics.crps(predictions.probs, labels, space)
+    numbers["coverage90"] = metrics.interval_coverage(predictions.probs, labels, space).fraction
     return {name: float(x) for name, x in numbers.items() if not math.isnan(x)}
 
 
@@ -100,9 +116,22 @@ def footnote(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> str:
         notes.append(f"{errors} in {unit}.")
     if any(name in names for name in ("ca3", "ca5", "ca7")):
         notes.append(f"CA(n): test pictures with an error smaller than n {unit}, in %.")
+    if "accuracy" in names:
+        notes.append("Accuracy: of the group; 1-off: of it or one beside it, in %.")
     if "truth_kl" in names:
         notes.append("KL(true || learned distribution) in nats.")
     return " ".join(notes)
+
+
+def _space(predictions: Predictions) -> LabelSpace:
+    """The space of the probabilities; a file holds no bounds, so groups are known by their values.
+
+    Groups that are none of `SPACES` are taken for a grid of their midpoints.
+    """
+    for space in SPACES.values():
+        if np.array_equal(predictions.space_values, np.asarray(space.values, np.float32)):
+            return space
+    return LabelSpace(tuple(predictions.space_values.tolist()), predictions.unit)
 
 
 def _is_mae(name: str) -> bool:
@@ -111,7 +140,8 @@ def _is_mae(name: str) -> bool:
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     given = list(dict.fromkeys(name for row in rows for name in row))
-    shown = [name for name in given if name not in HEADINGS and not _is_mae(name)]
+    other = (*HEADINGS, *NOT_SHOWN)
+    shown = [name for name in given if name not in other and not _is_mae(name)]
     maes = sorted((name for name in given if _is_mae(name)), key=lambda name: name != "mae")
     return shown + maes + [name for name in HEADINGS if name in given and name != "mae"]
 

@@ -9,6 +9,9 @@ from rich.console import Console
 
 from ldl_jax.evaluation import report
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.labels import ADIENCE
+
+OF_DISTRIBUTIONS = ["nll", "crps", "coverage90"]
 
 
 def made(**changes: Any) -> Predictions:
@@ -31,6 +34,19 @@ def made(**changes: Any) -> Predictions:
     return Predictions(**(fields | changes))
 
 
+def of_distributions(predictions: Predictions) -> dict[str, float]:
+    """NLL, CRPS and the coverage of the 5 and 95 % quantiles, of labels that are label values."""
+    values = predictions.space_values.astype(np.float64)
+    nll, crps, covered = [], [], []
+    for p, label in zip(predictions.probs.astype(np.float64), predictions.labels, strict=True):
+        nll.append(-np.log(p[values == label][0]))
+        pairs = p @ np.abs(values[:, None] - values) @ p
+        crps.append(p @ np.abs(values - label) - pairs / 2)
+        low, high = (values[np.argmax(p.cumsum() >= level - 1e-6)] for level in (0.05, 0.95))
+        covered.append(low <= label <= high)
+    return {"nll": np.mean(nll), "crps": np.mean(crps), "coverage90": np.mean(covered)}
+
+
 def test_summary_is_the_equations() -> None:
     predictions = made()
     error = np.abs(predictions.values.astype(np.float64) - predictions.labels)
@@ -46,6 +62,7 @@ def test_summary_is_the_equations() -> None:
         "ca7": (error < 7).mean(),
         "pearson": np.corrcoef(predictions.values, predictions.labels)[0, 1],
         "truth_kl": np.nanmean(predictions.truth_kl),
+        **of_distributions(predictions),
     }
     got = report.summary(predictions)
     assert list(got) == list(expected)
@@ -56,11 +73,33 @@ def test_summary_is_the_equations() -> None:
 def test_summary_leaves_out_what_is_unknown() -> None:
     nothing = np.full(400, np.nan)
     bare = report.summary(made(heads={}, sigma=None, truth_kl=None, unit="score"))
-    assert list(bare) == ["mae", "rmse", "pearson"]
+    assert list(bare) == ["mae", "rmse", "pearson", *OF_DISTRIBUTIONS]
     empty = report.summary(
         made(heads={}, sigma=nothing, truth_kl=nothing, values=np.full(400, 40.1))
     )
-    assert list(empty) == ["mae", "rmse", "ca3", "ca5", "ca7"]
+    assert list(empty) == ["mae", "rmse", "ca3", "ca5", "ca7", *OF_DISTRIBUTIONS]
+
+
+def test_summary_of_groups() -> None:
+    """Estimates and labels in years; 7.9 lies between 4-6 and 8-13, nearer to 10.5 than to 5."""
+    space = ADIENCE
+    predictions = made(
+        ids=("a", "b", "c", "d"),
+        labels=[2.0, 10.0, 70.0, 26.0],
+        values=[0.3, 7.9, 20.0, 34.4],
+        probs=np.eye(8)[[0, 2, 3, 4]],
+        space_values=space.values,
+        heads={},
+        sigma=None,
+        truth_kl=None,
+    )
+    summary = report.summary(predictions)
+    assert (summary["accuracy"], summary["one_off_accuracy"]) == (0.75, 0.75)
+    assert summary["coverage90"] == 0.75
+    text = report.markdown([{"generation": 1, **summary}])
+    assert "| accuracy % | 1-off % | Pearson r |" in text
+    assert "Accuracy: of the group" in text
+    assert "accuracy" not in report.summary(made())
 
 
 def test_baseline_mae() -> None:
