@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := $(shell nvidia-smi >/dev/null 2>&1 && echo dev,cuda12 || echo dev)
 WORKDIR ?= runs/quickstart
 
-.PHONY: install quickstart test lint types clean
+.PHONY: install quickstart test test-peers lint types clean
 
 install: $(VENV)/installed
 
@@ -21,6 +21,11 @@ quickstart: install
 
 test: install lint types
 	$(BIN)/python -m pytest
+
+# Our numbers beside coral-pytorch's, dlordinal's and PyTorch's.
+test-peers: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,peers]'
+	$(BIN)/python -m pytest -rs tests/peers
 
 lint: install
 	$(BIN)/ruff check .
