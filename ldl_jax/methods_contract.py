@@ -60,6 +60,7 @@ class Method:
       teach: `teach(outputs, batch) -> Knowledge`.
       hyper_parameters: what the factory was called with, its defaults included; `methods.get`
         fills them in.
+      watch: `watch(outputs) -> {name: []}`, what a training log should show beside the loss.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Method:
     predict: Callable[[Outputs], Prediction]
     teach: Callable[[Outputs, Batch], Knowledge]
     hyper_parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    watch: Callable[[Outputs], Mapping[str, jax.Array]] = lambda outputs: {}
 
 
 def check_number(

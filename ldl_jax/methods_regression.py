@@ -7,6 +7,7 @@ its slack: an error within the ancestor's costs nothing (CEN Eqs. 10-13). Reache
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -91,6 +92,9 @@ def ssr(
       delta_scale: λ_Δ; 0 switches the dynamic range off (the paper's ablation).
       least: floor of each stage's 1 + λ_Δ Δ; 0 for the paper's form.
 
+    Training logs `dead_bins`, how many bins are 0 for the whole batch (in the released weights all
+    that move an estimate are the Δ), and `least_denominator`, the least 1 + λ_Δ Δ.
+
     Source: Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age Estimation".
     """
     stages = tuple(stages)
@@ -136,7 +140,17 @@ def ssr(
         del sigma
         return labels
 
-    return _of_value("ssr", space, stagewise(stages), encode, error, predict)
+    def watch(outputs: Outputs) -> dict[str, jax.Array]:
+        """A bin that is 0 for the whole batch has no gradient; a small denominator blows up."""
+        dead = [jnp.sum(jnp.all(p <= 0, axis=0), dtype=jnp.int32) for p in probabilities(outputs)]
+        widths = [1 + delta_scale * jnp.min(jnp.tanh(outputs[f"range{k}"])) for k in numbers]
+        return {
+            "dead_bins": jnp.sum(jnp.stack(dead)).astype(jnp.float32),
+            "least_denominator": jnp.min(jnp.stack(widths)),
+        }
+
+    method = _of_value("ssr", space, stagewise(stages), encode, error, predict)
+    return dataclasses.replace(method, watch=watch)
 
 
 def _regression(

@@ -197,3 +197,20 @@ def test_ssr_without_its_dynamic_range():
     method = methods.get("ssr", space=AGE, stages=(2,), delta_scale=0.0)
     outputs = {"probs1": jnp.ones((1, 2)), "offsets1": jnp.zeros((1, 2)), "range1": jnp.ones(1)}
     np.testing.assert_allclose(method.predict(outputs).value, 101 / 2, rtol=1e-6)
+
+
+def test_ssr_watches_its_dead_bins_and_its_least_denominator():
+    method = methods.get("ssr", space=AGE, stages=(2, 3), delta_scale=0.5)
+    outputs = {
+        "probs1": jnp.asarray([[1.0, -1], [2, -3]]),
+        "offsets1": jnp.zeros((2, 2)),
+        "range1": jnp.asarray([0.0, -0.5]),
+        "probs2": jnp.asarray([[-1.0, 1, -1], [-1, -2, 3]]),
+        "offsets2": jnp.zeros((2, 3)),
+        "range2": jnp.asarray([0.3, -2.0]),
+    }
+    watched = method.watch(outputs)
+    assert float(watched["dead_bins"]) == 2
+    np.testing.assert_allclose(watched["least_denominator"], 1 + 0.5 * np.tanh(-2), rtol=1e-6)
+    softmax = methods.get("ssr", space=AGE, stages=(2, 3), activation="softmax")
+    assert float(softmax.watch(outputs)["dead_bins"]) == 0

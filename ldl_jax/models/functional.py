@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -11,6 +11,8 @@ from flax import nnx
 
 Params = Any
 ModelState = Any
+Features = jax.Array | Mapping[str, jax.Array]
+Width = int | Mapping[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,22 +25,50 @@ class Model:
       apply: `apply(params, model_state, images, *, train, key=None) -> (features, model_state)`;
         images are preprocessed float [B, H, W, 3], features float [B, width]. With `train`,
         batch statistics are taken from the batch, and the returned state holds their running
-        means; `key` drives dropout where a network has it.
-      width: D, the number of features.
+        means; `key` drives dropout where a network has it. It raises ValueError where the images
+        are not of a shape that the network takes, or dropout lacks its key.
+      width: D, the number of features. A network that gives them in parts has a dict of widths,
+        and its features are a dict of arrays of the same keys.
+      size: the side in pixels of the pictures that the network's paper feeds.
+      maps: `maps(params, model_state, images) -> [B, h, w, D]`, in inference, for networks whose
+        features are the mean of such maps over h and w; None for the others.
     """
 
     name: str
     init: Callable[[jax.Array], tuple[Params, ModelState]]
-    apply: Callable[..., tuple[jax.Array, ModelState]]
-    width: int
+    apply: Callable[..., tuple[Any, ModelState]]
+    width: Width
+    size: int = 224
+    maps: Callable[[Params, ModelState, jax.Array], jax.Array] | None = None
 
 
-def functional(name: str, make: Callable[[nnx.Rngs], nnx.Module], width: int) -> Model:
+def functional(
+    name: str,
+    make: Callable[[nnx.Rngs], nnx.Module],
+    width: Width,
+    *,
+    size: int = 224,
+    smallest: int = 1,
+    fixed: bool = False,
+    draws: bool = False,
+) -> Model:
     """Turns `make(rngs) -> module`, called as `module(images, train=...)`, into a `Model`.
 
     The module is traced once for its graph; its parameters and batch statistics live outside it.
+    A module whose features are the mean of maps has them as `module.maps(images, train=...)`.
+
+    Args:
+      name: the network's name.
+      make: makes the module.
+      width: the number of features, or of each of their parts.
+      size: the side of the pictures that the paper feeds.
+      smallest: the least side that the network can take.
+      fixed: whether it takes `size` alone.
+      draws: whether it draws random numbers in training; it is then called as
+        `module(images, train=..., key=...)`.
     """
-    graph = nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
+    traced = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+    graph = nnx.graphdef(traced)
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
         params, rest = nnx.state(make(nnx.Rngs(key)), nnx.Param, ...)
@@ -51,11 +81,36 @@ def functional(name: str, make: Callable[[nnx.Rngs], nnx.Module], width: int) ->
         *,
         train: bool,
         key: jax.Array | None = None,
-    ) -> tuple[jax.Array, ModelState]:
-        del key  # no network here draws random numbers yet
-        module = nnx.merge(graph, nnx.State(params), nnx.State(model_state))
-        features = module(images, train=train)
+    ) -> tuple[Features, ModelState]:
+        _check_images(name, images.shape, size if fixed else smallest, fixed)
+        if draws and train and key is None:
+            raise ValueError(
+                f"key: {name} has dropout, expected a random key in training, got None"
+            )
+        module: Any = nnx.merge(graph, nnx.State(params), nnx.State(model_state))
+        drawn = {"key": key} if draws else {}
+        features = module(images, train=train, **drawn)
         _, rest = nnx.state(module, nnx.Param, ...)
         return features, nnx.to_pure_dict(rest)
 
-    return Model(name, jax.jit(init), apply, width)
+    def maps(params: Params, model_state: ModelState, images: jax.Array) -> jax.Array:
+        _check_images(name, images.shape, size if fixed else smallest, fixed)
+        module: Any = nnx.merge(graph, nnx.State(params), nnx.State(model_state))
+        return module.maps(images, train=False)
+
+    has_maps = hasattr(traced, "maps")
+    return Model(name, jax.jit(init), apply, width, size, maps if has_maps else None)
+
+
+def _check_images(name: str, shape: tuple[int, ...], side: int, fixed: bool) -> None:
+    if len(shape) != 4 or shape[3] != 3:
+        raise ValueError(f"images: {name} takes [B, H, W, 3], got {list(shape)}")
+    if fixed and shape[1:3] != (side, side):
+        raise ValueError(
+            f"images: this {name} takes [B, {side}, {side}, 3], got {list(shape)}; "
+            "build it with another size"
+        )
+    if min(shape[1:3]) < side:
+        raise ValueError(
+            f"images: {name} takes {side}x{side} pixels and more, got {shape[1]}x{shape[2]}"
+        )

@@ -165,3 +165,71 @@ def test_conv_starts_he_normal_by_fan_out():
     assert kernel.shape == (3, 3, 64, 128)
     np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (9 * 128)), rtol=0.02)
     assert abs(kernel.mean()) < 1e-3
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize(("height", "width"), [(8, 6), (5, 7), (1, 2)])
+def test_depthwise_is_a_convolution_of_each_channel(size, stride, height, width):
+    arrays = draw(height + size, (2, height, width, 6), (size, size, 1, 6))
+    check_same(
+        lambda x, kernel: convolution.depthwise(x, kernel, stride, size // 2),
+        lambda x, kernel: lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=(stride, stride),
+            padding=((size // 2, size // 2),) * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=6,
+        ),
+        arrays,
+    )
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+@pytest.mark.parametrize(("height", "width"), [(8, 12), (11, 9)])
+def test_average_pool_is_xla_s(size, height, width):
+    window = (1, size, size, 1)
+    check_same(
+        lambda x: convolution.average_pool(x, size),
+        lambda x: lax.reduce_window(x, 0.0, lax.add, window, window, "VALID") / size**2,
+        draw(size + height, (2, height, width, 3)),
+    )
+
+
+def forms_in(function, *arrays):
+    """The names of the primitives that a function is made of."""
+    return {equation.primitive.name for equation in jax.make_jaxpr(function)(*arrays).jaxpr.eqns}
+
+
+def test_plain_traces_xla_s_own_and_ends_with_its_block():
+    x, kernel, each = draw(0, (2, 2, 2, 4), (3, 3, 4, 6), (3, 3, 1, 4))
+
+    # New functions each time, since JAX keeps what it has traced.
+    def traced():
+        return forms_in(lambda x, k: convolution.convolve(x, k, 1, 1), x, kernel) | forms_in(
+            lambda x, k: convolution.depthwise(x, k, 1, 1), x, each
+        )
+
+    def fail_inside():
+        with convolution.plain():
+            assert traced() == {"conv_general_dilated"}
+            raise KeyError
+
+    assert "conv_general_dilated" not in traced()
+    with pytest.raises(KeyError):
+        fail_inside()
+    assert "conv_general_dilated" not in traced()
+
+
+def test_conv_adds_its_bias_where_it_has_one():
+    conv = convolution.Conv(3, 8, 3, bias=True, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
+    (x,) = draw(0, (2, 6, 6, 3))
+    without = conv(x)
+    np.testing.assert_array_equal(conv.bias[...], np.zeros(8))
+    conv.bias[...] = jnp.arange(8, dtype=jnp.float32)
+    shift = jnp.arange(8, dtype=jnp.float32)[None, None, None]
+    np.testing.assert_allclose(conv(x), without + shift, atol=1e-5)
+    assert not hasattr(
+        convolution.Conv(3, 8, 3, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0)), "bias"
+    )

@@ -1,0 +1,116 @@
+"""Prints a table of all networks: parameters, size on disk, multiply-adds, memory, features.
+
+python -m launch.models
+python -m launch.models --model=ssrnet --size=96
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from absl import app, flags, logging
+
+from launch.command import fail, parse_flags
+from ldl_jax import heads, models
+from ldl_jax.labels import AGE
+from ldl_jax.models import cost
+
+_MODEL = flags.DEFINE_string("model", None, "one network, e.g. ssrnet; all of them by default")
+_SIZE = flags.DEFINE_integer(
+    "size", None, "the pictures' side; by default the paper's", lower_bound=1
+)
+_MEMORY = flags.DEFINE_boolean("memory", True, "compile each network for its memory")
+_COLUMNS = (
+    "network",
+    "source",
+    "pictures",
+    "parameters",
+    "statistics",
+    "MB",
+    "MACs (M)",
+    "memory (MB)",
+    "features",
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints the table; ends the process with 1 where a flag is wrong."""
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)
+    if arguments[1:]:
+        fail(f"unknown arguments: {' '.join(arguments[1:])}; flags start with --")
+    names = list(models.MODELS) if _MODEL.value is None else [_MODEL.value]
+    try:
+        print("\n".join(table(names, _SIZE.value, memory=_MEMORY.value)))
+    except ValueError as error:
+        fail(str(error))
+
+
+def table(names: Sequence[str], size: int | None = None, *, memory: bool = True) -> list[str]:
+    """The lines of a markdown table with a row for each network, and what its columns mean."""
+    rows = [_row(name, size, memory) for name in names]
+    lines = [_line(_COLUMNS), _line(["---", "---", *["---:"] * (len(_COLUMNS) - 2)])]
+    lines += [_line(row) for row in rows]
+    return [
+        *lines,
+        "",
+        f"Each with its usual head for the ages {AGE.low:g} to {AGE.high:g} (K = {AGE.size}). "
+        "Statistics are the batch normalisations'; MB are the float32 arrays, both together. MACs "
+        "are the multiply-adds of one picture, in XLA's own convolutions. Memory is the arrays and "
+        f"what XLA sets aside to infer one picture on this device ({jax.default_backend()}).",
+    ]
+
+
+def usual_head(name: str, options: dict[str, Any]) -> heads.Head:
+    """The head that a network's own paper gives it, for ages."""
+    if name == "ssrnet":
+        return heads.stagewise(options["stages"])
+    if name == "orcnn":
+        return heads.dense(rank_logits=AGE.size - 1)
+    if name in ("mobilenet", "densenet"):
+        return heads.dense(score=None)
+    if name in ("resnet10", "resnet18", "resnet10_tiny", "resnet18_tiny"):
+        return heads.dense(logits=AGE.size, score=None)
+    return heads.dense(logits=AGE.size)
+
+
+def _row(name: str, size: int | None, memory: bool) -> list[str]:
+    options = models.known_options(name)
+    sized = "size" in options and size is not None
+    model = models.build(name, **({"size": size} if sized else {}))
+    side = size or model.size
+    head = usual_head(name, options)
+    key = jax.random.key(0)
+    trunk, model_state = jax.eval_shape(model.init, key)
+    params = {"trunk": trunk, "head": jax.eval_shape(lambda k: head.init(k, model.width), key)}
+
+    def infer(params: Any, model_state: Any, images: jax.Array) -> Any:
+        features, _ = model.apply(params["trunk"], model_state, images, train=False)
+        return head.apply(params["head"], features)
+
+    found = cost.measure(infer, params, model_state, side, activations=memory)
+    total = "" if found.activations is None else f"{(found.size + found.activations) / 1e6:.1f}"
+    features = model.width if isinstance(model.width, int) else sum(model.width.values())
+    source = (inspect.getdoc(models.MODELS[name]) or "").partition("\n")[0]
+    return [
+        name,
+        source,
+        f"{side}x{side}",
+        f"{found.parameters:,}",
+        f"{found.statistics:,}",
+        f"{found.size / 1e6:.2f}",
+        f"{found.multiply_adds / 1e6:,.1f}",
+        total,
+        f"{features:,}",
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse_flags)

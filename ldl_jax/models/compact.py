@@ -1,0 +1,219 @@
+"""The compact networks that SSR-Net is compared with (Yang et al., IJCAI 2018, Table 1).
+
+MobileNet and DenseNet are as in SSR-Net's code: they end in the hidden dense layers that it gives
+them, and only the last layer, to one unit there, is the method's head here.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ldl_jax.models.convolution import Conv, DepthwiseConv, average_pool, max_pool
+from ldl_jax.models.functional import Model, functional
+from ldl_jax.models.layers import Dense, Norm, dropout
+
+_ORCNN = ((20, 5), (40, 7), (80, 11))  # channels and size of each convolution
+_ORCNN_HIDDEN = 80
+# Channels and stride of MobileNet's separable convolutions (Howard et al., Table 1).
+_MOBILE = (
+    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
+    *((512, 1),) * 5,
+    *((1024, 2), (1024, 1)),
+)
+_KERAS = {"epsilon": 1e-3, "momentum": 0.99}
+_HE_FAN_IN = nnx.initializers.he_normal()
+_DROPOUT = 0.2  # before the last hidden layer, in SSR-Net's code
+
+
+class ORCNN(nnx.Module):
+    """Three convolutions, each normalised over its neighbouring channels, and a dense layer."""
+
+    def __init__(self, cells: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        width = 3
+        for place, (channels, size) in enumerate(_ORCNN, start=1):
+            conv = Conv(width, channels, size, padding=0, bias=True, dtype=dtype, rngs=rngs)
+            setattr(self, f"conv{place}", conv)
+            width = channels
+        self.dense = Dense(cells * width, _ORCNN_HIDDEN, dtype, rngs)
+
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        """Maps images [B, size, size, 3] to float32 features [B, 80]."""
+        del train  # it has neither dropout nor batch statistics
+        x = images
+        for place in range(1, len(_ORCNN) + 1):
+            x = local_response(jax.nn.relu(getattr(self, f"conv{place}")(x)))
+            x = max_pool(x, 2, 2, 0) if place < len(_ORCNN) else x
+        return jax.nn.relu(self.dense(x.reshape(x.shape[0], -1))).astype(jnp.float32)
+
+
+def local_response(
+    x: jax.Array, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
+) -> jax.Array:
+    """y_c = x_c / (k + α Σ_j x_j²)^β, j over the `size` channels about c (Krizhevsky et al. 2012).
+
+    Maps x [..., C] to the same shape and dtype; computed in float32.
+    """
+    wide = x.astype(jnp.float32)
+    edges = [(0, 0)] * (x.ndim - 1) + [(size // 2, size // 2)]
+    padded = jnp.pad(jnp.square(wide), edges)
+    squares = sum(padded[..., i : i + x.shape[-1]] for i in range(size))
+    return (wide * (k + alpha * squares) ** -beta).astype(x.dtype)
+
+
+class MobileNet(nnx.Module):
+    """Separable convolutions (Howard et al. 2017), then 20 channels and 32 hidden units."""
+
+    def __init__(self, alpha: float, cells: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        width = int(32 * alpha)
+        self.stem = Conv(3, width, 3, stride=2, dtype=dtype, rngs=rngs)
+        self.stem_norm = Norm(width, dtype, rngs, **_KERAS)
+        for place, (channels, stride) in enumerate(_MOBILE, start=1):
+            outputs = int(channels * alpha)
+            depthwise = DepthwiseConv(width, 3, stride=stride, dtype=dtype, rngs=rngs)
+            setattr(self, f"depthwise{place}", depthwise)
+            setattr(self, f"depthwise_norm{place}", Norm(width, dtype, rngs, **_KERAS))
+            setattr(self, f"point{place}", Conv(width, outputs, 1, dtype=dtype, rngs=rngs))
+            setattr(self, f"point_norm{place}", Norm(outputs, dtype, rngs, **_KERAS))
+            width = outputs
+        self.reduce = Conv(width, 20, 1, bias=True, dtype=dtype, rngs=rngs)
+        self.dense = Dense(20 * cells, 32, dtype, rngs)
+
+    def __call__(self, images: jax.Array, *, train: bool, key: jax.Array | None) -> jax.Array:
+        """Maps images [B, size, size, 3] to float32 features [B, 32]."""
+        x = jax.nn.relu6(self.stem_norm(self.stem(images), train=train))
+        for place in range(1, len(_MOBILE) + 1):
+            for kind in ("depthwise", "point"):
+                x = getattr(self, f"{kind}{place}")(x)
+                x = jax.nn.relu6(getattr(self, f"{kind}_norm{place}")(x, train=train))
+        x = jax.nn.relu(self.reduce(x)).reshape(x.shape[0], -1)
+        x = dropout(x, _DROPOUT, key if train else None)
+        return jax.nn.relu(self.dense(x)).astype(jnp.float32)
+
+
+class DenseNet(nnx.Module):
+    """Three blocks of growing width (Huang et al. 2017), then 128 and 32 hidden units."""
+
+    def __init__(self, layers: int, growth: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        self.layers = layers
+        width = 2 * growth
+        self.stem = _conv(3, width, 3, dtype, rngs)
+        for block in (1, 2, 3):
+            for layer in range(1, layers + 1):
+                setattr(self, f"norm{block}_{layer}", _norm(width, dtype, rngs))
+                setattr(self, f"conv{block}_{layer}", _conv(width, growth, 3, dtype, rngs))
+                width += growth
+            setattr(self, f"norm{block}", _norm(width, dtype, rngs))
+            if block < 3:
+                setattr(self, f"conv{block}", _conv(width, width, 1, dtype, rngs))
+        self.dense1 = Dense(width, 128, dtype, rngs)
+        self.dense2 = Dense(128, 32, dtype, rngs)
+
+    def __call__(self, images: jax.Array, *, train: bool, key: jax.Array | None) -> jax.Array:
+        """Maps images [B, H, W, 3] to float32 features [B, 32]."""
+        x = self.stem(images)
+        for block in (1, 2, 3):
+            for layer in range(1, self.layers + 1):
+                y = jax.nn.relu(getattr(self, f"norm{block}_{layer}")(x, train=train))
+                x = jnp.concatenate([x, getattr(self, f"conv{block}_{layer}")(y)], axis=-1)
+            x = jax.nn.relu(getattr(self, f"norm{block}")(x, train=train))
+            if block < 3:
+                x = average_pool(getattr(self, f"conv{block}")(x), 2)
+        x = jax.nn.relu(self.dense1(x.astype(jnp.float32).mean(axis=(1, 2))))
+        x = dropout(x, _DROPOUT, key if train else None)
+        return jax.nn.relu(self.dense2(x)).astype(jnp.float32)
+
+
+def _conv(inputs: int, outputs: int, size: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> Conv:
+    return Conv(inputs, outputs, size, initial=_HE_FAN_IN, dtype=dtype, rngs=rngs)
+
+
+def _norm(width: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> Norm:
+    return Norm(width, dtype, rngs, epsilon=1.1e-5, momentum=0.99)
+
+
+def orcnn(size: int = 60, dtype: str = "float32") -> Model:
+    """OR-CNN's network (Niu et al., CVPR 2016, Fig. 2): 0.4M parameters, 1.7 MB, 80 features.
+
+    442,620 with K - 1 = 100 sigmoids for the ages 0 to 100; SSR-Net's Table 1 gives 1.7 MB. The
+    normalisation's constants and the ReLU after the dense layer are Krizhevsky et al.'s: the paper
+    names neither.
+
+    Args:
+      size: the side of the pictures, 60 and more; the dense layer depends on it.
+      dtype: what it computes in.
+
+    Raises:
+      ValueError: pictures too small.
+    """
+    side = size
+    for place, (_, window) in enumerate(_ORCNN):
+        side = side - window + 1
+        side = side // 2 if place < 2 else side
+    if side < 1:
+        raise ValueError(f"model.size: orcnn takes 60 pixels and more, got {size!r}")
+    cells, compute = side**2, jnp.dtype(dtype)
+    return functional(
+        "orcnn",
+        lambda rngs: ORCNN(cells, compute, rngs),
+        _ORCNN_HIDDEN,
+        size=size,
+        fixed=True,
+    )
+
+
+def mobilenet(alpha: float = 0.25, size: int = 64, dtype: str = "float32") -> Model:
+    """MobileNet-0.25 of SSR-Net's Table 1 (Howard et al. 2017): 0.2M parameters, about 1 MB.
+
+    218,544 in the convolutions, with their running statistics, as Keras counts them.
+
+    Args:
+      alpha: the share of MobileNet's channels.
+      size: the side of the pictures; the dense layer depends on it.
+      dtype: what it computes in.
+
+    Raises:
+      ValueError: a share that leaves no channels or is above 1, or no pixels.
+    """
+    if not 1 / 32 <= alpha <= 1:
+        raise ValueError(f"model.alpha: expected a share of channels from 1/32 to 1, got {alpha!r}")
+    if size < 1:
+        raise ValueError(f"model.size: expected at least 1 pixel, got {size!r}")
+    cells, compute = (-(-size // 32)) ** 2, jnp.dtype(dtype)
+    return functional(
+        "mobilenet",
+        lambda rngs: MobileNet(alpha, cells, compute, rngs),
+        32,
+        size=size,
+        fixed=True,
+        draws=True,
+    )
+
+
+def densenet(depth: int = 19, growth: int = 12, dtype: str = "float32") -> Model:
+    """The small DenseNet of SSR-Net's Table 1 (Huang et al. 2017): 0.2M parameters, about 1 MB.
+
+    Without bottlenecks or compression, as in SSR-Net's code.
+
+    Args:
+      depth: 3 n + 4 for blocks of n layers; 19 in SSR-Net's code.
+      growth: the channels that each layer adds.
+      dtype: what it computes in.
+
+    Raises:
+      ValueError: a depth that is not 3 n + 4, or no growth.
+    """
+    if depth < 7 or depth % 3 != 1:
+        raise ValueError(f"model.depth: expected 3 n + 4 with n at least 1, got {depth!r}")
+    if growth < 1:
+        raise ValueError(f"model.growth: expected at least 1 channel, got {growth!r}")
+    layers, compute = (depth - 4) // 3, jnp.dtype(dtype)
+    return functional(
+        "densenet",
+        lambda rngs: DenseNet(layers, growth, compute, rngs),
+        32,
+        size=64,
+        smallest=4,
+        draws=True,
+    )

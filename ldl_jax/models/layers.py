@@ -1,0 +1,80 @@
+"""The layers that networks share: normalisation, dense layers and dropout."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+
+class Norm(nnx.Module):
+    """Batch normalisation in float32 whatever the network computes in, cast back at the end.
+
+    ε and the share of the running statistics that a step keeps are Torch's by default (whose
+    "momentum" 0.1 is the share that it renews).
+    """
+
+    def __init__(
+        self,
+        features: int,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        *,
+        epsilon: float = 1e-5,
+        momentum: float = 0.9,
+    ) -> None:
+        self.norm = nnx.BatchNorm(
+            features, momentum=momentum, epsilon=epsilon, dtype=jnp.float32, rngs=rngs
+        )
+        self.dtype = dtype
+
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Normalises by the batch's statistics in training, else by the running ones."""
+        x = x.astype(jnp.float32)
+        return self.norm(x, use_running_average=not train).astype(self.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """Normalisation over the last axis in float32, cast back at the end."""
+
+    def __init__(
+        self, features: int, dtype: jnp.dtype, rngs: nnx.Rngs, *, epsilon: float = 1e-6
+    ) -> None:
+        self.norm = nnx.LayerNorm(features, epsilon=epsilon, dtype=jnp.float32, rngs=rngs)
+        self.dtype = dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalises x [..., features]."""
+        return self.norm(x.astype(jnp.float32)).astype(self.dtype)
+
+
+class Dense(nnx.Module):
+    """x W + b in the compute dtype; W [in, out] by `initial`, Glorot-uniform by default, b = 0."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        *,
+        initial: nnx.Initializer | None = None,
+    ) -> None:
+        initial = initial or nnx.initializers.glorot_uniform()
+        self.kernel = nnx.Param(initial(rngs.params(), (inputs, outputs), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
+        self.dtype = dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps x [..., in] to [..., out]."""
+        y = x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
+        bias = self.bias[...].astype(self.dtype)
+        return y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+
+
+def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+    """x with a share `rate` of its elements at 0 and the others scaled up; x where key is None."""
+    if key is None or rate == 0:
+        return x
+    kept = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(kept, x / (1 - rate), jnp.zeros_like(x))

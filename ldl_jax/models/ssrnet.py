@@ -1,0 +1,173 @@
+"""SSR-Net's two streams (Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for
+Age Estimation", IJCAI 2018, Fig. 1), up to the dense layers of its head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ldl_jax.models.convolution import Conv, average_pool, max_pool
+from ldl_jax.models.functional import Model, functional
+from ldl_jax.models.layers import Dense, Norm, dropout
+
+_X, _S, _REDUCED = 32, 16, 10  # channels of the streams, and of a stage's view of each
+_GLOROT = nnx.initializers.glorot_uniform()
+
+
+class Form(NamedTuple):
+    """What the implementations of SSR-Net do differently.
+
+    Attributes:
+      padding: of each 3x3 convolution.
+      epsilon: of the batch normalisations.
+      momentum: the share of the running statistics that a step keeps.
+    """
+
+    padding: int
+    epsilon: float
+    momentum: float
+
+
+FORMS = {"keras": Form(0, 1e-3, 0.99), "pytorch": Form(1, 1e-5, 0.9)}
+
+
+class SSRNet(nnx.Module):
+    """K + 1 blocks of two streams, and the K stages that read them.
+
+    Stream X is [conv 3x3, BN, ReLU] and stream S [conv 3x3, BN, tanh], halved after each block but
+    the last by average and by max pooling. Stage 1 reads the last block; stage k = 2, ..., K reads
+    block K + 1 - k after its pooling, and pools it once more by 2^k.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[int],
+        size: int,
+        form: Form,
+        rate: float,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ) -> None:
+        common: dict[str, Any] = {"bias": True, "initial": _GLOROT, "dtype": dtype, "rngs": rngs}
+        moments = {"epsilon": form.epsilon, "momentum": form.momentum}
+        self.count, self.rate = len(stages), rate
+        for stream, channels in (("x", _X), ("s", _S)):
+            for block in range(1, len(stages) + 2):
+                inputs = 3 if block == 1 else channels
+                conv = Conv(inputs, channels, 3, padding=form.padding, **common)
+                setattr(self, f"{stream}_conv{block}", conv)
+                setattr(self, f"{stream}_norm{block}", Norm(channels, dtype, rngs, **moments))
+        cells = _cells(len(stages), size, form.padding)
+        for k, bins in enumerate(stages, start=1):
+            for stream, channels in (("x", _X), ("s", _S)):
+                reduce = Conv(channels, _REDUCED, 1, **common)
+                setattr(self, f"{stream}_reduce{k}", reduce)
+                setattr(self, f"{stream}_dense{k}", Dense(cells[k - 1], bins, dtype, rngs))
+            setattr(self, f"mix{k}", Dense(bins, 2 * bins, dtype, rngs))
+
+    def __call__(
+        self, images: jax.Array, *, train: bool, key: jax.Array | None
+    ) -> dict[str, jax.Array]:
+        """Maps images [B, size, size, 3] to "stage{k}" [B, 2 s_k] and "range{k}" [B, cells]."""
+        keys = iter(jax.random.split(key, 2 * self.count) if train and key is not None else ())
+        x_blocks, s_blocks = self._stream("x", images, train), self._stream("s", images, train)
+        features = {}
+        for k in range(1, self.count + 1):
+            # Stage 1 reads the last block as it is, the others an earlier one, pooled.
+            block, pool = (self.count, 1) if k == 1 else (self.count - k, 2**k)
+            x = jax.nn.relu(self._layer(f"x_reduce{k}")(x_blocks[block]))
+            s = jax.nn.relu(self._layer(f"s_reduce{k}")(s_blocks[block]))
+            if pool > 1:
+                x, s = average_pool(x, pool), max_pool(s, pool, pool, 0)
+            x, s = x.reshape(x.shape[0], -1), s.reshape(s.shape[0], -1)
+            mixed = self._bins(f"s_dense{k}", s, next(keys, None)) * self._bins(
+                f"x_dense{k}", x, next(keys, None)
+            )
+            features[f"stage{k}"] = jax.nn.relu(self._layer(f"mix{k}")(mixed)).astype(jnp.float32)
+            features[f"range{k}"] = (s * x).astype(jnp.float32)
+        return features
+
+    def _stream(self, stream: str, images: jax.Array, train: bool) -> list[jax.Array]:
+        """The blocks' outputs, each pooled but the last."""
+        blocks, x = [], images
+        for block in range(1, self.count + 2):
+            x = self._layer(f"{stream}_conv{block}")(x)
+            x = self._layer(f"{stream}_norm{block}")(x, train=train)
+            x = jax.nn.relu(x) if stream == "x" else jnp.tanh(x)
+            if block <= self.count:
+                x = average_pool(x, 2) if stream == "x" else max_pool(x, 2, 2, 0)
+            blocks.append(x)
+        return blocks
+
+    def _bins(self, name: str, x: jax.Array, key: jax.Array | None) -> jax.Array:
+        return jax.nn.relu(self._layer(name)(dropout(x, self.rate, key)))
+
+    def _layer(self, name: str) -> Any:
+        return getattr(self, name)
+
+
+def _cells(count: int, size: int, padding: int) -> list[int]:
+    """How many numbers each stage has of a stream; some are 0 where the pictures are too small."""
+    sides = [size]
+    for block in range(1, count + 2):
+        side = sides[-1] + 2 * padding - 2
+        sides.append(side // 2 if block <= count else side)
+    last = [max(0, sides[count + 1])]
+    last += [max(0, sides[count + 1 - k]) // 2**k for k in range(2, count + 1)]
+    return [_REDUCED * side**2 for side in last]
+
+
+def ssrnet(
+    stages: Sequence[int] = (3, 3, 3),
+    size: int = 64,
+    form: Literal["keras", "pytorch"] = "keras",
+    dropout: float = 0.2,
+    dtype: str = "float32",
+) -> Model:
+    """SSR-Net (Yang et al. 2018): 40,915 parameters with its head, 40,531 of them trained.
+
+    The paper's 0.32 MB are those of the Keras file. The features come in parts for the head
+    `heads.stagewise`; the other heads read them side by side. The pictures are raw, 0 to 255, in
+    the order **BGR**, for the authors' weights.
+
+    Args:
+      stages: s_k, the bins of each stage; the paper has three stages. Of another number K there
+        are K + 1 blocks, which is ours.
+      size: the side of the pictures; the dense layers depend on it.
+      form: "keras", the authors' code (convolutions without padding, ε = 1e-3, momentum 0.99), or
+        "pytorch", the port by oukohou (padding 1, ε = 1e-5, momentum 0.1 in Torch's sense).
+      dropout: the rate before a stage's dense layers, in the authors' code 0.2.
+      dtype: what it computes in.
+
+    Raises:
+      ValueError: no stages or bins, an unknown form, a rate outside [0, 1), or pictures too small.
+    """
+    stages = tuple(stages)
+    if not stages or not all(isinstance(s, int) and s > 0 for s in stages):
+        raise ValueError(f"model.stages: expected numbers of bins, each at least 1, got {stages}")
+    if form not in FORMS:
+        raise ValueError(f"model.form: expected one of {', '.join(FORMS)}, got {form!r}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"model.dropout: expected a rate in [0, 1), got {dropout!r}")
+    cells = _cells(len(stages), size, FORMS[form].padding)
+    if not all(cells):
+        raise ValueError(
+            f"model.size: {size}x{size} pixels leave nothing for one of {len(stages)} stages, "
+            "give larger pictures or fewer stages"
+        )
+    width = {f"stage{k}": 2 * bins for k, bins in enumerate(stages, start=1)}
+    width |= {f"range{k}": count for k, count in enumerate(cells, start=1)}
+    compute = jnp.dtype(dtype)
+    return functional(
+        "ssrnet",
+        lambda rngs: SSRNet(stages, size, FORMS[form], dropout, compute, rngs),
+        width,
+        size=size,
+        fixed=True,
+        draws=True,
+    )
