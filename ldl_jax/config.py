@@ -10,16 +10,22 @@ import dataclasses
 import inspect
 import math
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from ldl_jax import methods
+from ldl_jax import methods, models
+from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment import Recipe
 from ldl_jax.data.protocols import PROTOCOLS
 from ldl_jax.train.generations import Chain
 from ldl_jax.train.optimizers import OptimizerConfig
+
+
+# Options of networks that other keys of a config give.
+_ELSEWHERE = {"dtype", "size"}
 
 
 class ConfigError(ValueError):
@@ -54,6 +60,13 @@ class DataConfig:
       size: side of the network's input in pixels, 32 or more.
       crop: share of a picture's width and height that is kept, about its middle; 1 for all of it.
       stored_size: side that pictures are first resized to; 0 for `size`.
+      channels: the order that the network takes the colours in, "rgb" or "bgr".
+      mean: subtracted from each channel, on the scale 0-255; of a network that init.path names,
+        its own channels, mean and std are taken.
+      std: what each channel is then divided by; SSR-Net's pictures are raw, "bgr" with a mean of 0
+        and a std of 1.
+      alignment: how the pictures were cut out of larger ones, where `ldl_jax.data.align` did it;
+        it is kept with the weights, so that faces found later are cut in the same way.
       protocol: "official", "random" (by picture) or "subject" (by person).
       test_fraction: of the pictures, where the protocol draws the test part.
       validation_fraction: of the training pictures, held out.
@@ -73,6 +86,10 @@ class DataConfig:
     size: int = 224
     crop: float = 1.0
     stored_size: int = 0
+    channels: str = "rgb"
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    alignment: Alignment = dataclasses.field(default_factory=Alignment)
     protocol: str = "official"
     test_fraction: float = 0.2
     validation_fraction: float = 0.0
@@ -101,6 +118,9 @@ class DataConfig:
             raise ConfigError(
                 f"data.test_fraction: expected between 0 and 1, got {self.test_fraction}"
             )
+        _one_of("data.channels", self.channels, ("rgb", "bgr"))
+        for deviation in self.std:
+            _positive("data.std", deviation)
         _one_of("data.protocol", self.protocol, PROTOCOLS)
         if not 0 < self.crop <= 1:
             raise ConfigError(f"data.crop: expected more than 0 and at most 1, got {self.crop}")
@@ -110,15 +130,17 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The network.
+    """The network; None takes an option's own default.
 
     Attributes:
       name: one of `ldl_jax.models.MODELS`.
       dtype: what it computes in, "float32" or "bfloat16"; parameters are float32.
+      options: the network's own, as ThinAgeNet's rate; `size` is data.size.
     """
 
     name: str = "resnet10_tiny"
     dtype: str = "float32"
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,14 +153,40 @@ class MethodConfig:
 
 @dataclasses.dataclass(frozen=True)
 class InitConfig:
-    """Where the first weights come from.
+    """Where the first weights come from, and how far they may move.
 
     Attributes:
-      path: the workdir of a finished run, whose last generation's network is taken; the head is
-        fresh. "" for fresh weights.
+      path: whose network is taken; the head is fresh. The workdir of a finished run (its last
+        generation), a checkpoint, of any method and label space, or a foreign weight file that
+        `ldl_jax.models.pretrained` reads. The pictures are then normalised as that network's were.
+        "" for fresh weights.
+      freeze: train the head alone; the network stays as it is, its batch statistics too.
+      trunk_rate: factor of the network's learning rate; the head's is 1.
+      layer_decay: factor of the learning rate from each block of the network to the one before it,
+        starting at the head. Blocks are the top-level names of the network's parameters in the
+        order it uses them, those without a kernel with the one before (`ldl_jax.train.transfer`).
+      strict: whether a checkpoint must fit the network in every array; otherwise those that fit
+        are taken, and the others start anew.
     """
 
     path: str = ""
+    freeze: bool = False
+    trunk_rate: float = 1.0
+    layer_decay: float = 1.0
+    strict: bool = True
+
+    def __post_init__(self) -> None:
+        _positive("init.trunk_rate", self.trunk_rate)
+        _positive("init.layer_decay", self.layer_decay)
+        if self.layer_decay > 1:
+            raise ConfigError(f"init.layer_decay: expected at most 1, got {self.layer_decay}")
+        if self.freeze and not self.path:
+            raise ConfigError("init.freeze: keeps a trained network as it is; give init.path")
+        if self.freeze and (self.trunk_rate, self.layer_decay) != (1, 1):
+            raise ConfigError(
+                "init.freeze: a frozen network has no learning rate; leave init.trunk_rate and "
+                "init.layer_decay at 1"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,15 +239,22 @@ class Config:
             _at_least(name, getattr(self, name), 1)
         _at_least("seed", self.seed, 0)
         _positive("checkpoint_every", self.checkpoint_every)
+        if self.init.freeze and self.chain.offspring == "fresh" and self.chain.generations > 1:
+            raise ConfigError(
+                "init.freeze: chain.offspring='fresh' gives later generations random networks; "
+                "take 'pretrained' or 'ancestor'"
+            )
 
 
 def defaults() -> ml_collections.ConfigDict:
     """A `ConfigDict` of the whole schema at its defaults, for a config file to change.
 
-    `config.method` has the hyper-parameters of all built-in methods, unset.
+    `config.method` has the hyper-parameters of all built-in methods, `config.model` the options of
+    all networks, unset.
     """
     config = to_dict(Config())
-    config["method"] = {"name": "cen", **_all_hyper_parameters()}
+    config["method"] |= _unset(map(methods.hyper_parameters, methods.METHODS))
+    config["model"] |= _unset(map(models.known_options, models.MODELS))
     return ml_collections.ConfigDict(config)
 
 
@@ -211,9 +266,10 @@ def parse(config: ml_collections.ConfigDict) -> Config:
     """
     content = config.to_dict()
     method = content.pop("method", {"name": "cen"})
+    model = content.pop("model", {})
     try:
         result = _section(Config, content, "")
-        return dataclasses.replace(result, method=_method(method))
+        return dataclasses.replace(result, method=_method(method), model=_model(model))
     except ConfigError:
         raise
     except ValueError as error:
@@ -227,18 +283,18 @@ def to_dict(config: Any) -> dict[str, Any]:
         value = getattr(config, field.name)
         if isinstance(value, MethodConfig):
             value = {"name": value.name, **value.hyper_parameters}
+        elif isinstance(value, ModelConfig):
+            value = {"name": value.name, "dtype": value.dtype, **value.options}
         elif dataclasses.is_dataclass(value):
             value = to_dict(value)
         result[field.name] = value
     return result
 
 
-def _all_hyper_parameters() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in methods.METHODS:
-        for key, value in methods.hyper_parameters(name).items():
-            found[key] = placeholder(type(value))
-    return found
+def _unset(choices: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """A placeholder for every option of any of the choices."""
+    options = {key: value for choice in choices for key, value in choice.items()}
+    return {key: placeholder(type(x)) for key, x in options.items() if key not in _ELSEWHERE}
 
 
 def _method(content: Any) -> MethodConfig:
@@ -248,12 +304,21 @@ def _method(content: Any) -> MethodConfig:
     return MethodConfig(content["name"], given)
 
 
+def _model(content: Any) -> ModelConfig:
+    if not isinstance(content, dict):
+        raise ConfigError(f"model: expected a section, got {content!r}")
+    every = {key for name in models.MODELS for key in models.known_options(name)} - _ELSEWHERE
+    given = {k: v for k, v in content.items() if k in every and v is not None}
+    fixed = _section(ModelConfig, {k: v for k, v in content.items() if k not in every}, "model.")
+    return dataclasses.replace(fixed, options=given)
+
+
 def _section(schema: Any, content: Any, prefix: str) -> Any:
     """A dataclass of the schema from a dict, checked key by key."""
     if not isinstance(content, dict):
         raise ConfigError(f"{prefix.rstrip('.')}: expected a section, got {content!r}")
     types = typing.get_type_hints(schema)
-    keys = {field.name for field in dataclasses.fields(schema)}
+    keys = {field.name for field in dataclasses.fields(schema)} - {"options"}
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in keys:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
+import optax
 
 from ldl_jax import encodings, methods, models
 from ldl_jax.config import Config, ConfigError, DataConfig, to_dict
@@ -18,10 +19,9 @@ from ldl_jax.data.records import Records
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import Layout, layout
-from ldl_jax.train import checkpoint, optimizers
+from ldl_jax.train import optimizers, transfer
 from ldl_jax.train.generations import Job
 from ldl_jax.train.loop import Schedule
-from ldl_jax.workdir import read_results
 
 Say = Callable[[str], None]
 _GLANCE = 8  # pixels, of a picture that is only looked at for damage
@@ -56,9 +56,10 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
     placement = layout(devices)
     placement.check_batch("batch_size", config.batch_size)
     placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
-    model = models.build(config.model.name, dtype=config.model.dtype)
-    trunk = pretrained_trunk(config.init.path, config.model.name) if config.init.path else None
-    preprocessing = Preprocessing(_stored(config.data), config.data.size, crop=config.data.crop)
+    options = _network(config)
+    model = models.build(**options)
+    trunk = pretrained_trunk(config, model, say) if config.init.path else None
+    preprocessing = _preprocessing(config.data, {} if trunk is None else trunk.inputs)
     records = read_records(config.data)
     parts = protocols.split(
         records,
@@ -94,16 +95,17 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
     resolved = to_dict(config)
     resolved["method"] = {"name": config.method.name, **method.hyper_parameters}
     about = {
-        "model": to_dict(config.model),
+        "model": options,
         "method": resolved["method"],
         "space": dataclasses.asdict(space),
         "preprocessing": dataclasses.asdict(preprocessing),
+        "alignment": dataclasses.asdict(config.data.alignment),
         "flip": config.evaluation.flip,
     }
     job = Job(
         model=model,
         method=method,
-        optimizer=optimizers.optimizer(config.optimizer, rate),
+        optimizer=_optimizer(config, model, rate),
         rate=rate,
         recipe=config.augment,
         preprocessing=preprocessing,
@@ -122,8 +124,9 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
         ),
         chain=config.chain,
         flip=config.evaluation.flip,
-        trunk=trunk,
+        trunk=None if trunk is None else (trunk.params, trunk.model_state),
         about=about,
+        frozen=config.init.freeze,
     )
     description = {
         **resolved,
@@ -174,21 +177,50 @@ def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpa
     return LabelSpace.range(low, high, unit=records.unit)
 
 
-def pretrained_trunk(path: str, model: str) -> tuple[Any, Any]:
-    """The network's params and state of the last generation of the run in a workdir.
+def pretrained_trunk(config: Config, model: models.Model, say: Say) -> transfer.Trunk:
+    """The network that init.path holds; `say` takes lines on what did not fit.
 
     Raises:
-      ConfigError: there is no finished run, or its network is another one.
+      ConfigError: there is none that can be read, it is another network, or does not fit.
     """
-    finished = len(read_results(Path(path)))
-    if not finished:
-        raise ConfigError(f"init.path: {path} holds no finished run; give the workdir of one")
-    about, weights = checkpoint.read_weights(Path(path) / "checkpoints" / f"generation_{finished}")
-    if about["model"]["name"] != model:
-        raise ConfigError(
-            f"init.path: {path} holds {about['model']['name']}, model.name is {model}"
-        )
-    return weights["params"]["trunk"], weights["model_state"]
+    key = jax.random.key(config.seed)
+    try:
+        trunk = transfer.read_trunk(config.init.path, model, key, strict=config.init.strict)
+    except ValueError as error:
+        text = str(error).removeprefix("path: ")  # which may list every array of a network
+        text = text if len(text) < 600 else f"{text[:600]} ... and more"
+        raise ConfigError(f"init.path: {text}") from error
+    for note in trunk.notes:
+        say(f"init.path: not taken: {note}")
+    return trunk
+
+
+def _network(config: Config) -> dict[str, Any]:
+    """What `models.build` is called with: some networks are made for one size of pictures."""
+    model = config.model
+    options = {"name": model.name, "dtype": model.dtype, **model.options}
+    if "size" in models.known_options(config.model.name):
+        options["size"] = config.data.size
+    return options
+
+
+def _optimizer(
+    config: Config, model: models.Model, rate: optax.Schedule
+) -> optax.GradientTransformation:
+    made = optimizers.optimizer(config.optimizer, rate)
+    init = config.init
+    if init.freeze:
+        return transfer.head_only(made)
+    if (init.trunk_rate, init.layer_decay) != (1, 1):
+        factors = transfer.learning_rate_factors(model, init.trunk_rate, init.layer_decay)
+        return transfer.scaled(made, factors)
+    return made
+
+
+def _preprocessing(config: DataConfig, inputs: dict[str, Any]) -> Preprocessing:
+    """As the config says, but for the inputs that a pre-trained network is used to."""
+    own = {"channels": config.channels, "mean": config.mean, "std": config.std}
+    return Preprocessing(_stored(config), config.size, crop=config.crop, **(own | inputs))
 
 
 def _stored(config: DataConfig) -> int:

@@ -115,7 +115,8 @@ def stagewise(stages: Sequence[int]) -> Head:
 
     One dense layer each, before any activation. Where a network gives the parts "stage1",
     "range1", "stage2", ... (SSR-Net), a stage's probabilities and offsets read its "stage" part
-    and its range the "range" part; elsewhere all read all features.
+    and its range the "range" part; elsewhere all read all features. The ranges start at 0: at random
+    some 1 + Δ would be near it, and divide by it in the first gradients.
 
     Args:
       stages: s_k, how many bins each stage has.
@@ -142,7 +143,11 @@ def stagewise(stages: Sequence[int]) -> Head:
             widths = {name: width[reads[name]] for name in units}
         else:
             widths = dict.fromkeys(units, _total(width))
-        return {n: _layer(k, widths[n], units[n]) for k, n in zip(keys, units, strict=True)}
+        params = {n: _layer(k, widths[n], units[n]) for k, n in zip(keys, units, strict=True)}
+        for name in units:
+            if name.startswith("range"):
+                params[name]["kernel"] = jnp.zeros_like(params[name]["kernel"])
+        return params
 
     def apply(params: Any, features: Features) -> Outputs:
         parts = features if _staged(features) else dict.fromkeys(reads.values(), _joined(features))

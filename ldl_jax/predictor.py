@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from ldl_jax import methods, models
+from ldl_jax import decoders, foreign, methods, models
+from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment import Preprocessing, prepare
 from ldl_jax.data.pictures import fit
 from ldl_jax.labels import LabelSpace
@@ -18,7 +21,6 @@ from ldl_jax.methods import Prediction
 from ldl_jax.train import checkpoint
 from ldl_jax.train.state import Weights
 from ldl_jax.train.step import make_predict_step
-from ldl_jax.workdir import read_results
 
 
 class Predictor:
@@ -27,6 +29,7 @@ class Predictor:
     Attributes:
       space: the label space of the answers.
       preprocessing: what is done to each picture.
+      alignment: how the pictures were cut out of larger ones.
       about: what the weights are, as stored with them.
     """
 
@@ -36,23 +39,20 @@ class Predictor:
         self.space = LabelSpace(
             tuple(space["values"]), space["unit"], tuple(tuple(pair) for pair in space["bounds"])
         )
-        stored = about["preprocessing"]
-        self.preprocessing = Preprocessing(
-            stored["stored_size"],
-            stored["size"],
-            tuple(stored["mean"]),
-            tuple(stored["std"]),
-            stored["crop"],
-        )
+        self.preprocessing = _stored(Preprocessing, about["preprocessing"])
+        self.alignment = _stored(Alignment, about.get("alignment", {}))  # once it was not stored
         model = models.build(**about["model"])
         method = methods.get(space=self.space, **about["method"])
         predict = make_predict_step(model, method, flip=about["flip"])
-        self._weights = weights
+        self._weights = jax.device_put(weights)
+        self._model, self._method = model, method
 
         def answer(weights: Weights, images: jax.Array) -> Prediction:
             return predict(weights, prepare(images, self.preprocessing))
 
         self._answer: Callable[[Weights, Any], Prediction] = jax.jit(answer)
+        self._interval = jax.jit(decoders.interval, static_argnums=(1, 2))
+        self._score_maps = jax.jit(self._mapped)
 
     def __call__(self, images: np.ndarray) -> Prediction:
         """The value [B], probabilities [B, K] and single heads' values [B], in NumPy.
@@ -65,30 +65,93 @@ class Predictor:
             raise ValueError(
                 f"images: expected uint8 [B, H, W, 3], got {images.dtype} {list(images.shape)}"
             )
-        size, crop = self.preprocessing.stored_size, self.preprocessing.crop
-        images = np.stack([fit(Image.fromarray(image), size, crop) for image in images])
+        return self.answer(np.stack([self.fitted(Image.fromarray(image)) for image in images]))
+
+    def fitted(self, image: Image.Image) -> np.ndarray:
+        """An RGB picture as `answer` takes it: its middle, resized, uint8 [S, S, 3]."""
+        return fit(image, self.preprocessing.stored_size, self.preprocessing.crop)
+
+    def answer(self, images: np.ndarray) -> Prediction:
+        """The same as a call, of pictures [B, S, S, 3] of `fitted`; it compiles once for each B."""
         return jax.tree.map(np.asarray, self._answer(self._weights, images))
+
+    def interval(self, probs: np.ndarray, coverage: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """The central interval of distributions [B, K]: its least and greatest label, each [B]."""
+        low, high = self._interval(probs, self.space, coverage)
+        return np.asarray(low), np.asarray(high)
+
+    def check_score_maps(self) -> None:
+        """Whether the network and the method have score maps.
+
+        Raises:
+          ValueError: they have none; the message says which of them.
+        """
+        if self._model.maps is None:
+            raise ValueError(
+                f"score maps: the features of {self._model.name} are not the means of maps; "
+                "ResNets, ThinAgeNet and TinyAgeNet have them"
+            )
+        layer = self._weights.params["head"].get("logits")
+        if layer is None or layer["kernel"].shape != (self._model.width, self.space.size):
+            raise ValueError(
+                f"score maps: the method {self._method.name} has no logits of the labels that are "
+                "linear in the network's features"
+            )
+
+    def score_maps(self, images: np.ndarray) -> np.ndarray:
+        """Where the answer comes from: score maps [B, h, w] of pictures of `fitted`.
+
+        S = Σ_k p_k A_k, with A_k = Σ_j w_kj F_j + b_k, of the network's last maps F_j as they are
+        pooled, and p of the picture as it is, whatever `flip`. The mean of S over the map is
+        Σ_k p_k x_k, the expected logit.
+
+        Raises:
+          ValueError: as in `check_score_maps`.
+
+        Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning",
+        Sec. 4.6.
+        """
+        self.check_score_maps()
+        return np.asarray(self._score_maps(self._weights, images))
+
+    def _mapped(self, weights: Weights, images: jax.Array) -> jax.Array:
+        assert self._model.maps is not None
+        maps = self._model.maps(
+            weights.params["trunk"], weights.model_state, prepare(images, self.preprocessing)
+        )
+        outputs = self._method.head.apply(weights.params["head"], maps.mean(axis=(1, 2)))
+        probs = self._method.predict(outputs).probs
+        layer = weights.params["head"]["logits"]
+        towards = probs @ layer["kernel"].T  # Σ_k p_k w_k, for each picture
+        return jnp.einsum("bhwd,bd->bhw", maps, towards) + (probs @ layer["bias"])[:, None, None]
 
 
 def load(path: str | Path) -> Predictor:
-    """The predictor of a run's workdir (its last finished generation) or of one checkpoint.
+    """The predictor of a run's workdir (its last finished generation), of one checkpoint, or of a
+    foreign file that holds a whole age model: the authors' SSR-Net.
 
     Raises:
-      ValueError: nothing that can be read is there.
+      ValueError: nothing that can be read is there, or only a network without a head for ages.
     """
     path = Path(path)
-    finished = len(read_results(path))
-    if finished:
-        path = path / "checkpoints" / f"generation_{finished}"
-    elif path.name.isdigit() and (path / "state").is_dir():
-        return _predictor(*checkpoint.read_step(path))
-    elif not any(child.name.isdigit() for child in path.glob("*")):
-        raise ValueError(
-            f"path: {path} is neither the workdir of a run with a finished generation nor a "
-            "checkpoint (WORKDIR/checkpoints/generation_N or a step in it)"
-        )
-    return _predictor(*checkpoint.read_weights(path))
+    if path.is_file():
+        return _predictor(*foreign.read(path))
+    if not path.exists():
+        raise ValueError(f"path: {path} does not exist")
+    return _predictor(*checkpoint.read(path))
 
 
-def _predictor(about: dict[str, Any], weights: dict[str, Any]) -> Predictor:
+def _predictor(about: dict[str, Any], weights: Mapping[str, Any]) -> Predictor:
     return Predictor(about, Weights(weights["params"], weights["model_state"]))
+
+
+def _stored(kind: Any, content: Mapping[str, Any]) -> Any:
+    """A frozen dataclass from JSON, whose lists are tuples; keys left out take their defaults."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content.items()
+            if name in names
+        }
+    )

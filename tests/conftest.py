@@ -1,5 +1,6 @@
 """What every test runs on: 8 fake CPU devices, no silent promotion, and a network that is quick."""
 
+import dataclasses
 import os
 
 DEVICES = 8
@@ -20,7 +21,10 @@ import pytest  # noqa: E402
 from flax import nnx  # noqa: E402
 
 from ldl_jax import models  # noqa: E402
+from ldl_jax.data.augment import Preprocessing  # noqa: E402
+from ldl_jax.labels import AGE  # noqa: E402
 from ldl_jax.models.functional import functional  # noqa: E402
+from ldl_jax.train.checkpoint import Checkpoints  # noqa: E402
 from ldl_jax.train.state import Weights  # noqa: E402
 
 # In this process alone, since a command that a test kills may leave half an entry.
@@ -72,6 +76,28 @@ def tiny_network(tiny_model):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.MODELS, "tiny", lambda dtype="float32": tiny_model)
         yield "tiny"
+
+
+@pytest.fixture(scope="session")
+def write_checkpoint():
+    """`write_checkpoint(folder, weights, **about)`: a generation's folder, as a run leaves it."""
+
+    def write(folder, weights, **about):
+        space = about.get("space", AGE)
+        checkpoints = Checkpoints(folder)
+        defaults = {
+            "model": {"name": "tiny", "dtype": "float32"},
+            "method": {"name": "dldl"},
+            "preprocessing": dataclasses.asdict(Preprocessing(32, 32)),
+            "flip": False,
+        }
+        checkpoints.save(
+            1, {"weights": weights}, {**defaults, **about, "space": dataclasses.asdict(space)}
+        )
+        checkpoints.close()
+        return folder
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ WRONG = {  # values of another type than each, whatever its range
     int: (1.5, "3", True, None, [1]),
     float: ("0.1", True, None, [0.1]),
     str: (3, None, True, ["a"]),
-    tuple: (0.5, (0.5,), (0.1, 0.2, 0.3), ("a", "b"), None),
+    tuple: (0.5, (0.5,), (0.1, 0.2, 0.3, 0.4), ("a", "b", "c"), None),
 }
 
 
@@ -108,7 +108,7 @@ def test_a_section_that_is_none(section):
         ("data.size", 31, "32 or more"),
         ("data.stored_size", 100, "at least data.size = 224"),
         ("data.stored_size", -1, "at least data.size = 224"),
-        ("data.protocol", "folds", "official, random, subject"),
+        ("data.protocol", "folds", "one of official, random,"),
         ("data.test_fraction", 1.0, "between 0 and 1"),
         ("data.test_fraction", 0.0, "between 0 and 1"),
         ("data.validation_fraction", 1.0, "less than 1"),
@@ -142,6 +142,10 @@ def test_a_section_that_is_none(section):
         ("chain.offspring", "parent", "pretrained, ancestor, fresh"),
         ("evaluation.batch_size", 0, "1 or more"),
         ("evaluation.every", 0.0, "more than 0"),
+        ("init.trunk_rate", 0.0, "more than 0"),
+        ("init.trunk_rate", float("nan"), "finite"),
+        ("init.layer_decay", -0.5, "more than 0"),
+        ("init.layer_decay", 1.5, "at most 1"),
     ],
 )
 def test_a_value_out_of_range(key, value, expected):
@@ -152,6 +156,59 @@ def test_a_value_out_of_range(key, value, expected):
     assert expected in message
     assert str(value) in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, r"init\.freeze: .*give init\.path"),
+        ({"init.path": "runs/a", "init.trunk_rate": 0.5}, r"init\.freeze: .* init\.trunk_rate"),
+        ({"init.path": "runs/a", "init.layer_decay": 0.5}, r"init\.freeze: .* init\.layer_decay"),
+        ({"init.path": "runs/a", "chain.offspring": "fresh"}, r"init\.freeze: .*'fresh'"),
+    ],
+)
+def test_what_a_frozen_network_does_not_go_with(changes, says):
+    config = defaults()
+    config.init.freeze = True
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        config[section][name] = value
+    with pytest.raises(ConfigError, match=says):
+        parse(config)
+
+
+def test_how_the_pictures_were_cut_out():
+    config = defaults()
+    config.data.alignment.kind = "similarity"
+    assert parse(config).data.alignment.margin == 0.4
+    config.data.alignment.kind = "upright"
+    with pytest.raises(ConfigError, match=r"alignment\.kind: one of none, box, similarity"):
+        parse(config)
+
+
+def test_a_network_s_own_options():
+    config = defaults()
+    config.model.name = "tinyagenet"
+    config.model.rate = 0.125
+    parsed = parse(config).model
+    assert (parsed.name, parsed.dtype, parsed.options) == ("tinyagenet", "float32", {"rate": 0.125})
+    assert to_dict(parse(config))["model"] == {
+        "name": "tinyagenet",
+        "dtype": "float32",
+        "rate": 0.125,
+    }
+    assert "size" not in config.model, "it is data.size"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [("channels", "bgrr", "rgb, bgr"), ("std", (1.0, 0.0, 1.0), "more than 0")],
+)
+def test_how_pictures_are_normalised(name, value, says):
+    config = defaults()
+    config.data[name] = value
+    with pytest.raises(ConfigError, match=rf"^data\.{name}: .*{says}"):
+        parse(config)
 
 
 @pytest.mark.parametrize("method", [3, {"lam": 4.0}, {"name": None}, {"name": 3}])

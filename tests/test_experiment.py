@@ -12,12 +12,14 @@ from PIL import Image
 from ldl_jax import config as schema
 from ldl_jax import experiment
 from ldl_jax.config import ConfigError
+from ldl_jax.data.augment import Preprocessing
 from ldl_jax.data.datasets import DATASETS
 from ldl_jax.data.records import DataError
 from ldl_jax.labels import LabelSpace
 from ldl_jax.train import generations
 from ldl_jax.train.checkpoint import read_weights
 from ldl_jax.train.interrupt import Interrupt
+from ldl_jax.train.state import Weights
 from ldl_jax.workdir import Workdir
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -195,7 +197,7 @@ def test_a_dataset_that_is_not_there(name, tmp_path):
 
 
 def test_a_dataset_that_nobody_knows():
-    with pytest.raises(ConfigError, match=r"^data\.name: .*synthetic, aaf.* got 'imdb'"):
+    with pytest.raises(ConfigError, match=r"^data\.name: .*synthetic, .*aaf.* got 'imdb'"):
         build(data__name="imdb")
 
 
@@ -243,7 +245,7 @@ def test_an_unreadable_picture_stops(pictures):
         ({"data__space": "ages"}, r"^data\.space: expected low:step:high .* got 'ages'"),
         ({"data__space": "9:1:3"}, r"^data\.space: high: must exceed low"),
         ({"chain__early_end": True}, r"^chain\.early_end: .*data\.validation_fraction"),
-        ({"init__path": "runs/nowhere"}, r"^init\.path: runs/nowhere holds no finished run"),
+        ({"init__path": "runs/nowhere"}, r"^init\.path: runs/nowhere is neither the workdir"),
     ],
 )
 def test_refuses(changes, says):
@@ -351,5 +353,43 @@ def test_init_from_a_damaged_run(finished, tmp_path):
 
 
 def test_init_from_a_run_that_is_not_finished(tmp_path):
-    with pytest.raises(ConfigError, match=r"^init\.path: .* holds no finished run"):
+    with pytest.raises(ConfigError, match=r"^init\.path: .* a run with a finished generation"):
         build(init__path=str(tmp_path))
+
+
+def test_the_pictures_are_normalised_as_the_networks_were(tmp_path, finished, write_checkpoint):
+    _, weights = read_weights(finished / "checkpoints" / "generation_1")
+    stored = Preprocessing(64, 64, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), 0.5, "bgr")
+    weights = Weights(weights["params"], weights["model_state"])
+    folder = tmp_path / "stored"
+    write_checkpoint(folder, weights, preprocessing=dataclasses.asdict(stored))
+    job = build(init__path=str(folder)).job
+    assert job.preprocessing == dataclasses.replace(stored, stored_size=32, size=32, crop=1.0)
+    assert job.about["preprocessing"] == dataclasses.asdict(job.preprocessing)
+
+
+def test_a_frozen_network_stays_through_a_whole_run(finished, tmp_path):
+    made = build(init__path=str(finished), init__freeze=True, optimizer__learning_rate=0.1)
+    run(made, tmp_path / "run")
+    _, after = read_weights(tmp_path / "run" / "checkpoints" / "generation_1")
+    assert_same((after["params"]["trunk"], after["model_state"]), made.job.trunk)
+    fresh = generations._first_state(made.job, 1, None).weights.params["head"]
+    assert (after["params"]["head"]["logits"]["kernel"] != fresh["logits"]["kernel"]).any()
+
+
+def test_slower_layers_learn_less_in_a_run(finished, tmp_path):
+    changes = {"init__path": str(finished), "optimizer__learning_rate": 1e-3}
+    moved = {}
+    for name, slower in (("fast", {}), ("slow", {"init__layer_decay": 0.01})):
+        made = build(**changes, **slower)
+        run(made, tmp_path / name)
+        _, after = read_weights(tmp_path / name / "checkpoints" / "generation_1")
+        kernels = [t["dense"]["kernel"] for t in (after["params"]["trunk"], made.job.trunk[0])]
+        moved[name] = np.abs(kernels[0] - kernels[1]).max()
+    assert 0 < moved["slow"] < 0.1 * moved["fast"]
+
+
+def test_networks_of_one_size_are_built_for_the_pictures():
+    made = build(model__name="ssrnet", data__size=40)
+    assert made.job.model.size == 40
+    assert made.job.about["model"] == {"name": "ssrnet", "dtype": "float32", "size": 40}

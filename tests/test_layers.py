@@ -36,7 +36,7 @@ IMPURE = {
     "urllib",
 }
 # Flat files that are no pure functions: the junction, and what it stands on.
-FLAT = {"__init__", "config", "experiment", "layout", "predictor", "workdir"}
+FLAT = {"__init__", "config", "experiment", "faces", "foreign", "layout", "predictor", "workdir"}
 FRAMEWORKS = {
     "flax",
     "grain",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ldl_jax.data.dataset import Dataset
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.tables import Entry, Row, find, read_list, to_records
 
@@ -45,3 +46,14 @@ def _entry(row: Row, faces: Path, split: str) -> Entry:
     # The release's description leaves the suffix out, its lists write it.
     name = file if suffix else f"{file}.jpg"
     return Entry(name, faces / name, float(age), row.source, subject=number, split=split)
+
+
+DATASET = Dataset(
+    read=read,
+    title="All-Age-Faces",
+    paper="Cheng et al., Exploiting Effective Facial Patches for Robust Gender Recognition, 2019",
+    licence="none stated; given for research",
+    where="https://github.com/JingchunCheng/All-Age-Faces-Dataset",
+    layout=LAYOUT,
+    pictures=(13322,),
+)

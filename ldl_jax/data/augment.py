@@ -22,9 +22,10 @@ class Preprocessing:
     Attributes:
       stored_size: side in pixels that a picture is first resized to, and kept as uint8.
       size: side in pixels of the network's input.
-      mean: per channel R, G, B, on the scale 0-255, subtracted.
-      std: per channel R, G, B, on the scale 0-255, divided by.
+      mean: per channel, in the order of `channels`, on the scale 0-255, subtracted.
+      std: per channel, in the same order, on the scale 0-255, divided by.
       crop: share of a picture's width and height that is kept, about its middle, before all else.
+      channels: the order that the network takes them in, "rgb" or "bgr".
     """
 
     stored_size: int
@@ -32,6 +33,11 @@ class Preprocessing:
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     crop: float = 1.0
+    channels: str = "rgb"
+
+    def __post_init__(self) -> None:
+        if self.channels not in ("rgb", "bgr"):
+            raise ValueError(f"channels: expected 'rgb' or 'bgr', got {self.channels!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +85,12 @@ def prepare(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:
 
 
 def normalise(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:
-    """(images - mean) / std, per channel, of float32 images on the scale 0-255."""
+    """(images - mean) / std, per channel, of float32 RGB images on the scale 0-255.
+
+    The channels of the result are in the order that the network takes them in.
+    """
+    if preprocessing.channels == "bgr":
+        images = images[..., ::-1]
     mean = jnp.asarray(preprocessing.mean, jnp.float32)[None, None, None, :]
     std = jnp.asarray(preprocessing.std, jnp.float32)[None, None, None, :]
     return (images - mean) / std

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ldl_jax.data.dataset import Dataset
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.tables import Entry, Row, find, read_csv, to_records
 
@@ -57,3 +58,15 @@ def _deviation(row: Row) -> float:
     if sigma < 0:
         raise DataError(f"{row.source}: std must not be negative, got {sigma:g}")
     return sigma
+
+
+DATASET = Dataset(
+    read=read,
+    title="ChaLearn LAP 2015 apparent age (V1)",
+    paper="Escalera et al., ChaLearn Looking at People 2015: Apparent Age and Cultural Event "
+    "Recognition Datasets and Results, 2015",
+    licence="research, under the challenge's terms of use",
+    where="https://chalearnlap.cvc.uab.cat/dataset/18/description/",
+    layout=LAYOUT,
+    pictures=(3612,),
+)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from ldl_jax.data.dataset import Dataset
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.tables import Entry, LayoutError, Row, find_csv, read_csv, to_records
 
 LAYOUT = (
-    "a CSV file with columns path, label and, if known, sigma, subject, split, its paths relative "
-    "to the root (default: the CSV file's folder)"
+    "a CSV file with columns path, label and, if known, sigma, subject, split, fold, its paths "
+    "relative to the root (default: the CSV file's folder)"
 )
 SPLITS = {
     "": "",
@@ -22,14 +23,16 @@ SPLITS = {
 
 
 def read(root: Path, csv: str = "") -> Records:
-    """Lists the pictures of a CSV file with columns path, label[, sigma, subject, split].
+    """Lists the pictures of a CSV file with columns path, label[, sigma, subject, split, fold].
 
-    Separated by comma, semicolon or tab; other columns are left alone. An empty sigma, subject or
-    split is an unknown one. Split is one of train, validation (or val), test.
+    Separated by comma, semicolon or tab; other columns are left alone. An empty sigma, subject,
+    split or fold is an unknown one. Split is one of train, validation (or val), test; folds are
+    numbered from 0.
 
     Raises:
       DataError: no CSV file, column or listed picture; a label or sigma is not a number, a sigma
-        is not positive, a split is none of the above, or a picture is listed twice.
+        is not positive, a split is none of the above, a fold is no whole number of 0 or more, or a
+        picture is listed twice.
     """
     if not csv:
         raise LayoutError("no CSV file is given")
@@ -44,6 +47,7 @@ def read(root: Path, csv: str = "") -> Records:
             sigma=_sigma(row),
             subject=row.cells.get("subject", ""),
             split=_split(row),
+            fold=_fold(row),
         )
         for row in table.rows
     ]
@@ -66,3 +70,23 @@ def _split(row: Row) -> str:
             f"{row.source}: split must be train, validation, val or test, got {value!r}"
         )
     return SPLITS[value.lower()]
+
+
+def _fold(row: Row) -> int:
+    if not row.cells.get("fold"):
+        return -1
+    fold = row.number("fold")
+    if fold < 0 or fold != int(fold):
+        raise DataError(f"{row.source}: fold must be a whole number of 0 or more, got {fold:g}")
+    return int(fold)
+
+
+DATASET = Dataset(
+    read=read,
+    title="pictures of your own, listed in a CSV file",
+    paper="",
+    licence="",
+    where="",
+    layout=LAYOUT,
+    takes_csv=True,
+)

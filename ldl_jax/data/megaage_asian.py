@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ldl_jax.data.dataset import Dataset
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.tables import Entry, find, read_list, to_records
 
@@ -38,3 +39,14 @@ def _entries(root: Path, split: str) -> Iterator[Entry]:
     for name, age in zip(names, ages, strict=True):
         file = name.text("name")
         yield Entry(f"{split}/{file}", folder / file, age.number("age"), age.source, split=split)
+
+
+DATASET = Dataset(
+    read=read,
+    title="MegaAge-Asian",
+    paper="Zhang et al., Quantifying Facial Age by Posterior of Age Comparisons, 2017",
+    licence="non-commercial research only",
+    where="http://mmlab.ie.cuhk.edu.hk/projects/MegaAge/",
+    layout=LAYOUT,
+    pictures=(43945,),
+)

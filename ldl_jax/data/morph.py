@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ldl_jax.data.dataset import Dataset
 from ldl_jax.data.records import Records
-from ldl_jax.data.tables import Entry, find_csv, read_csv, to_records
+from ldl_jax.data.tables import Entry, find, find_csv, read_csv, to_records
 
-LAYOUT = "the pictures in any folders, and 'morph.csv' with columns path, age, subject"
+LAYOUT = (
+    "the pictures in any folders, and 'morph.csv' with columns path, age, subject, or the "
+    "release's own 'morph_2008_nonCommercial.csv' with columns photo, age, id_num"
+)
+LISTS = ("morph.csv", "morph_2008_nonCommercial.csv")
 
 
 def read(root: Path, csv: str = "") -> Records:
-    """Lists the pictures of a CSV file (default: morph.csv) with columns path, age, subject.
+    """Lists the pictures of a CSV file (default: the first of `LISTS`) with path, age, subject.
 
-    "subject_id" or "id" will do for "subject". Paths are relative to `root`. There is no official
-    split: papers take 80-20 by picture, which shows most test subjects in training too, or by
-    subject.
+    "photo" will do for "path", and "subject_id", "id_num" or "id" for "subject". Paths are relative
+    to `root`. There is no official split: papers take 80-20 by picture, which shows most test
+    subjects in training too, or by subject.
+
+    The non-commercial release's columns (id_num, picture_num, dob, doa, race, gender, facial_hair,
+    age, age_diff, glasses, photo) are those that public readers of it use; no copy was seen.
 
     Licence: academic or commercial, to be asked of the University of North Carolina Wilmington.
     Source: K. Ricanek and T. Tesafaye, "MORPH: A Longitudinal Image Database of Normal Adult
@@ -25,9 +33,9 @@ def read(root: Path, csv: str = "") -> Records:
       DataError: the CSV file, a column or a listed picture is missing, an age is not a number,
         or a picture is listed twice.
     """
-    table = read_csv(find_csv(root, csv or "morph.csv"), root)
-    path, age = table.column("path"), table.column("age")
-    subject = table.column("subject", "subject_id", "id")
+    table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
+    path, age = table.column("path", "photo"), table.column("age")
+    subject = table.column("subject", "subject_id", "id_num", "id")
     entries = [
         Entry(
             id=row.text(path),
@@ -39,3 +47,16 @@ def read(root: Path, csv: str = "") -> Records:
         for row in table.rows
     ]
     return to_records("morph", entries)
+
+
+DATASET = Dataset(
+    read=read,
+    title="MORPH, album 2",
+    paper="Ricanek and Tesafaye, MORPH: A Longitudinal Image Database of Normal Adult "
+    "Age-Progression, 2006",
+    licence="academic or commercial licence of the University of North Carolina Wilmington",
+    where="https://uncw.edu/oic/tech/morph.html",
+    layout=LAYOUT,
+    takes_csv=True,
+    pictures=(55134,),
+)

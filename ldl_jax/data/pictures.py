@@ -35,6 +35,21 @@ def decode_one(path: str | Path, size: int, crop: float = 1.0) -> np.ndarray:
         raise DataError(f"{path}: cannot be read as a picture ({error})") from error
 
 
+def read(path: str | Path) -> Image.Image:
+    """One picture file whole, as RGB, with its EXIF orientation applied.
+
+    Raises:
+      DataError: the file is missing, not a picture, or broken.
+    """
+    try:
+        with Image.open(path) as image:
+            return _rgb(ImageOps.exif_transpose(image))
+    except MemoryError:
+        raise
+    except Exception as error:  # as above
+        raise DataError(f"{path}: cannot be read as a picture ({error})") from error
+
+
 def fit(image: Image.Image, size: int, crop: float = 1.0) -> np.ndarray:
     """The middle of an RGB picture, resized to uint8 [size, size, 3].
 

@@ -1,35 +1,44 @@
-"""Which pictures train, validate and test: pure functions of the records and a seed."""
+"""Which pictures are for training, validation and test."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
 
 import numpy as np
 
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data import protocols_cross
+from ldl_jax.data import protocols_draw as draw
+from ldl_jax.data.protocols_people import leaks, people, unknown
+from ldl_jax.data.records import DataError, FoldSplit, Records
 from ldl_jax.labels import LabelSpace
 
-PROTOCOLS = ("official", "random", "subject")
+FOLDED = ("kfold", "subject_kfold", "official_folds", "leave_one_person_out")
+PROTOCOLS = ("official", "random", "stratified", "subject", *FOLDED, "cross_dataset")
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """A split: int64 indices into the records, rising, each picture in exactly one part.
+    """A split: int64 indices into the records, rising, each picture in at most one part.
 
     Attributes:
       train: what the network learns from.
       validation: what choices are made on; empty where none is held out.
       test: what is reported.
       notes: what a reader of the results must know, such as subjects in two parts ("LEAK: ...").
+      protocol: the protocol's name.
+      seed: of the draw.
+      fold: which of the protocol's runs this is.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     notes: tuple[str, ...] = ()
+    protocol: str = ""
+    seed: int = 0
+    fold: int = 0
 
 
 def split(
@@ -38,40 +47,77 @@ def split(
     seed: int = 0,
     test_fraction: float = 0.2,
     validation_fraction: float = 0.0,
+    fold: int = 0,
 ) -> Parts:
-    """The parts of a protocol; the same for the same records, seed and fractions.
+    """The parts of a protocol; the same for the same records, seed, fractions and fold.
+
+    Protocols, by what is drawn into test:
+      official: nothing; the dataset's own parts.
+      random: pictures, as most MORPH papers have it.
+      stratified: pictures, the same share of every range of labels.
+      subject: subjects; nobody is in two parts.
+      kfold, subject_kfold: one of 1 / test_fraction folds of pictures, or of subjects.
+      official_folds: nothing; one of the dataset's own folds, or of its ways to part them.
+      leave_one_person_out: nothing; one subject, the fold-th to appear.
+      cross_dataset: nothing; the second set of `protocols_cross.combine`.
 
     Args:
       records: N pictures.
-      protocol: "official" (the dataset's own), "random" (by picture, as most MORPH papers have
-        it) or "subject" (nobody is in two parts).
-      seed: of the draw; the test part does not depend on validation_fraction.
-      test_fraction: share of the pictures in test; about that by subject; not used by "official".
+      protocol: one of `PROTOCOLS`.
+      seed: of the draw; the test part does not depend on validation_fraction, and the test parts
+        of one seed's folds are disjoint.
+      test_fraction: share of the pictures in test; about that by subject; not used where nothing
+        is drawn. Of the two k-folds it must be 1 / k.
       validation_fraction: share of the pictures outside test to hold out, by subject where
-        subjects are known. 0 takes the official validation rows ("official") or none.
+        subjects are known. 0 takes the official validation rows or none.
+      fold: which run, from 0, of the protocols that have several (see `fold_count`).
 
     Raises:
-      ValueError: an unknown protocol, or a fraction out of range.
+      ValueError: an unknown protocol, a fraction out of range, or a fold that is not there.
       DataError: the records lack what the protocol needs, or a part would be empty.
     """
     _check_arguments(protocol, test_fraction, validation_fraction)
+    count = fold_count(records, protocol, test_fraction)
+    if not 0 <= fold < count:
+        raise ValueError(f"fold: must be in 0..{count - 1} for {protocol!r} here, got {fold}")
     rng = np.random.default_rng(seed)
-    if protocol == "official":
-        train, validation, test = _official(records)
-    else:
-        train, validation, test = _drawn(records, rng, protocol, test_fraction)
-    notes: list[str] = []
+    train, validation, test = _parts(records, rng, protocol, test_fraction, fold)
+    notes = list(records.notes)
     if validation_fraction > 0:
         if validation.size:
             notes.append(f"the {validation.size} official validation pictures are drawn anew")
         pool = np.sort(np.concatenate([train, validation]))
-        held_out = _draw(rng, _people(records)[pool], validation_fraction)
+        held_out = draw.by_group(rng, people(records)[pool], validation_fraction)
         train, validation = pool[~held_out], pool[held_out]
         _check_some(records, "validation", validation, validation_fraction)
     _check_some(records, "train", train, 1 - validation_fraction)
     _check_some(records, "test", test, test_fraction)
-    notes += _leaks(records, train, validation, test)
-    return Parts(train, validation, test, tuple(notes))
+    notes += leaks(records, train, validation, test)
+    return Parts(train, validation, test, tuple(notes), protocol, seed, fold)
+
+
+def fold_count(records: Records, protocol: str, test_fraction: float = 0.2) -> int:
+    """How many runs a protocol has on these records; 1 for those without folds.
+
+    Raises:
+      ValueError: an unknown protocol, or a k-fold's test_fraction is not 1 / k.
+      DataError: the records lack folds or subjects that the protocol needs.
+    """
+    _check_arguments(protocol, test_fraction, 0)
+    if protocol not in FOLDED:
+        return 1
+    if protocol == "official_folds":
+        return len(_fold_splits(records))
+    if protocol == "leave_one_person_out":
+        _check_subjects(records, protocol)
+        return int(people(records).max()) + 1
+    folds = round(1 / test_fraction)
+    if folds < 2 or abs(folds * test_fraction - 1) > 1e-3:
+        raise ValueError(
+            f"test_fraction: {protocol!r} has 1 / test_fraction folds, so it must be 0.5, 0.2, "
+            f"0.1 or the like, got {test_fraction}"
+        )
+    return folds
 
 
 def fingerprint(records: Records, parts: Parts) -> str:
@@ -115,13 +161,13 @@ def _check_arguments(protocol: str, test_fraction: float, validation_fraction: f
         raise ValueError(f"validation_fraction: must be in [0, 1), got {validation_fraction}")
 
 
-def _check_subjects(records: Records) -> None:
-    unknown = _unknown(records)
-    if unknown.size:
+def _check_subjects(records: Records, protocol: str) -> None:
+    nobody = unknown(records)
+    if nobody.size:
         raise DataError(
-            f"{records.name}: protocol 'subject' needs every picture's subject; unknown for "
-            f"{unknown.size} of {len(records)} (the first: {records.sources[unknown[0]]}); "
-            f"use {_alternatives(records, 'subject')}"
+            f"{records.name}: protocol {protocol!r} needs every picture's subject; unknown for "
+            f"{nobody.size} of {len(records)} (the first: {records.sources[nobody[0]]}); "
+            f"use {_alternatives(records, protocol)}"
         )
 
 
@@ -129,11 +175,39 @@ def _check_some(records: Records, part: str, rows: np.ndarray, fraction: float) 
     if rows.size == 0:
         raise DataError(
             f"{records.name}: the {part} part is empty; {len(records)} pictures of "
-            f"{len(np.unique(_people(records)))} subjects are too few for a share of {fraction:g}"
+            f"{len(np.unique(people(records)))} subjects are too few for a share of {fraction:g}"
         )
 
 
-def _official(records: Records) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _parts(
+    records: Records, rng: np.random.Generator, protocol: str, test_fraction: float, fold: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if protocol == "cross_dataset" and not protocols_cross.is_combined(records):
+        raise DataError(
+            f"{records.name}: is one dataset; protocol 'cross_dataset' needs two, combined; "
+            f"use {_alternatives(records, protocol)}"
+        )
+    if protocol in ("official", "cross_dataset"):
+        return _official(records, protocol)
+    rows = np.arange(len(records))
+    if protocol == "official_folds":
+        return _by_folds(records, fold)
+    if protocol in ("subject", "subject_kfold"):
+        _check_subjects(records, protocol)
+    groups = people(records) if protocol in ("subject", "subject_kfold") else rows
+    if protocol == "leave_one_person_out":
+        test = people(records) == fold
+    elif protocol == "stratified":
+        test = draw.stratified(rng, np.asarray(records.labels), test_fraction)
+    elif protocol in ("kfold", "subject_kfold"):
+        folds = fold_count(records, protocol, test_fraction)
+        test = draw.fold_of_each(rng, groups, folds) == fold
+    else:
+        test = draw.by_group(rng, groups, test_fraction)
+    return rows[~test], rows[:0], rows[test]
+
+
+def _official(records: Records, protocol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     names = np.asarray(records.split or [""] * len(records))
     counts = {part: int(np.sum(names == part)) for part in ("train", "validation", "test", "")}
     if counts[""] == len(records):
@@ -151,75 +225,37 @@ def _official(records: Records) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             np.flatnonzero(names == part) for part in ("train", "validation", "test")
         )
         return train, validation, test
-    raise DataError(f"{records.name}: {problem}; use {_alternatives(records, 'official')}")
+    raise DataError(f"{records.name}: {problem}; use {_alternatives(records, protocol)}")
 
 
-def _drawn(
-    records: Records, rng: np.random.Generator, protocol: str, test_fraction: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows = np.arange(len(records))
-    if protocol == "subject":
-        _check_subjects(records)
-    test = _draw(rng, _people(records) if protocol == "subject" else rows, test_fraction)
-    return rows[~test], rows[:0], rows[test]
+def _fold_splits(records: Records) -> tuple[FoldSplit, ...]:
+    """The official ways to part the folds: the records' own, or each fold tested in turn."""
+    if records.folds is None or (records.fold_splits == () and (records.folds < 0).any()):
+        problem = "there are no official folds"
+        if records.folds is not None:
+            first = records.sources[int(np.argmin(records.folds))]
+            problem = f"{int((records.folds < 0).sum())} pictures are in no fold (as {first})"
+        alternatives = _alternatives(records, "official_folds")
+        raise DataError(f"{records.name}: {problem}; use {alternatives}")
+    if records.fold_splits:
+        return records.fold_splits
+    folds = np.unique(records.folds).tolist()
+    return tuple(
+        FoldSplit(tuple(other for other in folds if other != fold), (), (fold,)) for fold in folds
+    )
+
+
+def _by_folds(records: Records, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    parts = _fold_splits(records)[fold]
+    folds = np.asarray(records.folds)
+    train, validation, test = (np.flatnonzero(np.isin(folds, part)) for part in parts)
+    return train, validation, test
 
 
 def _alternatives(records: Records, but: str) -> str:
     possible = ["random"]
-    if not _unknown(records).size:
+    if not unknown(records).size:
         possible.append("subject")
     if "test" in records.split and "train" in records.split and "" not in records.split:
         possible.append("official")
     return "protocol " + " or ".join(repr(name) for name in possible if name != but)
-
-
-def _unknown(records: Records) -> np.ndarray:
-    subjects = records.subjects or [""] * len(records)
-    return np.flatnonzero([subject == "" for subject in subjects])
-
-
-def _people(records: Records) -> np.ndarray:
-    """A number a subject; a picture of an unknown subject gets its own."""
-    subjects: Sequence[str] = records.subjects or [""] * len(records)
-    numbers: dict[str | int, int] = {}
-    keys: list[str | int] = [subject or row for row, subject in enumerate(subjects)]
-    return np.asarray([numbers.setdefault(key, len(numbers)) for key in keys])
-
-
-def _draw(rng: np.random.Generator, groups: np.ndarray, fraction: float) -> np.ndarray:
-    """Whether each row is drawn: whole groups, in random order, to the nearest count of rows."""
-    _, group_of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = rng.permutation(len(sizes))
-    # Taking a prefix, not whichever groups fit, draws subjects with many pictures as often as
-    # those with few.
-    counts = np.concatenate([[0], np.cumsum(sizes[order])])
-    taken = int(np.argmin(np.abs(counts - fraction * len(groups))))
-    drawn = np.zeros(len(sizes), bool)
-    drawn[order[:taken]] = True
-    return drawn[group_of_row]
-
-
-def _leaks(
-    records: Records, train: np.ndarray, validation: np.ndarray, test: np.ndarray
-) -> list[str]:
-    notes = []
-    unknown = _unknown(records)
-    if unknown.size:
-        notes.append(
-            f"subjects are unknown for {unknown.size} of {len(records)} pictures: that somebody is "
-            "in both train and test cannot be excluded"
-        )
-    people = _people(records)
-    pairs = (
-        ("test", test, "train", train),
-        ("test", test, "validation", validation),
-        ("validation", validation, "train", train),
-    )
-    for name, rows, other, other_rows in pairs:
-        subjects = np.unique(people[rows])
-        shared = int(np.isin(subjects, people[other_rows]).sum())
-        if shared:
-            # With unknown subjects the rows' own numbers would inflate the count of subjects.
-            known = int(np.unique(people[np.setdiff1d(rows, unknown)]).size)
-            notes.append(f"LEAK: {shared} of {known} {name} subjects are also in {other}")
-    return notes

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 
 class DataError(ValueError):
     """A dataset that cannot be used as it is; the message names the file and the remedy."""
+
+
+class FoldSplit(NamedTuple):
+    """One official way to part the folds: the numbers in `Records.folds` that each part takes."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +38,12 @@ class Records:
       truth_values: float32 [M], the grid of `truth`, where the true distribution is known.
       truth: float32 [N, M], the true label distribution of each picture over `truth_values`.
       unit: what a label is measured in.
+      folds: int64 [N], the official fold that a picture lies in, from 0; -1 where it is in none.
+      fold_splits: how official runs part the folds; empty where run i tests on fold i and trains
+        on the others.
+      quads: float32 [N, 4, 2], the corners (x, y) in pixels of the square about the face that is
+        to be cut out, from its upper left clockwise; NaN where unknown.
+      notes: what a reader of the results must know, such as pictures that were left out, and why.
     """
 
     name: str
@@ -43,6 +58,10 @@ class Records:
     truth_values: np.ndarray | None = None
     truth: np.ndarray | None = None
     unit: str = "years"
+    folds: np.ndarray | None = None
+    fold_splits: tuple[FoldSplit, ...] = ()
+    quads: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.ids)
@@ -57,6 +76,8 @@ class Records:
             "subjects",
             "split",
             "truth",
+            "folds",
+            "quads",
         ):
             value = getattr(self, field)
             missing = value is None or (isinstance(value, tuple) and not value)

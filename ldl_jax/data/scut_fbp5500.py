@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ldl_jax.data.records import Records
+from ldl_jax.data.dataset import Dataset
+from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.tables import Entry, find, read_list, to_records
 
 LAYOUT = (
     "'Images/*.jpg', 'train_test_files/split_of_60%training and 40%testing/train.txt' and "
-    "'test.txt' beside it (or both in 'train_test_files') of lines 'file score'"
+    "'test.txt' beside it (or both in 'train_test_files') of lines 'file score', and for the five "
+    "folds 'train_test_files/5_folders_cross_validations_files/cross_validation_N/test_N.txt'"
 )
 FOLDERS = ("train_test_files/split_of_60%training and 40%testing", "train_test_files")
+FOLDS = "train_test_files/5_folders_cross_validations_files"
 
 
 def read(root: Path) -> Records:
     """Lists the pictures of the official 60/40 split (3,300 "train", 2,200 "test").
 
+    Where the release's five test lists are there, a picture's fold is the list that it is in, and
+    the protocol "official_folds" tests on each in turn (4,400 training and 1,100 test pictures).
     A copy without test.txt lists its training pictures alone; it then has no official test part.
     Subjects are not known: the release doesn't say whether a person is in it twice.
 
     Licence: non-commercial research only.
     Source: L. Liang et al., "SCUT-FBP5500: A Diverse Benchmark Dataset for Multi-Paradigm Facial
-    Beauty Prediction", ICPR 2018.
+    Beauty Prediction", ICPR 2018. That the five test lists part the 5,500 pictures was checked on
+    the lists of the release's repository, their folder's name on public readers of the release.
 
     Raises:
       DataError: a piece of the layout or a listed picture is missing, a score is not a number,
-        or a picture is listed twice.
+        a picture is listed twice, or a listed one is in no fold or in two.
     """
     images = find(root, "Images")
     train = find(root, *(f"{folder}/train.txt" for folder in FOLDERS))
@@ -34,10 +40,41 @@ def read(root: Path) -> Records:
     test = train.with_name("test.txt")
     if test.exists():
         lists.append((test, "test"))
+    folds = _folds(root) if (root / FOLDS).is_dir() else None
     entries = []
     for path, split in lists:
         for row in read_list(path, root, ("file", "score")):
             file = row.text("file")
             score = row.number("score")
-            entries.append(Entry(f"Images/{file}", images / file, score, row.source, split=split))
+            if folds is not None and file not in folds:
+                raise DataError(f"{row.source}: {file} is in none of the five test lists")
+            fold = -1 if folds is None else folds[file]
+            entries.append(
+                Entry(f"Images/{file}", images / file, score, row.source, split=split, fold=fold)
+            )
     return to_records("scut_fbp5500", entries, unit="score")
+
+
+def _folds(root: Path) -> dict[str, int]:
+    """The fold, from 0, that each picture is tested in."""
+    folds: dict[str, int] = {}
+    for number in range(1, 6):
+        path = find(root, f"{FOLDS}/cross_validation_{number}/test_{number}.txt")
+        for row in read_list(path, root, ("file", "score")):
+            file = row.text("file")
+            if file in folds:
+                raise DataError(f"{row.source}: {file} is in fold {folds[file] + 1} already")
+            folds[file] = number - 1
+    return folds
+
+
+DATASET = Dataset(
+    read=read,
+    title="SCUT-FBP5500",
+    paper="Liang et al., SCUT-FBP5500: A Diverse Benchmark Dataset for Multi-Paradigm Facial "
+    "Beauty Prediction, 2018",
+    licence="non-commercial research only",
+    where="https://github.com/HCIILAB/SCUT-FBP5500-Database-Release",
+    layout=LAYOUT,
+    pictures=(5500,),
+)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import DataError, FoldSplit, Records
 
 DELIMITERS = (";", "\t", ",")
 
@@ -68,7 +68,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One labelled picture, as a reader lists it."""
+    """One labelled picture, as a reader lists it; `quad` is x, y of four corners, or empty."""
 
     id: str
     path: Path
@@ -77,6 +77,8 @@ class Entry:
     sigma: float = math.nan
     subject: str = ""
     split: str = ""
+    fold: int = -1
+    quad: tuple[float, ...] = ()
 
 
 def find(root: Path, *names: str) -> Path:
@@ -137,8 +139,15 @@ def read_csv(path: Path, root: Path, columns: Sequence[str] = ()) -> Table:
     return Table(file, tuple(columns), tuple(rows))
 
 
-def to_records(name: str, entries: Iterable[Entry], unit: str = "years") -> Records:
-    """Records of these entries; sigma, subjects and split only where some entry knows its own.
+def to_records(
+    name: str,
+    entries: Iterable[Entry],
+    unit: str = "years",
+    notes: Sequence[str] = (),
+    fold_splits: Sequence[FoldSplit] = (),
+) -> Records:
+    """Records of these entries; optional fields (sigma, subjects, split, folds, quads) only where
+    some entry knows its own.
 
     Raises:
       DataError: no entry, an id twice, or a picture that does not exist.
@@ -149,6 +158,7 @@ def to_records(name: str, entries: Iterable[Entry], unit: str = "years") -> Reco
     sigma = np.asarray([row.sigma for row in rows], np.float32)
     subjects = tuple(row.subject for row in rows)
     split = tuple(row.split for row in rows)
+    folds = np.asarray([row.fold for row in rows], np.int64)
     return Records(
         name=name,
         ids=tuple(row.id for row in rows),
@@ -159,7 +169,18 @@ def to_records(name: str, entries: Iterable[Entry], unit: str = "years") -> Reco
         subjects=subjects if any(subjects) else (),
         split=split if any(split) else (),
         unit=unit,
+        folds=None if (folds < 0).all() else folds,
+        fold_splits=tuple(fold_splits),
+        quads=_quads(rows),
+        notes=tuple(notes),
     )
+
+
+def _quads(rows: Sequence[Entry]) -> np.ndarray | None:
+    if not any(row.quad for row in rows):
+        return None
+    unknown = (math.nan,) * 8
+    return np.asarray([row.quad or unknown for row in rows], np.float32).reshape(-1, 4, 2)
 
 
 def _check_unique(rows: Sequence[Entry]) -> None:

@@ -13,6 +13,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ldl_jax.workdir import read_results
+
 Say = Callable[[str], None]
 
 
@@ -130,6 +132,26 @@ def _digest(folder: Path) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(about, weights) of a run's workdir (its last finished generation) or of one checkpoint.
+
+    A checkpoint is WORKDIR/checkpoints/generation_N, or a step in it.
+
+    Raises:
+      ValueError: nothing that can be read is there.
+    """
+    if finished := len(read_results(path)):
+        return read_weights(path / "checkpoints" / f"generation_{finished}")
+    if path.name.isdigit() and (path / "state").is_dir():
+        return read_step(path)
+    if not any(child.name.isdigit() for child in path.glob("*")):
+        raise ValueError(
+            f"{path} is neither the workdir of a run with a finished generation nor a "
+            "checkpoint (WORKDIR/checkpoints/generation_N or a step in it)"
+        )
+    return read_weights(path)
 
 
 def read_weights(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -82,6 +82,7 @@ class Job:
     flip: bool
     trunk: tuple[Any, Any] | None  # the pre-trained network's params and state
     about: dict[str, Any]  # goes into every checkpoint: what the weights are
+    frozen: bool = False  # the trunk is not trained
 
     def order(self, generation: int) -> EpochOrder:
         """The training pictures' order in a generation."""
@@ -115,7 +116,7 @@ def run(job: Job, workdir: Workdir, interrupt: Interrupt, watcher: Watcher) -> l
 
 
 def _compile(job: Job) -> _Steps:
-    step = make_train_step(job.model, job.method, job.optimizer)
+    step = make_train_step(job.model, job.method, job.optimizer, frozen=job.frozen)
     predict = make_predict_step(job.model, job.method, flip=job.flip)
 
     def jitted(feed: Feed) -> JittedPredict:

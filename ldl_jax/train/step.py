@@ -23,6 +23,7 @@ def make_train_step(
     method: Method,
     optimizer: optax.GradientTransformation,
     *,
+    frozen: bool = False,
     teacher_model: Model | None = None,
     teacher_method: Method | None = None,
 ) -> TrainStep:
@@ -37,6 +38,8 @@ def make_train_step(
       model: the student's network.
       method: the student's method.
       optimizer: of the student's parameters.
+      frozen: whether the trunk is left as it is: it runs as in inference, so its running statistics
+        stay and it drops nothing out, and no gradient is taken through it.
       teacher_model: the teacher's network; the student's where it is None.
       teacher_method: the teacher's method; the student's where it is None.
     """
@@ -58,8 +61,9 @@ def make_train_step(
         taught = knowledge(teacher, batch)
 
         def mean_loss(params: dict[str, Any]) -> tuple[jax.Array, tuple[Any, Any]]:
+            trunk = jax.lax.stop_gradient(params["trunk"]) if frozen else params["trunk"]
             features, model_state = model.apply(
-                params["trunk"], state.weights.model_state, batch["images"], train=True, key=key
+                trunk, state.weights.model_state, batch["images"], train=not frozen, key=key
             )
             outputs = method.head.apply(params["head"], features)
             return method.loss(outputs, batch, taught).mean(), (outputs, model_state)
@@ -70,6 +74,7 @@ def make_train_step(
         params = optax.apply_updates(state.weights.params, updates)
         error = jnp.abs(method.predict(outputs).value - batch["labels"]).mean()
         scalars = {"loss": loss, "mae": error, "gradient_norm": optax.global_norm(gradient)}
+        scalars |= method.watch(outputs)
         state = state._replace(
             weights=Weights(params, model_state), opt_state=opt_state, step=state.step + 1
         )

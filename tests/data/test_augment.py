@@ -185,3 +185,12 @@ def test_normalise_maps_the_default_range_to_one():
 def test_a_recipe_that_makes_no_sense_is_an_error(options, message):
     with pytest.raises(ValueError, match=message):
         augment.Recipe(**options)
+
+
+def test_channels_are_given_in_the_networks_order():
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    bgr = dataclasses.replace(PREPROCESSING, channels="bgr")
+    expected = (images[..., ::-1].astype(np.float32) - [10, 20, 30]) / [2, 4, 8]
+    np.testing.assert_allclose(augment.prepare(images, bgr), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="channels: expected 'rgb' or 'bgr', got 'grb'"):
+        dataclasses.replace(PREPROCESSING, channels="grb")

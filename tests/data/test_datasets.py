@@ -95,6 +95,7 @@ def test_aaf(tmp_path, folder):
     assert records.sources[2] == "image sets/val.txt row 2"  # the blank first line counts
     assert all(path.is_file() for path in records.paths)
     assert (records.name, records.unit, records.sigma) == ("aaf", "years", None)
+    assert "3 pictures of All-Age-Faces; a whole official copy gives 13,322" in records.notes[0]
 
 
 def test_aaf_complains(tmp_path):
@@ -130,6 +131,31 @@ def test_scut_fbp5500(tmp_path, folder):
     assert datasets.read("scut_fbp5500", tmp_path).split == ("train",)
 
 
+def scut_folds(root, tests):
+    """The five official test lists, given as lists of pictures."""
+    folder = "train_test_files/5_folders_cross_validations_files"
+    write(
+        root,
+        {
+            f"{folder}/cross_validation_{number}/test_{number}.txt": "".join(
+                f"{file} 3\n" for file in files
+            )
+            for number, files in enumerate(tests, start=1)
+        },
+    )
+
+
+def test_scut_fbp5500_folds(tmp_path):
+    scut(tmp_path)
+    scut_folds(tmp_path, [["x.jpg"], [], ["AF1.jpg"], [], ["CM2.jpg"]])
+    np.testing.assert_array_equal(datasets.read("scut_fbp5500", tmp_path).folds, [4, 2])
+    scut_folds(tmp_path, [["AF1.jpg"], [], ["AF1.jpg"], [], ["CM2.jpg"]])
+    assert "test_3.txt row 1: AF1.jpg is in fold 1 already" in complaint("scut_fbp5500", tmp_path)
+    scut_folds(tmp_path, [["AF1.jpg"], [], [], [], []])
+    message = complaint("scut_fbp5500", tmp_path)
+    assert message.endswith("train.txt row 1: CM2.jpg is in none of the five test lists")
+
+
 def test_scut_fbp5500_complains(tmp_path):
     scut(tmp_path, "train_test_files")
     write(tmp_path, {"train_test_files/test.txt": "AF1.jpg good\n"})
@@ -150,6 +176,18 @@ def test_morph(tmp_path, column):
     assert records.sources == ("morph.csv row 2", "morph.csv row 3")
 
 
+def test_morph_takes_the_releases_own_list(tmp_path):
+    text = "id_num,picture_num,age,photo\n12,0,35,a.jpg\n12,1,36,b/c.jpg\n"
+    listed(tmp_path, text, "morph_2008_nonCommercial.csv")
+    records = datasets.read("morph", tmp_path)
+    assert records.ids == ("a.jpg", "b/c.jpg")
+    assert records.subjects == ("12", "12")
+    assert records.notes == (
+        "2 pictures of MORPH, album 2; a whole official copy gives 55,134: numbers in print may "
+        "not compare",
+    )
+
+
 def test_morph_takes_another_csv_and_prefers_subject_to_id(tmp_path):
     listed(tmp_path, "id,path,age,subject\n1,a.jpg,35,7\n", "lists/mine.csv")
     records = datasets.read("morph", tmp_path, csv="lists/mine.csv")
@@ -159,12 +197,13 @@ def test_morph_takes_another_csv_and_prefers_subject_to_id(tmp_path):
 
 def test_morph_complains(tmp_path):
     message = complaint("morph", tmp_path)
-    assert "has no 'morph.csv'" in message
+    assert "has no 'morph.csv' or 'morph_2008_nonCommercial.csv'" in message
     assert "--config.data.csv=FILE" in message
     listed(tmp_path, "path,age\na.jpg,35\n", "morph.csv")
     message = complaint("morph", tmp_path)
     assert message == (
-        "morph.csv: no column 'subject' or 'subject_id' or 'id'; columns found: path, age"
+        "morph.csv: no column 'subject' or 'subject_id' or 'id_num' or 'id'; "
+        "columns found: path, age"
     )
 
 
@@ -223,7 +262,14 @@ def test_csv_folder(tmp_path, delimiter, mark):
     np.testing.assert_array_equal(records.sigma, [math.nan, 0.5])
     assert records.subjects == ("Ann", "")
     assert records.split == ("validation", "test")
+    assert records.folds is None
     assert records.paths == (tmp_path / "a.jpg", tmp_path / "b/c.jpg")
+
+
+def test_csv_folder_folds(tmp_path):
+    listed(tmp_path, "path,label,fold\na.jpg,3,2\nb/c.jpg,4,\n")
+    records = datasets.read("csv_folder", tmp_path, csv="faces.csv")
+    np.testing.assert_array_equal(records.folds, [2, -1])
 
 
 def test_csv_folder_takes_the_csv_files_folder_as_root(tmp_path):
@@ -246,6 +292,8 @@ def test_csv_folder_takes_the_csv_files_folder_as_root(tmp_path):
         ("path,label,split\na.jpg,3,dev\n", "row 2: split must be train, validation, val or test"),
         ("path,label,sigma\na.jpg,3,0\n", "faces.csv row 2: sigma must be positive (or empty)"),
         ("path,label,sigma\na.jpg,3,-2\n", "faces.csv row 2: sigma must be positive (or empty)"),
+        ("path,label,fold\na.jpg,3,-1\n", "faces.csv row 2: fold must be a whole number of 0"),
+        ("path,label,fold\na.jpg,3,1.5\n", "faces.csv row 2: fold must be a whole number of 0"),
         ("path,label\na.jpg,3,4\n", "faces.csv row 2: expected 2 cells (path, label), got 3"),
         ('path,label\n"a\n.jpg",3\na.jpg,x\n', "faces.csv row 4: label must be"),
         ("path,label\n", "csv_folder: lists no picture"),
@@ -281,8 +329,23 @@ def test_a_missing_layout_says_what_to_do(tmp_path, name):
 
 def test_the_wrong_name_or_a_csv_for_official_lists(tmp_path):
     message = complaint("moprh", tmp_path)
-    assert "'moprh' is not one of aaf, chalearn15, csv_folder, megaage_asian, morph" in message
+    assert "'moprh' is not one of aaf, adience, afad, agedb, appa_real, cacd2000, cfd" in message
     assert "aaf: reads its official lists and takes no csv" in complaint("aaf", tmp_path, "x.csv")
+
+
+def test_an_option_that_a_reader_lacks(tmp_path):
+    with pytest.raises(DataError, match=r"aaf: has no option 'gaps'; its options: none"):
+        datasets.read("aaf", tmp_path, gaps="drop")
+    with pytest.raises(DataError, match=r"adience: has no option 'gap'; its options: gaps"):
+        datasets.read("adience", tmp_path, gap="drop")
+
+
+@pytest.mark.parametrize("name", sorted(datasets.DATASETS))
+def test_every_dataset_says_what_it_is(name):
+    dataset = datasets.DATASETS[name]
+    assert dataset.title
+    assert dataset.layout
+    assert bool(dataset.paper) == bool(dataset.where) == bool(dataset.licence)
 
 
 @pytest.mark.skipif(not (REAL / "aaf").is_dir(), reason="All-Age-Faces is not in ../shared/data")
@@ -292,6 +355,7 @@ def test_real_aaf():
     assert records.split.count("test") == 6685
     assert len(set(records.subjects)) == 13322
     assert (records.labels.min(), records.labels.max()) == (2, 80)
+    assert records.notes == ()
 
 
 @pytest.mark.skipif(

@@ -113,3 +113,17 @@ def test_arguments(tmp_path):
         pictures.decode([], 0)
     pixels, kept = pictures.decode([], 8)
     assert (pixels.shape, kept.shape) == ((0, 8, 8, 3), (0,))
+
+
+def test_a_whole_picture_is_upright_and_of_its_own_size(tmp_path):
+    image = smooth(90, 60)
+    exif = image.getexif()
+    exif[0x0112] = 6  # turned a quarter
+    image.save(tmp_path / "a.jpg", quality=95, exif=exif)
+    read = pictures.read(tmp_path / "a.jpg")
+    assert (read.size, read.mode) == ((60, 90), "RGB")
+    expected = np.asarray(image.transpose(Image.Transpose.ROTATE_270)).astype(int)
+    np.testing.assert_allclose(np.asarray(read), expected, atol=6)
+    for path in (truncated(tmp_path / "b.jpg"), tmp_path / "missing.png"):
+        with pytest.raises(DataError, match=f"{path.name}: cannot be read as a picture"):
+            pictures.read(path)

@@ -79,6 +79,14 @@ def test_the_loss_falls_on_a_fixed_batch(tiny_model, draw_weights, name):
     assert not np.allclose(state.weights.model_state["norm"]["mean"], 0)
 
 
+def test_what_a_method_watches_is_logged(tiny_model, draw_weights):
+    method = methods.get("ssr", space=SPACE)
+    weights = draw_weights(tiny_model, method)
+    _, (scalars,) = train(tiny_model, method, draw_batch(), weights, steps=1)
+    assert 0 <= scalars["dead_bins"] <= 9
+    assert 0 <= scalars["least_denominator"] <= 2
+
+
 def test_resnet10_tiny_learns_in_bfloat16_and_answers_in_float32(draw_weights):
     model = models.build("resnet10_tiny", dtype="bfloat16")
     weights = draw_weights(model, CEN)

@@ -1,0 +1,183 @@
+"""Faces in pictures: where they are, and how each is cut out, upright and to one size."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+KINDS = ("none", "box", "similarity")
+# The five points of an upright face in MTCNN's box, made square, from its middle in units of its
+# side; the means over frontal faces, made symmetric. So a margin means the same for both kinds.
+TEMPLATE = np.array(
+    [(-0.18, -0.12), (0.18, -0.12), (0.0, 0.10), (-0.15, 0.255), (0.15, 0.255)], np.float64
+)
+_LONGEST = 1024  # pixels of the side of a picture in which faces are looked for
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """How faces are cut out of pictures; stored with the weights.
+
+    Attributes:
+      kind: "box", the detector's box made square; "similarity", the square that a similarity
+        transform of the eyes, the nose and the corners of the mouth makes upright; or "none", not
+        known: the pictures came as they are. Then "box" stands in where faces are detected.
+      margin: what is added on each of the four sides, as a share of the square's side. 0.4 is
+        that of DEX (Rothe et al. 2018), whose IMDB-WIKI pictures SSR-Net was trained on.
+    """
+
+    kind: str = "none"
+    margin: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"alignment.kind: one of {', '.join(KINDS)}, got {self.kind!r}")
+        if not 0 <= self.margin <= 4:
+            raise ValueError(f"alignment.margin: expected 0 to 4, got {self.margin}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Face:
+    """A face found in a picture; coordinates in pixels from the left and top edges.
+
+    Attributes:
+      box: (left, top, right, bottom).
+      points: [5, 2], x and y of the eye on the left of the picture, the other eye, the nose, the
+        corner of the mouth on the left, and the other corner.
+    """
+
+    box: tuple[float, float, float, float]
+    points: np.ndarray
+
+
+class Square(NamedTuple):
+    """A square in a picture, turned about its middle.
+
+    Attributes:
+      x: of its middle, in pixels.
+      y: of its middle, in pixels.
+      side: in pixels.
+      angle: radians from the picture's x axis to the square's own, clockwise as y points down.
+    """
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+
+Detect = Callable[[Image.Image], list[Face]]
+
+
+def mtcnn() -> Detect:
+    """The detector MTCNN (Zhang et al. 2016): RGB picture -> its faces, the largest first.
+
+    In pictures of more than 1024 pixels faces are looked for in a reduced copy.
+
+    Raises:
+      ValueError: the package `mtcnn`, or TensorFlow, is not installed.
+    """
+    # TensorFlow greets on standard error; its other kernels, which it greets about, are no faster.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    try:
+        from mtcnn import MTCNN
+    except ImportError as error:
+        raise ValueError(
+            "faces are found with MTCNN, which cannot be imported "
+            f"({error}); install it with: pip install 'ldl_jax[align]'"
+        ) from error
+    network = MTCNN(device="CPU:0")
+
+    def detect(image: Image.Image) -> list[Face]:
+        scale = max(1.0, max(image.size) / _LONGEST)
+        if scale > 1:
+            width, height = (max(1, round(side / scale)) for side in image.size)
+            image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        faces = [_face(found, scale) for found in network.detect_faces(np.asarray(image))]
+        return sorted(faces, key=lambda face: face.box[0] - face.box[2])
+
+    return detect
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """The similarity transform that takes points nearest to others: scale s, rotation R, shift t.
+
+    min Σ_i |s R a_i + t - b_i|² over s > 0, rotations R without reflection, and t.
+
+    Args:
+      source: a [N, 2].
+      target: b [N, 2].
+
+    Raises:
+      ValueError: the source points are all one.
+
+    Source: Umeyama, "Least-Squares Estimation of Transformation Parameters Between Two Point
+    Patterns" (1991), Eqs. 40-42.
+    """
+    a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    middle_a, middle_b = a.mean(axis=0), b.mean(axis=0)
+    a, b = a - middle_a, b - middle_b
+    spread = np.square(a).sum()
+    if not spread > 0:
+        raise ValueError(f"source: expected points that differ, got {a + middle_a}")
+    left, singular, right = np.linalg.svd(b.T @ a)
+    signs = np.array([1.0, np.sign(np.linalg.det(left @ right))])
+    rotation = left @ np.diag(signs) @ right
+    scale = float((singular * signs).sum() / spread)
+    return scale, rotation, middle_b - scale * rotation @ middle_a
+
+
+def square_of(face: Face, alignment: Alignment) -> Square:
+    """The square of a picture that is cut out for a face; "none" is taken as "box"."""
+    wider = 1 + 2 * alignment.margin
+    if alignment.kind == "similarity":
+        scale, rotation, shift = similarity(TEMPLATE, face.points)
+        angle = math.atan2(rotation[1, 0], rotation[0, 0])
+        return Square(float(shift[0]), float(shift[1]), scale * wider, angle)
+    left, top, right, bottom = face.box
+    side = max(right - left, bottom - top) * wider
+    return Square((left + right) / 2, (top + bottom) / 2, side, 0.0)
+
+
+def cut(image: Image.Image, square: Square, least: int) -> Image.Image:
+    """The square of an RGB picture, upright; what lies outside the picture is black.
+
+    About as many pixels wide as in the picture, but `least` or more, and no more than needed to
+    reduce it well to `least`; so resize it afterwards, antialiased.
+    """
+    reduced = max(1, int(square.side / (2 * least)))
+    small = image.reduce(reduced) if reduced > 1 else image
+    # `reduce` rounds sizes up: the last pixel of a row may be of fewer.
+    x, y, side = (value / reduced for value in square[:3])
+    size = max(least, round(side))
+    step = side / size
+    c, s = step * math.cos(square.angle), step * math.sin(square.angle)
+    half = size / 2
+    matrix = (c, -s, x - half * (c - s), s, c, y - half * (s + c))
+    return small.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+
+
+def paste(image: Image.Image, square: Square, size: tuple[int, int]) -> Image.Image:
+    """What `cut` took, back in its place: an RGBA picture of that size, clear elsewhere."""
+    step = image.width / square.side
+    c, s = step * math.cos(square.angle), step * math.sin(square.angle)
+    half = image.width / 2
+    matrix = (c, s, half - c * square.x - s * square.y, -s, c, half + s * square.x - c * square.y)
+    return image.convert("RGBA").transform(
+        size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+    )
+
+
+def _face(found: dict, scale: float) -> Face:
+    left, top, width, height = (float(value) for value in found["box"])
+    names = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+    points = np.array([found["keypoints"][name] for name in names], np.float64) * scale
+    box = (left * scale, top * scale, (left + width) * scale, (top + height) * scale)
+    return Face(box, points)

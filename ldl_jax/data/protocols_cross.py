@@ -1,0 +1,90 @@
+"""Training on one dataset and testing on another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ldl_jax.data.records import DataError, Records
+
+PREFIXES = ("train:", "test:")
+
+
+def combine(train: Records, test: Records) -> Records:
+    """Records of two datasets: the first to train on, all of the second to test on.
+
+    The first's official validation rows stay validation, its other rows are all training rows.
+    Split them with the protocol "cross_dataset". Ids and subjects are told apart by "train:" and
+    "test:", for whether somebody is in both sets is not known from two sets' own names: audit the
+    pictures. True distributions and official folds are left behind.
+
+    Raises:
+      DataError: the units differ, one has files and the other arrays of pictures, or a file is in
+        both.
+    """
+    pair = (train, test)
+    name = f"{train.name}->{test.name}"
+    if train.unit != test.unit:
+        raise DataError(f"{name}: labels in {train.unit} and in {test.unit} cannot be compared")
+    if bool(train.paths) != bool(test.paths):
+        raise DataError(f"{name}: one set has picture files, the other pictures in memory")
+    both = set(train.paths) & set(test.paths)
+    if both:
+        raise DataError(f"{name}: {len(both)} files are in both sets (one is {min(both)})")
+    official = train.split or [""] * len(train)
+    return Records(
+        name=name,
+        ids=_told_apart(train.ids, test.ids),
+        labels=np.concatenate([train.labels, test.labels]),
+        sources=train.sources + test.sources,
+        paths=train.paths + test.paths,
+        images=_joined([one.images for one in pair]),
+        sigma=_filled([one.sigma for one in pair], pair),
+        subjects=_told_apart(*(one.subjects or ("",) * len(one) for one in pair)),
+        split=(
+            *("validation" if part == "validation" else "train" for part in official),
+            *("test" for _ in test.ids),
+        ),
+        unit=train.unit,
+        quads=_filled([one.quads for one in pair], pair, (4, 2)),
+        notes=(
+            *(f"{one.name}: {note}" for one in pair for note in one.notes),
+            f"that somebody is in both {train.name} and {test.name} cannot be excluded",
+        ),
+    )
+
+
+def is_combined(records: Records) -> bool:
+    """Whether these records were made by `combine`."""
+    return all(name.startswith(PREFIXES) for name in records.ids)
+
+
+def _told_apart(train: Sequence[str], test: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{prefix}{name}" if name else ""
+        for prefix, names in zip(PREFIXES, (train, test), strict=True)
+        for name in names
+    )
+
+
+def _joined(images: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    first, second = images
+    if first is None or second is None:
+        return None
+    if first.shape[1:] != second.shape[1:]:
+        raise DataError(f"pictures in memory of {first.shape[1:]} and {second.shape[1:]}")
+    return np.concatenate([first, second])
+
+
+def _filled(
+    values: Sequence[np.ndarray | None], pair: Sequence[Records], shape: tuple[int, ...] = ()
+) -> np.ndarray | None:
+    if all(value is None for value in values):
+        return None
+    return np.concatenate(
+        [
+            np.full((len(one), *shape), np.nan, np.float32) if value is None else value
+            for value, one in zip(values, pair, strict=True)
+        ]
+    )

@@ -1,0 +1,138 @@
+"""What was answered for the faces in pictures, as a table, as JSON and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ldl_jax.labels import LabelSpace
+
+Box = tuple[float, float, float, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answer:
+    """What was answered for one face.
+
+    Attributes:
+      picture: its file.
+      number: of the face in the picture, from 1.
+      box: (left, top, right, bottom) in pixels of the picture; None where the picture is the face.
+      square: (x, y, side, angle), what was cut out, as `data.align.Square`; None likewise.
+      value: the estimate, in the label's unit.
+      low: the lower end of the interval.
+      high: its upper end.
+      probs: [K], the distribution.
+      score_map: [h, w] over what was cut out, where it was asked for.
+    """
+
+    picture: str
+    number: int
+    box: Box | None
+    square: tuple[float, float, float, float] | None
+    value: float
+    low: float
+    high: float
+    probs: np.ndarray
+    score_map: np.ndarray | None = None
+
+
+def label_names(space: LabelSpace) -> list[str]:
+    """What each label value is called: its number, or "low-high" of a group."""
+    if space.bounds:
+        return [f"{low:g}-{high:g}" for low, high in space.bounds]
+    return [f"{value:g}" for value in space.values]
+
+
+def summary(answer: Answer, space: LabelSpace) -> str:
+    """The value and its interval in a few characters, as "34.2 [28, 41]"."""
+    digits = 1 if space.high - space.low >= 10 else 2
+    return f"{answer.value:.{digits}f} {_interval(answer)}"
+
+
+def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Table:
+    """A row a face, for the terminal."""
+    result = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        show_edge=False,
+        caption=f"Values in {space.unit}; intervals hold {coverage:.0%} of the distribution.",
+        caption_justify="left",
+    )
+    result.add_column("picture", overflow="fold", min_width=12)
+    rows = [_cells(answer, space) for answer in answers]
+    for place, name in enumerate(("face", "box", "value", "interval")):
+        # In a narrow terminal paths fold, numbers never do.
+        width = max((len(row[place + 1]) for row in rows), default=1)
+        result.add_column(name, justify="right", min_width=width, no_wrap=True)
+    for row in rows:
+        result.add_row(*(Text(cell) for cell in row))  # a path is no markup
+    return result
+
+
+def to_json(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> str:
+    """One JSON document: a list with an object a face.
+
+    Keys: picture, face, box ([left, top, right, bottom] or null), value, interval ([low, high]),
+    coverage, unit, and distribution, the probability of each label by its name.
+    """
+    names = label_names(space)
+    rows = [
+        {
+            "picture": answer.picture,
+            "face": answer.number,
+            "box": None if answer.box is None else [round(x, 1) for x in answer.box],
+            "value": _number(answer.value),
+            "interval": [_number(answer.low), _number(answer.high)],
+            "coverage": coverage,
+            "unit": space.unit,
+            "distribution": dict(zip(names, map(_number, answer.probs), strict=True)),
+        }
+        for answer in answers
+    ]
+    # A line a face, as a whole document still.
+    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
+
+
+def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
+    """A row a face.
+
+    Columns: picture, face, left, top, right, bottom, value, low, high, p[l_1] ... p[l_K].
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [f"p[{name}]" for name in label_names(space)]
+    first = ["picture", "face", "left", "top", "right", "bottom", "value", "low", "high"]
+    writer.writerow([*first, *names])
+    for answer in answers:
+        edges: Sequence[Any] = [""] * 4
+        if answer.box is not None:
+            edges = [round(x, 1) for x in answer.box]
+        numbers = [answer.value, answer.low, answer.high, *answer.probs]
+        writer.writerow([answer.picture, answer.number, *edges, *map(_number, numbers)])
+    return text.getvalue()
+
+
+def _number(x: float) -> float:
+    """With the fewest digits that give the same float32 back."""
+    return float(str(np.float32(x)))
+
+
+def _interval(answer: Answer) -> str:
+    return f"[{answer.low:g}, {answer.high:g}]"
+
+
+def _cells(answer: Answer, space: LabelSpace) -> tuple[str, ...]:
+    edges = "" if answer.box is None else " ".join(f"{x:.0f}" for x in answer.box)
+    value, _, interval = summary(answer, space).partition(" ")
+    return answer.picture, str(answer.number), edges, value, interval

@@ -1,0 +1,182 @@
+"""Transfer: a trunk from another run or from another's file, and how far training may move it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ldl_jax.models import pretrained
+from ldl_jax.models.functional import Model
+from ldl_jax.train import checkpoint
+
+
+class Trunk(NamedTuple):
+    """A network's weights without a head.
+
+    Attributes:
+      params: the network's parameters.
+      model_state: its running statistics.
+      inputs: the pictures that it was trained on, as fields of `Preprocessing`: "mean", "std" and
+        "channels"; empty where they are not known.
+      notes: a line on each array that starts anew, or that was left.
+    """
+
+    params: Any
+    model_state: Any
+    inputs: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def read_trunk(path: str | Path, model: Model, key: jax.Array, *, strict: bool = True) -> Trunk:
+    """The trunk in a run's workdir, a checkpoint of any method, or a foreign weight file.
+
+    Args:
+      path: one of those.
+      model: the network that is wanted.
+      key: of arrays that start anew.
+      strict: whether a checkpoint must have every array of the network, of its shape, and no
+        other. Foreign files always must.
+
+    Raises:
+      ValueError: there is nothing that can be read, it holds another network, or does not fit.
+    """
+    path = Path(path)
+    if path.is_file():
+        found = pretrained.load(path, model)
+        inputs: dict[str, Any] = {}
+        if found.inputs is not None:
+            inputs = {"mean": found.inputs.mean, "std": found.inputs.std}
+            inputs["channels"] = found.inputs.colours.lower()
+        return Trunk(found.params, found.model_state, inputs)
+    about, weights = checkpoint.read(path)
+    if about["model"]["name"] != model.name:
+        raise ValueError(f"{path} holds {about['model']['name']}, model.name is {model.name}")
+    stored = about["preprocessing"]
+    inputs = {"mean": tuple(stored["mean"]), "std": tuple(stored["std"])}
+    inputs["channels"] = stored.get("channels", "rgb")
+    trees, notes = _fitted(
+        (weights["params"]["trunk"], weights["model_state"]), model, key, path, strict
+    )
+    return Trunk(*trees, inputs, notes)
+
+
+def _fitted(
+    trees: Any, model: Model, key: jax.Array, path: Path, strict: bool
+) -> tuple[tuple[Any, Any], tuple[str, ...]]:
+    """The arrays that the network has, and fresh ones where they do not fit."""
+    stored = {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(trees)}
+    wanted = jax.eval_shape(model.init, key)
+    shapes = {jax.tree_util.keystr(p): x.shape for p, x in jax.tree.leaves_with_path(wanted)}
+    faults = [f"missing {name}" for name in shapes if name not in stored]
+    faults += [f"left over {name}" for name in stored if name not in shapes]
+    faults += [
+        f"{name} is {list(stored[name].shape)}, expected {list(shape)}"
+        for name, shape in shapes.items()
+        if name in stored and stored[name].shape != shape
+    ]
+    if not faults:
+        return trees, ()
+    if strict:
+        raise ValueError(f"{path} does not fit {model.name}: {'; '.join(sorted(faults))}")
+    fresh = model.init(key)
+
+    def choose(route: Any, new: jax.Array) -> Any:
+        old = stored.get(jax.tree_util.keystr(route))
+        return new if old is None or old.shape != new.shape else old
+
+    return jax.tree.map_with_path(choose, fresh), tuple(sorted(faults))
+
+
+def blocks(model: Model) -> list[list[str]]:
+    """The top-level names of a network's parameters, from the pictures to the head, by block.
+
+    In the order in which the network first uses them. A name without a kernel (a normalisation, a
+    token, positions) belongs to the block before it.
+    """
+    key = jax.random.key(0)
+    params, model_state = jax.eval_shape(model.init, key)
+    images = jax.ShapeDtypeStruct((1, model.size, model.size, 3), jnp.float32)
+
+    def features(params: Any, model_state: Any, images: jax.Array) -> Any:
+        return model.apply(params, model_state, images, train=False)[0]
+
+    traced = jax.make_jaxpr(features)(params, model_state, images).jaxpr
+    routes = [path for path, _ in jax.tree.leaves_with_path(params)]
+    top = {id(var): path[0].key for var, path in zip(traced.invars, routes, strict=False)}
+    used = [top[id(var)] for step in traced.eqns for var in step.invars if id(var) in top]
+    order = list(dict.fromkeys([*used, *params]))
+    kernels = {path[0].key for path in routes if path[-1].key == "kernel"}
+    found: list[list[str]] = []
+    for name in order:
+        if name in kernels or not found:
+            found.append([name])
+        else:
+            found[-1].append(name)
+    return found
+
+
+def learning_rate_factors(model: Model, trunk_rate: float, layer_decay: float) -> dict[str, float]:
+    """The factor of the learning rate of each top-level name of the trunk; the head's is 1.
+
+    r d^(n + 1 - i) for block i = 1, ..., n of `blocks`, so that the last block has r d.
+
+    Args:
+      model: the network.
+      trunk_rate: r.
+      layer_decay: d.
+
+    Source: Clark et al., "ELECTRA" (ICLR 2020), App. A; Bao et al., "BEiT" (ICLR 2022).
+    """
+    groups = blocks(model)
+    return {
+        name: trunk_rate * layer_decay ** (len(groups) - place)
+        for place, names in enumerate(groups)
+        for name in names
+    }
+
+
+def scaled(
+    optimizer: optax.GradientTransformation, factors: Mapping[str, float]
+) -> optax.GradientTransformation:
+    """The optimizer with the trunk's learning rates times these factors.
+
+    Its updates are proportional to the rate (a decoupled decay's too), so they are what is
+    multiplied; its state is the optimizer's own.
+    """
+
+    def update(
+        gradient: Any, state: optax.OptState, params: Any = None
+    ) -> tuple[Any, optax.OptState]:
+        updates, state = optimizer.update(gradient, state, params)
+        trunk = {
+            name: jax.tree.map(lambda u, f=factors[name]: u * jnp.asarray(f, u.dtype), tree)
+            for name, tree in updates["trunk"].items()
+        }
+        return {**updates, "trunk": trunk}, state
+
+    return optax.GradientTransformation(optimizer.init, update)
+
+
+def head_only(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The optimizer of the head alone; the trunk stays, and takes no place in its state."""
+
+    def init(params: Any) -> optax.OptState:
+        return optimizer.init(_head(params))
+
+    def update(
+        gradient: Any, state: optax.OptState, params: Any = None
+    ) -> tuple[Any, optax.OptState]:
+        updates, state = optimizer.update(_head(gradient), state, _head(params))
+        still = jax.tree.map(jnp.zeros_like, gradient["trunk"])
+        return {**updates, "trunk": still}, state
+
+    return optax.GradientTransformation(init, update)
+
+
+def _head(params: Any) -> dict[str, Any]:
+    return {"head": params["head"]}
