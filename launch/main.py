@@ -73,6 +73,7 @@ def run(path: Path, console: Console) -> None:
         gallery.draw(workdir.path / "figures", answers, workdir.rows(), made.job.test.part)
     unit = made.job.method.space.unit
     console.print(report.table(results, unit))
+    say(f"protocol: {made.protocol}")
     say(f"always answering the training mean: MAE {made.baseline:.3f} {unit}")
     say(f"results, predictions, checkpoints and figures: {path}")
 

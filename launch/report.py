@@ -32,6 +32,8 @@ def main(arguments: Sequence[str]) -> None:
         print(report.markdown(rows, unit), end="")
     else:
         Console().print(report.table(rows, unit))
+    for line in protocols_of([Path(name) for name in arguments[1:]]):
+        print(line)
 
 
 def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[dict[str, Any]], str]:
@@ -57,6 +59,15 @@ def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[dict[str, A
             row["MAE - first's [95 %]"] = _text(difference)
         rows.append(row)
     return rows, units[0]
+
+
+def protocols_of(workdirs: Sequence[Path]) -> list[str]:
+    """A line on each run whose numbers may not go by its protocol's plain name."""
+    found = {
+        workdir.name: read_json(workdir / "config.json").get("resolved", {}).get("protocol", "")
+        for workdir in workdirs
+    }
+    return [f"{run}: {name}" for run, name in found.items() if " " in name]
 
 
 def _result(workdir: Path, generation: int) -> dict[str, Any]:

@@ -17,12 +17,12 @@ import ml_collections
 from ml_collections.config_dict import placeholder
 
 from ldl_jax import methods, models
+from ldl_jax.data import datasets
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment import Recipe
 from ldl_jax.data.protocols import PROTOCOLS
 from ldl_jax.train.generations import Chain
 from ldl_jax.train.optimizers import OptimizerConfig
-
 
 # Options of networks that other keys of a config give.
 _ELSEWHERE = {"dtype", "size"}
@@ -48,6 +48,21 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class TestSetConfig:
+    """The dataset that is tested on, where it is another one than that trained on.
+
+    Attributes:
+      name: one of `ldl_jax.data.datasets.DATASETS`, "" for none. The protocol is "cross_dataset".
+      root: its folder.
+      csv: its CSV file, if it takes one.
+    """
+
+    name: str = ""
+    root: str = ""
+    csv: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Which pictures, how they are split, and how they reach the device.
 
@@ -55,6 +70,8 @@ class DataConfig:
       name: "synthetic", or one of `ldl_jax.data.datasets.DATASETS`.
       root: the dataset's folder.
       csv: the CSV file of datasets that take one.
+      options: what the dataset's reader offers, as Adience's `gaps`.
+      test: the dataset to test on, where it is another.
       space: the label values: low:step:high (as 0:1:100), a name (age, scut_fbp, cfd, adience), or
         "train", from the least to the greatest training label in steps of 1 (CEN's Eq. 1).
       size: side of the network's input in pixels, 32 or more.
@@ -67,7 +84,11 @@ class DataConfig:
         and a std of 1.
       alignment: how the pictures were cut out of larger ones, where `ldl_jax.data.align` did it;
         it is kept with the weights, so that faces found later are cut in the same way.
-      protocol: "official", "random" (by picture) or "subject" (by person).
+      protocol: "official", "random" (by picture), "stratified", "subject" (by person), "kfold",
+        "subject_kfold", "official_folds", "leave_one_person_out" or "cross_dataset"; see
+        `ldl_jax.data.protocols.split`.
+      fold: which of a protocol's runs, from 0.
+      audit: look for people, files and near-duplicates that two parts share, before training.
       test_fraction: of the pictures, where the protocol draws the test part.
       validation_fraction: of the training pictures, held out.
       seed: of what is drawn, a split or the synthetic faces; apart from the run's, so that several
@@ -82,6 +103,8 @@ class DataConfig:
     name: str = "synthetic"
     root: str = ""
     csv: str = ""
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    test: TestSetConfig = dataclasses.field(default_factory=TestSetConfig)
     space: str = "train"
     size: int = 224
     crop: float = 1.0
@@ -91,6 +114,8 @@ class DataConfig:
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     alignment: Alignment = dataclasses.field(default_factory=Alignment)
     protocol: str = "official"
+    fold: int = 0
+    audit: bool = True
     test_fraction: float = 0.2
     validation_fraction: float = 0.0
     seed: int = 0
@@ -107,6 +132,12 @@ class DataConfig:
                 f"got {self.stored_size}"
             )
         _at_least("data.seed", self.seed, 0)
+        _at_least("data.fold", self.fold, 0)
+        if bool(self.test.name) != (self.protocol == "cross_dataset"):
+            raise ConfigError(
+                "data.test.name: names the set to test on with data.protocol=cross_dataset, and "
+                f"with no other; got {self.test.name!r} with {self.protocol!r}"
+            )
         _at_least("data.memory_gb", self.memory_gb, 0)
         _at_least("data.synthetic_count", self.synthetic_count, 8)
         _at_least("data.validation_fraction", self.validation_fraction, 0)
@@ -250,11 +281,12 @@ def defaults() -> ml_collections.ConfigDict:
     """A `ConfigDict` of the whole schema at its defaults, for a config file to change.
 
     `config.method` has the hyper-parameters of all built-in methods, `config.model` the options of
-    all networks, unset.
+    all networks, `config.data.options` those of all datasets, unset.
     """
     config = to_dict(Config())
     config["method"] |= _unset(map(methods.hyper_parameters, methods.METHODS))
     config["model"] |= _unset(map(models.known_options, models.MODELS))
+    config["data"]["options"] = _unset(one.options for one in datasets.DATASETS.values())
     return ml_collections.ConfigDict(config)
 
 
@@ -267,9 +299,16 @@ def parse(config: ml_collections.ConfigDict) -> Config:
     content = config.to_dict()
     method = content.pop("method", {"name": "cen"})
     model = content.pop("model", {})
+    data = content.get("data")
+    options = data.pop("options", {}) if isinstance(data, dict) else {}
     try:
         result = _section(Config, content, "")
-        return dataclasses.replace(result, method=_method(method), model=_model(model))
+        return dataclasses.replace(
+            result,
+            data=dataclasses.replace(result.data, options=_options(options)),
+            method=_method(method),
+            model=_model(model),
+        )
     except ConfigError:
         raise
     except ValueError as error:
@@ -302,6 +341,12 @@ def _method(content: Any) -> MethodConfig:
         raise ConfigError(f"method: expected a dict with a name, got {content!r}")
     given = {k: v for k, v in content.items() if k != "name" and v is not None}
     return MethodConfig(content["name"], given)
+
+
+def _options(content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise ConfigError(f"data.options: expected a section, got {content!r}")
+    return {k: v for k, v in content.items() if v is not None}
 
 
 def _model(content: Any) -> ModelConfig:

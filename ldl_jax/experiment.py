@@ -12,10 +12,10 @@ import optax
 
 from ldl_jax import encodings, methods, models
 from ldl_jax.config import Config, ConfigError, DataConfig, to_dict
-from ldl_jax.data import datasets, pictures, protocols, synthetic
+from ldl_jax.data import audit, datasets, pictures, prints, protocols, protocols_cross, synthetic
 from ldl_jax.data.augment import Preprocessing
 from ldl_jax.data.pipeline import Feed, Part, feed
-from ldl_jax.data.records import Records
+from ldl_jax.data.records import DataError, Records
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import Layout, layout
@@ -35,11 +35,13 @@ class Experiment:
       job: what the chain of generations needs.
       description: what makes the run what it is, of JSON's types: kept in the workdir.
       baseline: test MAE of always answering the training labels' mean.
+      protocol: what a number of this run may be called: the protocol's name, with what leaks.
     """
 
     job: Job
     description: dict[str, Any]
     baseline: float
+    protocol: str
 
 
 def build(config: Config, say: Say = print, devices: int | None = None) -> Experiment:
@@ -61,13 +63,7 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
     trunk = pretrained_trunk(config, model, say) if config.init.path else None
     preprocessing = _preprocessing(config.data, {} if trunk is None else trunk.inputs)
     records = read_records(config.data)
-    parts = protocols.split(
-        records,
-        config.data.protocol,
-        config.data.seed,
-        config.data.test_fraction,
-        config.data.validation_fraction,
-    )
+    parts = _parts(config.data, records)
     if config.chain.early_end and not len(parts.validation):
         raise ConfigError(
             "chain.early_end: looks at the validation error; hold some pictures out with "
@@ -82,6 +78,7 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
         methods.check(method, model.width)
     for note in parts.notes:
         say(note)
+    protocol = _audited(config.data, records, parts, say)
     feeds = _feeds(config.data, records, parts, space, placement, say)
     steps_per_epoch = len(feeds["train"].part) // config.batch_size
     if steps_per_epoch == 0:
@@ -134,10 +131,11 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
             "space": dataclasses.asdict(space),
             "pictures": {name: len(one.part) for name, one in feeds.items()},
             "split": protocols.fingerprint(records, parts),
+            "protocol": protocol,
         },
     }
     baseline = baseline_mae(job.train.part.labels, job.test.part.labels)
-    return Experiment(job, description, baseline)
+    return Experiment(job, description, baseline, protocol)
 
 
 def read_records(config: DataConfig) -> Records:
@@ -146,7 +144,15 @@ def read_records(config: DataConfig) -> Records:
         known = ", ".join(("synthetic", *datasets.DATASETS))
         raise ConfigError(f"data.name: expected one of {known}, got {config.name!r}")
     if config.name != "synthetic":
-        return datasets.read(config.name, config.root, csv=config.csv)
+        records = datasets.read(config.name, config.root, csv=config.csv, **config.options)
+        if not config.test.name:
+            return records
+        other = config.test
+        return protocols_cross.combine(
+            records, datasets.read(other.name, other.root, csv=other.csv)
+        )
+    if config.options or config.test.name:
+        raise ConfigError("data.options, data.test: are of datasets that are read, not drawn")
     if config.root or config.csv:
         raise ConfigError(
             "data.root, data.csv: synthetic faces are drawn, not read; "
@@ -155,6 +161,32 @@ def read_records(config: DataConfig) -> Records:
     if config.crop != 1:
         raise ConfigError(f"data.crop: synthetic faces are drawn whole, got {config.crop}")
     return synthetic.faces(config.synthetic_count, size=_stored(config), seed=config.seed)
+
+
+def _parts(config: DataConfig, records: Records) -> protocols.Parts:
+    try:
+        return protocols.split(
+            records,
+            config.protocol,
+            config.seed,
+            config.test_fraction,
+            config.validation_fraction,
+            config.fold,
+        )
+    except DataError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"data.{error}") from None
+
+
+def _audited(config: DataConfig, records: Records, parts: protocols.Parts, say: Say) -> str:
+    """What a number of this split may be called; `say` takes the auditor's verdict."""
+    if not config.audit:
+        say("data.audit is off: whether the parts share pictures is not known")
+        return f"{parts.protocol}, not audited"
+    found = audit.audit(records, parts, prints.take(records))
+    say(str(found))
+    return found.name
 
 
 def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpace:

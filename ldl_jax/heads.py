@@ -115,8 +115,8 @@ def stagewise(stages: Sequence[int]) -> Head:
 
     One dense layer each, before any activation. Where a network gives the parts "stage1",
     "range1", "stage2", ... (SSR-Net), a stage's probabilities and offsets read its "stage" part
-    and its range the "range" part; elsewhere all read all features. The ranges start at 0: at random
-    some 1 + Δ would be near it, and divide by it in the first gradients.
+    and its range the "range" part; elsewhere all read all features. The ranges start at 0: drawn at
+    random, some 1 + Δ would be near 0, and the first gradients would be divided by it.
 
     Args:
       stages: s_k, how many bins each stage has.

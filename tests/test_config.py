@@ -23,7 +23,7 @@ WRONG = {  # values of another type than each, whatever its range
 
 def leaves(section=None, prefix=""):
     """(dotted key, default) of every field but the method's."""
-    for key, value in (section or to_dict(Config())).items():
+    for key, value in (to_dict(Config()) if section is None else section).items():
         if key == "method":
             continue
         if isinstance(value, dict):

@@ -90,7 +90,8 @@ def test_synthetic():
     assert (job.method.name, job.model.name, job.layout.devices) == ("cen", "tiny", 1)
     assert len(job.order(1)) == counts["train"] // 8
     assert made.baseline > 0
-    (line,) = said
+    verdict, line = said
+    assert verdict.startswith("no leak found: call a number 'official'")
     assert f"synthetic: {counts['train']} train, {counts['test']} test pictures" in line
     assert "32x32" in line
 
@@ -159,6 +160,50 @@ def test_pictures_from_files(pictures):
     assert np.isnan(train.sigma).any()
     assert train.images.shape == (9, 40, 40, 3)
     assert any("9 train, 3 test" in text for text in said)
+
+
+def test_a_split_that_leaks_cannot_go_by_its_protocol_s_name(pictures, tmp_path):
+    config = pictures()
+    (tmp_path / "p1.png").write_bytes((tmp_path / "p0.png").read_bytes())
+    said = []
+    made = build(said.append, **config)
+    leaks = "1 of 3 test pictures also in train, 3 of 3 test subjects also in train"
+    assert made.protocol == f"official with leaks ({leaks})"
+    assert made.description["resolved"]["protocol"] == made.protocol
+    assert any(text.startswith("LEAK: call a number 'official with leaks") for text in said)
+    silent = build(said.append, **config, data__audit=False)
+    assert silent.protocol == "official, not audited"
+    assert "data.audit is off" in said[-2]
+
+
+def test_folds_part_the_pictures(pictures):
+    config = {**pictures(), "data__protocol": "subject_kfold", "data__test_fraction": 0.5}
+    tests = [build(**config, data__fold=fold).job.test.part.ids for fold in (0, 1)]
+    assert sorted(tests[0] + tests[1]) == sorted(f"p{n}.png" for n in range(12))
+    with pytest.raises(ConfigError, match=r"^data\.fold: must be in 0\.\.1 .* got 2"):
+        build(**config, data__fold=2)
+
+
+def test_another_dataset_to_test_on(pictures, tmp_path):
+    config = pictures()
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(other / "x.png")
+    (other / "ages.csv").write_text("path,label\nx.png,25\n")
+    test = {"name": "csv_folder", "root": str(other), "csv": "ages.csv"}
+    given = {f"data__test__{key}": value for key, value in test.items()}
+    made = build(**config, **given, data__protocol="cross_dataset")
+    assert made.job.test.part.ids == ("test:x.png",)
+    assert len(made.job.train.part) == 12
+    with pytest.raises(ConfigError, match=r"^data\.test\.name: .*cross_dataset.* got 'csv_folder'"):
+        build(**config, **given)
+
+
+def test_a_reader_s_options(pictures):
+    with pytest.raises(ValueError, match=r"csv_folder: has no option 'gaps'; its options: none"):
+        build(**pictures(), data__options__gaps="nearest")
+    with pytest.raises(ConfigError, match=r"data\.options, data\.test: are of datasets"):
+        build(data__options__gaps="nearest")
 
 
 @pytest.mark.parametrize("feed", ["memory", "stream"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 from ldl_jax.data.records import Records
 
@@ -36,7 +37,7 @@ class Dataset:
     pictures: tuple[int, ...] = ()
 
     @property
-    def options(self) -> tuple[str, ...]:
-        """The names of the reader's options."""
+    def options(self) -> dict[str, Any]:
+        """The reader's options, with their defaults."""
         parameters = inspect.signature(self.read).parameters.values()
-        return tuple(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)
+        return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}

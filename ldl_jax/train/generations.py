@@ -123,7 +123,14 @@ def _compile(job: Job) -> _Steps:
         return jit_predict(predict, feed.fetch, job.preprocessing, job.layout)
 
     return _Steps(
-        jit_train_step(step, job.train.fetch, job.recipe, job.preprocessing, job.layout),
+        jit_train_step(
+            step,
+            job.train.fetch,
+            job.recipe,
+            job.preprocessing,
+            job.layout,
+            steps=len(job.order(1)),
+        ),
         jitted(job.test),
         None if job.validation is None else jitted(job.validation),
     )

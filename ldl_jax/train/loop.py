@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -75,8 +76,12 @@ def jit_train_step(
     recipe: Recipe,
     preprocessing: Preprocessing,
     layout: Layout,
+    steps: int | None = None,
 ) -> JittedStep:
-    """The whole step on the devices: fetch, augment, teach, learn."""
+    """The whole step on the devices: fetch, augment, teach, learn.
+
+    `steps` of a generation is what a recipe that changes over training goes by.
+    """
 
     def train(
         state: TrainState, teacher: Weights | None, store: Any, item: Any
@@ -84,7 +89,8 @@ def jit_train_step(
         batch = jax.lax.with_sharding_constraint(fetch(store, item), layout.by_batch)
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
         augment_key, step_key = jax.random.split(key)
-        images = augment(augment_key, batch["images"], recipe, preprocessing)
+        progress = None if steps is None else state.step.astype(jnp.float32) / steps
+        images = augment(augment_key, batch["images"], recipe, preprocessing, progress)
         images = jax.lax.with_sharding_constraint(images, layout.by_batch)
         return step(state, {**batch, "images": images}, step_key, teacher)
 

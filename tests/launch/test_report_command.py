@@ -14,7 +14,9 @@ from ldl_jax.evaluation.predictions import Predictions
 def write_run(folder, method, errors, *, unit="years", ids="abcd"):
     """A folder as two generations of a run leave it."""
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"method": {"name": method}}))
+    resolved = {"protocol": "official with leaks (2 of 4 test pictures also in train)"}
+    config = {"method": {"name": method}, "resolved": resolved if method == "dldl" else {}}
+    (folder / "config.json").write_text(json.dumps(config))
     for generation in (1, 2):
         labels = np.array([20.0, 30, 40, 50])
         answer = Predictions(
@@ -64,6 +66,7 @@ def test_a_row_a_run_in_markdown(runs, capsys):
     differences = [by_run[name][column] for name in "abc"]
     assert differences == ["–", "-1.000 [-1.000, -1.000]", "other pictures"]
     assert by_run["b"][1:4] == ["dldl", "2", "4"]
+    assert printed.endswith("b: official with leaks (2 of 4 test pictures also in train)\n")
 
 
 def test_a_generation_in_the_terminal(runs, capsys):

@@ -5,40 +5,34 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ldl_jax.labels import AGE, LabelSpace
-
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; make test-peers does it")
 
-# As peers know labels: K classes, 0 to K-1.
-SPACES = {"age": AGE, "five": LabelSpace.range(0, 4)}
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
-def draw(space, batch=33, scale=3.0):
-    """A fresh batch of outputs and labels on the grid, as float32 NumPy."""
-    rng = np.random.default_rng()
-    K = space.size
-    index = rng.integers(0, K, batch)
-    numbers = {
-        "logits": rng.normal(0, scale, (batch, K)),
-        "rank_logits": rng.normal(0, scale, (batch, K - 1)),
-        "value": rng.uniform(0, K - 1, batch),
-        "target": rng.dirichlet(np.full(K, 0.5), batch),
-        "labels": index.astype(np.float64),
-    }
-    return {name: x.astype(np.float32) for name, x in numbers.items()} | {"index": index}
+def agree(ours, theirs, draws, output, dtype=torch.float64):
+    """`ours(x, d)` of JAX and `theirs(x, d)` of PyTorch: the batch's mean, and its gradient by x.
+
+    x is the draw's `output`, d the rest of it: arrays, or tensors of `dtype`; in float64, so that
+    what differs is ours. The gradient is compared as each example's own: to 1e-5 of an entry or,
+    where that is more, 1e-5 of the greatest one or of 1.
+    """
+    own = jax.jit(jax.value_and_grad(lambda x, d: ours(x, d).astype(jnp.float32)))
+    for seed, draw in draws.items():
+        d = {name: x for name, x in draw.items() if name != output}
+        value, gradient = own(draw[output], {**d, "index": d["index"].astype(np.int32)})
+        t = {name: tensor(x, torch.int64 if name == "index" else dtype) for name, x in d.items()}
+        leaf = tensor(draw[output], dtype).requires_grad_()
+        expected = theirs(leaf, t)
+        expected.backward()
+        message = f"seed {seed}"
+        np.testing.assert_allclose(value, expected.item(), **TOLERANCE, err_msg=message)
+        of_examples = len(leaf) * leaf.grad.numpy()
+        atol = 1e-5 * max(1.0, np.abs(of_examples).max())
+        np.testing.assert_allclose(
+            len(leaf) * gradient, of_examples, rtol=1e-5, atol=atol, err_msg=message
+        )
 
 
 def tensor(x, dtype=torch.float64):
-    """A leaf of the gradient; in float64, so that what differs is ours."""
-    return torch.tensor(np.asarray(x), dtype=dtype, requires_grad=True)
-
-
-def agree(ours, theirs, x, dtype=torch.float64):
-    """`ours(x)` of JAX and `theirs(x)` of PyTorch: one number, and its gradient by x."""
-    value, gradient = jax.value_and_grad(lambda x: jnp.asarray(ours(x)))(jnp.asarray(x))
-    leaf = tensor(x, dtype)
-    expected = theirs(leaf)
-    expected.backward()
-    np.testing.assert_allclose(value, expected.item(), **TOLERANCE)
-    np.testing.assert_allclose(gradient, leaf.grad.numpy(), **TOLERANCE)
+    return torch.tensor(np.asarray(x), dtype=dtype)
