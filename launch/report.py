@@ -31,13 +31,16 @@ def main(arguments: Sequence[str]) -> None:
     if _MARKDOWN.value:
         print(report.markdown(rows, unit), end="")
     else:
-        Console().print(report.table(rows, unit))
+        console = Console()
+        # A table that is cut off says less than one whose lines are folded by the terminal.
+        console.width = max(console.width, 120)
+        console.print(report.table(rows, unit))
     for line in protocols_of([Path(name) for name in arguments[1:]]):
         print(line)
 
 
 def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[dict[str, Any]], str]:
-    """A row a run, and the unit of their labels.
+    """A row a run, and the unit of their labels; what is the same of all runs is left out.
 
     Raises:
       ValueError: a folder is no run, or has not finished that generation; units differ.
@@ -58,6 +61,9 @@ def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[dict[str, A
             difference = compare.paired_difference(answer, answers[0])
             row["MAE - first's [95 %]"] = _text(difference)
         rows.append(row)
+    for key in ("generation", "test pictures"):
+        if len({row[key] for row in rows}) == 1:
+            rows = [{name: x for name, x in row.items() if name != key} for row in rows]
     return rows, units[0]
 
 

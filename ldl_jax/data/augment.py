@@ -1,7 +1,7 @@
-"""Pictures to network inputs, inside the jitted step: crop, resize, flip, normalise.
+"""Pictures to network inputs, inside the jitted step: augment, resize, normalise.
 
-Crop, resize and flip of a picture are one product with two small matrices (bilinear weights along
-each axis), so a batch costs two batched matrix products whatever the recipe's parameters.
+In this order: crop, flip and warp of a picture as one resampling, its colours, the normalisation,
+and GridMask. What a recipe leaves at rest costs nothing. `augment_recipes` has the papers'.
 """
 
 from __future__ import annotations
@@ -11,6 +11,11 @@ import math
 
 import jax
 import jax.numpy as jnp
+
+from ldl_jax.data.augment_colour import Colour, random_colours
+from ldl_jax.data.augment_gridmask import GridMask, random_masks
+from ldl_jax.data.augment_resize import crop_and_resize
+from ldl_jax.data.augment_warp import Warp, random_warp
 
 _TRIES = 10  # of a random box that may not fit, as torchvision's RandomResizedCrop has it
 
@@ -42,17 +47,23 @@ class Preprocessing:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Random resized crop and flip (CEN, "Pre-processing").
+    """What happens to training pictures; by default CEN's random resized crop and flip.
 
     Attributes:
       scale: range of the crop's share of the picture's area.
       aspect: range of the crop's width over its height, drawn evenly in its logarithm.
       flip: probability of a horizontal flip.
+      warp: rotation, shear, shift, zoom and loss of resolution, after crop and flip.
+      colour: grey, brightness, contrast, saturation and hue.
+      gridmask: squares of a grid that are hidden from the network.
     """
 
     scale: tuple[float, float] = (0.8, 1.0)
     aspect: tuple[float, float] = (0.8, 1.25)
     flip: float = 0.5
+    warp: Warp = dataclasses.field(default_factory=Warp)
+    colour: Colour = dataclasses.field(default_factory=Colour)
+    gridmask: GridMask = dataclasses.field(default_factory=GridMask)
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
@@ -64,13 +75,44 @@ class Recipe:
 
 
 def augment(
-    key: jax.Array, images: jax.Array, recipe: Recipe, preprocessing: Preprocessing
+    key: jax.Array,
+    images: jax.Array,
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    progress: jax.Array | float | None = None,
 ) -> jax.Array:
-    """Random network inputs float32 [B, size, size, 3] from uint8 pictures [B, S, S, 3]."""
+    """Random network inputs float32 [B, size, size, 3] from uint8 pictures [B, S, S, 3].
+
+    Args:
+      key: the same key gives the same inputs.
+      images: RGB.
+      recipe: what is drawn.
+      preprocessing: how the result is normalised, and its size.
+      progress: how much of the training is over, from 0 to 1; only recipes that change need it.
+
+    Raises:
+      ValueError: the recipe changes over training, and `progress` is None.
+    """
+    if progress is None and len(set(recipe.gridmask.probability)) > 1:
+        raise ValueError("progress: the probability of augment.gridmask changes; got None")
     box_key, flip_key = jax.random.split(key)
+    # Numbers from 2 on, since fold_in's 0 and 1 are the keys of `split`.
+    warp_key, colour_key, mask_key = (jax.random.fold_in(key, number) for number in (2, 3, 4))
     boxes = random_boxes(box_key, images.shape, recipe)
     flips = jax.random.bernoulli(flip_key, recipe.flip, (images.shape[0],))
-    return normalise(crop_and_resize(images, boxes, flips, preprocessing.size), preprocessing)
+    size = preprocessing.size
+    if recipe.warp.still:
+        pictures = crop_and_resize(images, boxes, flips, size)
+    else:
+        pictures = random_warp(warp_key, images, boxes, flips, size, recipe.warp)
+    if not recipe.colour.still:
+        pictures = random_colours(colour_key, pictures, recipe.colour)
+    pictures = normalise(pictures, preprocessing)
+    if not recipe.gridmask.still:
+        over = jnp.asarray(0.0 if progress is None else progress, jnp.float32)
+        kept = random_masks(mask_key, len(images), size, recipe.gridmask, over)
+        pictures = jnp.where(kept[..., None], pictures, 0.0)
+    return pictures
 
 
 def prepare(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:
@@ -117,33 +159,3 @@ def random_boxes(key: jax.Array, shape: tuple[int, ...], recipe: Recipe) -> jax.
     width = jnp.where(found, jnp.take_along_axis(widths, first, 1)[:, 0], float(columns))
     place = jax.random.uniform(place_key, (2, batch), jnp.float32)
     return jnp.stack([place[0] * (rows - height), place[1] * (columns - width), height, width], 1)
-
-
-def crop_and_resize(images: jax.Array, boxes: jax.Array, flips: jax.Array, size: int) -> jax.Array:
-    """Each picture's box, flipped where asked, as float32 [B, size, size, C], bilinear.
-
-    A box larger than the result is averaged over, not sampled (antialiased), as Pillow does it.
-
-    Args:
-      images: [B, H, W, C], uint8 or float.
-      boxes: float32 [B, 4], (top, left, height, width) in pixels; edges, not pixel centres.
-      flips: bool [B], whether left and right change places.
-      size: side of the result in pixels.
-    """
-    batch, rows, columns, channels = images.shape
-    vertical = _weights(boxes[:, 0], boxes[:, 2], rows, size)
-    horizontal = _weights(boxes[:, 1], boxes[:, 3], columns, size)
-    horizontal = jnp.where(flips[:, None, None], horizontal[:, ::-1, :], horizontal)
-    lines = images.astype(jnp.float32).reshape(batch, rows, columns * channels)
-    lines = jnp.einsum("bir,brl->bil", vertical, lines).reshape(batch, size, columns, channels)
-    return jnp.einsum("bjc,bick->bijk", horizontal, lines)
-
-
-def _weights(start: jax.Array, length: jax.Array, pixels: int, size: int) -> jax.Array:
-    """Bilinear weights [B, size, pixels]: row i mixes the pixels that make output i."""
-    step = (length / size)[:, None]
-    centre = start[:, None] + (jnp.arange(size, dtype=jnp.float32)[None, :] + 0.5) * step - 0.5
-    reach = jnp.maximum(step, 1.0)[:, :, None]
-    pixel = jnp.arange(pixels, dtype=jnp.float32)[None, None, :]
-    weights = jnp.maximum(0.0, 1.0 - jnp.abs(pixel - centre[:, :, None]) / reach)
-    return weights / weights.sum(axis=-1, keepdims=True)

@@ -58,15 +58,23 @@ def test_a_row_a_run_in_markdown(runs, capsys):
     call(*runs, "--markdown")
     printed = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.split("\n")]
-    assert rows[0][:4] == ["run", "method", "generation", "test pictures"]
+    assert rows[0][:3] == ["run", "method", "MAE - first's [95 %]"]
     by_run = {row[0]: row for row in rows[2:5]}
     column = rows[0].index("MAE")
     assert [by_run[name][column] for name in "abc"] == ["2.000", "1.000", "3.000"]
     column = rows[0].index("MAE - first's [95 %]")
     differences = [by_run[name][column] for name in "abc"]
     assert differences == ["–", "-1.000 [-1.000, -1.000]", "other pictures"]
-    assert by_run["b"][1:4] == ["dldl", "2", "4"]
+    assert by_run["b"][1] == "dldl"
     assert printed.endswith("b: official with leaks (2 of 4 test pictures also in train)\n")
+
+
+def test_runs_of_other_lengths_say_which_generation(runs, capsys):
+    (runs[1] / "generation_2.json").unlink()
+    call(*runs, "--markdown")
+    printed = capsys.readouterr().out.splitlines()
+    assert "generation" in printed[0]
+    assert "test pictures" not in printed[0]
 
 
 def test_a_generation_in_the_terminal(runs, capsys):

@@ -1,0 +1,98 @@
+"""A contact sheet of what an augmentation recipe does: one PNG.
+
+A picture a row: first as it is, then as training would see it, draw after draw. Squares that
+GridMask hides have the network's mean colour, here grey.
+
+python -m launch.augment --recipe=dldl_v2 --out=sheet.png
+python -m launch.augment --recipe=adience --out=sheet.png --images=faces/ --progress=0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import app, flags, logging
+from PIL import Image
+
+from launch.command import fail, parse_flags
+from ldl_jax.data import folders, pictures, synthetic
+from ldl_jax.data.augment import Preprocessing, Recipe, augment
+from ldl_jax.data.augment_recipes import RECIPES
+from ldl_jax.evaluation.predictions import replacing
+
+_RECIPE = flags.DEFINE_enum("recipe", "cen", list(RECIPES), "whose augmentation")
+_OUT = flags.DEFINE_string("out", None, "the PNG to write")
+_IMAGES = flags.DEFINE_string("images", "", "a folder of pictures; by default drawn faces")
+_SIDE = flags.DEFINE_integer("side", 128, "the network's input, in pixels", 32, 1024)
+_ROWS = flags.DEFINE_integer("rows", 6, "how many pictures", 1, 100)
+_DRAWS = flags.DEFINE_integer("draws", 8, "how many draws of each", 1, 100)
+_SEED = flags.DEFINE_integer("draw_seed", 0, "of the draws", 0)
+_PROGRESS = flags.DEFINE_float("progress", 1.0, "how much of the training is over", 0, 1)
+_GAP = 2  # white pixels between pictures
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes the sheet; ends the process with 1 where something is wrong."""
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)
+    if arguments[1:]:
+        fail(f"unknown arguments: {' '.join(arguments[1:])}; flags start with --")
+    if not _OUT.value:
+        fail("--out: give the PNG to write")
+    try:
+        originals = chosen(_IMAGES.value, _ROWS.value, _SIDE.value)
+        drawn = draws(originals, RECIPES[_RECIPE.value], _DRAWS.value, _SEED.value, _PROGRESS.value)
+        with replacing(_OUT.value) as temporary:
+            Image.fromarray(tile(np.concatenate([originals[:, None], drawn], 1))).save(
+                temporary, "PNG"
+            )
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    print(f"{_OUT.value}: {len(originals)} pictures, {_DRAWS.value} draws of {_RECIPE.value}")
+
+
+def chosen(folder: str, count: int, side: int) -> np.ndarray:
+    """Pictures uint8 [N, side, side, 3] from all over a folder, or drawn faces where it is "".
+
+    Raises:
+      ValueError: the folder holds no picture, or one cannot be read.
+    """
+    if not folder:
+        faces = synthetic.faces(max(8, count), side).images
+        assert faces is not None
+        return faces[:count]
+    files = list(folders.below(Path(folder)))
+    if not files:
+        raise ValueError(f"--images: no picture in {folder}")
+    places = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
+    return np.stack([pictures.decode_one(Path(folder) / files[i], side) for i in places])
+
+
+def draws(
+    originals: np.ndarray, recipe: Recipe, count: int, seed: int, progress: float
+) -> np.ndarray:
+    """What training would see, uint8 [N, count, side, side, 3], from uint8 [N, side, side, 3]."""
+    side = originals.shape[1]
+    preprocessing = Preprocessing(side, side)
+    repeated = np.repeat(originals, count, axis=0)
+    seen = jax.jit(augment, static_argnums=(2, 3))(
+        jax.random.key(seed), repeated, recipe, preprocessing, progress
+    )
+    shown = np.asarray(seen) * preprocessing.std + preprocessing.mean
+    return shown.clip(0, 255).round().astype(np.uint8).reshape(-1, count, side, side, 3)
+
+
+def tile(cells: np.ndarray) -> np.ndarray:
+    """One picture uint8 [height, width, 3] of rows and columns [R, C, side, side, 3]."""
+    gaps = ((0, 0), (0, 0), (0, _GAP), (0, _GAP), (0, 0))
+    padded = np.pad(cells, gaps, constant_values=255)
+    rows, columns, height, width, _ = padded.shape
+    sheet = padded.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
+    return np.insert(sheet, [width] * 3 * _GAP, 255, axis=1)  # the originals stand apart
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse_flags)
