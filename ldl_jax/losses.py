@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 from ldl_jax import arrays, encodings
 from ldl_jax.labels import LabelSpace
 from ldl_jax.losses_distribution import (
+    class_cross_entropy,
     cross_entropy,
     jensen_shannon,
     kl_divergence,
@@ -158,7 +159,7 @@ def cen_initial(
     regression = l1(
         arrays.with_shape("score", score, label.shape), encodings.normalised(label, space)
     )
-    return cross_entropy(x, encodings.one_hot(label, space)) + arrays.float32(lam) * regression
+    return class_cross_entropy(x, label, space) + arrays.float32(lam) * regression
 
 
 def cen_evolution(
@@ -212,7 +213,7 @@ def cen_evolution(
     if scale_by_temperature_squared:
         transfer = jnp.square(tau) * transfer
     hard_x = x / arrays.positive("hard_temperature", hard_temperature)
-    hard = cross_entropy(hard_x, encodings.one_hot(label, space))
+    hard = class_cross_entropy(hard_x, label, space)
     regression = slack_l1(s, encodings.normalised(label, space), slack)
     return a * transfer + (1.0 - a) * hard + arrays.float32(lam) * regression
 
@@ -238,7 +239,7 @@ def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
-    return cross_entropy(x, encodings.one_hot(label, space))
+    return class_cross_entropy(x, label, space)
 
 
 def sord(

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from ldl_jax import arrays
 from ldl_jax.labels import LabelSpace
-from ldl_jax.losses_distribution import cross_entropy, pair
+from ldl_jax.losses_distribution import cross_entropy, pair, surprisal
 
 
 def focal(logits: ArrayLike, target: ArrayLike, gamma: ArrayLike = 2.0) -> jax.Array:
@@ -38,11 +38,12 @@ def focal(logits: ArrayLike, target: ArrayLike, gamma: ArrayLike = 2.0) -> jax.A
     if isinstance(gamma, int | float) and not gamma >= 0:
         raise ValueError(f"gamma: must not be negative, got {gamma}")
     x, p = pair(logits, target)
-    log_probs = jax.nn.log_softmax(x, axis=-1)
+    cost = surprisal(x)
+    wrong = -jnp.expm1(-cost)
     # Off zero, where a power below 1 has no finite gradient.
-    wrong = jnp.maximum(-jnp.expm1(log_probs), 1e-12)
-    modulation = jnp.exp(arrays.with_shape("gamma", gamma, ()) * jnp.log(wrong))
-    return -jnp.sum(p * modulation * log_probs, axis=-1)
+    wrong = jnp.where(wrong > 1e-12, wrong, 1e-12)
+    modulation = jnp.power(wrong, arrays.with_shape("gamma", gamma, ()))
+    return jnp.sum(p * modulation * cost, axis=-1)
 
 
 def balanced_softmax(logits: ArrayLike, target: ArrayLike, counts: ArrayLike) -> jax.Array:

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from ldl_jax import arrays, encodings
 from ldl_jax.labels import LabelSpace
-from ldl_jax.losses_distribution import cross_entropy
+from ldl_jax.losses_distribution import class_cross_entropy, exponentials
 
 
 def mean_variance(
@@ -45,9 +45,9 @@ def mean_variance(
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])
-    error, variance = _moments(jax.nn.softmax(x, axis=-1), y, space)
+    error, variance = _moments(exponentials(x), y, space)
     mean_term = arrays.float32(mean_weight) * 0.5 * jnp.square(error)
-    hard = cross_entropy(x, encodings.one_hot(y, space))
+    hard = class_cross_entropy(x, y, space)
     return hard + mean_term + arrays.float32(variance_weight) * variance
 
 
@@ -135,19 +135,23 @@ def unimodal_concentrated(
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])
-    probs = jax.nn.softmax(x, axis=-1)
-    error, variance = _moments(probs, y, space)
+    weights = exponentials(x)
+    error, variance = _moments(weights, y, space)
     v = variance + arrays.positive("epsilon", epsilon)
     concentrated = 0.5 * jnp.log(v) + jnp.square(error) / (2.0 * v)
     away = arrays.grid(space, x.ndim) - y[..., None]
     rising = (away[..., 1:] <= 0).astype(jnp.float32)
     falling = (away[..., :-1] >= 0).astype(jnp.float32)
-    violation = jax.nn.relu((falling - rising) * jnp.diff(probs, axis=-1))
-    return concentrated + arrays.float32(lam) * jnp.sum(violation, axis=-1)
+    violation = jax.nn.relu((falling - rising) * jnp.diff(weights, axis=-1))
+    violations = jnp.sum(violation, axis=-1) / jnp.sum(weights, axis=-1)
+    return concentrated + arrays.float32(lam) * violations
 
 
-def _moments(probs: jax.Array, labels: jax.Array, space: LabelSpace) -> tuple[jax.Array, jax.Array]:
-    """The mean's error m - y and the variance Σ_k p_k (l_k - m)^2, both [...]."""
-    distance = arrays.grid(space, probs.ndim) - labels[..., None]
-    error = jnp.sum(probs * distance, axis=-1)
-    return error, jnp.sum(probs * jnp.square(distance - error[..., None]), axis=-1)
+def _moments(
+    weights: jax.Array, labels: jax.Array, space: LabelSpace
+) -> tuple[jax.Array, jax.Array]:
+    """The mean's error m - y and the variance Σ_k p_k (l_k - m)^2, both [...], of p = w / Σ w."""
+    total = jnp.sum(weights, axis=-1)
+    distance = arrays.grid(space, weights.ndim) - labels[..., None]
+    error = jnp.sum(weights * distance, axis=-1) / total
+    return error, jnp.sum(weights * jnp.square(distance - error[..., None]), axis=-1) / total

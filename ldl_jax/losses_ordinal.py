@@ -6,6 +6,8 @@ as `ldl_jax.losses.NAME`.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import jax
@@ -41,12 +43,11 @@ def ordinal_cross_entropy(
     """
     x = arrays.float32(logits)
     r = arrays.with_shape("ranks", ranks, x.shape)
-    # ln(1 - σ(x)) = ln σ(-x): no term is a difference of large numbers.
-    terms = r * jax.nn.log_sigmoid(x) + (1.0 - r) * jax.nn.log_sigmoid(-x)
+    terms = _binary_cross_entropy(x, r, 1.0)
     if importance_weights is not None:
         weights = arrays.with_shape("importance_weights", importance_weights, x.shape[-1:])
         terms = terms * arrays.row(weights, x.ndim)
-    return -jnp.sum(terms, axis=-1)
+    return jnp.sum(terms, axis=-1)
 
 
 def importance_weights(counts: ArrayLike) -> jax.Array:
@@ -149,8 +150,7 @@ def conditional_cross_entropy(logits: ArrayLike, ranks: ArrayLike) -> jax.Array:
     x = arrays.float32(logits)
     r = arrays.with_shape("ranks", ranks, x.shape)
     before = jnp.concatenate([jnp.ones_like(r[..., :1]), r[..., :-1]], axis=-1)
-    terms = r * jax.nn.log_sigmoid(x) + (before - r) * jax.nn.log_sigmoid(-x)
-    return -jnp.sum(terms, axis=-1)
+    return jnp.sum(_binary_cross_entropy(x, r, before), axis=-1)
 
 
 def squared_emd(logits: ArrayLike, target: ArrayLike) -> jax.Array:
@@ -173,7 +173,8 @@ def squared_emd(logits: ArrayLike, target: ArrayLike) -> jax.Array:
     Source: Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss for Training Deep
     Neural Networks" (2016), the loss for ordered classes, which drops the factor 1/K too.
     """
-    return jnp.sum(jnp.square(_cumulative_difference(*pair(logits, target))), axis=-1)
+    x, p = pair(logits, target)
+    return _sum_of_cumulative(jnp.square, jax.nn.softmax(x, axis=-1) - p)
 
 
 def emd(logits: ArrayLike, target: ArrayLike, space: LabelSpace) -> jax.Array:
@@ -198,8 +199,10 @@ def emd(logits: ArrayLike, target: ArrayLike, space: LabelSpace) -> jax.Array:
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     steps = arrays.row(np.diff(space.values), x.ndim)
-    gap = arrays.absolute(_cumulative_difference(*pair(x, target))[..., :-1])
-    return jnp.sum(gap * steps, axis=-1)
+    difference = jax.nn.softmax(x, axis=-1) - arrays.with_shape("target", target, x.shape)
+    return _sum_of_cumulative(
+        lambda gap, steps: arrays.absolute(gap) * steps, difference[..., :-1], steps
+    )
 
 
 def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
@@ -226,13 +229,18 @@ def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])
-    F = cumulative_sum(jax.nn.softmax(x, axis=-1))[..., :-1]
+    probs = jax.nn.softmax(x, axis=-1)[..., :-1]
     steps = arrays.row(np.diff(space.values), x.ndim)
     # How much of each interval [l_k, l_{k+1}] lies below the label.
     below = jnp.clip(y[..., None] - arrays.grid(space, x.ndim)[..., :-1], 0.0, steps)
-    inside = jnp.square(F) * below + jnp.square(1.0 - F) * (steps - below)
-    beyond = jax.nn.relu(space.values[0] - y) + jax.nn.relu(y - space.values[-1])
-    return jnp.sum(inside, axis=-1) + beyond
+
+    inside = _sum_of_cumulative(
+        lambda F, below, above: jnp.square(F) * below + jnp.square(1.0 - F) * above,
+        probs,
+        below,
+        steps - below,
+    )
+    return inside + jax.nn.relu(space.values[0] - y) + jax.nn.relu(y - space.values[-1])
 
 
 def weighted_kappa(
@@ -284,11 +292,54 @@ def weighted_kappa(
     return cost / jnp.maximum(chance, 1e-10)
 
 
-def cumulative_sum(p: jax.Array) -> jax.Array:
-    """Σ_{j<=k} p_j along the last axis."""
-    return jax.lax.cumsum(p, axis=p.ndim - 1)
+def cumulative_sum(p: jax.Array, *, reverse: bool = False) -> jax.Array:
+    """Σ_{j<=k} p_j along the last axis; reversed, Σ_{j>=k} p_j.
+
+    Sums of six, then of six sums, and so on: on CPUs several times as fast as `jax.lax.cumsum`.
+    """
+    K, span = p.shape[-1], 1
+    while span < K:
+        terms = min(6, -(-K // span))
+        room = (terms - 1) * span
+        widths = [(0, 0)] * (p.ndim - 1) + [(0, room) if reverse else (room, 0)]
+        # Written out: fused with the next round, every sum would be computed anew for each use.
+        padded = jax.lax.optimization_barrier(jnp.pad(p, widths))
+        shifted = (padded[..., i * span : i * span + K] for i in range(terms))
+        p = functools.reduce(jnp.add, shifted)
+        span *= terms
+    return p
 
 
-def _cumulative_difference(x: jax.Array, p: jax.Array) -> jax.Array:
-    """ĉ - c, summed as one: float32 keeps the digits of a small difference."""
-    return cumulative_sum(jax.nn.softmax(x, axis=-1) - p)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _sum_of_cumulative(f: Callable[..., jax.Array], p: jax.Array, *more: jax.Array) -> jax.Array:
+    """Σ_k f(c_k, ...) of c_k = Σ_{j<=k} p_j, [..., K] -> [...].
+
+    f acts element by element, and takes arrays as arguments, never by closure.
+    """
+    return jnp.sum(f(cumulative_sum(p), *more), axis=-1)
+
+
+@_sum_of_cumulative.defjvp
+def _sum_of_cumulative_jvp(
+    f: Callable[..., jax.Array], primals: Sequence[jax.Array], tangents: Sequence[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """Σ_k f'(c_k) Σ_{j<=k} dp_j is Σ_j dp_j Σ_{k>=j} f'(c_k): the gradient is one sum more."""
+    (p, *more), (dp, *d_more) = primals, tangents
+    c = cumulative_sum(p)
+    terms, slopes = jax.jvp(lambda c: f(c, *more), (c,), (jnp.ones_like(c),))
+    change = cumulative_sum(slopes, reverse=True) * dp
+    if more:
+        change = change + jax.jvp(lambda *more: f(c, *more), tuple(more), tuple(d_more))[1]
+    return jnp.sum(terms, axis=-1), jnp.sum(change, axis=-1)
+
+
+def _binary_cross_entropy(x: jax.Array, above: jax.Array, total: jax.Array | float) -> jax.Array:
+    """-a ln σ(x) - b ln(1 - σ(x)) of a = `above` and a + b = `total`.
+
+    As (a + b) ln(1 + exp(-|x|)) plus bx above 0 and -ax below it: no term is a difference of large
+    numbers.
+    """
+    # -|x|, but with a slope at 0.
+    fall = jnp.where(x > 0, -x, x)
+    linear = jnp.where(x > 0, (total - above) * x, -above * x)
+    return total * jnp.log1p(jnp.exp(fall)) + linear

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from ldl_jax import arrays
 from ldl_jax.labels import LabelSpace
+from ldl_jax.losses_distribution import exponentials
 
 
 def l1(value: ArrayLike, labels: ArrayLike) -> jax.Array:
@@ -209,4 +210,5 @@ def _expectation_error(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) 
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])
     distance = arrays.grid(space, x.ndim) - y[..., None]
-    return jnp.sum(jax.nn.softmax(x, axis=-1) * distance, axis=-1)
+    weights = exponentials(x)
+    return jnp.sum(weights * distance, axis=-1) / jnp.sum(weights, axis=-1)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 
@@ -65,3 +66,45 @@ def test_without_a_form_a_network_is_traced_with_xla_s_own():
     assert convolutions("small maps") == (12, False)
     assert convolutions("stem", "max-pool") == (9, True)
     assert convolutions("stem", "small maps", "max-pool") == (12, True)
+
+
+def test_losses_prints_a_row_for_every_loss(monkeypatch, capsys):
+    from benchmarks import losses, timing
+    from ldl_jax import losses as library
+
+    monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
+    options = "--batch 8 --classes 5 --repeats 2 --no-torch"
+    losses.main(options.split())
+    rows = table(capsys.readouterr().out)
+    weights = {"importance_weights", "lds_weights", "weights_of"}
+    assert {row["loss"] for row in rows} == set(library.__all__) - weights
+    for row in rows:
+        assert row["ldl_jax ms"] == "2"
+        assert row["PyTorch ms"] == row["PyTorch / ldl_jax"] == row["peer"] == "-"
+
+
+def test_losses_are_not_timed_where_they_differ():
+    from benchmarks import losses
+
+    own = (np.float32(1), {"logits": np.ones((2, 3), np.float32)})
+    losses.verify("dex", own, own, batch=2)
+    for other in (
+        (np.float32(1.001), own[1]),
+        (own[0], {"logits": 1.001 * own[1]["logits"]}),
+        (own[0], {"score": own[1]["logits"]}),
+    ):
+        with pytest.raises(AssertionError, match="dex"):
+            losses.verify("dex", own, other, batch=2)
+
+
+def test_losses_compares_with_pytorch(capsys):
+    for package in ("torch", "coral_pytorch", "dlordinal"):
+        pytest.importorskip(package, reason=f"{package} is not installed; make test-peers does it")
+    from benchmarks import losses
+
+    options = "--batch 8 --classes 5 --repeats 2 --losses l1 corn squared_emd crps"
+    losses.main(options.split())
+    rows = {row["loss"]: row for row in table(capsys.readouterr().out)}
+    peers = {"l1": "torch", "corn": "coral-pytorch", "squared_emd": "dlordinal"}
+    assert {name: row["peer"] for name, row in rows.items()} == peers | {"crps": "plain torch"}
+    assert all(float(row["PyTorch / ldl_jax"]) > 0 for row in rows.values())

@@ -1,0 +1,212 @@
+"""Every loss with its gradient, beside its counterpart in PyTorch: the table of docs/losses.md.
+
+    python -m benchmarks.losses [--batch 4096] [--classes 101] [--repeats 15] [--no-torch]
+
+A call is the mean of a loss over the batch and its gradient to the network's outputs (logits,
+scores), in float32 on the CPU: jitted here, eager there. Before both are timed they must agree.
+They are measured in turns, each call waited for, and a ratio is the median of each turn's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import timing
+from ldl_jax import encodings, losses
+from ldl_jax.labels import LabelSpace
+
+COLUMNS = ("loss", "ldl_jax ms", "PyTorch ms", "PyTorch / ldl_jax", "peer")
+# What each loss is called with: names of `draw`, and the space.
+ARGUMENTS = {
+    "balanced_softmax": "logits target counts",
+    "cen_evolution": "logits score labels space teacher_probs slack",
+    "cen_initial": "logits score labels space",
+    "conditional_cross_entropy": "rank_logits ranks",
+    "coral": "rank_logits ranks",
+    "corn": "rank_logits labels space",
+    "cross_entropy": "logits target",
+    "crps": "logits labels space",
+    "dex": "logits labels space",
+    "dldl_v2": "logits target labels space",
+    "emd": "logits target space",
+    "expectation_huber": "logits labels space",
+    "expectation_l1": "logits labels space",
+    "expectation_l2": "logits labels space",
+    "focal": "logits target",
+    "huber": "value labels",
+    "jensen_shannon": "logits target",
+    "kl_divergence": "logits target",
+    "l1": "value labels",
+    "l2": "value labels",
+    "mean_residue": "logits labels space",
+    "mean_variance": "logits labels space",
+    "megaage": "logits rank_logits labels space",
+    "ordinal_cross_entropy": "rank_logits ranks",
+    "reverse_kl_divergence": "logits target",
+    "slack_l1": "score normalised slack",
+    "smooth_l1": "value labels",
+    "sord": "logits labels space",
+    "squared_emd": "logits target",
+    "unimodal_concentrated": "logits labels space",
+    "weighted_kappa": "logits labels space",
+}
+# What a network gives, and so what a gradient is to.
+OUTPUTS = ("logits", "rank_logits", "score", "value")
+
+
+def draw(batch: int, space: LabelSpace, seed: int = 0) -> dict[str, np.ndarray]:
+    """Outputs, labels and targets of a batch, float32; the labels are values of the space."""
+    rng = np.random.default_rng(seed)
+    K = space.size
+    labels = rng.choice(space.values, batch).astype(np.float32)
+    drawn = {
+        "logits": 2 * rng.normal(size=(batch, K)),
+        "rank_logits": 2 * rng.normal(size=(batch, K - 1)),
+        "score": rng.normal(0.5, 0.3, batch),
+        "value": labels + rng.normal(0, 5, batch),
+        "labels": labels,
+        "normalised": encodings.normalised(labels, space),
+        "target": encodings.gaussian(labels, space),
+        "ranks": encodings.rank(labels, space),
+        "teacher_probs": encodings.gaussian(labels, space, 5.0),
+        "slack": rng.uniform(0, 0.2, batch),
+        "counts": rng.integers(1, 1000, K),
+    }
+    return {name: np.array(value, np.float32) for name, value in drawn.items()}
+
+
+def library(name: str, drawn: Mapping[str, Any], space: LabelSpace) -> Callable[[], Any]:
+    """A call of the library's loss: its mean over the batch, and the gradients by output."""
+    arguments = ARGUMENTS[name].split()
+    known = {key: jax.numpy.asarray(drawn[key]) for key in arguments if key != "space"}
+    outputs = {key: known.pop(key) for key in arguments if key in OUTPUTS}
+
+    def mean(outputs: dict[str, jax.Array], known: dict[str, jax.Array]) -> jax.Array:
+        values = {**outputs, **known, "space": space}
+        return jax.numpy.mean(getattr(losses, name)(*[values[key] for key in arguments]))
+
+    both = jax.jit(jax.value_and_grad(mean))
+    return lambda: jax.block_until_ready(both(outputs, known))
+
+
+def verify(name: str, own: tuple[Any, Any], other: tuple[Any, Any], batch: int) -> None:
+    """Both sides' value and gradients are the same, the gradients as one example's.
+
+    Raises:
+      AssertionError: they are not.
+    """
+    np.testing.assert_allclose(own[0], other[0], rtol=2e-5, err_msg=name)
+    assert own[1].keys() == other[1].keys(), name
+    for key, gradient in own[1].items():
+        expected = batch * np.asarray(other[1][key])
+        atol = 1e-5 * max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(batch * np.asarray(gradient), expected, 1e-4, atol, err_msg=name)
+
+
+def row(
+    name: str, batch: int, space: LabelSpace, torch_side: ModuleType | None, repeats: int
+) -> str:
+    """The loss's row of the table."""
+    drawn = draw(batch, space)
+    calls = {"own": library(name, drawn, space)}
+    if torch_side is not None:
+        wrt = [key for key in ARGUMENTS[name].split() if key in OUTPUTS]
+        calls["torch"] = torch_side.call(name, drawn, space.values, wrt)
+        verify(name, calls["own"](), calls["torch"](), batch)
+    times = timing.in_turns({key: _run(call) for key, call in calls.items()}, repeats)
+    own, other = times["own"], times.get("torch")
+    cells = [name, _milliseconds(own)]
+    if torch_side is None or other is None:
+        return _line([*cells, "-", "-", "-"])
+    return _line([*cells, _milliseconds(other), f"{other.over(own):.2f}", torch_side.peer(name)])
+
+
+def _run(call: Callable[[], Any]) -> timing.Run:
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            call()
+
+    return run
+
+
+def _milliseconds(timed: timing.Timing) -> str:
+    return f"{1e3 * timed.median:.3g}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _import_torch() -> tuple[ModuleType | None, str]:
+    """The PyTorch side and its versions; None where a package of the extra `peers` is missing."""
+    try:
+        from benchmarks import torch_losses
+    except ImportError as error:
+        return None, f"{error.name} not installed, no comparison"
+    return torch_losses, _versions(torch_losses.PACKAGES)
+
+
+def _processor() -> str:
+    """Its name, and how many of its cores there are."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+
+
+def _others_seconds() -> float:
+    """Processor seconds that other processes have taken so far; NaN where /proc does not tell."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return math.nan
+    ticks = [int(field) for field in stat.read_text().split()[1:9]]
+    busy = sum(ticks) - ticks[3] - ticks[4]  # all but idle and waiting for disks
+    own = os.times()
+    return busy / os.sysconf("SC_CLK_TCK") - own.user - own.system
+
+
+def _versions(packages: Sequence[str]) -> str:
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the table, a row as soon as it is measured."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.losses",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--batch", type=int, default=4096, help="examples")
+    parser.add_argument("--classes", type=int, default=101, help="K, label values")
+    parser.add_argument("--repeats", type=int, default=15, help="values a median is of")
+    parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
+    parser.add_argument("--losses", nargs="+", choices=ARGUMENTS, help="all by default")
+    options = parser.parse_args(arguments)
+    jax.config.update("jax_platforms", "cpu")
+    space = LabelSpace.range(0, options.classes - 1)
+    torch_side, word = (None, "PyTorch left out") if options.no_torch else _import_torch()
+    print(f"{_processor()}; {_versions(['jax'])}, {word};")
+    print(f"batch {options.batch}, K = {options.classes}, float32.\n")
+    print(_line(COLUMNS))
+    print("|---|--:|--:|--:|---|", flush=True)
+    start, others = time.perf_counter(), _others_seconds()
+    for name in options.losses or ARGUMENTS:
+        print(row(name, options.batch, space, torch_side, options.repeats), flush=True)
+    cores = (_others_seconds() - others) / (time.perf_counter() - start)
+    print(f"\nMeanwhile other processes kept {cores:.2f} cores busy.")
+
+
+if __name__ == "__main__":
+    main()
