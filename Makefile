@@ -20,7 +20,7 @@ quickstart: install
 	$(BIN)/python -m launch.main --config=configs/quickstart.py --workdir=$(WORKDIR)
 
 test: install lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 # Our numbers beside coral-pytorch's, dlordinal's and PyTorch's.
 test-peers: install

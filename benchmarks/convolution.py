@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
-from benchmarks import timing
+from benchmarks import printing, timing
 from ldl_jax import models
 from ldl_jax.models import convolution, resnet
 
@@ -145,7 +145,7 @@ def measure(case: Case, repeats: int) -> str:
     for kind in ("", " gradient"):
         xla, form = times["xla" + kind], times["form" + kind]
         cells += [f"{1e3 * xla.median:.2f}", f"{1e3 * form.median:.2f}", f"{xla.over(form):.1f}"]
-    return _line(cells)
+    return printing.line(cells)
 
 
 def _run(function: Form, arrays: Sequence[jax.Array]) -> timing.Run:
@@ -203,12 +203,8 @@ def network(name: str, size: int, batch: int, repeats: int) -> list[str]:
         for times in timed:
             mine, all_forms = times[title], times["all forms"]
             cells += [f"{1e3 * mine.median:.0f}", f"{mine.over(all_forms):.2f}"]
-        lines.append(_line(cells))
+        lines.append(printing.line(cells))
     return lines
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

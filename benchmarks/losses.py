@@ -13,7 +13,6 @@ import argparse
 import importlib.metadata
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import timing
+from benchmarks import printing, timing
 from ldl_jax import encodings, losses
 from ldl_jax.labels import LabelSpace
 
@@ -87,7 +86,7 @@ def draw(batch: int, space: LabelSpace, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: np.array(value, np.float32) for name, value in drawn.items()}
 
 
-def library(name: str, drawn: Mapping[str, Any], space: LabelSpace) -> Callable[[], Any]:
+def ours(name: str, drawn: Mapping[str, Any], space: LabelSpace) -> Callable[[], Any]:
     """A call of the library's loss: its mean over the batch, and the gradients by output."""
     arguments = ARGUMENTS[name].split()
     known = {key: jax.numpy.asarray(drawn[key]) for key in arguments if key != "space"}
@@ -120,7 +119,7 @@ def row(
 ) -> str:
     """The loss's row of the table."""
     drawn = draw(batch, space)
-    calls = {"own": library(name, drawn, space)}
+    calls = {"own": ours(name, drawn, space)}
     if torch_side is not None:
         wrt = [key for key in ARGUMENTS[name].split() if key in OUTPUTS]
         calls["torch"] = torch_side.call(name, drawn, space.values, wrt)
@@ -129,8 +128,10 @@ def row(
     own, other = times["own"], times.get("torch")
     cells = [name, _milliseconds(own)]
     if torch_side is None or other is None:
-        return _line([*cells, "-", "-", "-"])
-    return _line([*cells, _milliseconds(other), f"{other.over(own):.2f}", torch_side.peer(name)])
+        return printing.line([*cells, "-", "-", "-"])
+    return printing.line(
+        [*cells, _milliseconds(other), f"{other.over(own):.2f}", torch_side.peer(name)]
+    )
 
 
 def _run(call: Callable[[], Any]) -> timing.Run:
@@ -145,10 +146,6 @@ def _milliseconds(timed: timing.Timing) -> str:
     return f"{1e3 * timed.median:.3g}"
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
 def _import_torch() -> tuple[ModuleType | None, str]:
     """The PyTorch side and its versions; None where a package of the extra `peers` is missing."""
     try:
@@ -156,14 +153,6 @@ def _import_torch() -> tuple[ModuleType | None, str]:
     except ImportError as error:
         return None, f"{error.name} not installed, no comparison"
     return torch_losses, _versions(torch_losses.PACKAGES)
-
-
-def _processor() -> str:
-    """Its name, and how many of its cores there are."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def _others_seconds() -> float:
@@ -197,9 +186,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     jax.config.update("jax_platforms", "cpu")
     space = LabelSpace.range(0, options.classes - 1)
     torch_side, word = (None, "PyTorch left out") if options.no_torch else _import_torch()
-    print(f"{_processor()}; {_versions(['jax'])}, {word};")
+    print(f"{printing.device()}; {_versions(['jax'])}, {word};")
     print(f"batch {options.batch}, K = {options.classes}, float32.\n")
-    print(_line(COLUMNS))
+    print(printing.line(COLUMNS))
     print("|---|--:|--:|--:|---|", flush=True)
     start, others = time.perf_counter(), _others_seconds()
     for name in options.losses or ARGUMENTS:

@@ -18,17 +18,15 @@ import argparse
 import itertools
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from benchmarks import roofline, timing
+from benchmarks import printing, roofline, timing
 from ldl_jax import models
 from ldl_jax.data.augment import Preprocessing, Recipe
 from ldl_jax.data.pipeline import EpochOrder, Feed, Part, feed
@@ -159,17 +157,13 @@ def rows(
         cells.append("?" if floor is None else f"{floor / jax_time.median:.0%}")
         cells.append("-" if torch_time is None else _rate(case.batch, torch_time))
         cells.append("-" if torch_time is None else f"{torch_time.over(jax_time):.2f}")
-        lines.append(_line(cells))
+        lines.append(printing.line(cells))
     return lines
 
 
 def _rate(batch: int, timed: timing.Timing) -> str:
     rate = batch / timed.median
     return f"{rate:.0f}" if rate >= 100 else f"{rate:.1f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _batch(size: int) -> int:
@@ -193,17 +187,6 @@ def _import_torch() -> tuple[ModuleType | None, str]:
 
 def _torch_device() -> str:
     return "cpu" if jax.default_backend() == "cpu" else "cuda"
-
-
-def _device() -> str:
-    """The card's name, or the processor's and how many of its cores there are."""
-    kind = jax.devices()[0].device_kind
-    if jax.default_backend() != "cpu":
-        return kind
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -235,12 +218,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for dtype, rate in ceilings.flops.items()
         }
         ceilings = ceilings._replace(flops=reached)
-    print(f"{_device()}; jax {jax.__version__}; PyTorch: {word}")
+    print(f"{printing.device()}; jax {jax.__version__}; PyTorch: {word}")
     products = [f"{dtype} {rate / 1e12:.3g} TFLOP/s" for dtype, rate in ceilings.flops.items()]
     print(f"ceilings: {', '.join(products)}, copy {ceilings.bandwidth / 1e9:.3g} GB/s\n")
     print("JAX: uint8 pictures on the device, augmentation and the log's scalars included.")
     print("PyTorch: a ready, normalised float batch.\n")
-    print(_line(COLUMNS))
+    print(printing.line(COLUMNS))
     print("|---|--:|---|--:|---|--:|--:|--:|--:|--:|", flush=True)
     for name, size, dtype in itertools.product(names, sizes, dtypes):
         case = Case(name, size, dtype, options.batch or _batch(size))

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 from PIL import Image
 
-from launch.command import fail, parse_flags
+from launch.command import fail, only_flags, parse_flags, quiet
 from ldl_jax.data import folders, pictures, synthetic
 from ldl_jax.data.augment import Preprocessing, Recipe, augment
 from ldl_jax.data.augment_recipes import RECIPES
@@ -36,10 +36,8 @@ _GAP = 2  # white pixels between pictures
 
 def main(arguments: Sequence[str]) -> None:
     """Writes the sheet; ends the process with 1 where something is wrong."""
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.ERROR)
-    if arguments[1:]:
-        fail(f"unknown arguments: {' '.join(arguments[1:])}; flags start with --")
+    quiet()
+    only_flags(arguments)
     if not _OUT.value:
         fail("--out: give the PNG to write")
     try:

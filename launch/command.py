@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from absl import flags
+from absl import flags, logging
 
 
 def parse_flags(arguments: Sequence[str]) -> list[str]:
@@ -18,6 +18,18 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
     except (AttributeError, KeyError, TypeError) as error:
         text = str(error).strip("'\"").replace("\\n", " ").replace("\\'", "'")
         fail(f"--config: unknown key {text}")
+
+
+def quiet() -> None:
+    """Libraries' warnings are not shown, unless --verbosity is given."""
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)
+
+
+def only_flags(arguments: Sequence[str]) -> None:
+    """Ends the process with 1 where the command line has more than flags."""
+    if arguments[1:]:
+        fail(f"unknown arguments: {' '.join(arguments[1:])}; flags start with --")
 
 
 def fail(message: str) -> NoReturn:

@@ -13,7 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
-from launch.command import fail, parse_flags
+from launch.command import fail, only_flags, parse_flags, quiet
 from launch.progress import ProgressBar
 from ldl_jax import config as schema
 from ldl_jax import experiment
@@ -29,11 +29,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the run, e.g. run
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the job of the flags; ends the process with 1 where something is wrong."""
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.ERROR)
+    quiet()
     console = Console()
-    if arguments[1:]:
-        fail(f"unknown arguments: {' '.join(arguments[1:])}; flags start with --")
+    only_flags(arguments)
     if _WORKDIR.value is None:
         fail("--workdir: give the folder of the run, e.g. --workdir=runs/quickstart")
     if not flags.FLAGS["config"].present:

@@ -13,14 +13,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from launch.command import fail, parse_flags
+from launch.command import only_flags, parse_flags
 from ldl_jax.methods import METHODS, hyper_parameters
 
 
 def main(arguments: Sequence[str]) -> None:
     """Prints the table."""
-    if arguments[1:]:
-        fail(f"unknown arguments: {' '.join(arguments[1:])}; this command takes none")
+    only_flags(arguments)
     table = Table("config.method.name", "what it is", "hyper-parameters", box=box.SIMPLE_HEAD)
     for name, factory in METHODS.items():
         first_line = (inspect.getdoc(factory) or "").splitlines()[0]

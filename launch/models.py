@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 
-from launch.command import fail, parse_flags
+from launch.command import fail, only_flags, parse_flags, quiet
 from ldl_jax import heads, models
 from ldl_jax.labels import AGE
 from ldl_jax.models import cost
@@ -38,10 +38,8 @@ _COLUMNS = (
 
 def main(arguments: Sequence[str]) -> None:
     """Prints the table; ends the process with 1 where a flag is wrong."""
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.ERROR)
-    if arguments[1:]:
-        fail(f"unknown arguments: {' '.join(arguments[1:])}; flags start with --")
+    quiet()
+    only_flags(arguments)
     names = list(models.MODELS) if _MODEL.value is None else [_MODEL.value]
     try:
         print("\n".join(table(names, _SIZE.value, memory=_MEMORY.value)))

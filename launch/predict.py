@@ -14,20 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 from PIL import Image
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 import ldl_jax
-from launch.command import fail, parse_flags
+from launch.command import fail, parse_flags, quiet
+from launch.progress import bar
 from ldl_jax import faces
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import Alignment
@@ -76,8 +69,7 @@ class _Drawing:
 
 def main(arguments: Sequence[str]) -> None:
     """Answers; ends the process with 1 where something is wrong, the other pictures done."""
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.ERROR)
+    quiet()
     if not arguments[1:]:
         fail("give pictures or folders: python -m launch.predict photo.jpg --checkpoint=DIR")
     checkpoint = _CHECKPOINT.value
@@ -106,7 +98,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
     detect = None if _ALIGNED.value else _detector()
     rows: list[Answer] = []
     problems = 0
-    with _progress(err) as progress:
+    with bar(err) as progress:
         task = progress.add_task("pictures", total=len(found))
         for picture in faces.answer(
             predictor,
@@ -258,20 +250,6 @@ def _draw(picture: faces.Picture, drawings: Sequence[_Drawing]) -> None:
     for drawing in drawings:
         with replacing(drawing.files[picture.path]) as temporary:
             drawing.draw(image, picture.answers).save(temporary, "PNG")
-
-
-def _progress(err: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=err,
-        disable=not err.is_terminal,
-        transient=True,
-    )
 
 
 def _write(rows: Sequence[Answer], predictor: Predictor) -> None:

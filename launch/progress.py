@@ -15,23 +15,28 @@ from rich.progress import (
 )
 
 
+def bar(console: Console) -> Progress:
+    """A bar with its count, the time taken and the time left; silent where there is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
 class ProgressBar:
     """Shows generation, epoch, loss, images/s and time left; silent where there is no terminal."""
 
     def __init__(self, console: Console, generations: int) -> None:
         self._console = console
         self._generations = generations
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
+        self._progress = bar(console)
         self._task = self._progress.add_task("starting", total=None)
         self._generation, self._news = 0, ""
 

@@ -19,7 +19,7 @@ from ldl_jax.methods_contract import (
     check_choice,
     check_number,
 )
-from ldl_jax.methods_transfer import DECODERS, Transfer
+from ldl_jax.methods_transfer import DECODERS, Transfer, one_hot_encoder
 
 
 def cen(
@@ -73,9 +73,6 @@ def cen(
         probs = jax.nn.softmax(outputs["logits"] / temperature)
         return Knowledge(probs, jnp.abs(outputs["score"] - target))
 
-    def encode(labels: jax.Array, sigma: jax.Array) -> jax.Array:
-        del sigma  # CEN makes no assumption on the distribution's form
-        return encodings.one_hot(labels, space)
-
+    encode = one_hot_encoder(space)  # CEN makes no assumption on the distribution's form
     head = dense(logits=space.size, score=None)
     return Method("cen", space, head, encode, loss, predict, teach)

@@ -17,7 +17,12 @@ from ldl_jax import encodings, losses
 from ldl_jax.heads import Outputs
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods_contract import Batch, Method, check_choice, check_number
-from ldl_jax.methods_transfer import Transfer, distribution_method, gaussian_encoder
+from ldl_jax.methods_transfer import (
+    Transfer,
+    distribution_method,
+    gaussian_encoder,
+    of_labels,
+)
 
 SOFT_LABELS: dict[str, Callable[..., jax.Array]] = {
     "beta": encodings.beta,
@@ -228,11 +233,9 @@ def _soft_labels(
 ) -> Method:
     """Cross-entropy to `soft(labels) -> [B, K]`."""
 
-    def encode(labels: jax.Array, sigma: jax.Array) -> jax.Array:
-        del sigma
-        return soft(labels)
-
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
         return losses.cross_entropy(outputs["logits"], soft(batch["labels"]))
 
-    return distribution_method(name, space, loss, encode=encode, decode=decode, transfer=transfer)
+    return distribution_method(
+        name, space, loss, encode=of_labels(soft), decode=decode, transfer=transfer
+    )

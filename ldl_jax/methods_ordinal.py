@@ -22,6 +22,8 @@ from ldl_jax.methods_transfer import (
     Transfer,
     distribution_method,
     gaussian_encoder,
+    known_or,
+    of_labels,
 )
 
 
@@ -134,7 +136,7 @@ def megaage(
     check_number("truncation", truncation, low=0.0)
 
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        width = jnp.where(jnp.isnan(batch["sigma"]), sigma, batch["sigma"])
+        width = known_or(batch["sigma"], sigma)
         return losses.megaage(
             outputs["logits"], outputs["rank_logits"], batch["labels"], space, width, truncation
         )
@@ -157,8 +159,4 @@ def _importance(space: LabelSpace, counts: ArrayLike | None) -> jax.Array:
 
 
 def _rank_encoder(space: LabelSpace) -> Encoder:
-    def encode(labels: jax.Array, sigma: jax.Array) -> jax.Array:
-        del sigma
-        return encodings.rank(labels, space)
-
-    return encode
+    return of_labels(lambda labels: encodings.rank(labels, space))

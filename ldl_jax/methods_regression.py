@@ -29,7 +29,7 @@ from ldl_jax.methods_contract import (
     check_flag,
     check_number,
 )
-from ldl_jax.methods_transfer import normalised_error
+from ldl_jax.methods_transfer import Encoder, normalised_error, of_labels
 
 
 def regression_l1(
@@ -136,10 +136,6 @@ def ssr(
     def error(outputs: Outputs, batch: Batch, slack: jax.Array) -> jax.Array:
         return losses.slack_l1(value(outputs), batch["labels"], slack * (space.high - space.low))
 
-    def encode(labels: jax.Array, sigma: jax.Array) -> jax.Array:
-        del sigma
-        return labels
-
     def watch(outputs: Outputs) -> dict[str, jax.Array]:
         """A bin that is 0 for the whole batch has no gradient; a small denominator blows up."""
         dead = [jnp.sum(jnp.all(p <= 0, axis=0), dtype=jnp.int32) for p in probabilities(outputs)]
@@ -149,7 +145,9 @@ def ssr(
             "least_denominator": jnp.min(jnp.stack(widths)),
         }
 
-    method = _of_value("ssr", space, stagewise(stages), encode, error, predict)
+    method = _of_value(
+        "ssr", space, stagewise(stages), of_labels(lambda labels: labels), error, predict
+    )
     return dataclasses.replace(method, watch=watch)
 
 
@@ -163,12 +161,11 @@ def _regression(
     """`cost` of the absolute error of a normalised value."""
     check_number("sigma", sigma, low=0.0)
 
-    def encode(labels: jax.Array, known: jax.Array) -> jax.Array:
-        del known
+    def target_of(labels: jax.Array) -> jax.Array:
         return encodings.normalised(labels, space)
 
     def error(outputs: Outputs, batch: Batch, slack: jax.Array) -> jax.Array:
-        target = encode(batch["labels"], batch["sigma"])
+        target = target_of(batch["labels"])
         beyond = losses.slack_l1(outputs["score"], target, slack)
         return weight(batch["labels"]) * cost(beyond)
 
@@ -178,14 +175,14 @@ def _regression(
             return Prediction(value, encodings.two_hot(value, space))
         return Prediction(value, encodings.gaussian(value, space, sigma))
 
-    return _of_value(name, space, dense(score=None), encode, error, predict)
+    return _of_value(name, space, dense(score=None), of_labels(target_of), error, predict)
 
 
 def _of_value(
     name: str,
     space: LabelSpace,
     head: Head,
-    encode: Callable[[jax.Array, jax.Array], jax.Array],
+    encode: Encoder,
     error: Callable[[Outputs, Batch, jax.Array], jax.Array],
     predict: Callable[[Outputs], Prediction],
 ) -> Method:

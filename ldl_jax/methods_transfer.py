@@ -193,14 +193,19 @@ def normalised_error(value: jax.Array, labels: jax.Array, space: LabelSpace) -> 
     return jnp.abs(encodings.normalised(value, space) - encodings.normalised(labels, space))
 
 
+def of_labels(encode: Callable[[jax.Array], jax.Array]) -> Encoder:
+    """`encode` of methods whose target is `encode(labels)`, whatever a picture's σ."""
+
+    def ignoring_sigma(labels: jax.Array, sigma: jax.Array) -> jax.Array:
+        del sigma
+        return encode(labels)
+
+    return ignoring_sigma
+
+
 def one_hot_encoder(space: LabelSpace) -> Encoder:
     """`encode` of methods that take the label as it is."""
-
-    def encode(labels: jax.Array, sigma: jax.Array) -> jax.Array:
-        del sigma
-        return encodings.one_hot(labels, space)
-
-    return encode
+    return of_labels(lambda labels: encodings.one_hot(labels, space))
 
 
 def gaussian_encoder(space: LabelSpace, sigma: float) -> Encoder:
@@ -212,6 +217,11 @@ def gaussian_encoder(space: LabelSpace, sigma: float) -> Encoder:
     check_number("sigma", sigma, low=0.0)
 
     def encode(labels: jax.Array, known: jax.Array) -> jax.Array:
-        return encodings.gaussian(labels, space, jnp.where(jnp.isnan(known), sigma, known))
+        return encodings.gaussian(labels, space, known_or(known, sigma))
 
     return encode
+
+
+def known_or(sigma: jax.Array, default: float) -> jax.Array:
+    """Each picture's own σ [B], and the default where it has none (NaN)."""
+    return jnp.where(jnp.isnan(sigma), default, sigma)

@@ -27,8 +27,9 @@ from ldl_jax.models.functional import functional  # noqa: E402
 from ldl_jax.train.checkpoint import Checkpoints  # noqa: E402
 from ldl_jax.train.state import Weights  # noqa: E402
 
-# In this process alone, since a command that a test kills may leave half an entry.
-jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".cache" / "jax"))
+# One for each process, and none for commands: a killed one may leave half an entry.
+CACHE = Path(__file__).parents[1] / ".cache" / os.environ.get("PYTEST_XDIST_WORKER", "jax")
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

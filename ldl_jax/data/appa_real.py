@@ -64,10 +64,7 @@ def _entries(root: Path, folder: str, real: bool, faces: bool) -> Iterator[Entry
 
 
 def _with_sigma(entry: Entry, row: Row, column: str) -> Entry:
-    sigma = row.number(column)
-    if sigma < 0:
-        raise DataError(f"{row.source}: {column} must not be negative, got {sigma:g}")
-    return dataclasses.replace(entry, sigma=sigma)
+    return dataclasses.replace(entry, sigma=row.deviation(column))
 
 
 DATASET = Dataset(

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.dataset import Dataset
-from ldl_jax.data.records import DataError, Records
-from ldl_jax.data.tables import Entry, Row, find, read_csv, to_records
+from ldl_jax.data.records import Records
+from ldl_jax.data.tables import Entry, find, read_csv, to_records
 
 LAYOUT = (
     "folders 'Train' and 'Validation' of pictures, 'Train.csv' and 'Validation.csv' of lines "
@@ -48,16 +48,9 @@ def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
             path=images / file,
             label=row.number("mean"),
             source=row.source,
-            sigma=_deviation(row),
+            sigma=row.deviation("std"),
             split=split,
         )
-
-
-def _deviation(row: Row) -> float:
-    sigma = row.number("std")
-    if sigma < 0:
-        raise DataError(f"{row.source}: std must not be negative, got {sigma:g}")
-    return sigma
 
 
 DATASET = Dataset(

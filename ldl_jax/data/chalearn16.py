@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.dataset import Dataset
-from ldl_jax.data.records import DataError, Records
-from ldl_jax.data.tables import Entry, Row, find, read_csv, to_records
+from ldl_jax.data.records import Records
+from ldl_jax.data.tables import Entry, find, read_csv, to_records
 
 LAYOUT = (
     "folders 'train', 'valid' and 'test' of pictures, 'train_gt.csv', 'valid_gt.csv' and "
@@ -53,16 +53,9 @@ def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
             path=images / name,
             label=row.number(mean),
             source=row.source,
-            sigma=_sigma(row, deviation),
+            sigma=row.deviation(deviation),
             split=split,
         )
-
-
-def _sigma(row: Row, column: str) -> float:
-    sigma = row.number(column)
-    if sigma < 0:
-        raise DataError(f"{row.source}: {column} must not be negative, got {sigma:g}")
-    return sigma
 
 
 DATASET = Dataset(

@@ -55,16 +55,9 @@ def _entry(row: Row, table: Table, images: Path, image: str, score: str) -> Entr
         path=images / name,
         label=row.number(score),
         source=row.source,
-        sigma=_sigma(row) if "std" in table.columns else math.nan,
+        sigma=row.deviation("std") if "std" in table.columns else math.nan,
         subject=name,
     )
-
-
-def _sigma(row: Row) -> float:
-    sigma = row.number("std")
-    if sigma < 0:
-        raise DataError(f"{row.source}: std must not be negative, got {sigma:g}")
-    return sigma
 
 
 DATASET = Dataset(

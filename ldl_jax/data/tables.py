@@ -46,6 +46,13 @@ class Row:
             raise DataError(f"{self.source}: {column} must be a finite number, got {value!r}")
         return number
 
+    def deviation(self, column: str) -> float:
+        """The cell of a column as a standard deviation; DataError where it is negative."""
+        sigma = self.number(column)
+        if sigma < 0:
+            raise DataError(f"{self.source}: {column} must not be negative, got {sigma:g}")
+        return sigma
+
 
 @dataclasses.dataclass(frozen=True)
 class Table:

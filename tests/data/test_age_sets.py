@@ -6,17 +6,11 @@ import math
 import numpy as np
 import pytest
 import scipy.io
+from imitation import write
 
 from ldl_jax.data import adience, datasets, imdb_wiki
 from ldl_jax.data.records import DataError
 from ldl_jax.labels import ADIENCE
-
-
-def write(root, files):
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
 
 
 def chalearn16(root, train="image,mean,stdv\n1.jpg,30.5,4.25\n"):

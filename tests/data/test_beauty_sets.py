@@ -2,16 +2,10 @@
 
 import numpy as np
 import pytest
+from imitation import write
 
 from ldl_jax.data import datasets
 from ldl_jax.data.records import DataError
-
-
-def write(root, files):
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
 
 
 def scut(root, text, name="Rating_Collection/Attractiveness label.csv"):

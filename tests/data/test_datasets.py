@@ -5,20 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from imitation import write
 from PIL import Image
 
 from ldl_jax.data import datasets
 from ldl_jax.data.records import DataError
 
 REAL = Path(__file__).parents[2] / "../shared/data"
-
-
-def write(root, files):
-    """Files by name: pictures as empty files (no reader opens one), lists as their text."""
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
 
 
 def aaf(root, folder="aligned faces"):

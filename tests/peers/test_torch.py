@@ -297,4 +297,4 @@ def test_every_loss_is_its_form_in_pytorch(space, seeds, benchmark):
         for name, arguments in own.ARGUMENTS.items():
             wrt = [key for key in arguments.split() if key in own.OUTPUTS]
             theirs = peers.call(name, drawn, space.values, wrt)()
-            own.verify(name, own.library(name, drawn, space)(), theirs, 17)
+            own.verify(name, own.ours(name, drawn, space)(), theirs, 17)
