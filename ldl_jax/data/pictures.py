@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,8 @@ from ldl_jax.data.records import DataError
 CHUNK = 64  # pictures a task: few enough to report progress, enough to make tasks cheap
 
 
-def decode_one(path: str | Path, size: int, crop: float = 1.0) -> np.ndarray:
-    """One picture file as uint8 RGB [size, size, 3]; see `fit` for how it is resized.
+def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.ndarray:
+    """One picture file, or its bytes, as uint8 RGB [size, size, 3]; see `fit` for the resizing.
 
     EXIF orientation is applied. Large JPEGs are decoded at 1/2, 1/4 or 1/8, to no less than twice
     the size on each side.
@@ -25,14 +26,15 @@ def decode_one(path: str | Path, size: int, crop: float = 1.0) -> np.ndarray:
       DataError: the file is missing, not a picture, or broken (a truncated JPEG is).
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(path) if isinstance(path, bytes) else path) as image:
             enough = round(2 * size / crop)
             image.draft("RGB", (enough, enough))
             return fit(_rgb(ImageOps.exif_transpose(image)), size, crop)
     except MemoryError:
         raise
     except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...
-        raise DataError(f"{path}: cannot be read as a picture ({error})") from error
+        name = f"{len(path)} bytes" if isinstance(path, bytes) else path
+        raise DataError(f"{name}: cannot be read as a picture ({error})") from error
 
 
 def read(path: str | Path) -> Image.Image:

@@ -36,7 +36,8 @@ class Part:
       size: side of a stored picture in pixels.
       crop: share of a picture's width and height that is kept.
       images: uint8 [N, size, size, 3] where the pictures are in memory.
-      paths: N files where they are not.
+      paths: N files where they are not,
+      packed: or their bytes, each read when it is asked for.
       truth: float32 [N, K], the true distribution, where it is known.
     """
 
@@ -47,6 +48,7 @@ class Part:
     crop: float = 1.0
     images: np.ndarray | None = None
     paths: tuple[Path, ...] = ()
+    packed: Sequence[bytes] | None = None
     truth: np.ndarray | None = None
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,10 @@ class Records:
       ids: N unique names of pictures (the path relative to the root, or a number).
       labels: float32 [N], in `unit`.
       sources: N places the labels were read from ("ages.csv row 12"), for error messages.
-      paths: N picture files; empty where `images` holds the pictures.
+      paths: N picture files; empty where `images` or `packed` holds the pictures.
       images: uint8 RGB [N, H, W, 3], for sets made in memory.
+      packed: N encoded pictures (the bytes of a JPEG or PNG file), of a prepared set; each is read
+        from its archive when it is asked for.
       sigma: float32 [N], the label's standard deviation; NaN where unknown.
       subjects: N names of who is shown; "" where unknown.
       split: N of "train", "validation", "test" (the official split), or "" where there is none.
@@ -52,6 +55,7 @@ class Records:
     sources: tuple[str, ...]
     paths: tuple[Path, ...] = ()
     images: np.ndarray | None = None
+    packed: Sequence[bytes] | None = None
     sigma: np.ndarray | None = None
     subjects: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
@@ -72,6 +76,7 @@ class Records:
             "sources",
             "paths",
             "images",
+            "packed",
             "sigma",
             "subjects",
             "split",
@@ -83,8 +88,8 @@ class Records:
             missing = value is None or (isinstance(value, tuple) and not value)
             if not missing and len(value) != count:
                 raise DataError(f"{self.name}: {field} has {len(value)} rows, ids has {count}")
-        if not self.paths and self.images is None:
-            raise DataError(f"{self.name}: gives neither paths nor images")
+        if not self.paths and self.images is None and self.packed is None:
+            raise DataError(f"{self.name}: gives neither paths nor images nor packed pictures")
 
     def __len__(self) -> int:
         return len(self.ids)
