@@ -1,21 +1,24 @@
 """CEN on MegaAge-Asian, ResNet18-Tiny, the paper's settings: four generations.
 
 Li et al., A Coupled Evolutionary Network for Age Estimation, Tables 4 and 5: CA(3) 64.45,
-CA(5) 82.95, CA(7) 91.98 at t = 4, with pre-training on IMDB-WIKI by Eq. 14, which `init.path`
-takes from the workdir of such a run. The official 3,945 test pictures.
+CA(5) 82.95, CA(7) 91.98 at t = 4, after pre-training on IMDB-WIKI by Eq. 14, the stage
+"imdb_wiki". The official 3,945 test pictures.
 
     python -m launch.main --config=configs/cen_megaage_asian.py --config.data.root=DIR \\
-        --workdir=runs/cen_megaage_asian
+        --config.stages.imdb_wiki.data.root=DIR --workdir=runs/cen_megaage_asian
 """
 
 import ml_collections
 
+from configs.recipes import pretraining
 from ldl_jax.config import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:
     """The run; optimizer, schedule, batch and crops are the defaults, which are the paper's."""
     config = defaults()
+    config.stages.imdb_wiki = pretraining.ages_by_cen("resnet18_tiny")
+    config.init.path = "stage:imdb_wiki"
     config.data.name = "megaage_asian"
     config.data.space = "train"
     config.data.size = 224

@@ -13,18 +13,17 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
+from launch import jobs
 from launch.command import fail, only_flags, parse_flags, quiet
-from launch.progress import ProgressBar
 from ldl_jax import config as schema
-from ldl_jax import experiment
-from ldl_jax.evaluation import gallery, predictions, report
-from ldl_jax.train import generations
-from ldl_jax.train.interrupt import Interrupt, Interrupted
+from ldl_jax import experiment, plan
+from ldl_jax.smoke import smoke
+from ldl_jax.train.interrupt import Interrupted
 from ldl_jax.train.loop import NotFiniteError
-from ldl_jax.workdir import Workdir
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the run, e.g. configs/quickstart.py")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the run, e.g. runs/quickstart")
+_SMOKE = flags.DEFINE_boolean("smoke", False, "the same run, tiny, on a few drawn faces")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,7 +36,8 @@ def main(arguments: Sequence[str]) -> None:
     if not flags.FLAGS["config"].present:
         fail("--config: give a config file, e.g. --config=configs/quickstart.py")
     try:
-        run(Path(_WORKDIR.value), console)
+        config = schema.parse(_CONFIG.value)
+        run(smoke(config) if _SMOKE.value else config, Path(_WORKDIR.value), console)
     except Interrupted as stop:
         console.print(
             f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
@@ -52,28 +52,15 @@ def main(arguments: Sequence[str]) -> None:
         fail(str(error))
 
 
-def run(path: Path, console: Console) -> None:
-    """Trains what is left to train in the workdir, and shows the results."""
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    config = schema.parse(_CONFIG.value)
-    made = experiment.build(config, say)
-    with (
-        Workdir(path, made.description) as workdir,
-        ProgressBar(console, config.chain.generations) as progress,
-        Interrupt() as interrupt,
-    ):
-        results = generations.run(made.job, workdir, interrupt, progress)
-        files = [workdir.predictions(row["generation"]) for row in results]
-        answers = [predictions.read(file) for file in files]
-        gallery.draw(workdir.path / "figures", answers, workdir.rows(), made.job.test.part)
-    unit = made.job.method.space.unit
-    console.print(report.table(results, unit))
-    say(f"protocol: {made.protocol}")
-    say(f"always answering the training mean: MAE {made.baseline:.3f} {unit}")
-    say(f"results, predictions, checkpoints and figures: {path}")
+def run(config: schema.Config, path: Path, console: Console) -> None:
+    """Trains what is left of all runs that a config asks for, and shows the results."""
+    runs = plan.runs(config, experiment.fold_count(config))
+    left = [one for one in runs if jobs.check(path, one)]
+    for one in runs:
+        if one in left or one.folder == "":  # a finished run shows its table again
+            jobs.train(path, one, console)
+    if len(runs) > 1 and runs[-1].folder:
+        jobs.show_folds(path, runs, console)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from ldl_jax.data.protocols import PROTOCOLS
 from ldl_jax.train.generations import Chain
 from ldl_jax.train.optimizers import OptimizerConfig
 
+STAGE = "stage:"  # of init.path: the rest names a stage
 # Options of networks that other keys of a config give.
 _ELSEWHERE = {"dtype", "size"}
 
@@ -87,7 +88,8 @@ class DataConfig:
       protocol: "official", "random" (by picture), "stratified", "subject" (by person), "kfold",
         "subject_kfold", "official_folds", "leave_one_person_out" or "cross_dataset"; see
         `ldl_jax.data.protocols.split`.
-      fold: which of a protocol's runs, from 0.
+      fold: which of a protocol's runs, from 0; -1 for all of them, one after another, and their
+        mean and spread.
       audit: look for people, files and near-duplicates that two parts share, before training.
       test_fraction: of the pictures, where the protocol draws the test part.
       validation_fraction: of the training pictures, held out.
@@ -114,7 +116,7 @@ class DataConfig:
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     alignment: Alignment = dataclasses.field(default_factory=Alignment)
     protocol: str = "official"
-    fold: int = 0
+    fold: int = -1
     audit: bool = True
     test_fraction: float = 0.2
     validation_fraction: float = 0.0
@@ -132,7 +134,7 @@ class DataConfig:
                 f"got {self.stored_size}"
             )
         _at_least("data.seed", self.seed, 0)
-        _at_least("data.fold", self.fold, 0)
+        _at_least("data.fold", self.fold, -1)
         if bool(self.test.name) != (self.protocol == "cross_dataset"):
             raise ConfigError(
                 "data.test.name: names the set to test on with data.protocol=cross_dataset, and "
@@ -188,9 +190,10 @@ class InitConfig:
 
     Attributes:
       path: whose network is taken; the head is fresh. The workdir of a finished run (its last
-        generation), a checkpoint, of any method and label space, or a foreign weight file that
-        `ldl_jax.models.pretrained` reads. The pictures are then normalised as that network's were.
-        "" for fresh weights.
+        generation), a checkpoint, of any method and label space, a foreign weight file that
+        `ldl_jax.models.pretrained` reads, or "stage:NAME", the run of `stages.NAME`. The pictures
+        are then normalised as that network's were. "" for fresh weights.
+      head: take its head too, of the same method over as many labels.
       freeze: train the head alone; the network stays as it is, its batch statistics too.
       trunk_rate: factor of the network's learning rate; the head's is 1.
       layer_decay: factor of the learning rate from each block of the network to the one before it,
@@ -201,6 +204,7 @@ class InitConfig:
     """
 
     path: str = ""
+    head: bool = False
     freeze: bool = False
     trunk_rate: float = 1.0
     layer_decay: float = 1.0
@@ -213,11 +217,18 @@ class InitConfig:
             raise ConfigError(f"init.layer_decay: expected at most 1, got {self.layer_decay}")
         if self.freeze and not self.path:
             raise ConfigError("init.freeze: keeps a trained network as it is; give init.path")
+        if self.head and not self.path:
+            raise ConfigError("init.head: takes a trained network's head; give init.path")
         if self.freeze and (self.trunk_rate, self.layer_decay) != (1, 1):
             raise ConfigError(
                 "init.freeze: a frozen network has no learning rate; leave init.trunk_rate and "
                 "init.layer_decay at 1"
             )
+
+    @property
+    def stage(self) -> str:
+        """The stage that `path` names, or ""."""
+        return self.path.removeprefix(STAGE) if self.path.startswith(STAGE) else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,11 +239,14 @@ class EvaluationConfig:
       batch_size: pictures at a time.
       flip: average over a picture and its mirror image.
       every: epochs between evaluations of the validation part.
+      distributions: keep each test picture's distribution; without, no metric of them is known. A
+        classifier of 54,000 people has no room for them.
     """
 
     batch_size: int = 256
     flip: bool = True
     every: float = 1.0
+    distributions: bool = True
 
     def __post_init__(self) -> None:
         _at_least("evaluation.batch_size", self.batch_size, 1)
@@ -249,6 +263,8 @@ class Config:
       epochs: of each generation.
       log_every: steps between rows of metrics.jsonl.
       checkpoint_every: epochs between checkpoints.
+      stages: whole configs, by name, of runs that come before this one: those that `init.path` =
+        "stage:NAME" names, here or in another of them.
     """
 
     seed: int = 0
@@ -264,6 +280,7 @@ class Config:
     init: InitConfig = dataclasses.field(default_factory=InitConfig)
     chain: Chain = dataclasses.field(default_factory=Chain)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    stages: dict[str, Config] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "log_every"):
@@ -287,6 +304,7 @@ def defaults() -> ml_collections.ConfigDict:
     config["method"] |= _unset(map(methods.hyper_parameters, methods.METHODS))
     config["model"] |= _unset(map(models.known_options, models.MODELS))
     config["data"]["options"] = _unset(one.options for one in datasets.DATASETS.values())
+    config["stages"] = {}
     return ml_collections.ConfigDict(config)
 
 
@@ -296,7 +314,11 @@ def parse(config: ml_collections.ConfigDict) -> Config:
     Raises:
       ConfigError: an unknown or missing key, a value of the wrong type or out of range.
     """
-    content = config.to_dict()
+    return _parsed(config.to_dict())
+
+
+def _parsed(content: dict[str, Any]) -> Config:
+    stages = _stages(content.pop("stages", {}))
     method = content.pop("method", {"name": "cen"})
     model = content.pop("model", {})
     data = content.get("data")
@@ -308,6 +330,7 @@ def parse(config: ml_collections.ConfigDict) -> Config:
             data=dataclasses.replace(result.data, options=_options(options)),
             method=_method(method),
             model=_model(model),
+            stages=stages,
         )
     except ConfigError:
         raise
@@ -326,7 +349,8 @@ def to_dict(config: Any) -> dict[str, Any]:
             value = {"name": value.name, "dtype": value.dtype, **value.options}
         elif dataclasses.is_dataclass(value):
             value = to_dict(value)
-        result[field.name] = value
+        if field.name != "stages":  # each is a run of its own
+            result[field.name] = value
     return result
 
 
@@ -334,6 +358,22 @@ def _unset(choices: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """A placeholder for every option of any of the choices."""
     options = {key: value for choice in choices for key, value in choice.items()}
     return {key: placeholder(type(x)) for key, x in options.items() if key not in _ELSEWHERE}
+
+
+def _stages(content: Any) -> dict[str, Config]:
+    if not isinstance(content, dict):
+        raise ConfigError(f"stages: expected whole configs by name, got {content!r}")
+    stages = {}
+    for name, stage in content.items():
+        if not isinstance(stage, dict):
+            raise ConfigError(f"stages.{name}: expected a whole config, got {stage!r}")
+        if stage.get("stages"):
+            raise ConfigError(f"stages.{name}.stages: a stage has none of its own")
+        try:
+            stages[name] = _parsed(dict(stage))
+        except ConfigError as error:
+            raise ConfigError(f"stages.{name}.{error}") from None
+    return stages
 
 
 def _method(content: Any) -> MethodConfig:
@@ -363,7 +403,7 @@ def _section(schema: Any, content: Any, prefix: str) -> Any:
     if not isinstance(content, dict):
         raise ConfigError(f"{prefix.rstrip('.')}: expected a section, got {content!r}")
     types = typing.get_type_hints(schema)
-    keys = {field.name for field in dataclasses.fields(schema)} - {"options"}
+    keys = {field.name for field in dataclasses.fields(schema)} - {"options", "stages"}
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in keys:
@@ -377,6 +417,8 @@ def _value(kind: Any, value: Any, name: str) -> Any:
         return _section(kind, value, name + ".")
     if typing.get_origin(kind) is tuple:
         wanted = typing.get_args(kind)
+        if wanted[1:] == (...,) and isinstance(value, (list, tuple)):
+            wanted = wanted[:1] * len(value)
         if not isinstance(value, (list, tuple)) or len(value) != len(wanted):
             raise ConfigError(f"{name}: expected {len(wanted)} values, got {value!r}")
         return tuple(_value(k, v, name) for k, v in zip(wanted, value, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from ldl_jax.data.augment import Preprocessing
 from ldl_jax.data.pipeline import Feed, Part, feed
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.evaluation.report import baseline_mae
+from ldl_jax.heads import Head
 from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import Layout, layout
 from ldl_jax.train import optimizers, transfer
@@ -44,56 +46,86 @@ class Experiment:
     protocol: str
 
 
-def build(config: Config, say: Say = print, devices: int | None = None) -> Experiment:
+@dataclasses.dataclass(frozen=True)
+class _Resolved:
+    """What a config names, but for pictures and trained weights."""
+
+    layout: Layout
+    options: dict[str, Any]  # of the network
+    model: models.Model
+    records: Records
+    parts: protocols.Parts
+    space: LabelSpace
+    method: methods.Method
+
+    def description(self, config: Config) -> dict[str, Any]:
+        """The config as it is kept in the workdir."""
+        method = {"name": config.method.name, **self.method.hyper_parameters}
+        return to_dict(config) | {"method": method}
+
+
+def check(config: Config, devices: int | None = None) -> dict[str, Any]:
+    """Checks all that needs neither pictures nor trained weights.
+
+    Returns:
+      The config as it will be kept in the workdir.
+
+    Raises:
+      ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
+    """
+    resolved = _resolve(config, devices)
+    _steps_per_epoch(config, len(resolved.parts.train))
+    return resolved.description(config)
+
+
+def fold_count(config: Config) -> int:
+    """How many runs the config's protocol has; 1 where it names one of them."""
+    if config.data.fold >= 0 or config.data.protocol not in protocols.FOLDED:
+        return 1
+    try:
+        return protocols.fold_count(
+            read_records(config.data), config.data.protocol, config.data.test_fraction
+        )
+    except DataError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"data.{error}") from None
+
+
+def build(
+    config: Config, say: Say = print, devices: int | None = None, stages: Path | None = None
+) -> Experiment:
     """Reads and checks everything that the config names.
 
     Args:
       config: the run.
       say: takes lines on the data for the user.
       devices: use only the first so many.
+      stages: the folder of the runs that "stage:NAME" means.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
     """
-    placement = layout(devices)
-    placement.check_batch("batch_size", config.batch_size)
-    placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
-    options = _network(config)
-    model = models.build(**options)
-    trunk = pretrained_trunk(config, model, say) if config.init.path else None
+    resolved = _resolve(config, devices)
+    placement, model, method = resolved.layout, resolved.model, resolved.method
+    records, parts, space = resolved.records, resolved.parts, resolved.space
+    trunk = None
+    if config.init.path:
+        head = method.head if config.init.head else None
+        trunk = pretrained_trunk(config, model, say, stages, head)
     preprocessing = _preprocessing(config.data, {} if trunk is None else trunk.inputs)
-    records = read_records(config.data)
-    parts = _parts(config.data, records)
-    if config.chain.early_end and not len(parts.validation):
-        raise ConfigError(
-            "chain.early_end: looks at the validation error; hold some pictures out with "
-            "data.validation_fraction"
-        )
-    space = label_space(config.data.space, records, parts)
-    counts = encodings.label_counts(records.labels[parts.train].astype(np.float32), space)
-    method = methods.get(
-        config.method.name, space=space, counts=counts, **config.method.hyper_parameters
-    )
-    if config.method.name not in methods.METHODS:
-        methods.check(method, model.width)
     for note in parts.notes:
         say(note)
     protocol = _audited(config.data, records, parts, say)
     feeds = _feeds(config.data, records, parts, space, placement, say)
-    steps_per_epoch = len(feeds["train"].part) // config.batch_size
-    if steps_per_epoch == 0:
-        raise ConfigError(
-            f"batch_size: {config.batch_size} is more than the {len(feeds['train'].part)} "
-            "training pictures"
-        )
+    steps_per_epoch = _steps_per_epoch(config, len(feeds["train"].part))
     rate = optimizers.learning_rate(
         config.optimizer, steps_per_epoch, steps_per_epoch * config.epochs
     )
-    resolved = to_dict(config)
-    resolved["method"] = {"name": config.method.name, **method.hyper_parameters}
+    description = resolved.description(config)
     about = {
-        "model": options,
-        "method": resolved["method"],
+        "model": resolved.options,
+        "method": description["method"],
         "space": dataclasses.asdict(space),
         "preprocessing": dataclasses.asdict(preprocessing),
         "alignment": dataclasses.asdict(config.data.alignment),
@@ -122,20 +154,51 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
         chain=config.chain,
         flip=config.evaluation.flip,
         trunk=None if trunk is None else (trunk.params, trunk.model_state),
+        head=None if trunk is None else trunk.head,
         about=about,
         frozen=config.init.freeze,
+        distributions=config.evaluation.distributions,
     )
-    description = {
-        **resolved,
-        "resolved": {
-            "space": dataclasses.asdict(space),
-            "pictures": {name: len(one.part) for name, one in feeds.items()},
-            "split": protocols.fingerprint(records, parts),
-            "protocol": protocol,
-        },
+    description["resolved"] = {
+        "space": dataclasses.asdict(space),
+        "pictures": {name: len(one.part) for name, one in feeds.items()},
+        "split": protocols.fingerprint(records, parts),
+        "protocol": protocol,
     }
     baseline = baseline_mae(job.train.part.labels, job.test.part.labels)
     return Experiment(job, description, baseline, protocol)
+
+
+def _resolve(config: Config, devices: int | None) -> _Resolved:
+    placement = layout(devices)
+    placement.check_batch("batch_size", config.batch_size)
+    placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
+    options = _network(config)
+    model = models.build(**options)
+    records = read_records(config.data)
+    parts = _parts(config.data, records)
+    if config.chain.early_end and not len(parts.validation):
+        raise ConfigError(
+            "chain.early_end: looks at the validation error; hold some pictures out with "
+            "data.validation_fraction"
+        )
+    space = label_space(config.data.space, records, parts)
+    counts = encodings.label_counts(records.labels[parts.train].astype(np.float32), space)
+    method = methods.get(
+        config.method.name, space=space, counts=counts, **config.method.hyper_parameters
+    )
+    if config.method.name not in methods.METHODS:
+        methods.check(method, model.width)
+    return _Resolved(placement, options, model, records, parts, space, method)
+
+
+def _steps_per_epoch(config: Config, pictures: int) -> int:
+    steps = pictures // config.batch_size
+    if steps == 0:
+        raise ConfigError(
+            f"batch_size: {config.batch_size} is more than the {pictures} training pictures"
+        )
+    return steps
 
 
 def read_records(config: DataConfig) -> Records:
@@ -171,7 +234,7 @@ def _parts(config: DataConfig, records: Records) -> protocols.Parts:
             config.seed,
             config.test_fraction,
             config.validation_fraction,
-            config.fold,
+            max(0, config.fold),
         )
     except DataError:
         raise
@@ -211,15 +274,26 @@ def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpa
     return LabelSpace.range(low, high, unit=records.unit)
 
 
-def pretrained_trunk(config: Config, model: models.Model, say: Say) -> transfer.Trunk:
-    """The network that init.path holds; `say` takes lines on what did not fit.
+def pretrained_trunk(
+    config: Config,
+    model: models.Model,
+    say: Say,
+    stages: Path | None = None,
+    head: Head | None = None,
+) -> transfer.Trunk:
+    """The network that init.path holds, with that head; `say` takes lines on what did not fit.
 
     Raises:
       ConfigError: there is none that can be read, it is another network, or does not fit.
     """
+    path = config.init.path
+    if config.init.stage:
+        if stages is None:
+            raise ConfigError(f"init.path: {path} is of a run with stages; give its workdir")
+        path = str(stages / config.init.stage)
     key = jax.random.key(config.seed)
     try:
-        trunk = transfer.read_trunk(config.init.path, model, key, strict=config.init.strict)
+        trunk = transfer.read_trunk(path, model, key, strict=config.init.strict, head=head)
     except ValueError as error:
         text = str(error).removeprefix("path: ")  # which may list every array of a network
         text = text if len(text) < 600 else f"{text[:600]} ... and more"

@@ -26,7 +26,8 @@ Row = dict[str, Any]
 KINDS = ("train", "validation", "test")
 # A finished chain may be given more generations: those before are the same.
 MAY_CHANGE = ("chain.generations",)
-_STARTED = (".lock", "config.partial")  # what a kill at the very start leaves
+# What a kill at the very start leaves, and what runs before this one have left.
+_STARTED = (".lock", "config.partial", "stages")
 
 
 class WorkdirError(ValueError):
@@ -47,7 +48,7 @@ class Workdir:
           WorkdirError: the folder holds something else, another run, or is in use.
         """
         self.path = path
-        self._check(description)
+        check(path, description)
         path.mkdir(parents=True, exist_ok=True)
         self._lock = self._locked()
         write_json(path / "config.json", description)
@@ -123,28 +124,6 @@ class Workdir:
     def _marker(self, generation: int) -> Path:
         return self.path / f"generation_{generation}.json"
 
-    def _check(self, description: Mapping[str, Any]) -> None:
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise WorkdirError(f"workdir: {self.path} is a file; give a new folder")
-        saved = self.path / "config.json"
-        if not saved.exists():
-            if any(item.name not in _STARTED for item in self.path.iterdir()):
-                raise WorkdirError(
-                    f"workdir: {self.path} holds other files and no run; give a new folder"
-                )
-            return
-        changes = differences(read_json(saved), json.loads(json.dumps(description)))
-        changes = [text for text in changes if not text.startswith(MAY_CHANGE)]
-        # What follows from the config is shown where the config itself is the same.
-        changes = [text for text in changes if not text.startswith("resolved.")] or changes
-        if changes:
-            raise WorkdirError(
-                f"workdir: {self.path} holds another config's run ({'; '.join(changes)}); "
-                "give another --workdir, or that config again to go on"
-            )
-
     def _locked(self) -> TextIO:
         lock = (self.path / ".lock").open("a")
         try:
@@ -153,6 +132,37 @@ class Workdir:
             lock.close()
             raise WorkdirError(f"workdir: {self.path} is in use by a running job") from None
         return lock
+
+
+def check(path: Path, description: Mapping[str, Any]) -> None:
+    """Whether a folder can take the run of a description, or go on with it.
+
+    Args:
+      path: the folder.
+      description: of the run; one without "resolved" is compared by its config alone.
+
+    Raises:
+      WorkdirError: it holds something else, or another run.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise WorkdirError(f"workdir: {path} is a file; give a new folder")
+    if not (path / "config.json").exists():
+        if any(item.name not in _STARTED for item in path.iterdir()):
+            raise WorkdirError(f"workdir: {path} holds other files and no run; give a new folder")
+        return
+    saved, new = read_json(path / "config.json"), json.loads(json.dumps(description))
+    if "resolved" not in new:
+        saved.pop("resolved", None)
+    changes = [text for text in differences(saved, new) if not text.startswith(MAY_CHANGE)]
+    # What follows from the config is shown where the config itself is the same.
+    changes = [text for text in changes if not text.startswith("resolved.")] or changes
+    if changes:
+        raise WorkdirError(
+            f"workdir: {path} holds another config's run ({'; '.join(changes)}); "
+            "give another --workdir, or that config again to go on"
+        )
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:

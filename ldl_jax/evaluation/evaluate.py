@@ -27,12 +27,17 @@ def jit_predict(
     fetch: Callable[[Any, Any], dict[str, Any]],
     preprocessing: Preprocessing,
     layout: Layout,
+    *,
+    distributions: bool = True,
 ) -> JittedPredict:
-    """The predict step on the devices, from an item of a feed."""
+    """The predict step on the devices, from an item of a feed; `distributions` keeps the probs."""
 
     def whole(weights: Any, store: Any, item: Any) -> Prediction:
         batch = jax.lax.with_sharding_constraint(fetch(store, item), layout.by_batch)
-        return predict(weights, prepare(batch["images"], preprocessing))
+        prediction = predict(weights, prepare(batch["images"], preprocessing))
+        if distributions:
+            return prediction
+        return prediction._replace(probs=prediction.probs[:, :0])
 
     same, split = layout.replicated, layout.by_batch
     return jax.jit(whole, in_shardings=(same, same, split), out_shardings=split)
@@ -70,14 +75,17 @@ def evaluate(
 
 def _predictions(prediction: Prediction, part: Part, space: LabelSpace) -> Predictions:
     probs = np.asarray(prediction.probs)
+    kept = probs.shape[1] > 0
     return Predictions(
         ids=part.ids,
         labels=part.labels,
         values=np.asarray(prediction.value),
         probs=probs,
-        space_values=np.asarray(space.values, np.float32),
+        space_values=np.asarray(space.values if kept else (), np.float32),
         heads={name: np.asarray(value) for name, value in prediction.heads.items()},
         sigma=None if np.isnan(part.sigma).all() else part.sigma,
-        truth_kl=None if part.truth is None else np.asarray(metrics.kl_to_truth(probs, part.truth)),
+        truth_kl=np.asarray(metrics.kl_to_truth(probs, part.truth))
+        if kept and part.truth is not None
+        else None,
         unit=space.unit,
     )

@@ -24,6 +24,8 @@ def draw(
 ) -> None:
     """Draws evolution, predicted_against_true, error_by_label and training_curves as PNGs.
 
+    Without distributions there is no evolution, and of identities only the curves.
+
     Args:
       folder: where to.
       generations: the predictions of each generation, for the pictures of `part` in their order.
@@ -32,19 +34,25 @@ def draw(
     """
     folder.mkdir(exist_ok=True)
     last = generations[-1]
-    chosen = figures.pick(last, _SHOWN)
+    if last.space_values.size:
+        _evolution(folder / "evolution.png", generations, part)
+    if last.unit != "identity":
+        figures.predicted_against_true(folder / "predicted_against_true.png", last)
+        figures.error_by_label(folder / "error_by_label.png", last)
+    figures.training_curves(
+        folder / "training_curves.png", [dict(row) for row in rows], unit=last.unit
+    )
+
+
+def _evolution(path: Path, generations: Sequence[Predictions], part: Part) -> None:
+    chosen = figures.pick(generations[-1], _SHOWN)
     figures.evolution(
-        folder / "evolution.png",
+        path,
         generations,
         _faces(part, chosen),
         chosen,
         truth=None if part.truth is None else part.truth[chosen],
-        truth_values=None if part.truth is None else last.space_values,
-    )
-    figures.predicted_against_true(folder / "predicted_against_true.png", last)
-    figures.error_by_label(folder / "error_by_label.png", last)
-    figures.training_curves(
-        folder / "training_curves.png", [dict(row) for row in rows], unit=last.unit
+        truth_values=None if part.truth is None else generations[-1].space_values,
     )
 
 

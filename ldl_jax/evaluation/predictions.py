@@ -26,8 +26,8 @@ class Predictions:
       ids: N names of pictures.
       labels: [N], the true labels.
       values: [N], the estimates.
-      probs: [N, K], the learned distributions over `space_values`.
-      space_values: [K], the label values.
+      probs: [N, K], the learned distributions over `space_values`; [N, 0] where they are not kept.
+      space_values: [K], the label values; [0] where distributions are not kept.
       heads: each [N], what a single head estimates, as "distribution" (CEN, Eq. 16) and
         "regression" (Eq. 17), of which the estimate is the mean (Eq. 18); may be empty.
       sigma: [N], the labels' standard deviations; NaN where unknown. None: the set gives none.
@@ -144,7 +144,7 @@ def read(path: str | os.PathLike[str]) -> Predictions:
             ids=ids,
             labels=numbers["label"],
             values=numbers["value"],
-            probs=np.stack([numbers[name] for name in probs], axis=1),
+            probs=np.array([numbers[name] for name in probs]).T.reshape(len(ids), len(probs)),
             space_values=np.array([float(value) for value in probs.values()], np.float32),
             heads={name: numbers[name] for name in heads},
             sigma=numbers.get("sigma"),
@@ -184,8 +184,6 @@ def _numbers(path: str | os.PathLike[str], name: str, cells: Sequence[str]) -> n
 
 def _check_table(path: str | os.PathLike[str], header: list[str], rows: list[list[str]]) -> None:
     missing = [name for name in FIRST if name not in header]
-    if not any(_PROB.fullmatch(name) for name in header):
-        missing.append("p[...]")
     if missing:
         raise ValueError(f"{path}: row 1: no column {', '.join(missing)}; got {header[:12]}")
     repeated = sorted({name for name in header if header.count(name) > 1})

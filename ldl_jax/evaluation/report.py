@@ -43,8 +43,11 @@ def summary(predictions: Predictions) -> dict[str, float]:
     holds it, or in a gap of that with the nearest midpoint), pearson, and truth_kl (mean, in nats)
     over the rows whose true distribution is known. Of the learned distributions nll (in nats), crps
     (in the label's unit) and coverage90 (the fraction of labels within the central 90 % interval).
-    What is not known or not defined (a correlation with a constant) has no key.
+    What is not known or not defined (a correlation with a constant, a metric of distributions that
+    are not kept) has no key. Of identities there is the accuracy alone: their numbers are names.
     """
+    if predictions.unit == "identity":
+        return {"accuracy": float(np.mean(predictions.values == predictions.labels))}
     given = (predictions.values, predictions.labels, predictions.probs)
     years = predictions.unit == "years"
     numbers: dict[str, Any] = _numbers(
@@ -69,7 +72,7 @@ def _numbers(
     heads: Mapping[str, jax.Array],
     sigma: jax.Array | None,
     *,
-    space: LabelSpace,
+    space: LabelSpace | None,
     years: bool,
 ) -> dict[str, jax.Array]:
     numbers = {"mae": metrics.mae(values, labels), "rmse": metrics.rmse(values, labels)}
@@ -80,12 +83,14 @@ def _numbers(
     if years:
         for n in (3, 5, 7):
             numbers[f"ca{n}"] = metrics.cumulative_accuracy(values, labels, n)
-    if space.bounds:
+    if space is not None and space.bounds:
         groups = [arrays.index(arrays.float32(x), space) for x in (values, labels)]
         numbers["accuracy"] = metrics.accuracy(*groups)
         numbers["one_off_accuracy"] = metrics.one_off_accuracy(*groups)
+    numbers["pearson"] = metrics.pearson(values, labels)
+    if space is None:
+        return numbers
     return numbers | {
-        "pearson": metrics.pearson(values, labels),
         "nll": metrics.nll(probs, labels, space),
         "crps": metrics.crps(probs, labels, space),
         "coverage90": metrics.interval_coverage(probs, labels, space).fraction,
@@ -153,11 +158,14 @@ def footnote(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> str:
     return " ".join(notes)
 
 
-def _space(predictions: Predictions) -> LabelSpace:
-    """The space of the probabilities; a file holds no bounds, so groups are known by their values.
+def _space(predictions: Predictions) -> LabelSpace | None:
+    """The space of the probabilities, where they are kept.
 
-    Groups that are none of `SPACES` are taken for a grid of their midpoints.
+    A file holds no bounds, so groups are known by their values: those that are none of `SPACES` are
+    taken for a grid of their midpoints.
     """
+    if predictions.space_values.size == 0:
+        return None
     for space in SPACES.values():
         if np.array_equal(predictions.space_values, np.asarray(space.values, np.float32)):
             return space

@@ -82,7 +82,9 @@ class Job:
     flip: bool
     trunk: tuple[Any, Any] | None  # the pre-trained network's params and state
     about: dict[str, Any]  # goes into every checkpoint: what the weights are
+    head: Any = None  # the pre-trained head's params, where they are taken
     frozen: bool = False  # the trunk is not trained
+    distributions: bool = True  # test pictures' are kept
 
     def order(self, generation: int) -> EpochOrder:
         """The training pictures' order in a generation."""
@@ -107,7 +109,7 @@ def run(job: Job, workdir: Workdir, interrupt: Interrupt, watcher: Watcher) -> l
     """
     steps = _compile(job)
     teacher = _resume(job, workdir, watcher)
-    while len(workdir.results()) < job.chain.generations and not _ended(job, workdir.results()):
+    while not finished(job.chain, workdir.results()):
         generation = len(workdir.results()) + 1
         teacher = _generation(job, steps, workdir, generation, teacher, interrupt, watcher)
         if interrupt.number is not None and generation < job.chain.generations:
@@ -120,7 +122,9 @@ def _compile(job: Job) -> _Steps:
     predict = make_predict_step(job.model, job.method, flip=job.flip)
 
     def jitted(feed: Feed) -> JittedPredict:
-        return jit_predict(predict, feed.fetch, job.preprocessing, job.layout)
+        return jit_predict(
+            predict, feed.fetch, job.preprocessing, job.layout, distributions=job.distributions
+        )
 
     return _Steps(
         jit_train_step(
@@ -165,8 +169,11 @@ def _like(job: Job) -> TrainState:
     )
 
 
-def _ended(job: Job, results: list[Row]) -> bool:
-    if not job.chain.early_end or len(results) < 2:
+def finished(chain: Chain, results: list[Row]) -> bool:
+    """Whether a chain with these results has no generation left to train."""
+    if len(results) >= chain.generations:
+        return True
+    if not chain.early_end or len(results) < 2:
         return False
     return bool(results[-1]["mae_validation"] >= results[-2]["mae_validation"])
 
@@ -183,7 +190,8 @@ def _first_state(job: Job, generation: int, ancestor: Weights | None) -> TrainSt
         weights = ancestor
     elif job.trunk is not None and not (job.chain.offspring == "fresh" and generation > 1):
         trunk, model_state = job.trunk
-        weights = Weights({**weights.params, "trunk": trunk}, model_state)
+        head = weights.params["head"] if job.head is None else job.head
+        weights = Weights({"trunk": trunk, "head": head}, model_state)
     # A copy: the training state is given up step by step, the ancestor and the trunk stay.
     weights = jax.tree.map(lambda x: jnp.array(x, copy=True), weights)
     return job.layout.place(init_state(weights, job.optimizer, generation, train_key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import optax
 
@@ -14,10 +15,11 @@ class OptimizerConfig:
     Attributes:
       name: "sgd" (with momentum), "adam" or "adamw".
       learning_rate: at the start, or after the warm-up.
-      schedule: "step" (times `factor` every `every` epochs), "cosine" (to 0 at the end) or
-        "constant".
+      schedule: "step" (times `factor` every `every` epochs), "milestones" (times `factor` at each
+        of `milestones`), "cosine" (to 0 at the end) or "constant".
       every: epochs between steps of the "step" schedule.
-      factor: of the "step" schedule.
+      milestones: epochs of the "milestones" schedule, rising.
+      factor: of the "step" and the "milestones" schedule.
       warmup_epochs: epochs of linear rise from 0, before the schedule.
       momentum: of sgd.
       beta1: of adam and adamw.
@@ -30,6 +32,7 @@ class OptimizerConfig:
     learning_rate: float = 1e-3
     schedule: str = "step"
     every: float = 40.0
+    milestones: tuple[float, ...] = ()
     factor: float = 0.1
     warmup_epochs: float = 0.0
     momentum: float = 0.9
@@ -40,10 +43,17 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _one_of("name", self.name, ("sgd", "adam", "adamw"))
-        _one_of("schedule", self.schedule, ("step", "cosine", "constant"))
+        _one_of("schedule", self.schedule, ("step", "milestones", "cosine", "constant"))
         for name in ("learning_rate", "every", "factor", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"optimizer.{name}: must be > 0, got {getattr(self, name)}")
+        known = self.schedule == "milestones"
+        rising = all(a < b for a, b in itertools.pairwise((0.0, *self.milestones)))
+        if known != bool(self.milestones) or not rising:
+            raise ValueError(
+                "optimizer.milestones: expected rising epochs > 0 with schedule='milestones', and "
+                f"none with another; got {self.milestones} with {self.schedule!r}"
+            )
         for name in ("momentum", "beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optimizer.{name}: must be in [0, 1), got {getattr(self, name)}")
@@ -59,6 +69,9 @@ def learning_rate(config: OptimizerConfig, steps_per_epoch: int, steps: int) -> 
     if config.schedule == "step":
         every = max(1, round(config.every * steps_per_epoch))
         main = optax.exponential_decay(peak, every, config.factor, staircase=True)
+    elif config.schedule == "milestones":
+        steps_of = [max(1, round(epoch * steps_per_epoch)) for epoch in config.milestones]
+        main = optax.piecewise_constant_schedule(peak, dict.fromkeys(steps_of, config.factor))
     elif config.schedule == "cosine":
         main = optax.cosine_decay_schedule(peak, max(1, steps - warmup))
     else:

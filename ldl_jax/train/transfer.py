@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ldl_jax.heads import Head
 from ldl_jax.models import pretrained
 from ldl_jax.models.functional import Model
 from ldl_jax.train import checkpoint
@@ -24,15 +25,24 @@ class Trunk(NamedTuple):
       inputs: the pictures that it was trained on, as fields of `Preprocessing`: "mean", "std" and
         "channels"; empty where they are not known.
       notes: a line on each array that starts anew, or that was left.
+      head: the parameters of its head, where they were asked for.
     """
 
     params: Any
     model_state: Any
     inputs: dict[str, Any]
     notes: tuple[str, ...] = ()
+    head: Any = None
 
 
-def read_trunk(path: str | Path, model: Model, key: jax.Array, *, strict: bool = True) -> Trunk:
+def read_trunk(
+    path: str | Path,
+    model: Model,
+    key: jax.Array,
+    *,
+    strict: bool = True,
+    head: Head | None = None,
+) -> Trunk:
     """The trunk in a run's workdir, a checkpoint of any method, or a foreign weight file.
 
     Args:
@@ -41,18 +51,22 @@ def read_trunk(path: str | Path, model: Model, key: jax.Array, *, strict: bool =
       key: of arrays that start anew.
       strict: whether a checkpoint must have every array of the network, of its shape, and no
         other. Foreign files always must.
+      head: the head that is wanted with it; None leaves the head.
 
     Raises:
       ValueError: there is nothing that can be read, it holds another network, or does not fit.
     """
     path = Path(path)
+    wanted = None
+    if head is not None:
+        wanted = jax.eval_shape(lambda key: head.init(key, model.width), key)
     if path.is_file():
-        found = pretrained.load(path, model)
+        found = pretrained.load(path, model, wanted, strict=wanted is not None)
         inputs: dict[str, Any] = {}
         if found.inputs is not None:
             inputs = {"mean": found.inputs.mean, "std": found.inputs.std}
             inputs["channels"] = found.inputs.colours.lower()
-        return Trunk(found.params, found.model_state, inputs)
+        return Trunk(found.params, found.model_state, inputs, head=found.head if head else None)
     about, weights = checkpoint.read(path)
     if about["model"]["name"] != model.name:
         raise ValueError(f"{path} holds {about['model']['name']}, model.name is {model.name}")
@@ -62,34 +76,52 @@ def read_trunk(path: str | Path, model: Model, key: jax.Array, *, strict: bool =
     trees, notes = _fitted(
         (weights["params"]["trunk"], weights["model_state"]), model, key, path, strict
     )
-    return Trunk(*trees, inputs, notes)
+    if wanted is None:
+        return Trunk(*trees, inputs, notes)
+    stored_head = weights["params"]["head"]
+    faults = _differences(stored_head, wanted)
+    if faults:
+        raise ValueError(
+            f"{path} holds another head than method {about['method']['name']!r} has over these "
+            f"labels: {'; '.join(faults)}; leave init.head off"
+        )
+    return Trunk(*trees, inputs, notes, stored_head)
 
 
 def _fitted(
     trees: Any, model: Model, key: jax.Array, path: Path, strict: bool
 ) -> tuple[tuple[Any, Any], tuple[str, ...]]:
     """The arrays that the network has, and fresh ones where they do not fit."""
-    stored = {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(trees)}
-    wanted = jax.eval_shape(model.init, key)
-    shapes = {jax.tree_util.keystr(p): x.shape for p, x in jax.tree.leaves_with_path(wanted)}
-    faults = [f"missing {name}" for name in shapes if name not in stored]
-    faults += [f"left over {name}" for name in stored if name not in shapes]
-    faults += [
-        f"{name} is {list(stored[name].shape)}, expected {list(shape)}"
-        for name, shape in shapes.items()
-        if name in stored and stored[name].shape != shape
-    ]
+    faults = _differences(trees, jax.eval_shape(model.init, key))
     if not faults:
         return trees, ()
     if strict:
-        raise ValueError(f"{path} does not fit {model.name}: {'; '.join(sorted(faults))}")
+        raise ValueError(f"{path} does not fit {model.name}: {'; '.join(faults)}")
     fresh = model.init(key)
+    stored = _by_route(trees)
 
     def choose(route: Any, new: jax.Array) -> Any:
         old = stored.get(jax.tree_util.keystr(route))
         return new if old is None or old.shape != new.shape else old
 
-    return jax.tree.map_with_path(choose, fresh), tuple(sorted(faults))
+    return jax.tree.map_with_path(choose, fresh), faults
+
+
+def _differences(stored: Any, wanted: Any) -> tuple[str, ...]:
+    """What is missing from a tree of arrays, left over in it, or of another shape than wanted."""
+    have, want = _by_route(stored), _by_route(wanted)
+    faults = [f"missing {name}" for name in want if name not in have]
+    faults += [f"left over {name}" for name in have if name not in want]
+    faults += [
+        f"{name} is {list(have[name].shape)}, expected {list(like.shape)}"
+        for name, like in want.items()
+        if name in have and have[name].shape != like.shape
+    ]
+    return tuple(sorted(faults))
+
+
+def _by_route(tree: Any) -> dict[str, Any]:
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
 def blocks(model: Model) -> list[list[str]]:

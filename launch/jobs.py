@@ -1,0 +1,68 @@
+"""One run of a plan: whether it is done, its training, its results on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from launch.progress import ProgressBar
+from ldl_jax import experiment, workdir
+from ldl_jax.evaluation import gallery, predictions, report, spread
+from ldl_jax.plan import Run
+from ldl_jax.train import generations
+from ldl_jax.train.interrupt import Interrupt
+from ldl_jax.workdir import Workdir
+
+
+def check(path: Path, run: Run) -> bool:
+    """Whether there is something left to train of a run.
+
+    Raises:
+      ValueError: the config cannot be used, or the run's folder holds another one.
+    """
+    if run.folder.startswith("folds/") and (path / "config.json").exists():
+        raise ValueError(f"workdir: {path} holds a single run, not one of folds; give a new folder")
+    folder = path / run.folder
+    workdir.check(folder, experiment.check(run.config))
+    return not generations.finished(run.config.chain, workdir.read_results(folder))
+
+
+def train(path: Path, run: Run, console: Console) -> None:
+    """Trains what is left of a run, and shows its results."""
+    folder = path / run.folder
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    if run.folder:
+        say(f"--- {run.folder}")
+    made = experiment.build(run.config, say, stages=path / "stages")
+    with (
+        Workdir(folder, made.description) as opened,
+        ProgressBar(console, run.config.chain.generations) as progress,
+        Interrupt() as interrupt,
+    ):
+        results = generations.run(made.job, opened, interrupt, progress)
+        files = [opened.predictions(row["generation"]) for row in results]
+        answers = [predictions.read(file) for file in files]
+        gallery.draw(folder / "figures", answers, opened.rows(), made.job.test.part)
+    unit = made.job.method.space.unit
+    console.print(report.table(results, unit))
+    say(f"protocol: {made.protocol}")
+    if unit != "identity":
+        say(f"always answering the training mean: MAE {made.baseline:.3f} {unit}")
+    say(f"results, predictions, checkpoints and figures: {folder}")
+
+
+def show_folds(path: Path, runs: Sequence[Run], console: Console) -> None:
+    """Shows the folds' last generations with mean and spread, and keeps them in folds.json."""
+    folders = [path / run.folder for run in runs if run.folder.startswith("folds/")]
+    last = [workdir.read_results(folder)[-1] for folder in folders]
+    rows = [{"fold": folder.name, **row} for folder, row in zip(folders, last, strict=True)]
+    space = workdir.read_json(folders[0] / "config.json")["resolved"]["space"]
+    table = spread.with_mean(rows, "fold")
+    workdir.write_json(path / "folds.json", table)
+    console.print(report.table(table, space["unit"]))
+    console.print(f"the folds, their mean and spread: {path / 'folds.json'}", markup=False)

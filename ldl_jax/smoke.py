@@ -1,0 +1,54 @@
+"""A config in small: the same stages, methods and networks on a few drawn faces."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ldl_jax.config import Config, DataConfig, InitConfig
+from ldl_jax.data.protocols import FOLDED
+
+_SIZE = 64  # pixels; no network takes much less
+_PICTURES = 64
+_BATCH = 16
+
+
+def smoke(config: Config) -> Config:
+    """The run in about a minute, to see that it goes from end to end; its numbers mean nothing.
+
+    One epoch of 64 drawn faces of at most 64 pixels, at most two generations, two folds. Weights
+    from elsewhere are left out. Networks, methods, recipes, optimizers and stages stay.
+    """
+    init = config.init if config.init.stage else InitConfig()
+    return dataclasses.replace(
+        config,
+        batch_size=_BATCH,
+        epochs=1,
+        log_every=1,
+        data=_data(config.data),
+        init=init,
+        chain=dataclasses.replace(config.chain, generations=min(2, config.chain.generations)),
+        evaluation=dataclasses.replace(config.evaluation, batch_size=_BATCH),
+        stages={name: smoke(stage) for name, stage in config.stages.items()},
+    )
+
+
+def _data(config: DataConfig) -> DataConfig:
+    size = min(config.size, _SIZE)
+    drawn = DataConfig()
+    return dataclasses.replace(
+        config,
+        name="synthetic",
+        synthetic_count=_PICTURES,
+        root="",
+        csv="",
+        options={},
+        test=drawn.test,
+        space=config.space if config.space in ("age", "adience") else "train",
+        size=size,
+        stored_size=0,
+        crop=1.0,
+        protocol="subject_kfold" if config.protocol in FOLDED else "official",
+        test_fraction=0.5 if config.protocol in FOLDED else drawn.test_fraction,
+        fold=min(config.fold, 1),
+        feed="auto",
+    )
