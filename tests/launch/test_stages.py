@@ -1,6 +1,7 @@
 """Runs after one another: pre-training and fine-tuning, and all folds of a protocol."""
 
 import dataclasses
+import importlib
 import io
 import json
 
@@ -9,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from launch import main
-from ldl_jax.config import Config, DataConfig, EvaluationConfig, InitConfig, ModelConfig
+from ldl_jax.config import Config, DataConfig, EvaluationConfig, InitConfig, ModelConfig, parse
+from ldl_jax.smoke import smoke
 from ldl_jax.train.checkpoint import read_weights
 from ldl_jax.train.generations import Chain
 
@@ -121,3 +123,23 @@ def test_all_folds_and_their_spread(tmp_path):
     assert (path / "folds" / "0" / "metrics.jsonl").stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="holds other files and no run"):
         run(small(), path)
+
+
+@pytest.mark.usefixtures("optax_promotes")
+@pytest.mark.parametrize("name", ["dldlv2_scut_fbp", "ssrnet_morph", "adience_resnet18"])
+def test_a_paper_s_run_in_small(name, tmp_path):
+    config = smoke(parse(importlib.import_module(f"configs.{name}").get_config()))
+    stages = {stage: tiny(one) for stage, one in config.stages.items()}
+    run(dataclasses.replace(tiny(config), stages=stages), tmp_path / "run")
+    finished = {
+        file.parent.relative_to(tmp_path / "run").as_posix()
+        for file in (tmp_path / "run").rglob("generation_1.json")
+    }
+    folds = {"folds/0", "folds/1"} if name.startswith("adience") else {"."}
+    assert finished == {f"stages/{stage}" for stage in config.stages} | folds
+
+
+def tiny(config):
+    """With the network that compiles in a moment, on pictures of its size."""
+    data = dataclasses.replace(config.data, size=32)
+    return dataclasses.replace(config, model=ModelConfig("tiny"), data=data)

@@ -1,0 +1,136 @@
+"""Lists the runs under a folder: what each is, how far it has come, and what it found.
+
+python -m launch.runs runs/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from launch.command import fail, parse_flags
+from ldl_jax.evaluation import report
+from ldl_jax.workdir import WorkdirError, differences, read_json, read_results, read_rows
+
+_SORT = flags.DEFINE_string("sort", "", "a result to sort by, the least first, e.g. mae")
+DIFFERS = "differs from the first in"
+_CHANGES = 12  # so many are said
+_SHOWN = ("mae", "accuracy", "pearson", "ca5")  # results; the rest is in launch.report
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints the table; ends the process with 1 where there is no run."""
+    folders = [Path(name) for name in arguments[1:]] or [Path("runs")]
+    for folder in folders:
+        if not folder.is_dir():
+            fail(f"{folder}: no such folder; give one that holds runs: python -m launch.runs runs/")
+    found = {str(run): run for folder in folders for run in find(folder)}
+    if len(folders) == 1:  # where they all lie needs no saying in each row
+        found = {str(run.relative_to(folders[0])): run for run in found.values()}
+    if not found:
+        fail(f"{', '.join(map(str, folders))}: no run in it (a folder with config.json)")
+    rows, same = rows_of(found)
+    if _SORT.value:
+        rows = _sorted(rows, _SORT.value)
+    console = Console()
+    console.width = max(console.width, 120)
+    console.print(table(rows))
+    for row in rows:
+        if changes := row.get(DIFFERS):
+            shown = ", ".join(changes[:_CHANGES])
+            more = f" and {len(changes) - _CHANGES} more" if len(changes) > _CHANGES else ""
+            console.print(f"{row['run']}: {shown}{more}", markup=False, highlight=False)
+    if same:
+        console.print(f"the same in all: {same}", markup=False, highlight=False)
+
+
+def find(folder: Path) -> list[Path]:
+    """The workdirs in a folder, to its depth, in the order of their names."""
+    return sorted(file.parent for file in folder.rglob("config.json"))
+
+
+def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[dict[str, Any]], str]:
+    """A row a run by its name, and what of dataset, network and method is the same in all.
+
+    `DIFFERS` lists how a run's config differs from the first's. A folder whose files cannot be
+    read has a row that says so.
+    """
+    rows: list[dict[str, Any]] = []
+    first: dict[str, Any] | None = None
+    for name, workdir in workdirs.items():
+        row: dict[str, Any] = {"run": name}
+        try:
+            config = read_json(workdir / "config.json")
+            rows.append(row | _about(workdir, config))
+            plain = {key: value for key, value in config.items() if key != "resolved"}
+        except (WorkdirError, KeyError, TypeError, AttributeError) as error:
+            rows.append(row | {"state": f"cannot be read ({error})"})
+            continue
+        if first is None:
+            first = plain
+        else:
+            rows[-1][DIFFERS] = differences(first, plain)
+    shared = []
+    for key in ("dataset", "network", "method"):
+        values = {row.get(key) for row in rows}
+        if len(rows) > 1 and len(values) == 1:
+            shared.append(f"{key} {values.pop()}")
+            rows = [{k: v for k, v in row.items() if k != key} for row in rows]
+    return rows, ", ".join(shared)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The rows for the terminal."""
+    names = list(dict.fromkeys(name for row in rows for name in row if name != DIFFERS))
+    result = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in names:
+        heading, _ = report.HEADINGS.get(name, (name, ""))
+        result.add_column(heading, overflow="fold", justify="right" if name in _SHOWN else "left")
+    for row in rows:
+        result.add_row(*(_cell(row, name) for name in names))
+    return result
+
+
+def _about(workdir: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    results = read_results(workdir)
+    wanted = config["chain"]["generations"]
+    state = "finished" if len(results) >= wanted else _progress(workdir)
+    last = results[-1] if results else {}
+    return {
+        "dataset": config["data"]["name"],
+        "network": config["model"]["name"],
+        "method": config["method"]["name"],
+        "generations": f"{len(results)}/{wanted}",
+        "state": state,
+        **{name: last[name] for name in _SHOWN if name in last},
+    }
+
+
+def _progress(workdir: Path) -> str:
+    rows = read_rows(workdir / "metrics.jsonl")
+    return f"step {rows[-1]['total_step']}" if rows else "not begun"
+
+
+def _sorted(rows: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    if not any(key in row for row in rows):
+        fail(f"--sort: no run has {key!r}; results: {', '.join(_SHOWN)}")
+    return sorted(rows, key=lambda row: row.get(key, float("inf")))
+
+
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name)
+    if value is None:
+        return report.ABSENT
+    if name in report.HEADINGS:
+        return report.HEADINGS[name][1].format(value).removesuffix("%")
+    return str(value)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse_flags)
