@@ -20,7 +20,7 @@ from ldl_jax import experiment
 from ldl_jax.evaluation import gallery, predictions, report
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt, Interrupted
-from ldl_jax.train.loop import NotFiniteError
+from ldl_jax.train.log import NotFiniteError
 from ldl_jax.workdir import Workdir
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the run, e.g. configs/quickstart.py")
