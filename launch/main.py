@@ -19,7 +19,7 @@ from ldl_jax import config as schema
 from ldl_jax import experiment, plan
 from ldl_jax.smoke import smoke
 from ldl_jax.train.interrupt import Interrupted
-from ldl_jax.train.loop import NotFiniteError
+from ldl_jax.train.log import NotFiniteError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the run, e.g. configs/quickstart.py")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the run, e.g. runs/quickstart")

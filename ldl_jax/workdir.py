@@ -22,8 +22,8 @@ from typing import Any, TextIO
 from tensorboardX import SummaryWriter
 
 Row = dict[str, Any]
-# Rows of one step in the order they are written; a checkpoint is saved after the second.
-KINDS = ("train", "validation", "test")
+# Rows of one step in the order they are written; a checkpoint is saved after "validation".
+KINDS = ("train", "fault", "validation", "test")
 # A finished chain may be given more generations: those before are the same.
 MAY_CHANGE = ("chain.generations",)
 # What a kill at the very start leaves, and what runs before this one have left.

@@ -69,16 +69,34 @@ class Checkpoints:
             path, intact = self.folder / str(step), False
             try:
                 intact = check_seal(path)
-                args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-                return self._manager.restore(step, args=args)["state"]
+                return self._restored(step, abstract)
             except Exception as error:  # Orbax and its storage raise many kinds for damage
                 reason = str(error).strip().splitlines()[0][:200]
                 if intact:  # no damage, so nothing that may be removed
                     raise ValueError(f"checkpoint {path} cannot be restored: {reason}") from error
                 say(f"checkpoint {path} is damaged, falling back: {reason}")
-                self._manager.delete(step)
-                _seal_of(path).unlink(missing_ok=True)
+                self.remove(step)
         return None
+
+    def remove(self, step: int) -> None:
+        """Removes a step's checkpoint and its seal."""
+        self._manager.delete(step)
+        _seal_of(self.folder / str(step)).unlink(missing_ok=True)
+
+    def _restored(self, step: int, abstract: Any) -> Any:
+        """A state; its optional fields are None where the checkpoint is of before they were."""
+        kind, fields = type(abstract), abstract
+        if optional := getattr(kind, "_field_defaults", None):
+            metadata = ocp.PyTreeCheckpointHandler().metadata(self.folder / str(step) / "state")
+            stored = metadata.tree
+            fields = {
+                name: value
+                for name, value in abstract._asdict().items()
+                if name in stored or name not in optional
+            }
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(fields))
+        state = self._manager.restore(step, args=args)["state"]
+        return kind(**state) if optional else state
 
     def wait(self) -> None:
         """Returns when all that was saved is on disk and sealed; drops seals of what is gone."""
@@ -137,13 +155,15 @@ def _digest(folder: Path) -> str:
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """(about, weights) of a run's workdir (its last finished generation) or of one checkpoint.
 
-    A checkpoint is WORKDIR/checkpoints/generation_N, or a step in it.
+    A checkpoint is WORKDIR/checkpoints/generation_N, its folder "best", or a step in one of them.
+    Of a workdir they are those that the generation was tested with, its last or its best.
 
     Raises:
       ValueError: nothing that can be read is there.
     """
-    if finished := len(read_results(path)):
-        return read_weights(path / "checkpoints" / f"generation_{finished}")
+    if results := read_results(path):
+        folder = path / "checkpoints" / f"generation_{len(results)}"
+        return read_weights(folder / "best" if "best_step" in results[-1] else folder)
     if path.name.isdigit() and (path / "state").is_dir():
         return read_step(path)
     if not any(child.name.isdigit() for child in path.glob("*")):
@@ -170,7 +190,7 @@ def read_weights(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_step(step_folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(about, weights) of one checkpoint, as NumPy arrays.
+    """(about, weights) of one checkpoint, as NumPy arrays: the moving average, where it has one.
 
     Raises:
       ValueError: its files are not as they were written.
@@ -187,4 +207,5 @@ def read_step(step_folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             state=ocp.args.PyTreeRestore(restore_args=numpy), about=ocp.args.JsonRestore()
         )
         restored = checkpointer.restore(path, args=args)
-    return restored["about"], restored["state"]["weights"]
+    state = restored["state"]
+    return restored["about"], state.get("ema") or state["weights"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,20 +19,27 @@ from ldl_jax.evaluation.evaluate import JittedPredict, evaluate, jit_predict
 from ldl_jax.layout import Layout
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
+from ldl_jax.train.best import Best, read_best
 from ldl_jax.train.checkpoint import Checkpoints
+from ldl_jax.train.faults import FaultConfig, first_watch
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.loop import (
     Hooks,
     JittedStep,
+    JittedSteps,
     Schedule,
     Watcher,
     jit_train_step,
+    jit_train_steps,
     train_generation,
 )
 from ldl_jax.train.state import TrainState, Weights, init_state, init_weights
 from ldl_jax.train.step import make_predict_step, make_train_step
+from ldl_jax.train.trace import Trace
 from ldl_jax.workdir import Row, Workdir
 
+# `draw(key)`: fresh weights.
+Draw = Callable[[jax.Array], Weights]
 OFFSPRING = ("pretrained", "ancestor", "fresh")
 
 
@@ -85,6 +94,13 @@ class Job:
     head: Any = None  # the pre-trained head's params, where they are taken
     frozen: bool = False  # the trunk is not trained
     distributions: bool = True  # test pictures' are kept
+    accumulate: int = 1  # parts of a batch, one after the other
+    ema: float = 0.0  # the decay of the weights' moving average
+    faults: FaultConfig = dataclasses.field(default_factory=FaultConfig)
+    keep: int = 2  # checkpoints of a generation
+    best: str = ""  # the validation metric that a generation's best weights are kept by
+    use: str = "last"  # which weights are tested and teach: "last" or "best"
+    trace: Trace | None = None
 
     def order(self, generation: int) -> EpochOrder:
         """The training pictures' order in a generation."""
@@ -92,23 +108,37 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Steps:
+class Steps:
     """The jitted functions, compiled once for the whole chain."""
 
-    train: JittedStep
+    draw: Draw
+    train: JittedStep | JittedSteps
     test: JittedPredict
     validation: JittedPredict | None
 
 
-def run(job: Job, workdir: Workdir, interrupt: Interrupt, watcher: Watcher) -> list[Row]:
+def run(
+    job: Job,
+    workdir: Workdir,
+    interrupt: Interrupt,
+    watcher: Watcher,
+    steps: Steps | None = None,
+) -> list[Row]:
     """Trains the chain, or what is left of it; the results of each generation.
+
+    Args:
+      job: the chain.
+      workdir: where it leaves everything.
+      interrupt: of signals.
+      watcher: looks on.
+      steps: of `jitted`, for this job or one that differs in its seed alone.
 
     Raises:
       Interrupted: a signal came; the same call goes on from there.
       NotFiniteError: training diverged.
     """
-    steps = _compile(job)
-    teacher = _resume(job, workdir, watcher)
+    steps = jitted(job) if steps is None else steps
+    teacher = resume(job, workdir, watcher)
     while not finished(job.chain, workdir.results()):
         generation = len(workdir.results()) + 1
         teacher = _generation(job, steps, workdir, generation, teacher, interrupt, watcher)
@@ -117,17 +147,28 @@ def run(job: Job, workdir: Workdir, interrupt: Interrupt, watcher: Watcher) -> l
     return workdir.results()[: job.chain.generations]
 
 
-def _compile(job: Job) -> _Steps:
-    step = make_train_step(job.model, job.method, job.optimizer, frozen=job.frozen)
+def jitted(job: Job) -> Steps:
+    """The jitted functions of a job."""
+    step = make_train_step(
+        job.model,
+        job.method,
+        job.optimizer,
+        frozen=job.frozen,
+        accumulate=job.accumulate,
+        ema=job.ema,
+        faults=job.faults,
+    )
     predict = make_predict_step(job.model, job.method, flip=job.flip)
 
-    def jitted(feed: Feed) -> JittedPredict:
+    def predicting(feed: Feed) -> JittedPredict:
         return jit_predict(
             predict, feed.fetch, job.preprocessing, job.layout, distributions=job.distributions
         )
 
-    return _Steps(
-        jit_train_step(
+    training = jit_train_step if job.schedule.call == 1 else jit_train_steps
+    return Steps(
+        drawing(job),
+        training(
             step,
             job.train.fetch,
             job.recipe,
@@ -135,25 +176,47 @@ def _compile(job: Job) -> _Steps:
             job.layout,
             steps=len(job.order(1)),
         ),
-        jitted(job.test),
-        None if job.validation is None else jitted(job.validation),
+        predicting(job.test),
+        None if job.validation is None else predicting(job.validation),
     )
 
 
-def _resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
+def drawing(job: Job) -> Draw:
+    """Draws a job's fresh weights.
+
+    Once a generation: compiled well, the random numbers would cost 10 s of CPU, compiled fast 3.
+    """
+    quick = {"xla_backend_optimization_level": 0}
+    draw = functools.partial(init_weights, job.model, job.method)
+    return jax.jit(draw, compiler_options=quick)
+
+
+def resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
     """The weights of the last finished generation, the next one's teacher.
 
     A finished generation whose checkpoints are all damaged is taken back, to be trained again.
     """
     while results := workdir.results():
         generation = len(results)
-        checkpoints = Checkpoints(workdir.checkpoints(generation))
+        folder = workdir.checkpoints(generation)
+        checkpoints = Checkpoints(folder, job.keep)
         state = checkpoints.restore(_like(job), watcher.say)
         checkpoints.close()
         if state is not None and int(state.step) == len(job.order(generation)):
-            return state.weights
+            return _chosen(job, state, folder, watcher)[0]
         workdir.unfinish(generation)
     return None
+
+
+def _chosen(
+    job: Job, state: TrainState, folder: Path, watcher: Watcher
+) -> tuple[Weights, int | None]:
+    """The weights that are tested and teach, and their step where they are the best ones."""
+    if job.use == "best":
+        if (found := read_best(folder, watcher.say)) is not None:
+            return job.layout.place(found[1]), found[0]
+        watcher.say(f"{folder}: no best checkpoint can be read, so the last weights are taken")
+    return state.answers, None
 
 
 def _like(job: Job) -> TrainState:
@@ -161,7 +224,8 @@ def _like(job: Job) -> TrainState:
 
     def state() -> TrainState:
         key = jax.random.key(job.seed)
-        return init_state(init_weights(job.model, job.method, key), job.optimizer, 1, key)
+        weights = init_weights(job.model, job.method, key)
+        return init_state(weights, job.optimizer, 1, key, average=job.ema > 0)
 
     place = job.layout.replicated
     return jax.tree.map(
@@ -178,14 +242,13 @@ def finished(chain: Chain, results: list[Row]) -> bool:
     return bool(results[-1]["mae_validation"] >= results[-2]["mae_validation"])
 
 
-def _first_state(job: Job, generation: int, ancestor: Weights | None) -> TrainState:
+def _first_state(
+    job: Job, generation: int, ancestor: Weights | None, draw: Draw | None = None
+) -> TrainState:
     """The state at a generation's step 0."""
     key = jax.random.fold_in(jax.random.key(job.seed), generation)
     init_key, train_key = jax.random.split(key)
-    # Drawn once: compiled well, the random numbers would cost 10 s of CPU, and compiled fast 3.
-    quick = {"xla_backend_optimization_level": 0}
-    draw = functools.partial(init_weights, job.model, job.method)
-    weights = jax.jit(draw, compiler_options=quick)(init_key)
+    weights = (draw or drawing(job))(init_key)
     if job.chain.offspring == "ancestor" and ancestor is not None:
         weights = ancestor
     elif job.trunk is not None and not (job.chain.offspring == "fresh" and generation > 1):
@@ -194,90 +257,146 @@ def _first_state(job: Job, generation: int, ancestor: Weights | None) -> TrainSt
         weights = Weights({"trunk": trunk, "head": head}, model_state)
     # A copy: the training state is given up step by step, the ancestor and the trunk stay.
     weights = jax.tree.map(lambda x: jnp.array(x, copy=True), weights)
-    return job.layout.place(init_state(weights, job.optimizer, generation, train_key))
+    average = job.ema > 0
+    return job.layout.place(
+        init_state(weights, job.optimizer, generation, train_key, average=average)
+    )
+
+
+class Generation:
+    """One generation of a run in training: its order, checkpoints, rows and results."""
+
+    def __init__(
+        self, job: Job, steps: Steps, workdir: Workdir, number: int, watcher: Watcher
+    ) -> None:
+        self.job, self.number, self.order = job, number, job.order(number)
+        folder = workdir.checkpoints(number)
+        self.checkpoints = Checkpoints(folder, job.keep)
+        self._best = Best(folder, job.best) if job.best else None
+        self._steps, self._workdir, self._watcher = steps, workdir, watcher
+
+    def restored(self) -> TrainState | None:
+        """The state of the last checkpoint that can be read."""
+        state = self.checkpoints.restore(_like(self.job), self._watcher.say)
+        if state is not None and state.watch is None:
+            watch = self.job.layout.place(first_watch(state.weights.params))
+            state = state._replace(watch=watch)
+        return state
+
+    def first(self, ancestor: Weights | None) -> TrainState:
+        """The state at step 0."""
+        return _first_state(self.job, self.number, ancestor, self._steps.draw)
+
+    def start(self, step: int) -> None:
+        """Rows after `step` will be written anew."""
+        self._workdir.start_metrics(self.number, step)
+        if self._best is not None:
+            self._best.start(self._watcher.say)
+
+    def hooks(self) -> Hooks:
+        """What a loop hands its results to."""
+        validate = None if self.job.validation is None else self._validate
+        return Hooks(
+            functools.partial(self._write, "train"),
+            self._save,
+            validate,
+            functools.partial(self._write, "fault"),
+        )
+
+    def close(self) -> None:
+        """Waits for the checkpoints that are being saved."""
+        self.checkpoints.close()
+        if self._best is not None:
+            self._best.close()
+
+    def finish(self, state: TrainState) -> Weights:
+        """Tests the last or the best weights, and marks the generation as finished; gives them."""
+        folder = self._workdir.checkpoints(self.number)
+        weights, best_step = _chosen(self.job, state, folder, self._watcher)
+        results = self._evaluate(self._steps.test, self.job.test, weights)
+        predictions.write(self._workdir.predictions(self.number), results)
+        summary = report.summary(results)
+        last = len(self.order)
+        self._write("test", {"step": last, "epoch": _epoch(last, self.order), **summary})
+        row: Row = {"generation": self.number, "test pictures": len(results.ids), **summary}
+        if self.job.validation is not None:
+            step = last if best_step is None else best_step
+            row["mae_validation"] = _validation(self._workdir, self.number, step)
+        if best_step is not None:
+            row["best_step"] = best_step
+        self._workdir.finish(self.number, row)
+        return weights
+
+    def _write(self, kind: str, row: Row, speed: float | None = None) -> None:
+        place = {"kind": kind, "generation": self.number}
+        total = (self.number - 1) * len(self.order) + row["step"]
+        self._workdir.write({**place, **row, "total_step": total}, speed)
+
+    def _validate(self, state: TrainState) -> None:
+        step = int(state.step)
+        results = self._evaluate(self._steps.validation, self.job.validation, state.answers)
+        summary = report.summary(results)
+        self._write("validation", {"step": step, "epoch": _epoch(step, self.order), **summary})
+        if self._best is not None:
+            about = {**self.job.about, "generation": self.number}
+            self._best.offer(step, summary, state.answers, about)
+
+    def _save(self, state: TrainState) -> None:
+        step = int(state.step)
+        about = {**self.job.about, "generation": self.number, "step": step}
+        self.checkpoints.save(step, state, about)
+
+    def _evaluate(self, predict: Any, feed: Any, weights: Weights) -> predictions.Predictions:
+        space, batch = self.job.method.space, self.job.evaluation_batch
+        return evaluate(predict, weights, feed, space, batch, self._watcher.evaluation)
 
 
 def _generation(
     job: Job,
-    steps: _Steps,
+    steps: Steps,
     workdir: Workdir,
-    generation: int,
+    number: int,
     teacher: Weights | None,
     interrupt: Interrupt,
     watcher: Watcher,
 ) -> Weights:
     """Trains, evaluates and finishes one generation, or what is left of it."""
-    order = job.order(generation)
-    checkpoints = Checkpoints(workdir.checkpoints(generation))
-    state = checkpoints.restore(_like(job), watcher.say)
+    generation = Generation(job, steps, workdir, number, watcher)
+    state = generation.restored()
     if state is None:
-        state = _first_state(job, generation, teacher)
+        state = generation.first(teacher)
     start = int(state.step)
-    workdir.start_metrics(generation, start)
-    watcher.generation(generation, len(order), start)
-
-    def write(kind: str, row: Row, speed: float | None = None) -> None:
-        place = {"kind": kind, "generation": generation}
-        total = (generation - 1) * len(order) + row["step"]
-        workdir.write({**place, **row, "total_step": total}, speed)
-
-    def validate(state: TrainState) -> None:
-        step = int(state.step)
-        summary = report.summary(_evaluate(job, steps.validation, job.validation, state, watcher))
-        write("validation", {"step": step, "epoch": _epoch(step, order), **summary})
-
-    def save(state: TrainState) -> None:
-        step = int(state.step)
-        checkpoints.save(step, state, {**job.about, "generation": generation, "step": step})
-
-    hooks = Hooks(
-        lambda row, speed: write("train", row, speed),
-        save,
-        validate if job.validation is not None else None,
-    )
+    generation.start(start)
+    watcher.generation(number, len(generation.order), start)
     try:
         state = train_generation(
             state,
             teacher,
             steps.train,
             job.train,
-            order,
+            generation.order,
             job.schedule,
             job.rate,
-            hooks,
+            generation.hooks(),
             interrupt,
             watcher,
+            job.faults,
+            job.trace,
         )
     finally:
-        checkpoints.close()
-    results = _evaluate(job, steps.test, job.test, state, watcher)
-    predictions.write(workdir.predictions(generation), results)
-    summary = report.summary(results)
-    last = len(order)
-    write("test", {"step": last, "epoch": _epoch(last, order), **summary})
-    row: Row = {"generation": generation, "test pictures": len(results.ids), **summary}
-    if job.validation is not None:
-        row["mae_validation"] = _last_validation(workdir, generation)
-    workdir.finish(generation, row)
-    return state.weights
-
-
-def _evaluate(
-    job: Job, predict: Any, feed: Any, state: TrainState, watcher: Watcher
-) -> predictions.Predictions:
-    return evaluate(
-        predict, state.weights, feed, job.method.space, job.evaluation_batch, watcher.evaluation
-    )
+        generation.close()
+    return generation.finish(state)
 
 
 def _epoch(step: int, order: EpochOrder) -> float:
     return round(step / order.steps_per_epoch, 4)
 
 
-def _last_validation(workdir: Workdir, generation: int) -> float:
+def _validation(workdir: Workdir, generation: int, step: int) -> float:
+    """The validation's MAE of a step."""
     rows = [
         row
         for row in workdir.rows()
-        if row["kind"] == "validation" and row["generation"] == generation
+        if (row["kind"], row["generation"], row["step"]) == ("validation", generation, step)
     ]
     return float(rows[-1]["mae"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import jax
@@ -15,16 +15,17 @@ import optax
 from ldl_jax.data.augment import Preprocessing, Recipe, augment
 from ldl_jax.data.pipeline import EpochOrder, Feed
 from ldl_jax.layout import Layout
+from ldl_jax.train.faults import FaultConfig
 from ldl_jax.train.interrupt import Interrupt, Interrupted
+from ldl_jax.train.log import Log
 from ldl_jax.train.state import TrainState, Weights
 from ldl_jax.train.step import TrainStep
+from ldl_jax.train.trace import Trace
 
 # `train(state, teacher, store, item) -> (state, scalars)`; `state` is given up to the result.
 JittedStep = Callable[[TrainState, Weights | None, Any, Any], tuple[TrainState, Any]]
-
-
-class NotFiniteError(RuntimeError):
-    """The loss or its gradient is not a number any more; the message names the step."""
+# `train(state, teacher, store, items, count) -> (state, scalars)`; scalars are [len(items)].
+JittedSteps = Callable[[TrainState, Weights | None, Any, Any, Any], tuple[TrainState, Any]]
 
 
 class Watcher(Protocol):
@@ -48,11 +49,19 @@ class Watcher(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """When things happen, in steps of one generation."""
+    """When things happen, in steps of one generation.
+
+    Attributes:
+      log: between rows.
+      checkpoint: between checkpoints.
+      validate: between evaluations of the validation part.
+      call: that one call takes, at most.
+    """
 
     log: int
     checkpoint: int
     validate: int
+    call: int = 1
 
 
 @dataclasses.dataclass
@@ -63,11 +72,40 @@ class Hooks:
       write: a row of scalars of one step, and the speed in images/s.
       save: a state as a checkpoint.
       validate: evaluates and writes a row; None where there is no validation part.
+      fault: a row that names a fault of one step.
     """
 
     write: Callable[[dict[str, Any], float | None], None]
     save: Callable[[TrainState], None]
     validate: Callable[[TrainState], None] | None
+    fault: Callable[[dict[str, Any]], None] = lambda row: None
+
+
+def whole_step(
+    step: TrainStep,
+    fetch: Callable[[Any, Any], dict[str, Any]],
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    steps: int | None = None,
+    split: Callable[[Any], Any] = lambda arrays: arrays,
+) -> JittedStep:
+    """The whole step as a pure function: fetch, augment, teach, learn.
+
+    `steps` of a generation is what a recipe that changes over training goes by; `split` says where
+    a batch's arrays are to lie.
+    """
+
+    def train(
+        state: TrainState, teacher: Weights | None, store: Any, item: Any
+    ) -> tuple[TrainState, Any]:
+        batch = split(fetch(store, item))
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+        augment_key, step_key = jax.random.split(key)
+        progress = None if steps is None else state.step.astype(jnp.float32) / steps
+        images = split(augment(augment_key, batch["images"], recipe, preprocessing, progress))
+        return step(state, {**batch, "images": images}, step_key, teacher)
+
+    return train
 
 
 def jit_train_step(
@@ -78,22 +116,8 @@ def jit_train_step(
     layout: Layout,
     steps: int | None = None,
 ) -> JittedStep:
-    """The whole step on the devices: fetch, augment, teach, learn.
-
-    `steps` of a generation is what a recipe that changes over training goes by.
-    """
-
-    def train(
-        state: TrainState, teacher: Weights | None, store: Any, item: Any
-    ) -> tuple[TrainState, Any]:
-        batch = jax.lax.with_sharding_constraint(fetch(store, item), layout.by_batch)
-        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-        augment_key, step_key = jax.random.split(key)
-        progress = None if steps is None else state.step.astype(jnp.float32) / steps
-        images = augment(augment_key, batch["images"], recipe, preprocessing, progress)
-        images = jax.lax.with_sharding_constraint(images, layout.by_batch)
-        return step(state, {**batch, "images": images}, step_key, teacher)
-
+    """`whole_step` on the devices."""
+    train = _constrained(step, fetch, recipe, preprocessing, layout, steps)
     same, split = layout.replicated, layout.by_batch
     return jax.jit(
         train,
@@ -103,10 +127,70 @@ def jit_train_step(
     )
 
 
+def jit_train_steps(
+    step: TrainStep,
+    fetch: Callable[[Any, Any], dict[str, Any]],
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    layout: Layout,
+    steps: int | None = None,
+) -> JittedSteps:
+    """Several of `whole_step` in one call: the first `count` of a tuple of items.
+
+    The count is an argument, so that calls of any number of steps are one program, and give the
+    same bits as that many calls of one step each. (They are not always those of `jit_train_step`:
+    inside a loop XLA may compile a network in another way; for CPUs it does, and so slowly that
+    several steps in a call are no use there.)
+    """
+    one = _constrained(step, fetch, recipe, preprocessing, layout, steps)
+
+    def train(
+        state: TrainState, teacher: Weights | None, store: Any, items: Any, count: Any
+    ) -> tuple[TrainState, Any]:
+        stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *items)
+
+        def item(place: Any) -> Any:
+            return jax.tree.map(
+                lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), stacked
+            )
+
+        _, shapes = jax.eval_shape(one, state, teacher, store, items[0])
+        empty = jax.tree.map(lambda x: jnp.zeros((len(items), *x.shape), x.dtype), shapes)
+
+        def body(place: Any, carry: Any) -> Any:
+            state, rows = carry
+            state, scalars = one(state, teacher, store, item(place))
+            return state, jax.tree.map(lambda row, x: row.at[place].set(x), rows, scalars)
+
+        return jax.lax.fori_loop(0, count, body, (state, empty))
+
+    same, split = layout.replicated, layout.by_batch
+    return jax.jit(
+        train,
+        donate_argnums=0,
+        in_shardings=(same, same, same, split, same),
+        out_shardings=(same, same),
+    )
+
+
+def _constrained(
+    step: TrainStep,
+    fetch: Callable[[Any, Any], dict[str, Any]],
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    layout: Layout,
+    steps: int | None,
+) -> JittedStep:
+    def constrained(arrays: Any) -> Any:
+        return jax.lax.with_sharding_constraint(arrays, layout.by_batch)
+
+    return whole_step(step, fetch, recipe, preprocessing, steps, constrained)
+
+
 def train_generation(
     state: TrainState,
     teacher: Weights | None,
-    train: JittedStep,
+    train: JittedStep | JittedSteps,
     feed: Feed,
     order: EpochOrder,
     schedule: Schedule,
@@ -114,45 +198,37 @@ def train_generation(
     hooks: Hooks,
     interrupt: Interrupt,
     watcher: Watcher,
+    faults: FaultConfig | None = None,
+    trace: Trace | None = None,
 ) -> TrainState:
     """Takes the steps from `state.step` to the end of `order`.
+
+    `train` is of `jit_train_step` where `schedule.call` is 1, else of `jit_train_steps`. Nothing
+    waits for the devices but a checkpoint, an evaluation, and scalars that are two calls old.
 
     Raises:
       Interrupted: a signal came; a checkpoint of the last step is saved.
       NotFiniteError: a loss or gradient is not finite; no checkpoint holds what came of it.
     """
     generation, start = int(state.generation), int(state.step)
-    pending: list[tuple[int, Any]] = []
-    clock = time.perf_counter()
-    logged = start
-
-    def flush() -> None:
-        nonlocal pending, clock, logged
-        if not pending:
-            return
-        values = jax.device_get([scalars for _, scalars in pending])
-        for (number, _), scalars in zip(pending, values, strict=True):
-            _check_finite(scalars, generation, number)
-        number = pending[-1][0]
-        if number % schedule.log == 0 or number == len(order):
-            now = time.perf_counter()
-            speed = (number - logged) * order.batch / (now - clock)
-            row = _row(number, order, values[-1], float(rate(number - 1)))
-            hooks.write(row, speed)
-            watcher.log(row["loss"], speed)
-            clock, logged = now, number
-        pending = []
-
-    for number, item in enumerate(feed.items(order, start), start + 1):
-        state, scalars = train(state, teacher, feed.store, item)
-        pending.append((number, scalars))
-        watcher.step((number - 1) // order.steps_per_epoch + 1)
+    policy = faults or FaultConfig()
+    log = Log(generation, order, schedule.log, rate, policy, hooks.write, hooks.fault, watcher)
+    items = feed.items(order, start)
+    ends = [schedule.checkpoint, *([] if hooks.validate is None else [schedule.validate])]
+    for first, number in _calls(start, len(order), schedule.call, ends):
+        chosen = list(itertools.islice(items, number - first + 1))
+        state, scalars = _call(train, schedule.call, state, teacher, feed.store, chosen)
+        log.add(first, number, scalars)
+        for step in range(first, number + 1):
+            watcher.step((step - 1) // order.steps_per_epoch + 1)
+        if trace is not None:
+            trace.after(number, state)
         last = number == len(order)
         validates = hooks.validate is not None and (number % schedule.validate == 0 or last)
         saves = number % schedule.checkpoint == 0 or last
         stops = interrupt.number is not None
-        if number % schedule.log == 0 or validates or saves or stops:
-            flush()
+        if validates or saves or stops:
+            log.flush()
         if validates and hooks.validate is not None:
             hooks.validate(state)
         if saves or stops:
@@ -160,20 +236,25 @@ def train_generation(
         if stops and not last:
             assert interrupt.number is not None
             raise Interrupted(interrupt.number, generation, number)
+        if validates or saves:
+            log.resume()
     return state
 
 
-def _row(number: int, order: EpochOrder, scalars: Any, rate: float) -> dict[str, Any]:
-    values = {name: float(np.float32(value)) for name, value in scalars.items()}
-    epoch = number / order.steps_per_epoch
-    return {"step": number, "epoch": round(epoch, 4), **values, "learning_rate": rate}
+def _calls(start: int, total: int, most: int, ends: list[int]) -> Iterator[tuple[int, int]]:
+    """The (first, last) step of each call, none across a multiple of one of the ends."""
+    done = start
+    while done < total:
+        last = min(done + most, total, *(done - done % end + end for end in ends))
+        yield done + 1, last
+        done = last
 
 
-def _check_finite(scalars: Any, generation: int, number: int) -> None:
-    for name in ("loss", "gradient_norm"):
-        if not np.isfinite(scalars[name]):
-            raise NotFiniteError(
-                f"the {name.replace('_', ' ')} is {float(scalars[name])} in generation "
-                f"{generation} at step {number}; the last checkpoint is kept. Lower "
-                "optimizer.learning_rate or raise optimizer.warmup_epochs"
-            )
+def _call(
+    train: Any, most: int, state: TrainState, teacher: Weights | None, store: Any, items: list[Any]
+) -> tuple[TrainState, Any]:
+    if most == 1:
+        return train(state, teacher, store, items[0])
+    count = np.int32(len(items))
+    # Always as many items, since another number would be another program.
+    return train(state, teacher, store, (*items, *items[-1:] * (most - len(items))), count)

@@ -11,10 +11,14 @@ import optax
 
 from ldl_jax.methods import Batch, Method, Prediction
 from ldl_jax.models.functional import Model
+from ldl_jax.train.average import averaged
+from ldl_jax.train.faults import FaultConfig, observe
 from ldl_jax.train.state import TrainState, Weights
 
 Scalars = dict[str, jax.Array]
 TrainStep = Callable[..., tuple[TrainState, Scalars]]
+# `learn(weights, batch, key, teacher) -> (gradient, model_state, scalars)`
+Learn = Callable[..., tuple[Any, Any, Scalars]]
 PredictStep = Callable[[Weights, jax.Array], Prediction]
 
 
@@ -26,13 +30,17 @@ def make_train_step(
     frozen: bool = False,
     teacher_model: Model | None = None,
     teacher_method: Method | None = None,
+    accumulate: int = 1,
+    ema: float = 0.0,
+    faults: FaultConfig | None = None,
 ) -> TrainStep:
     """A pure `step(state, batch, key, teacher=None) -> (state, scalars)`.
 
     batch holds "images", preprocessed float [B, H, W, 3], and "labels" and "sigma", float32 [B];
     key is the step's. With a teacher, the `Weights` of the previous generation, that network runs
     frozen on the same images and hands over its distributions and slack. `scalars` are the mean
-    loss, the mean absolute error of the estimate and the gradient's norm, all float32 [].
+    loss, the mean absolute error of the estimate, the gradient's norm, what the method watches and
+    what `faults.observe` gives, all float32 [].
 
     Args:
       model: the student's network.
@@ -42,45 +50,112 @@ def make_train_step(
         stay and it drops nothing out, and no gradient is taken through it.
       teacher_model: the teacher's network; the student's where it is None.
       teacher_method: the teacher's method; the student's where it is None.
+      accumulate: N, the parts of a batch that the gradient is summed over, one after the other. It
+        is that of the whole batch, but for what depends on other examples: batch statistics are of
+        B / N examples and the running ones move N times, and dropout draws other numbers.
+      ema: the decay of the state's moving average (`ldl_jax.train.average`); 0 for none, and then
+        `state.ema` is None.
+      faults: what is done about them; None for `FaultConfig()`.
     """
-    ancestor_model = teacher_model or model
-    ancestor_method = teacher_method or method
-
-    def knowledge(teacher: Weights | None, batch: Batch) -> Any:
-        if teacher is None:
-            return None
-        features, _ = ancestor_model.apply(
-            teacher.params["trunk"], teacher.model_state, batch["images"], train=False
-        )
-        outputs = ancestor_method.head.apply(teacher.params["head"], features)
-        return jax.lax.stop_gradient(ancestor_method.teach(outputs, batch))
+    policy = faults or FaultConfig()
+    learn = _learner(model, method, frozen, teacher_model or model, teacher_method or method)
+    if accumulate > 1:
+        learn = _accumulated(learn, accumulate)
 
     def step(
         state: TrainState, batch: Batch, key: jax.Array, teacher: Weights | None = None
     ) -> tuple[TrainState, Scalars]:
+        gradient, model_state, scalars = learn(state.weights, batch, key, teacher)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.weights.params)
+        weights = Weights(optax.apply_updates(state.weights.params, updates), model_state)
+        mean = None if state.ema is None else averaged(state.ema, weights, ema, state.step)
+        norm = optax.global_norm(gradient)
+        # A frozen trunk has no gradients, and no dead units.
+        alive = {"trunk": jax.tree.map(jnp.ones_like, gradient["trunk"])} if frozen else {}
+        assert state.watch is not None, "a state of before it was there gets a first_watch"
+        watch, finite, seen = observe(
+            policy, state.watch, scalars["loss"], norm, {**gradient, **alive}
+        )
+        learnt = weights, opt_state, mean
+        if policy.not_finite == "skip":
+            before = state.weights, state.opt_state, state.ema
+            learnt = jax.tree.map(lambda new, old: jnp.where(finite, new, old), learnt, before)
+        weights, opt_state, mean = learnt
+        scalars = {**scalars, "gradient_norm": norm, **seen}
+        return state._replace(
+            weights=weights, opt_state=opt_state, step=state.step + 1, watch=watch, ema=mean
+        ), scalars
+
+    return step
+
+
+def _learner(
+    model: Model, method: Method, frozen: bool, teacher_model: Model, teacher_method: Method
+) -> Learn:
+    """The gradient of the mean loss of a batch, the new running statistics, and scalars."""
+
+    def knowledge(teacher: Weights | None, batch: Batch) -> Any:
+        if teacher is None:
+            return None
+        features, _ = teacher_model.apply(
+            teacher.params["trunk"], teacher.model_state, batch["images"], train=False
+        )
+        outputs = teacher_method.head.apply(teacher.params["head"], features)
+        return jax.lax.stop_gradient(teacher_method.teach(outputs, batch))
+
+    def learn(
+        weights: Weights, batch: Batch, key: jax.Array, teacher: Weights | None
+    ) -> tuple[Any, Any, Scalars]:
         taught = knowledge(teacher, batch)
 
         def mean_loss(params: dict[str, Any]) -> tuple[jax.Array, tuple[Any, Any]]:
             trunk = jax.lax.stop_gradient(params["trunk"]) if frozen else params["trunk"]
             features, model_state = model.apply(
-                trunk, state.weights.model_state, batch["images"], train=not frozen, key=key
+                trunk, weights.model_state, batch["images"], train=not frozen, key=key
             )
             outputs = method.head.apply(params["head"], features)
             return method.loss(outputs, batch, taught).mean(), (outputs, model_state)
 
         grad = jax.value_and_grad(mean_loss, has_aux=True)
-        (loss, (outputs, model_state)), gradient = grad(state.weights.params)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.weights.params)
-        params = optax.apply_updates(state.weights.params, updates)
+        (loss, (outputs, model_state)), gradient = grad(weights.params)
         error = jnp.abs(method.predict(outputs).value - batch["labels"]).mean()
-        scalars = {"loss": loss, "mae": error, "gradient_norm": optax.global_norm(gradient)}
-        scalars |= method.watch(outputs)
-        state = state._replace(
-            weights=Weights(params, model_state), opt_state=opt_state, step=state.step + 1
-        )
-        return state, scalars
+        return gradient, model_state, {"loss": loss, "mae": error, **method.watch(outputs)}
 
-    return step
+    return learn
+
+
+def _accumulated(learn: Learn, count: int) -> Learn:
+    """`learn` of `count` parts of a batch, one after the other; gradients and scalars are means."""
+
+    def accumulated(
+        weights: Weights, batch: Batch, key: jax.Array, teacher: Weights | None
+    ) -> tuple[Any, Any, Scalars]:
+        # Part i is the examples i, i + N, ...: of a batch that is split over devices each device
+        # has a share of every part.
+        parts = {
+            name: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1) for name, x in batch.items()
+        }
+
+        def add(carry: Any, part: Any) -> tuple[Any, None]:
+            model_state, total = carry
+            examples, own_key = part
+            gradient, model_state, scalars = learn(
+                weights._replace(model_state=model_state), examples, own_key, teacher
+            )
+            return (model_state, jax.tree.map(jnp.add, total, (gradient, scalars))), None
+
+        keys = jax.random.split(key, count)
+        first = jax.tree.map(lambda x: x[0], parts)
+        gradient, _, scalars = jax.eval_shape(learn, weights, first, keys[0], teacher)
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (gradient, scalars))
+        # XLA's convolutions for CPUs are 7 times and more as slow inside a loop.
+        unroll = jax.default_backend() == "cpu"
+        carry = weights.model_state, nothing
+        (model_state, total), _ = jax.lax.scan(add, carry, (parts, keys), unroll=unroll)
+        gradient, scalars = jax.tree.map(lambda x: x / count, total)
+        return gradient, model_state, scalars
+
+    return accumulated
 
 
 def make_predict_step(model: Model, method: Method, *, flip: bool = True) -> PredictStep:

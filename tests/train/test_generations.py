@@ -19,7 +19,7 @@ from ldl_jax import config as schema
 from ldl_jax import experiment
 from ldl_jax.evaluation import predictions
 from ldl_jax.models import Model
-from ldl_jax.train import generations, loop
+from ldl_jax.train import generations, log
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.generations import Chain, Job
 from ldl_jax.train.interrupt import Interrupt, Interrupted
@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
         return loss if knowledge is None else loss * jnp.float32(np.nan)
 
     broken = dataclasses.replace(job, method=dataclasses.replace(method, loss=bad))
-    with pytest.raises(loop.NotFiniteError, match=r"nan in generation 2 at step 1\b"):
+    with pytest.raises(log.NotFiniteError, match=r"nan in generation 2 at step 1\b"):
         run(broken, description, tmp_path)
     assert Checkpoints(tmp_path / "checkpoints/generation_1").steps()
     assert Checkpoints(tmp_path / "checkpoints/generation_2").steps() == []
