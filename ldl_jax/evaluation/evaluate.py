@@ -35,7 +35,7 @@ def jit_predict(
         return predict(weights, prepare(batch["images"], preprocessing))
 
     same, split = layout.replicated, layout.by_batch
-    return jax.jit(whole, in_shardings=(same, same, split), out_shardings=split)
+    return jax.jit(whole, in_shardings=(same, None, split), out_shardings=split)
 
 
 def evaluate(
@@ -71,7 +71,7 @@ def evaluate(
 def _predictions(prediction: Prediction, part: Part, space: LabelSpace) -> Predictions:
     probs = np.asarray(prediction.probs)
     return Predictions(
-        ids=part.ids,
+        ids=tuple(part.ids),
         labels=part.labels,
         values=np.asarray(prediction.value),
         probs=probs,
