@@ -96,9 +96,10 @@ class DataConfig:
       seed: of what is drawn, a split or the synthetic faces; apart from the run's, so that several
         runs see the same data.
       unreadable: "stop" at a picture that cannot be read, or "skip" and count it.
-      feed: "memory" (decoded once, kept on the device), "stream" (decoded as they come), or
-        "auto", which streams what needs more than `memory_gb`.
-      memory_gb: at most so many GB (1e9 bytes) of decoded pictures in memory.
+      feed: "memory" (decoded once, kept on the devices), "stream" (decoded as they come), or
+        "auto", which streams what does not fit into half of the free memory.
+      memory_gb: "auto" keeps at most so many GB (1e9 bytes) of decoded pictures in memory; 0 for
+        what the memory allows.
       synthetic_count: how many synthetic faces are drawn.
     """
 
@@ -123,7 +124,7 @@ class DataConfig:
     seed: int = 0
     unreadable: str = "stop"
     feed: str = "auto"
-    memory_gb: float = 8.0
+    memory_gb: float = 0.0
     synthetic_count: int = 2000
 
     def __post_init__(self) -> None:

@@ -15,7 +15,8 @@ from ldl_jax import encodings, methods, models
 from ldl_jax.config import Config, ConfigError, DataConfig, to_dict
 from ldl_jax.data import audit, datasets, pictures, prints, protocols, protocols_cross, synthetic
 from ldl_jax.data.augment import Preprocessing
-from ldl_jax.data.pipeline import Feed, Part, feed
+from ldl_jax.data.pipeline import Chosen, Feed, Part, feed
+from ldl_jax.data.pipeline_choice import GB, SHARES, STREAM, choose, measure
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.heads import Head
@@ -348,18 +349,28 @@ def _feeds(
     rows = {name: chosen for name, chosen in rows.items() if len(chosen)}
     size = _stored(config)
     count = sum(len(chosen) for chosen in rows.values())
-    needed = count * size * size * 3 / 1e9
-    streams = config.feed == "stream" or (config.feed == "auto" and needed > config.memory_gb)
-    where = "streamed from disk" if streams and records.images is None else "kept on the device"
+    choice = choose(
+        count * size * size * 3.0,
+        measure(placement.replicated.mesh.devices.flatten().tolist()),
+        config.feed,
+        config.memory_gb * GB,
+    )
+    streams = choice.where == STREAM
     say(
         f"{records.name}: "
         + ", ".join(f"{len(chosen):,} {name}" for name, chosen in rows.items())
         + f" pictures, labels {space.low:g} to {space.high:g} {space.unit}, "
-        + f"{needed:.2f} GB at {size}x{size}, {where}"
+        + f"{count * size * size * 3 / 1e9:.2f} GB at {size}x{size}, {choice}"
     )
+    across = placement.by_batch if choice.where == SHARES else None
     return {
         name: feed(
-            _part(config, records, chosen, space, streams, say), placement.place, placement.split
+            _part(config, records, chosen, space, streams, say),
+            placement.place,
+            placement.split,
+            across,
+            streams,
+            shard=(jax.process_index(), jax.process_count()),
         )
         for name, chosen in rows.items()
     }
@@ -377,10 +388,13 @@ def _part(
     if records.images is not None:
         images = records.images[rows]
     elif not streams or config.unreadable == "skip":
-        paths = [records.paths[row] for row in rows]
+        files: Any = records.paths if records.packed is None else records.packed
+        names = None if records.packed is None else Chosen(records.ids, rows)
         # Streamed pictures are looked through once, so that the bad ones are known at the start.
         size = _GLANCE if streams else _stored(config)
-        images, kept = pictures.decode(paths, size, config.unreadable, config.crop)
+        images, kept = pictures.decode(
+            Chosen(files, rows), size, config.unreadable, config.crop, names=names
+        )
         if len(kept) < len(rows):
             say(f"skipped {len(rows) - len(kept)} unreadable pictures of {len(rows)}")
         rows = rows[kept]
@@ -398,6 +412,7 @@ def _part(
         size=_stored(config),
         crop=config.crop,
         images=images,
-        paths=tuple(records.paths[row] for row in rows) if records.paths else (),
+        paths=Chosen(records.paths, rows) if records.paths else (),
+        packed=None if records.packed is None else Chosen(records.packed, rows),
         truth=truth,
     )

@@ -39,9 +39,10 @@ class Layout:
         """The arrays on every device; one that is there already is not copied."""
         return jax.device_put(tree, self.replicated)
 
-    def split(self, tree: Any) -> Any:
-        """The arrays with their leading axis split over the devices."""
-        return jax.device_put(tree, self.by_batch)
+    def split(self, tree: Any, axis: int = 0) -> Any:
+        """The arrays with one axis, by default the leading one, split over the devices."""
+        spec = PartitionSpec(*(None,) * axis, *self.by_batch.spec)
+        return jax.device_put(tree, NamedSharding(self.by_batch.mesh, spec))
 
 
 def layout(devices: int | None = None) -> Layout:

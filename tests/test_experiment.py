@@ -222,7 +222,7 @@ def test_what_does_not_fit_is_streamed(pictures):
     said = []
     job = build(said.append, **pictures(), data__memory_gb=1e-6).job
     assert job.train.store == {}
-    assert any("streamed from disk" in text for text in said)
+    assert any("streamed: more than data.memory_gb = 1e-06" in text for text in said)
 
 
 # What cannot be.

@@ -40,7 +40,7 @@ def jit_predict(
         return prediction._replace(probs=prediction.probs[:, :0])
 
     same, split = layout.replicated, layout.by_batch
-    return jax.jit(whole, in_shardings=(same, same, split), out_shardings=split)
+    return jax.jit(whole, in_shardings=(same, None, split), out_shardings=split)
 
 
 def evaluate(
@@ -77,7 +77,7 @@ def _predictions(prediction: Prediction, part: Part, space: LabelSpace) -> Predi
     probs = np.asarray(prediction.probs)
     kept = probs.shape[1] > 0
     return Predictions(
-        ids=part.ids,
+        ids=tuple(part.ids),
         labels=part.labels,
         values=np.asarray(prediction.value),
         probs=probs,

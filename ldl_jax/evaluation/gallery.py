@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ldl_jax.data.pictures import decode_one
 from ldl_jax.data.pipeline import Part
 from ldl_jax.evaluation import figures
 from ldl_jax.evaluation.predictions import Predictions
@@ -57,6 +56,4 @@ def _evolution(path: Path, generations: Sequence[Predictions], part: Part) -> No
 
 
 def _faces(part: Part, chosen: Sequence[int]) -> np.ndarray:
-    if part.images is not None:
-        return part.images[list(chosen)]
-    return np.stack([decode_one(part.paths[row], part.size, part.crop) for row in chosen])
+    return np.stack([part.picture(row) for row in chosen])

@@ -122,7 +122,7 @@ def jit_train_step(
     return jax.jit(
         train,
         donate_argnums=0,
-        in_shardings=(same, same, same, split),
+        in_shardings=(same, same, None, split),  # the store keeps its own
         out_shardings=(same, same),
     )
 

@@ -74,6 +74,42 @@ def test_16_bit_grey_keeps_its_range(tmp_path):
     np.testing.assert_array_equal(pictures.decode_one(tmp_path / "a.png", 4), 128)
 
 
+@pytest.mark.parametrize("size", [(64, 64), (65, 47), (17, 90)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": 0},
+        {"subsampling": 1, "progressive": True},
+        {"subsampling": 2, "quality": 30},
+        {"subsampling": 2, "restart_marker_blocks": 3},
+    ],
+)
+def test_the_quick_decoder_gives_pillow_s_pixels(tmp_path, monkeypatch, size, options):
+    noise = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    Image.blend(smooth(*size), Image.fromarray(noise), 0.3).save(tmp_path / "a.jpg", **options)
+    with Image.open(tmp_path / "a.jpg") as image:
+        expected = np.asarray(image)
+    content = (tmp_path / "a.jpg").read_bytes()
+    np.testing.assert_array_equal(pictures._plain_jpeg(content, 64), expected)
+    for side, crop in ((64, 1.0), (40, 1.0), (40, 0.8)):
+        quick = pictures.decode_one(tmp_path / "a.jpg", side, crop)
+        with monkeypatch.context() as patch:
+            patch.setattr(pictures, "_plain_jpeg", lambda content, enough: None)
+            np.testing.assert_array_equal(quick, pictures.decode_one(content, side, crop))
+
+
+@pytest.mark.parametrize("odd", ["exif", "gray", "CMYK", "large", "png", "half"])
+def test_the_quick_decoder_leaves_the_rest_to_pillow(tmp_path, odd):
+    image = smooth(64, 48).convert({"gray": "L", "CMYK": "CMYK"}.get(odd, "RGB"))
+    options = {"exif": Image.Exif()} if odd == "exif" else {}
+    if odd == "exif":
+        options["exif"][0x0112] = 1
+    image.save(tmp_path / "a", "PNG" if odd == "png" else "JPEG", **options)
+    content = (tmp_path / "a").read_bytes()
+    content = content[: len(content) // 2] if odd == "half" else content
+    assert pictures._plain_jpeg(content, 24 if odd == "large" else 25) is None
+
+
 @pytest.mark.parametrize("workers", [None, 1, 3])
 def test_many_come_in_order(tmp_path, workers, monkeypatch):
     monkeypatch.setattr(pictures, "CHUNK", 4)
@@ -104,6 +140,13 @@ def test_unreadable_files_stop_or_are_left_out(tmp_path):
         np.testing.assert_array_equal(pixels, np.full((2, 8, 8, 3), 7))
     with pytest.raises(DataError, match="none of 4 pictures can be read"):
         pictures.decode(broken, 8, unreadable="skip")
+
+
+def test_errors_call_bytes_by_their_names():
+    with pytest.raises(DataError, match=r"^b: 3 bytes: cannot be read as a picture"):
+        pictures.decode([b"abc"], 8, names=["b"])
+    with pytest.raises(DataError, match="none of 1 pictures can be read; the first is b"):
+        pictures.decode([b"abc"], 8, unreadable="skip", names=["b"])
 
 
 def test_arguments(tmp_path):

@@ -37,7 +37,8 @@ def draw_part():
 def steps(model, weights, teacher, devices):
     """The scalars of some steps and the last state, from pictures in device memory."""
     place = layout(devices)
-    pictures = feed(draw_part(), place.place, place.split)
+    across = place.by_batch if devices > 1 else None
+    pictures = feed(draw_part(), place.place, place.split, across)
     optimizer = optax.sgd(1e-3, 0.9)
     step = jit_train_step(
         make_train_step(model, CEN, optimizer),

@@ -1,0 +1,142 @@
+"""Where the pictures are kept: what their number, their size and the free memory allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+GB = 1e9
+SHARE = 0.5  # of free memory that pictures may take; the rest is for training
+COPIES, SHARES, STREAM = "a copy on every device", "shares on the devices", "streamed"
+
+
+class Choice(NamedTuple):
+    """Where pictures are kept, one of COPIES, SHARES and STREAM, and why."""
+
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+class Memory(NamedTuple):
+    """Free bytes; None where nobody tells.
+
+    Attributes:
+      host: of this computer.
+      device: of the device with the least; None as well where the devices are the host's cores.
+      devices: how many share a batch.
+      on_host: whether the devices' memory is the host's.
+    """
+
+    host: float | None
+    device: float | None
+    devices: int
+    on_host: bool
+
+
+def measure(devices: Sequence[jax.Device]) -> Memory:
+    """The free memory now, of this computer and of some devices."""
+    own = [device for device in devices if device.process_index == jax.process_index()]
+    on_host = own[0].platform == "cpu"
+    stats = [] if on_host else [device.memory_stats() for device in own]
+    known = [one["bytes_limit"] - one["bytes_in_use"] for one in stats if one]
+    return Memory(free_host(), min(known, default=None), len(devices), on_host)
+
+
+def choose(needed: float, memory: Memory, feed: str = "auto", limit: float = 0.0) -> Choice:
+    """Where pictures are kept that need so many bytes when decoded.
+
+    A copy on every device is quickest: no picture travels between devices. Where half of a
+    device's free memory has no room for one, the devices share the pictures, and where there is
+    none for a share either, nor in half of the host's memory for decoding, they are streamed.
+
+    Args:
+      needed: bytes, of all pictures as uint8.
+      memory: what is free.
+      feed: "auto", "memory" (never streamed) or "stream".
+      limit: bytes that "auto" takes at most; 0 for what `memory` allows.
+
+    Raises:
+      ValueError: feed is "memory", and the free memory does not hold the pictures.
+    """
+    if feed == "stream":
+        return Choice(STREAM, "as data.feed says")
+    if feed == "auto" and 0 < limit < needed:
+        return Choice(STREAM, f"more than data.memory_gb = {limit / GB:g}")
+    share = SHARE if feed == "auto" else 1.0
+    reasons = []
+    for where, copies in ((COPIES, memory.devices), (SHARES, 1)):
+        if where == SHARES and memory.devices == 1:
+            continue
+        full = _full(needed, copies, memory, share)
+        if not full:
+            free = _free(memory)
+            reasons.append("fits into free memory" + (f" ({free})" if free else ", not known here"))
+            return Choice(where, "; ".join(reasons))
+        reasons.append(full)
+    if feed == "memory":
+        raise ValueError(
+            f"data.feed: 'memory' needs {needed / GB:.2f} GB for the pictures; {reasons[-1]}. "
+            "Take 'stream' or 'auto'"
+        )
+    return Choice(STREAM, reasons[-1])
+
+
+def _full(needed: float, copies: int, memory: Memory, share: float) -> str:
+    """Which memory does not hold so many copies on the devices together; "" where all do."""
+    part = "half of " if share == SHARE else ""
+    host = needed * (1 + copies) if memory.on_host else needed  # decoded there, then copied
+    if memory.host is not None and host > share * memory.host:
+        many = " with the copies" if memory.on_host else ""
+        return f"{host / GB:.3g} GB{many} exceed {part}the {memory.host / GB:.3g} GB free in memory"
+    each = needed * copies / memory.devices
+    if memory.device is not None and each > share * memory.device:
+        return (
+            f"{each / GB:.3g} GB a device exceed {part}the {memory.device / GB:.3g} GB free there"
+        )
+    return ""
+
+
+def _free(memory: Memory) -> str:
+    known = []
+    if memory.device is not None:
+        known.append(f"{memory.device / GB:.3g} GB a device")
+    if memory.host is not None:
+        known.append(f"{memory.host / GB:.3g} GB on the host")
+    return ", ".join(known)
+
+
+def free_host(root: str = "/") -> float | None:
+    """Bytes of memory that this process may still take; None where the system does not tell.
+
+    Args:
+      root: where `proc` and `sys` are.
+    """
+    free = []
+    system = _numbers(root, "proc/meminfo")
+    if "MemAvailable:" in system:
+        free.append(1024 * system["MemAvailable:"])
+    group = "sys/fs/cgroup/memory."  # of a container
+    limit, used = (_numbers(root, group + name).get("") for name in ("max", "current"))
+    if limit is not None and used is not None:
+        free.append(limit - used + _numbers(root, group + "stat").get("file", 0.0))
+    return min(free, default=None)
+
+
+def _numbers(root: str, name: str) -> dict[str, float]:
+    """The numbers of a system's file by the word before each; {} where there is no such file."""
+    try:
+        lines = Path(root, name).read_text().splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        *before, number = line.removesuffix(" kB").split()
+        if number.isdigit():
+            found[" ".join(before)] = float(number)
+    return found

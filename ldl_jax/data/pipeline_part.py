@@ -1,0 +1,140 @@
+"""A part of a dataset, and what the jitted step sees of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from ldl_jax.data import pictures
+from ldl_jax.data.records import DataError
+
+# Row s: the indices [B] of step s.
+Rows = Sequence[np.ndarray]
+Place = Callable[[Any], Any]
+
+T = TypeVar("T")
+
+
+class Split(Protocol):
+    """`split(tree, axis=0)`: arrays on the devices, that axis split over them."""
+
+    def __call__(self, tree: Any, axis: int = 0) -> Any:
+        """The arrays, placed."""
+
+
+class Chosen(Sequence[T]):
+    """Some rows of a sequence, each looked up when it is asked for."""
+
+    def __init__(self, whole: Sequence[T], rows: np.ndarray) -> None:
+        self._whole, self._rows = whole, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return Chosen(self._whole, self._rows[place])
+        return self._whole[int(self._rows[place])]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """The pictures of one part (train, validation or test) of a dataset.
+
+    Attributes:
+      ids: N names.
+      labels: float32 [N].
+      sigma: float32 [N], NaN where unknown.
+      size: side of a stored picture in pixels.
+      crop: share of a picture's width and height that is kept.
+      images: uint8 [N, size, size, 3] where the pictures are in memory.
+      paths: N files where they are not,
+      packed: or their bytes, each read when it is asked for.
+      truth: float32 [N, K], the true distribution, where it is known.
+    """
+
+    ids: Sequence[str]
+    labels: np.ndarray
+    sigma: np.ndarray
+    size: int
+    crop: float = 1.0
+    images: np.ndarray | None = None
+    paths: Sequence[Path] = ()
+    packed: Sequence[bytes] | None = None
+    truth: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def picture(self, index: int) -> np.ndarray:
+        """One picture, uint8 [size, size, 3].
+
+        Raises:
+          DataError: it cannot be read; the message names its file, or its id in an archive.
+        """
+        if self.images is not None:
+            return self.images[index]
+        if self.packed is None:
+            return pictures.decode_one(self.paths[index], self.size, self.crop)
+        try:
+            return pictures.decode_one(self.packed[index], self.size, self.crop)
+        except MemoryError:
+            raise
+        except Exception as error:  # archives that are gone or damaged raise errors of all kinds
+            reason = " ".join(str(error).split())
+            raise DataError(f"{self.ids[index]}: {reason}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """A part of a dataset as the jitted step sees it.
+
+    Attributes:
+      part: the pictures.
+      store: arrays to pass to the jitted step, {} where the pictures are streamed.
+      fetch: pure `fetch(store, item) -> batch` with uint8 "images" [B, S, S, 3], float32 "labels"
+        and "sigma" [B].
+      items: `items(rows, start)` yields the items of rows[start:], placed on the devices.
+      spans: `spans(rows, ends, start)` yields one item for each end, with a leading axis: the items
+        of rows[start:ends[0]], of rows[ends[0]:ends[1]] and so on, for steps that run in one call
+        (`jax.lax.scan` over the item, `fetch` inside).
+    """
+
+    part: Part
+    store: dict[str, Any]
+    fetch: Callable[[dict[str, Any], Any], dict[str, Any]]
+    items: Callable[..., Iterator[Any]]
+    spans: Callable[..., Iterator[Any]]
+
+
+def own_columns(row: np.ndarray, shard: tuple[int, int]) -> np.ndarray:
+    """The columns of a row that are process `index` of `count`'s."""
+    index, count = shard
+    each = len(row) // count
+    return row[index * each : (index + 1) * each]
+
+
+def check_shard(rows: Rows, shard: tuple[int, int]) -> None:
+    """Raises ValueError where the processes do not divide a batch."""
+    index, count = shard
+    if not 0 <= index < count:
+        raise ValueError(f"shard: expected an index from 0 below the count, got {shard}")
+    if len(rows) and len(rows[0]) % count:
+        raise ValueError(f"shard: {count} processes do not divide a batch of {len(rows[0])}")
+
+
+def spans_of(ends: Iterable[int], start: int) -> Iterator[tuple[int, int]]:
+    """The pairs (first, last + 1) of consecutive spans.
+
+    Raises:
+      ValueError: an end is not after the one before it.
+    """
+    for end in ends:
+        if end <= start:
+            raise ValueError(f"ends: expected ends that rise from {start}, got {end}")
+        yield start, end
+        start = end
