@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,9 +14,10 @@ import optax
 from ldl_jax import encodings, methods, models
 from ldl_jax.config import Config, ConfigError, DataConfig, to_dict
 from ldl_jax.data import audit, datasets, pictures, prints, protocols, protocols_cross, synthetic
+from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment import Preprocessing
 from ldl_jax.data.pipeline import Feed, Part, feed
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import DataError, Picked, Records
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import Layout, layout
@@ -96,7 +98,7 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
         "method": resolved["method"],
         "space": dataclasses.asdict(space),
         "preprocessing": dataclasses.asdict(preprocessing),
-        "alignment": dataclasses.asdict(config.data.alignment),
+        "alignment": dataclasses.asdict(_alignment(config.data, records)),
         "flip": config.evaluation.flip,
     }
     job = Job(
@@ -257,6 +259,19 @@ def _preprocessing(config: DataConfig, inputs: dict[str, Any]) -> Preprocessing:
     return Preprocessing(_stored(config), config.size, crop=config.crop, **(own | inputs))
 
 
+def _alignment(config: DataConfig, records: Records) -> Alignment:
+    """How the pictures were cut out: as the config says, or the prepared set."""
+    given, known = config.alignment, records.alignment
+    if known is None or given == known:
+        return given
+    if given.kind != "none":
+        raise ConfigError(
+            f"data.alignment: the set was prepared with {known}, the config says {given}; leave it "
+            "out, or prepare the set so"
+        )
+    return known
+
+
 def _stored(config: DataConfig) -> int:
     return config.stored_size or config.size
 
@@ -291,6 +306,12 @@ def _feeds(
     }
 
 
+def _files(records: Records, rows: np.ndarray) -> Sequence[Path] | Sequence[bytes]:
+    if records.packed is not None:
+        return Picked(records.packed, rows)
+    return [records.paths[row] for row in rows]
+
+
 def _part(
     config: DataConfig,
     records: Records,
@@ -303,7 +324,7 @@ def _part(
     if records.images is not None:
         images = records.images[rows]
     elif not streams or config.unreadable == "skip":
-        paths = [records.paths[row] for row in rows]
+        paths = _files(records, rows)
         # Streamed pictures are looked through once, so that the bad ones are known at the start.
         size = _GLANCE if streams else _stored(config)
         images, kept = pictures.decode(paths, size, config.unreadable, config.crop)
@@ -325,5 +346,6 @@ def _part(
         crop=config.crop,
         images=images,
         paths=tuple(records.paths[row] for row in rows) if records.paths else (),
+        packed=None if records.packed is None else Picked(records.packed, rows),
         truth=truth,
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ldl_jax.data.records import DataError
 
@@ -25,31 +26,52 @@ def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.nda
     Raises:
       DataError: the file is missing, not a picture, or broken (a truncated JPEG is).
     """
-    try:
-        with Image.open(io.BytesIO(path) if isinstance(path, bytes) else path) as image:
-            enough = round(2 * size / crop)
-            image.draft("RGB", (enough, enough))
-            return fit(_rgb(ImageOps.exif_transpose(image)), size, crop)
-    except MemoryError:
-        raise
-    except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...
-        name = f"{len(path)} bytes" if isinstance(path, bytes) else path
-        raise DataError(f"{name}: cannot be read as a picture ({error})") from error
+    with _opened(path) as image:
+        enough = round(2 * size / crop)
+        image.draft("RGB", (enough, enough))
+        return fit(_rgb(ImageOps.exif_transpose(image)), size, crop)
 
 
-def read(path: str | Path) -> Image.Image:
-    """One picture file whole, as RGB, with its EXIF orientation applied.
+def read(path: str | Path | bytes, name: str = "") -> Image.Image:
+    """One picture file, or its bytes, whole, as RGB, with its EXIF orientation applied.
+
+    `name` is what messages call the bytes.
 
     Raises:
       DataError: the file is missing, not a picture, or broken.
     """
+    with _opened(path, name) as image:
+        return _rgb(ImageOps.exif_transpose(image))
+
+
+def check(content: bytes, name: str = "") -> None:
+    """Whether the bytes of a picture file can be decoded to their end.
+
+    Raises:
+      DataError: they cannot.
+    """
+    with _opened(content, name) as image:
+        image.draft("RGB", (1, 1))  # of a JPEG all is read, but only an eighth reconstructed
+        image.load()
+
+
+@contextlib.contextmanager
+def _opened(source: str | Path | bytes, name: str = "") -> Iterator[Image.Image]:
+    """A picture; what goes wrong until it is left is a DataError."""
     try:
-        with Image.open(path) as image:
-            return _rgb(ImageOps.exif_transpose(image))
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            yield image
     except MemoryError:
         raise
-    except Exception as error:  # as above
-        raise DataError(f"{path}: cannot be read as a picture ({error})") from error
+    except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...
+        why = str(error)
+        if isinstance(source, bytes) and isinstance(error, UnidentifiedImageError):
+            why = f"{len(source)} bytes of no known format"  # Pillow names the buffer's address
+        raise DataError(f"{name or _name(source)}: cannot be read as a picture ({why})") from error
+
+
+def _name(source: str | Path | bytes) -> str:
+    return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
 def fit(image: Image.Image, size: int, crop: float = 1.0) -> np.ndarray:
@@ -70,7 +92,7 @@ def fit(image: Image.Image, size: int, crop: float = 1.0) -> np.ndarray:
 
 
 def decode(
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path] | Sequence[bytes],
     size: int,
     unreadable: str = "stop",
     crop: float = 1.0,
@@ -80,7 +102,7 @@ def decode(
     """Picture files as one array; see `decode_one` for how each is resized.
 
     Args:
-      paths: N picture files.
+      paths: N picture files, or their bytes.
       size: width and height of the result, in pixels.
       unreadable: "stop" raises at the first file that cannot be read, "skip" leaves it out.
       crop: share of each picture's width and height that is kept, about its middle.
@@ -122,7 +144,9 @@ def decode(
                 progress(done)
     kept = np.flatnonzero(readable)
     if len(paths) > 0 and kept.size == 0:
-        raise DataError(f"none of {len(paths)} pictures can be read; the first is {paths[0]}")
+        raise DataError(
+            f"none of {len(paths)} pictures can be read; the first is {_name(paths[0])}"
+        )
     return (pixels if kept.size == len(paths) else pixels[kept]), kept
 
 

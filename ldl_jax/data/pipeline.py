@@ -148,8 +148,9 @@ class _Schedule(grain.sources.RandomAccessDataSource):
         row, column = divmod(int(place), self._batch)
         index = int(self._rows[row][column])
         part = self._part
+        picture = part.paths[index] if part.packed is None else part.packed[index]
         return {
-            "images": pictures.decode_one(part.paths[index], part.size, part.crop),
+            "images": pictures.decode_one(picture, part.size, part.crop),
             "labels": part.labels[index],
             "sigma": part.sigma[index],
         }

@@ -51,4 +51,5 @@ def draw(
 def _faces(part: Part, chosen: Sequence[int]) -> np.ndarray:
     if part.images is not None:
         return part.images[list(chosen)]
-    return np.stack([decode_one(part.paths[row], part.size, part.crop) for row in chosen])
+    stored = part.paths if part.packed is None else part.packed
+    return np.stack([decode_one(stored[row], part.size, part.crop) for row in chosen])
