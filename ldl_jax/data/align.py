@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 import os
 from collections.abc import Callable
@@ -106,6 +107,15 @@ def mtcnn() -> Detect:
         return sorted(faces, key=lambda face: face.box[0] - face.box[2])
 
     return detect
+
+
+def check_mtcnn() -> None:
+    """Raises ValueError where the package `mtcnn` is not installed; loads nothing."""
+    if importlib.util.find_spec("mtcnn") is None:
+        raise ValueError(
+            "faces are found with MTCNN, which is not installed; install it with: "
+            "pip install 'ldl_jax[align]'"
+        )
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

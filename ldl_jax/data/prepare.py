@@ -6,14 +6,22 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import threading
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ldl_jax.data import prepare_builder, prepare_chunk, prepare_index, prepare_place, prepare_work
+from ldl_jax.data import (
+    align,
+    prepare_builder,
+    prepare_chunk,
+    prepare_index,
+    prepare_place,
+    prepare_work,
+)
 from ldl_jax.data.folders import left_notes
 from ldl_jax.data.prepare_chunk import UNREADABLE, Form, Left, Part
 from ldl_jax.data.prepare_work import Chunk
@@ -121,11 +129,12 @@ class _Job:
         count = sum(self._length(number) for number in done)
         before, total = count, len(self.records)
         todo = (self._chunk(number) for number in self.numbers if number not in done)
+        self.progress("preparing", count, total)
         if beam is not None:
             if len(done) < len(self.numbers):
-                prepare_work.through_beam(list(todo), folder, self.form, beam)
+                with self._watched(folder):
+                    prepare_work.through_beam(list(todo), folder, self.form, beam)
             return before
-        self.progress("preparing", count, total)
         made = prepare_work.over_cores(todo, folder, self.form, workers or os.cpu_count() or 1)
         with contextlib.closing(made):
             for pictures, left in made:
@@ -166,7 +175,25 @@ class _Job:
         builder = prepare_builder.Faces(
             records, shards, out, finish, None if beam is not None else advance
         )
-        prepare_builder.build(builder, beam)
+        prepare_builder.build(builder, folder, beam)
+
+    @contextlib.contextmanager
+    def _watched(self, folder: Path) -> Iterator[None]:
+        """While others write parts, tells the progress once a second."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(1):
+                count = self.chunk * sum(1 for _ in folder.glob("*.npz"))
+                self.progress("preparing", min(count, len(self.records)), len(self.records))
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _chunk(self, number: int) -> Chunk:
         rows = self.rows(number)
@@ -208,6 +235,14 @@ def _check(records: Records, form: Form, unreadable: str, workers: int) -> None:
             f"{records.name}: its pictures are cut out already (by {records.alignment.kind}); "
             "align the originals"
         )
+    missing = int(np.count_nonzero(~prepare_chunk.is_given(records, form)))
+    if missing:
+        try:
+            align.check_mtcnn()
+        except ValueError as error:
+            raise ValueError(
+                f"{missing} of {len(records)} pictures come without landmarks: {error}"
+            ) from None
 
 
 def _plan(records: Records, form: Form, chunk: int, command: str) -> dict[str, Any]:

@@ -127,8 +127,11 @@ class _SameBytes(writer.ExampleWriter):
         return super().write(path, ((key, sorted_features(one)) for key, one in examples))
 
 
-def build(builder: Faces, beam: Sequence[str] | None = None) -> None:
-    """Writes the dataset; with options of Apache Beam pipelines, its shards in parallel."""
+def build(builder: Faces, scratch: Path, beam: Sequence[str] | None = None) -> None:
+    """Writes the dataset; with options of Apache Beam pipelines, its shards in parallel.
+
+    `scratch` is for what TFDS writes beside it.
+    """
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     if beam is not None:
         from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
@@ -139,7 +142,7 @@ def build(builder: Faces, beam: Sequence[str] | None = None) -> None:
         config = config.replace(beam_options=options, beam_runner=runner)
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):  # it says what it does, at length
-        builder.download_and_prepare(download_config=config)
+        builder.download_and_prepare(download_dir=scratch / "downloads", download_config=config)
 
 
 def _examples(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:

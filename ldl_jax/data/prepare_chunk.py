@@ -22,6 +22,7 @@ from ldl_jax.data.records import DataError, Records
 FACES = ("skip", "largest", "centre")
 QUALITY = 95  # of JPEGs
 UNREADABLE = "the picture cannot be read"
+WRONG = "its landmarks cannot be right"
 _OUTSIDE = 8  # a square more than so many times as wide as its picture is a mistake
 
 
@@ -192,9 +193,9 @@ def chosen_square(records: Records, row: int, image: Image.Image, form: Form) ->
     except LeftOut:
         raise
     except ValueError as error:
-        raise LeftOut("its landmarks give no square") from error
+        raise LeftOut(WRONG) from error
     if not 1 <= square.side <= _OUTSIDE * max(image.size):
-        raise LeftOut("the square about the face has no size that can be")
+        raise LeftOut(WRONG)
     return square
 
 

@@ -11,16 +11,16 @@ from ldl_jax.data.prepare_chunk import Form, LeftOut
 from ldl_jax.data.records import DataError, Records
 
 CELL, GAP, LINE = 160, 4, 18  # pixels
-_SQUARE, _POINT, _HALO = (255, 196, 0), (0, 230, 118), (20, 20, 20)
+_SQUARE, _POINT, _HALO, _OUTSIDE = (255, 196, 0), (0, 230, 118), (20, 20, 20), (225, 225, 225)
 _FINE = 3  # drawn so many times as large, then reduced: lines are smooth
 
 
 def sheet(records: Records, form: Form, count: int = 8, columns: int = 2) -> Image.Image:
     """Some pictures from all over the records, before and after.
 
-    Before: whole, with the square (yellow; its upper edge, where the picture is turned to stand, is
-    thick) and the points that come with the dataset (green). After: as prepared. Below: the name,
-    and why a picture is left out.
+    Before: whole, with the square (yellow; what will be its upper edge is thick) and the points
+    that come with the dataset (green). After: as prepared. Below: the name, and why a picture is
+    left out.
 
     Args:
       records: the pictures.
@@ -49,7 +49,7 @@ def _pair(records: Records, row: int, form: Form) -> tuple[Image.Image, Image.Im
     try:
         image = prepare_chunk.picture(records, row)
     except DataError:
-        return Image.new("RGB", (CELL, CELL), (225, 225, 225)), None, "cannot be read"
+        return Image.new("RGB", (CELL, CELL), _OUTSIDE), None, "cannot be read"
     try:
         square = prepare_chunk.chosen_square(records, row, image, form) if form.aligned else None
         made = pictures.read(prepare_chunk.encoded(records, row, form))
@@ -63,17 +63,27 @@ def _pair(records: Records, row: int, form: Form) -> tuple[Image.Image, Image.Im
 
 
 def _drawn(records: Records, row: int, image: Image.Image, square: Square | None) -> Image.Image:
-    scale = _FINE * CELL / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    large = image.resize(size, Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(large)
+    """The picture, on a canvas that holds its square too, with the square and the points."""
+    ends = np.array([(0, 0), image.size], np.float64)
     if square is not None:
-        corners = [tuple(corner) for corner in align.square_corners(square) * scale]
+        ends = np.concatenate([ends, align.square_corners(square)])
+    origin = ends.min(axis=0)
+    width, height = ends.max(axis=0) - origin
+    scale = _FINE * CELL / max(width, height)
+    canvas = Image.new(
+        "RGB", (max(_FINE, round(width * scale)), max(_FINE, round(height * scale))), _OUTSIDE
+    )
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    place = np.round(-origin * scale).astype(int).tolist()
+    canvas.paste(image.resize(size, Image.Resampling.BICUBIC), (place[0], place[1]))
+    draw = ImageDraw.Draw(canvas)
+    if square is not None:
+        corners = [tuple(one) for one in (align.square_corners(square) - origin) * scale]
         for color, more in ((_HALO, 2 * _FINE), (_SQUARE, 0)):
             draw.line([*corners, corners[0]], color, _FINE + more, "curve")
             draw.line(corners[:2], color, 3 * _FINE + more)
     if records.points is not None and np.isfinite(records.points[row]).all():
-        for x, y in records.points[row] * scale:
+        for x, y in (records.points[row] - origin) * scale:
             for color, radius in ((_HALO, 3 * _FINE), (_POINT, 2 * _FINE)):
                 draw.ellipse((x - radius, y - radius, x + radius, y + radius), color)
-    return large.resize((size[0] // _FINE or 1, size[1] // _FINE or 1), Image.Resampling.LANCZOS)
+    return canvas.reduce(_FINE)

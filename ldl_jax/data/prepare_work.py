@@ -77,17 +77,23 @@ def through_beam(chunks: Sequence[Chunk], folder: Path, form: Form, options: Seq
     """The same through an Apache Beam pipeline with these options, such as --runner=DirectRunner.
 
     Every worker must see `folder` and the pictures under the same paths.
+
+    Raises:
+      DataError: the pipeline failed.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
-        _ = (
-            pipeline
-            | "Chunks" >> beam.Create(chunks)
-            | "Spread" >> beam.Reshuffle()
-            | "Prepare" >> beam.Map(functools.partial(work, folder=folder, form=form))
-        )
+    try:
+        with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+            _ = (
+                pipeline
+                | "Chunks" >> beam.Create(chunks)
+                | "Spread" >> beam.Reshuffle()
+                | "Prepare" >> beam.Map(functools.partial(work, folder=folder, form=form))
+            )
+    except Exception as error:  # a runner's own, of any kind
+        raise DataError(f"the Beam pipeline failed ({type(error).__name__}: {error})") from error
 
 
 def _next(pending: collections.deque[tuple[int, Future[list[Left]]]]) -> tuple[int, list[Left]]:

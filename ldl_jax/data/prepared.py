@@ -44,7 +44,7 @@ def read(root: Path) -> Records:
             return prepare_index.from_arrays(arrays, packed)
     except DataError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{folder}: is damaged ({type(error).__name__}: {error}); prepare it again"
         ) from error

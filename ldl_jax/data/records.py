@@ -108,17 +108,17 @@ class Records:
         return len(self.ids)
 
     def take(self, rows: slice | np.ndarray) -> Records:
-        """The records of some rows, in the order given."""
-        chosen = np.arange(len(self))[rows]
+        """The records of some rows, a slice or int64 [M], in the order given."""
+        numbers = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
         changes: dict[str, Any] = {}
         for field in ROWS:
             value = getattr(self, field)
             if isinstance(value, tuple):
-                changes[field] = tuple(value[row] for row in chosen) if value else ()
+                changes[field] = tuple(value[row] for row in numbers) if value else ()
             elif isinstance(value, np.ndarray):
                 changes[field] = value[rows]
             elif value is not None:
-                changes[field] = Picked(value, chosen)
+                changes[field] = Picked(value, np.asarray(numbers, np.int64))
         return dataclasses.replace(self, **changes)
 
 
