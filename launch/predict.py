@@ -39,7 +39,7 @@ _ALIGNED = flags.DEFINE_boolean(
 _ALIGN = flags.DEFINE_enum(
     "align",
     None,
-    ["box", "similarity"],
+    ["box", "similarity", "quad"],
     "how faces are cut out; by default as the checkpoint's training pictures were",
 )
 _MARGIN = flags.DEFINE_float(

@@ -84,7 +84,8 @@ class DataConfig:
       std: what each channel is then divided by; SSR-Net's pictures are raw, "bgr" with a mean of 0
         and a std of 1.
       alignment: how the pictures were cut out of larger ones, where `ldl_jax.data.align` did it;
-        it is kept with the weights, so that faces found later are cut in the same way.
+        it is kept with the weights, so that faces found later are cut in the same way. Of a
+        prepared set it is known, and may be left out.
       protocol: "official", "random" (by picture), "stratified", "subject" (by person), "kfold",
         "subject_kfold", "official_folds", "leave_one_person_out" or "cross_dataset"; see
         `ldl_jax.data.protocols.split`.

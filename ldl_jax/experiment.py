@@ -14,10 +14,11 @@ import optax
 from ldl_jax import encodings, methods, models
 from ldl_jax.config import Config, ConfigError, DataConfig, to_dict
 from ldl_jax.data import audit, datasets, pictures, prints, protocols, protocols_cross, synthetic
+from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment import Preprocessing
-from ldl_jax.data.pipeline import Chosen, Feed, Part, feed
+from ldl_jax.data.pipeline import Feed, Part, feed
 from ldl_jax.data.pipeline_choice import GB, SHARES, STREAM, choose, measure
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import Chosen, DataError, Records
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.heads import Head
 from ldl_jax.labels import LabelSpace
@@ -129,7 +130,7 @@ def build(
         "method": description["method"],
         "space": dataclasses.asdict(space),
         "preprocessing": dataclasses.asdict(preprocessing),
-        "alignment": dataclasses.asdict(config.data.alignment),
+        "alignment": dataclasses.asdict(_alignment(config.data, records)),
         "flip": config.evaluation.flip,
     }
     job = Job(
@@ -330,6 +331,19 @@ def _preprocessing(config: DataConfig, inputs: dict[str, Any]) -> Preprocessing:
     """As the config says, but for the inputs that a pre-trained network is used to."""
     own = {"channels": config.channels, "mean": config.mean, "std": config.std}
     return Preprocessing(_stored(config), config.size, crop=config.crop, **(own | inputs))
+
+
+def _alignment(config: DataConfig, records: Records) -> Alignment:
+    """How the pictures were cut out: as the config says, or the prepared set."""
+    given, known = config.alignment, records.alignment
+    if known is None or given == known:
+        return given
+    if given.kind != "none":
+        raise ConfigError(
+            f"data.alignment: the set was prepared with {known}, the config says {given}; leave it "
+            "out, or prepare the set so"
+        )
+    return known
 
 
 def _stored(config: DataConfig) -> int:

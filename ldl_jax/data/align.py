@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 import os
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-KINDS = ("none", "box", "similarity")
+KINDS = ("none", "box", "similarity", "quad")
 # The five points of an upright face in MTCNN's box, made square, from its middle in units of its
 # side; the means over frontal faces, made symmetric. So a margin means the same for both kinds.
 TEMPLATE = np.array(
@@ -26,10 +27,12 @@ class Alignment:
 
     Attributes:
       kind: "box", the detector's box made square; "similarity", the square that a similarity
-        transform of the eyes, the nose and the corners of the mouth makes upright; or "none", not
+        transform of the eyes, the nose and the corners of the mouth makes upright; "quad", the
+        square of the unified benchmark (`quad_square`), from those points too; or "none", not
         known: the pictures came as they are. Then "box" stands in where faces are detected.
       margin: what is added on each of the four sides, as a share of the square's side. 0.4 is
-        that of DEX (Rothe et al. 2018), whose IMDB-WIKI pictures SSR-Net was trained on.
+        that of DEX (Rothe et al. 2018), whose IMDB-WIKI pictures SSR-Net was trained on; 0 that of
+        the benchmark's quad.
     """
 
     kind: str = "none"
@@ -106,6 +109,15 @@ def mtcnn() -> Detect:
     return detect
 
 
+def check_mtcnn() -> None:
+    """Raises ValueError where the package `mtcnn` is not installed; loads nothing."""
+    if importlib.util.find_spec("mtcnn") is None:
+        raise ValueError(
+            "faces are found with MTCNN, which is not installed; install it with: "
+            "pip install 'ldl_jax[align]'"
+        )
+
+
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """The similarity transform that takes points nearest to others: scale s, rotation R, shift t.
 
@@ -141,9 +153,80 @@ def square_of(face: Face, alignment: Alignment) -> Square:
         scale, rotation, shift = similarity(TEMPLATE, face.points)
         angle = math.atan2(rotation[1, 0], rotation[0, 0])
         return Square(float(shift[0]), float(shift[1]), scale * wider, angle)
+    if alignment.kind == "quad":
+        square = quad_square(face.points)
+        return square._replace(side=square.side * wider)
     left, top, right, bottom = face.box
     side = max(right - left, bottom - top) * wider
     return Square((left + right) / 2, (top + bottom) / 2, side, 0.0)
+
+
+def quad_square(points: np.ndarray) -> Square:
+    """The unified benchmark's square about a face's five points.
+
+    With e the vector from the left eye of the picture to the right one, and m that from their
+    middle to the mouth's, the square's x axis is along e + (m_y, -m_x), half its side is
+    max(1.92 |e|, 1.89 |m|), and its middle lies 0.1 m below the eyes'. The benchmark takes the
+    outer and inner corners' middle for an eye, and cuts coordinates down to whole pixels.
+
+    Args:
+      points: [5, 2], as in `Face`.
+
+    Raises:
+      ValueError: the points are all one.
+
+    Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
+    (2024), its published code and alignment configuration; the form is that of FFHQ (Karras et
+    al. 2019), whose factors are 2.0 and 1.8.
+    """
+    points = np.asarray(points, np.float64)
+    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
+    across, down = points[1] - points[0], mouth - eyes
+    axis = across + np.array([down[1], -down[0]])
+    half = max(1.92 * float(np.hypot(*across)), 1.89 * float(np.hypot(*down)))
+    if not half > 0 or not np.hypot(*axis) > 0:
+        raise ValueError(f"points: expected points that differ, got {points.tolist()}")
+    x, y = eyes + 0.1 * down
+    return Square(float(x), float(y), 2 * half, math.atan2(axis[1], axis[0]))
+
+
+def corners_square(corners: np.ndarray) -> Square:
+    """The square with the four corners [4, 2], from its upper left clockwise."""
+    corners = np.asarray(corners, np.float64)
+    x, y = corners.mean(axis=0)
+    edges = np.roll(corners, -1, axis=0) - corners
+    across = edges[0] - edges[2]
+    return Square(
+        float(x), float(y), float(np.hypot(*edges.T).mean()), math.atan2(across[1], across[0])
+    )
+
+
+def square_corners(square: Square) -> np.ndarray:
+    """The corners [4, 2] of a square, from its upper left clockwise."""
+    c, s = math.cos(square.angle), math.sin(square.angle)
+    half = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (square.side / 2)
+    return half @ np.array([(c, s), (-s, c)]) + [square.x, square.y]
+
+
+def face_of(points: np.ndarray) -> Face:
+    """The face that has five points [5, 2]; its box is that of MTCNN about the mean such face.
+
+    Raises:
+      ValueError: the points are all one.
+    """
+    scale, _, shift = similarity(TEMPLATE, points)
+    x, y = (float(value) for value in shift)
+    return Face((x - scale / 2, y - scale / 2, x + scale / 2, y + scale / 2), np.asarray(points))
+
+
+def centred(faces: list[Face], size: tuple[int, int]) -> Face:
+    """The face whose box lies nearest to the middle of a picture of that size."""
+
+    def away(face: Face) -> float:
+        left, top, right, bottom = face.box
+        return math.hypot(left + right - size[0], top + bottom - size[1])
+
+    return min(faces, key=away)
 
 
 def cut(image: Image.Image, square: Square, least: int) -> Image.Image:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ldl_jax.data.records import DataError
 
@@ -26,7 +27,7 @@ def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.nda
     Raises:
       DataError: the file is missing, not a picture, or broken (a truncated JPEG is).
     """
-    try:
+    with _readable(path):
         content = path if isinstance(path, bytes) else Path(path).read_bytes()
         enough = round(2 * size / crop)
         pixels = _plain_jpeg(content, enough)
@@ -38,26 +39,58 @@ def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.nda
             image.draft("RGB", (enough, enough))
             ImageOps.exif_transpose(image, in_place=True)
             return fit(_rgb(image), size, crop)
-    except MemoryError:
-        raise
-    except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...
-        name = f"{len(path)} bytes" if isinstance(path, bytes) else path
-        raise DataError(f"{name}: cannot be read as a picture ({error})") from error
 
 
-def read(path: str | Path) -> Image.Image:
-    """One picture file whole, as RGB, with its EXIF orientation applied.
+def read(path: str | Path | bytes, name: str = "") -> Image.Image:
+    """One picture file, or its bytes, whole, as RGB, with its EXIF orientation applied.
+
+    `name` is what messages call the bytes.
 
     Raises:
       DataError: the file is missing, not a picture, or broken.
     """
+    with _opened(path, name) as image:
+        return _rgb(ImageOps.exif_transpose(image))
+
+
+def check(content: bytes, name: str = "") -> None:
+    """Whether the bytes of a picture file can be decoded to their end.
+
+    Raises:
+      DataError: they cannot.
+    """
+    with _opened(content, name) as image:
+        image.draft("RGB", (1, 1))  # of a JPEG all is read, but only an eighth reconstructed
+        image.load()
+
+
+@contextlib.contextmanager
+def _opened(source: str | Path | bytes, name: str = "") -> Iterator[Image.Image]:
+    """A picture; what goes wrong until it is left is a DataError."""
+    with (
+        _readable(source, name),
+        Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image,
+    ):
+        yield image
+
+
+@contextlib.contextmanager
+def _readable(source: str | Path | bytes, name: str = "") -> Iterator[None]:
+    """What goes wrong inside is a DataError that names the picture."""
     try:
-        with Image.open(path) as image:
-            return _rgb(ImageOps.exif_transpose(image))
+        yield
     except MemoryError:
         raise
-    except Exception as error:  # as above
-        raise DataError(f"{path}: cannot be read as a picture ({error})") from error
+    except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...
+        why = str(error)
+        if isinstance(error, UnidentifiedImageError):
+            size = f"{len(source)} bytes" if isinstance(source, bytes) else "a file"
+            why = f"{size} of no known format"  # Pillow names a buffer by its address
+        raise DataError(f"{name or _name(source)}: cannot be read as a picture ({why})") from error
+
+
+def _name(source: str | Path | bytes) -> str:
+    return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
 def fit(image: Image.Image, size: int, crop: float = 1.0) -> np.ndarray:
@@ -136,8 +169,8 @@ def decode(
                 progress(done)
     kept = np.flatnonzero(readable)
     if len(paths) > 0 and kept.size == 0:
-        first = (paths if names is None else names)[0]
-        raise DataError(f"none of {len(paths)} pictures can be read; the first is {first!s}")
+        first = _name((paths if names is None else names)[0])
+        raise DataError(f"none of {len(paths)} pictures can be read; the first is {first}")
     return (pixels if kept.size == len(paths) else pixels[kept]), kept
 
 

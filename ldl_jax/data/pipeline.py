@@ -10,11 +10,11 @@ from __future__ import annotations
 from jax.sharding import NamedSharding
 
 from ldl_jax.data.pipeline_order import EpochOrder, once_each
-from ldl_jax.data.pipeline_part import Chosen, Feed, Part, Place, Rows, Split
+from ldl_jax.data.pipeline_part import Feed, Part, Place, Rows, Split
 from ldl_jax.data.pipeline_resident import resident
 from ldl_jax.data.pipeline_stream import streamed
 
-__all__ = ["Chosen", "EpochOrder", "Feed", "Part", "Rows", "feed", "once_each"]
+__all__ = ["EpochOrder", "Feed", "Part", "Rows", "feed", "once_each"]
 
 
 def feed(

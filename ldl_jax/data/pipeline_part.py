@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,29 +16,12 @@ from ldl_jax.data.records import DataError
 Rows = Sequence[np.ndarray]
 Place = Callable[[Any], Any]
 
-T = TypeVar("T")
-
 
 class Split(Protocol):
     """`split(tree, axis=0)`: arrays on the devices, that axis split over them."""
 
     def __call__(self, tree: Any, axis: int = 0) -> Any:
         """The arrays, placed."""
-
-
-class Chosen(Sequence[T]):
-    """Some rows of a sequence, each looked up when it is asked for."""
-
-    def __init__(self, whole: Sequence[T], rows: np.ndarray) -> None:
-        self._whole, self._rows = whole, rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return Chosen(self._whole, self._rows[place])
-        return self._whole[int(self._rows[place])]
 
 
 @dataclasses.dataclass(frozen=True)

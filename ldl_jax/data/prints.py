@@ -45,7 +45,7 @@ def take(
     """The prints of all pictures of records, in threads.
 
     Args:
-      records: N pictures, as files or in memory.
+      records: N pictures, as files, in memory, or packed.
       workers: threads; None for one a CPU core.
       progress: called with how many pictures are done.
 
@@ -148,15 +148,18 @@ def _within(
 
 
 def _one(records: Records, row: int) -> tuple[str, np.uint64, np.ndarray]:
-    if records.images is not None and not records.paths:
+    if records.images is not None and not records.paths and records.packed is None:
         pixels = np.ascontiguousarray(records.images[row])
         image = Image.fromarray(pixels)
         return hashlib.sha256(pixels.tobytes()).hexdigest(), difference_hash(image), look(image)
-    path = records.paths[row]
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+    if records.packed is not None:
+        content = records.packed[row]
+    else:
+        path = records.paths[row]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error})") from error
     digest = hashlib.sha256(content).hexdigest()
     try:
         with Image.open(io.BytesIO(content)) as image:

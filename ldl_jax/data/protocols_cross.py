@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ldl_jax.data.packed import Joined
 from ldl_jax.data.records import DataError, Records
 
 PREFIXES = ("train:", "test:")
@@ -27,8 +28,11 @@ def combine(train: Records, test: Records) -> Records:
     name = f"{train.name}->{test.name}"
     if train.unit != test.unit:
         raise DataError(f"{name}: labels in {train.unit} and in {test.unit} cannot be compared")
-    if bool(train.paths) != bool(test.paths):
-        raise DataError(f"{name}: one set has picture files, the other pictures in memory")
+    if _kind(train) != _kind(test):
+        raise DataError(
+            f"{name}: pictures of the one are {_kind(train)}, of the other {_kind(test)}; prepare "
+            "both or neither"
+        )
     both = set(train.paths) & set(test.paths)
     if both:
         raise DataError(f"{name}: {len(both)} files are in both sets (one is {min(both)})")
@@ -40,6 +44,7 @@ def combine(train: Records, test: Records) -> Records:
         sources=train.sources + test.sources,
         paths=train.paths + test.paths,
         images=_joined([one.images for one in pair]),
+        packed=None if train.packed is None else Joined(train.packed, test.packed or ()),
         sigma=_filled([one.sigma for one in pair], pair),
         subjects=_told_apart(*(one.subjects or ("",) * len(one) for one in pair)),
         split=(
@@ -48,8 +53,11 @@ def combine(train: Records, test: Records) -> Records:
         ),
         unit=train.unit,
         quads=_filled([one.quads for one in pair], pair, (4, 2)),
+        points=_filled([one.points for one in pair], pair, (5, 2)),
+        alignment=train.alignment,
         notes=(
             *(f"{one.name}: {note}" for one in pair for note in one.notes),
+            *_aligned_otherwise(train, test),
             f"that somebody is in both {train.name} and {test.name} cannot be excluded",
         ),
     )
@@ -58,6 +66,21 @@ def combine(train: Records, test: Records) -> Records:
 def is_combined(records: Records) -> bool:
     """Whether these records were made by `combine`."""
     return all(name.startswith(PREFIXES) for name in records.ids)
+
+
+def _kind(records: Records) -> str:
+    if records.packed is not None:
+        return "prepared"
+    return "files" if records.paths else "in memory"
+
+
+def _aligned_otherwise(train: Records, test: Records) -> tuple[str, ...]:
+    if train.alignment == test.alignment:
+        return ()
+    return (
+        f"pictures are cut out by {train.alignment} in {train.name}, {test.alignment} in "
+        f"{test.name}: errors in print differ by that alone",
+    )
 
 
 def _told_apart(train: Sequence[str], test: Sequence[str]) -> tuple[str, ...]:

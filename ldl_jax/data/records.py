@@ -5,9 +5,29 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+
+from ldl_jax.data.align import Alignment
+
+T = TypeVar("T")
+# What has one entry a picture.
+ROWS = (
+    "ids",
+    "labels",
+    "sources",
+    "paths",
+    "images",
+    "packed",
+    "sigma",
+    "subjects",
+    "split",
+    "truth",
+    "folds",
+    "quads",
+    "points",
+)
 
 
 class DataError(ValueError):
@@ -46,6 +66,10 @@ class Records:
         on the others.
       quads: float32 [N, 4, 2], the corners (x, y) in pixels of the square about the face that is
         to be cut out, from its upper left clockwise; NaN where unknown.
+      points: float32 [N, 5, 2], x and y in pixels of the eye on the left of the picture, the other
+        eye, the tip of the nose, the corner of the mouth on the left, and the other corner; NaN
+        where unknown.
+      alignment: how the pictures were cut out of larger ones; None where that is not known.
       notes: what a reader of the results must know, such as pictures that were left out, and why.
     """
 
@@ -65,25 +89,15 @@ class Records:
     folds: np.ndarray | None = None
     fold_splits: tuple[FoldSplit, ...] = ()
     quads: np.ndarray | None = None
+    points: np.ndarray | None = None
+    alignment: Alignment | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.ids)
         if count == 0:
             raise DataError(f"{self.name}: lists no picture")
-        for field in (
-            "labels",
-            "sources",
-            "paths",
-            "images",
-            "packed",
-            "sigma",
-            "subjects",
-            "split",
-            "truth",
-            "folds",
-            "quads",
-        ):
+        for field in ROWS[1:]:
             value = getattr(self, field)
             missing = value is None or (isinstance(value, tuple) and not value)
             if not missing and len(value) != count:
@@ -93,3 +107,32 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, rows: slice | np.ndarray) -> Records:
+        """The records of some rows, a slice or int64 [M], in the order given."""
+        numbers = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
+        changes: dict[str, Any] = {}
+        for field in ROWS:
+            value = getattr(self, field)
+            if isinstance(value, tuple):
+                changes[field] = tuple(value[row] for row in numbers) if value else ()
+            elif isinstance(value, np.ndarray):
+                changes[field] = value[rows]
+            elif value is not None:
+                changes[field] = Chosen(value, np.asarray(numbers, np.int64))
+        return dataclasses.replace(self, **changes)
+
+
+class Chosen(Sequence[T]):
+    """Some rows of a sequence, each looked up when it is asked for."""
+
+    def __init__(self, whole: Sequence[T], rows: np.ndarray) -> None:
+        self._whole, self._rows = whole, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return Chosen(self._whole, self._rows[place])
+        return self._whole[int(self._rows[place])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ldl_jax.data import synthetic_canvas, synthetic_drawing, synthetic_people
+from ldl_jax.data import synthetic_canvas, synthetic_drawing, synthetic_people, synthetic_points
 from ldl_jax.data.records import Records
 
 # How people disagree about a face: mixtures of two parts (w, d, s), as in `true_distribution`.
@@ -43,7 +43,8 @@ def faces(
     Returns:
       Records with images uint8 RGB [N, size, size, 3]; labels float32 [N], whole years;
       truth float32 [N, high - low + 1] over truth_values = low..high; sigma float32 [N], the
-      standard deviation of the truth, in years; subjects; and a split by person.
+      standard deviation of the truth, in years; subjects; a split by person; and the five points
+      of each face.
 
     Raises:
       ValueError: an argument is outside the range given above.
@@ -72,6 +73,7 @@ def faces(
         split=_split(persons, seed, test_fraction),
         truth_values=values.astype(np.float32),
         truth=truth.astype(np.float32),
+        points=synthetic_points.points(look, size),
     )
 
 

@@ -75,7 +75,8 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One labelled picture, as a reader lists it; `quad` is x, y of four corners, or empty."""
+    """One labelled picture, as a reader lists it; `quad` is x, y of four corners, or empty, and
+    `points` x, y of five."""
 
     id: str
     path: Path
@@ -86,6 +87,7 @@ class Entry:
     split: str = ""
     fold: int = -1
     quad: tuple[float, ...] = ()
+    points: tuple[float, ...] = ()
 
 
 def find(root: Path, *names: str) -> Path:
@@ -153,8 +155,8 @@ def to_records(
     notes: Sequence[str] = (),
     fold_splits: Sequence[FoldSplit] = (),
 ) -> Records:
-    """Records of these entries; optional fields (sigma, subjects, split, folds, quads) only where
-    some entry knows its own.
+    """Records of these entries; optional fields (sigma, subjects, split, folds, quads, points) only
+    where some entry knows its own.
 
     Raises:
       DataError: no entry, an id twice, or a picture that does not exist.
@@ -178,16 +180,18 @@ def to_records(
         unit=unit,
         folds=None if (folds < 0).all() else folds,
         fold_splits=tuple(fold_splits),
-        quads=_quads(rows),
+        quads=_places([row.quad for row in rows], 4),
+        points=_places([row.points for row in rows], 5),
         notes=tuple(notes),
     )
 
 
-def _quads(rows: Sequence[Entry]) -> np.ndarray | None:
-    if not any(row.quad for row in rows):
+def _places(given: Sequence[tuple[float, ...]], count: int) -> np.ndarray | None:
+    """x and y of `count` places in each picture, float32 [N, count, 2]; None where none has any."""
+    if not any(given):
         return None
-    unknown = (math.nan,) * 8
-    return np.asarray([row.quad or unknown for row in rows], np.float32).reshape(-1, 4, 2)
+    unknown = (math.nan,) * (2 * count)
+    return np.asarray([places or unknown for places in given], np.float32).reshape(-1, count, 2)
 
 
 def _check_unique(rows: Sequence[Entry]) -> None:

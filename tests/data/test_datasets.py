@@ -327,8 +327,8 @@ def test_the_wrong_name_or_a_csv_for_official_lists(tmp_path):
 
 
 def test_an_option_that_a_reader_lacks(tmp_path):
-    with pytest.raises(DataError, match=r"aaf: has no option 'gaps'; its options: none"):
-        datasets.read("aaf", tmp_path, gaps="drop")
+    with pytest.raises(DataError, match=r"morph: has no option 'gaps'; its options: none"):
+        datasets.read("morph", tmp_path, gaps="drop")
     with pytest.raises(DataError, match=r"adience: has no option 'gap'; its options: gaps"):
         datasets.read("adience", tmp_path, gap="drop")
 

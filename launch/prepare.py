@@ -1,0 +1,218 @@
+"""Makes a dataset ready for training: faces cut out, pictures in files that are quick to read.
+
+python -m launch.prepare --dataset=aaf --root=DIR --out=prepared/aaf
+python -m launch.prepare --dataset=csv_folder --csv=faces/ages.csv --out=prepared/mine \\
+    --align=similarity --margin=0.2 --size=256 --sheet=sheet.png
+python -m launch.main --config=configs/cen_aaf.py --config.data.name=prepared \\
+    --config.data.root=prepared/aaf --workdir=runs/cen_aaf
+
+The set is a TFDS dataset of ArrayRecord files, OUT/faces/1.0.0. A command that was cut off goes on
+when it is given again. By default pictures keep their files, byte for byte; what is cut out or
+resized is a JPEG of quality 95, or with --png without loss.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+from rich.console import Console
+
+from launch.command import fail, only_flags, parse_flags, quiet
+from launch.progress import bar
+from ldl_jax.data import align, datasets, prepare, prepare_chunk, prepare_sheet, synthetic
+from ldl_jax.data.align import Alignment
+from ldl_jax.data.prepare_chunk import Form
+from ldl_jax.data.records import Records
+
+# Commands are never in one process, but in tests: there a flag may have two of them.
+_SHARED: dict[str, Any] = {"allow_override": True}
+_DATASET = flags.DEFINE_string(
+    "dataset", None, f"synthetic, {', '.join(sorted(datasets.DATASETS))}", **_SHARED
+)
+_ROOT = flags.DEFINE_string("root", "", "the dataset's folder", **_SHARED)
+_CSV = flags.DEFINE_string("csv", "", "the list of datasets that take one", **_SHARED)
+_OPTION = flags.DEFINE_multi_string(
+    "option", [], "NAME=VALUE of the dataset's reader, as originals=true; may be repeated"
+)
+_OUT = flags.DEFINE_string("out", None, "the folder of the prepared set", **_SHARED)
+_ALIGN = flags.DEFINE_enum(
+    "align", None, list(align.KINDS), "how faces are cut out; none by default", **_SHARED
+)
+_MARGIN = flags.DEFINE_float(
+    "margin", None, "on each side, as a share of the square; 0.4, or 0 for quad", **_SHARED
+)
+_SIZE = flags.DEFINE_integer("size", 0, "side of the pictures in pixels; 0: as they are", **_SHARED)
+_PNG = flags.DEFINE_boolean("png", False, "write PNGs, without loss, instead of JPEGs", **_SHARED)
+_FACES = flags.DEFINE_enum(
+    "faces",
+    "largest",
+    list(prepare_chunk.FACES),
+    "where a detector looks: which of several faces is taken, or none of them",
+    **_SHARED,
+)
+_UNREADABLE = flags.DEFINE_enum(
+    "unreadable", "stop", ["stop", "skip"], "at a picture that cannot be read", **_SHARED
+)
+_WORKERS = flags.DEFINE_integer("workers", 0, "processes; 0 for one a CPU core", 0, **_SHARED)
+_BEAM = flags.DEFINE_boolean("beam", False, "through Apache Beam pipelines", **_SHARED)
+_BEAM_OPTION = flags.DEFINE_multi_string(
+    "beam_option", [], "of the pipelines, as --beam_option=--runner=FlinkRunner; may be repeated"
+)
+_SHEET = flags.DEFINE_string("sheet", None, "a PNG of some pictures before and after", **_SHARED)
+_SHEET_COUNT = flags.DEFINE_integer("sheet_count", 8, "how many pictures it shows", 1, 200)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prepares a set; ends the process with 1 where something is wrong."""
+    quiet()
+    only_flags(arguments)
+    if _DATASET.value is None:
+        fail("--dataset: name one, as --dataset=aaf, or synthetic")
+    if _OUT.value is None and _SHEET.value is None:
+        fail("--out: give the folder of the prepared set, or --sheet for a contact sheet alone")
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        run(Console(stderr=True, soft_wrap=True, markup=False, highlight=False))
+    except KeyboardInterrupt:
+        sys.stderr.write(f"stopped; the same command goes on:\n  {command()}\n")
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+
+
+def run(console: Console) -> None:
+    """Does what the flags say."""
+    form = _form()
+    out = None if _OUT.value is None else Path(_OUT.value)
+    _check_places(out)
+    records = _records()
+    if _SHEET.value is not None:
+        _draw(records, form)
+    if out is None:
+        return
+    for note in records.notes:
+        console.print(note)
+    started = time.monotonic()
+    with bar(console) as progress:
+        task = progress.add_task("preparing", total=len(records))
+
+        def show(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total)
+
+        made = prepare.prepare(
+            records,
+            out,
+            form,
+            unreadable=_UNREADABLE.value,
+            workers=_WORKERS.value,
+            beam=_beam_options() if _BEAM.value else None,
+            command=command(),
+            progress=show,
+        )
+    for line in made.left:
+        print(line)
+    before = f" ({made.before:,} were done before)" if made.before else ""
+    took = f"{made.size / 1e6:,.1f} MB, {time.monotonic() - started:.1f} s{before}"
+    print(f"{made.folder}: {made.pictures:,} of {len(records):,} pictures, {took}")
+    print(f"train on it: --config.data.name=prepared --config.data.root={shlex.quote(str(out))}")
+
+
+def command() -> str:
+    """What the user gave, to be given again."""
+    return shlex.join(["python", "-m", "launch.prepare", *sys.argv[1:]])
+
+
+def _form() -> Form:
+    kind = _ALIGN.value or "none"
+    if kind == "none" and _MARGIN.value is not None:
+        raise ValueError("--margin: is around a face that is cut out; give --align")
+    usual = 0.0 if kind == "quad" else Alignment().margin
+    margin = usual if _MARGIN.value is None else _MARGIN.value
+    return Form(Alignment(kind, margin), _SIZE.value, _PNG.value, _FACES.value)
+
+
+def _check_places(out: Path | None) -> None:
+    """Raises ValueError where the outputs would be written among the dataset's files."""
+    given = _ROOT.value or _CSV.value
+    root = Path(_ROOT.value) if _ROOT.value else Path(_CSV.value).parent
+    for name, path in (("out", out), ("sheet", _SHEET.value and Path(_SHEET.value))):
+        if path and given and path.resolve().is_relative_to(root.expanduser().resolve()):
+            raise ValueError(
+                f"--{name}: {path} lies in the dataset's folder {root}; give a place outside it"
+            )
+    if _SHEET.value is not None and Path(_SHEET.value).is_dir():
+        raise ValueError(f"--sheet: expected a file, {_SHEET.value} is a folder")
+
+
+def _records() -> Records:
+    name = _DATASET.value
+    if name != "synthetic":
+        known = datasets.DATASETS[name].options if name in datasets.DATASETS else {}
+        return datasets.read(name, _ROOT.value, csv=_CSV.value, **_options(known))
+    if _ROOT.value or _CSV.value:
+        raise ValueError("--root, --csv: synthetic faces are drawn, not read")
+    parameters = inspect.signature(synthetic.faces).parameters.values()
+    known = {one.name: one.default for one in parameters} | {"count": 2000}
+    return synthetic.faces(**{"count": 2000, **_options(known)})
+
+
+def _options(known: dict[str, Any]) -> dict[str, Any]:
+    """The reader's options, as values of their defaults' types."""
+    options = {}
+    for text in _OPTION.value:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise ValueError(
+                f"--option: expected NAME=VALUE with NAME one of "
+                f"{', '.join(known) or 'none'}, got {text!r}"
+            )
+        options[name] = _value(name, value, known[name])
+    return options
+
+
+def _value(name: str, text: str, usual: Any) -> Any:
+    kind = type(usual)
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        return kind(text)
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"--option: {name} is a {kind.__name__} (as {usual!r}), got {text!r}"
+        ) from None
+
+
+def _beam_options() -> list[str]:
+    try:
+        import apache_beam  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"--beam: Apache Beam cannot be imported ({error}); install it with: "
+            "pip install 'ldl_jax[beam]'"
+        ) from None
+    return list(_BEAM_OPTION.value) or ["--runner=DirectRunner"]
+
+
+def _draw(records: Records, form: Form) -> None:
+    out = Path(_SHEET.value)
+    page = prepare_sheet.sheet(records, form, _SHEET_COUNT.value)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with prepare_chunk.whole(out) as file:
+        page.quantize(256).save(file, "PNG", optimize=True)  # a third of the size
+    print(f"{out}: {min(len(records), _SHEET_COUNT.value)} pictures before and after")
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse_flags)
