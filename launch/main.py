@@ -17,7 +17,7 @@ from launch.command import fail, only_flags, parse_flags, quiet
 from launch.progress import ProgressBar
 from ldl_jax import config as schema
 from ldl_jax import experiment
-from ldl_jax.evaluation import gallery, predictions, report
+from ldl_jax.evaluation import analysis, gallery, predictions, report
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.loop import NotFiniteError
@@ -59,16 +59,21 @@ def run(path: Path, console: Console) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     config = schema.parse(_CONFIG.value)
-    made = experiment.build(config, say)
+    made = experiment.build(config, say, workdir=path)
     with (
         Workdir(path, made.description) as workdir,
         ProgressBar(console, config.chain.generations) as progress,
         Interrupt() as interrupt,
     ):
+        for name, content in made.files.items():
+            workdir.keep(name, content)
         results = generations.run(made.job, workdir, interrupt, progress)
         files = [workdir.predictions(row["generation"]) for row in results]
         answers = [predictions.read(file) for file in files]
-        gallery.draw(workdir.path / "figures", answers, workdir.rows(), made.job.test.part)
+        part = made.job.test.part
+        gallery.draw(workdir.path / "figures", answers, workdir.rows(), part)
+        for row, answer in zip(results, answers, strict=True):
+            workdir.keep_analysis(row["generation"], analysis.analyse(answer, part.groups))
     unit = made.job.method.space.unit
     console.print(report.table(results, unit))
     say(f"protocol: {made.protocol}")

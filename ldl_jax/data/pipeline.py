@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ldl_jax.data import pictures
+from ldl_jax.data.lazy import LazyImages
 
 Place = Callable[[Any], Any]
 Rows = Sequence[np.ndarray]
@@ -35,10 +36,12 @@ class Part:
       sigma: float32 [N], NaN where unknown.
       size: side of a stored picture in pixels.
       crop: share of a picture's width and height that is kept.
-      images: uint8 [N, size, size, 3] where the pictures are in memory.
+      images: uint8 [N, size, size, 3] where the pictures are in memory, or lazy pictures, which are
+        streamed: each is made when it is asked for.
       paths: N files where they are not,
       packed: or their bytes, each read when it is asked for.
       truth: float32 [N, K], the true distribution, where it is known.
+      groups: N names of the group of who is shown, where there are groups.
     """
 
     ids: tuple[str, ...]
@@ -46,10 +49,11 @@ class Part:
     sigma: np.ndarray
     size: int
     crop: float = 1.0
-    images: np.ndarray | None = None
+    images: np.ndarray | LazyImages | None = None
     paths: tuple[Path, ...] = ()
     packed: Sequence[bytes] | None = None
     truth: np.ndarray | None = None
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -118,7 +122,8 @@ def feed(part: Part, place: Place, split: Place) -> Feed:
       place: puts arrays on every device.
       split: puts arrays on the devices with the leading axis split.
     """
-    return _resident(part, place, split) if part.images is not None else _streamed(part, split)
+    in_memory = isinstance(part.images, np.ndarray)
+    return _resident(part, place, split) if in_memory else _streamed(part, split)
 
 
 def _resident(part: Part, place: Place, split: Place) -> Feed:
@@ -148,8 +153,13 @@ class _Schedule(grain.sources.RandomAccessDataSource):
         row, column = divmod(int(place), self._batch)
         index = int(self._rows[row][column])
         part = self._part
+        image = (
+            pictures.decode_one(part.paths[index], part.size, part.crop)
+            if part.images is None
+            else part.images[index]
+        )
         return {
-            "images": pictures.decode_one(part.paths[index], part.size, part.crop),
+            "images": image,
             "labels": part.labels[index],
             "sigma": part.sigma[index],
         }

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ldl_jax.data.lazy import LazyImages
+
 
 class DataError(ValueError):
     """A dataset that cannot be used as it is; the message names the file and the remedy."""
@@ -32,7 +34,8 @@ class Records:
       labels: float32 [N], in `unit`.
       sources: N places the labels were read from ("ages.csv row 12"), for error messages.
       paths: N picture files; empty where `images` or `packed` holds the pictures.
-      images: uint8 RGB [N, H, W, 3], for sets made in memory.
+      images: uint8 RGB [N, H, W, 3], for sets made in memory, or lazy pictures that are made when
+        they are asked for.
       packed: N encoded pictures (the bytes of a JPEG or PNG file), of a prepared set; each is read
         from its archive when it is asked for.
       sigma: float32 [N], the label's standard deviation; NaN where unknown.
@@ -46,6 +49,7 @@ class Records:
         on the others.
       quads: float32 [N, 4, 2], the corners (x, y) in pixels of the square about the face that is
         to be cut out, from its upper left clockwise; NaN where unknown.
+      groups: N names of the group of who is shown, as for errors by group; "" where unknown.
       notes: what a reader of the results must know, such as pictures that were left out, and why.
     """
 
@@ -54,7 +58,7 @@ class Records:
     labels: np.ndarray
     sources: tuple[str, ...]
     paths: tuple[Path, ...] = ()
-    images: np.ndarray | None = None
+    images: np.ndarray | LazyImages | None = None
     packed: Sequence[bytes] | None = None
     sigma: np.ndarray | None = None
     subjects: tuple[str, ...] = ()
@@ -65,6 +69,7 @@ class Records:
     folds: np.ndarray | None = None
     fold_splits: tuple[FoldSplit, ...] = ()
     quads: np.ndarray | None = None
+    groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -83,6 +88,7 @@ class Records:
             "truth",
             "folds",
             "quads",
+            "groups",
         ):
             value = getattr(self, field)
             missing = value is None or (isinstance(value, tuple) and not value)

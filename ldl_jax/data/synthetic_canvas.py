@@ -96,9 +96,12 @@ def render(
         pictures[rows] = _develop(canvas, seed, numbers[rows])
 
     _keep_freed_memory()
-    # NumPy releases the interpreter's lock while it computes.
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        collections.deque(pool.map(draw, range(0, count, step)), maxlen=0)
+    starts = range(0, count, step)
+    if len(starts) == 1:
+        draw(0)
+    else:  # NumPy releases the interpreter's lock while it computes
+        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+            collections.deque(pool.map(draw, starts), maxlen=0)
     return pictures
 
 

@@ -37,7 +37,7 @@ def _background(p: Patch) -> None:
 
 def _curls(p: Patch, size: float) -> Size:
     if not p.f.curl.any():
-        return np.float32(0)
+        return 0.0
     return p.f.curl * 0.012 * (wave(p.x / size) + wave(p.y / size + 0.3))
 
 
