@@ -19,10 +19,10 @@ _PROPORTIONS = (
 def scores(persons: np.ndarray, numbers: np.ndarray, seed: int) -> np.ndarray:
     """The attractiveness of N pictures, float64 in [1, 5], a person's own for the most part.
 
-    1.4 + 1.6 (u + v) + 0.3 w: u and v uniform on [0, 1), a person's; w on [-1, 1), a picture's.
+    1.3 + 1.7 (u + v) + 0.3 w: u and v uniform on [0, 1), a person's; w on [-1, 1), a picture's.
     """
     own = draws(("u", "v"), seed, 5, np.arange(persons[-1] + 1)).take(persons)
-    return 1.4 + 1.6 * (own.u + own.v) + 0.3 * (2 * draws(("w",), seed, 6, numbers).w - 1)
+    return 1.3 + 1.7 * (own.u + own.v) + 0.3 * (2 * draws(("w",), seed, 6, numbers).w - 1)
 
 
 def proportioned(person: Look, score: np.ndarray) -> Look:
@@ -35,13 +35,14 @@ def proportioned(person: Look, score: np.ndarray) -> Look:
 def rated(look: Look, score: np.ndarray) -> Look:
     """The look of N faces with the skin and the smile of their scores [N]."""
     good = ((score - 1) / 4).astype(np.float32)
-    poor = np.square(1 - good)
+    poor = 1 - good
     changed = {
         "smile": 0.002 + 0.4 * (look.smile - 0.002) + 0.035 * good,
-        "wrinkle": look.wrinkle * (1 - 0.5 * good) + 0.35 * poor,
-        "sag": look.sag * (1 - 0.5 * good) + 0.5 * poor,
-        "spots": look.spots * (1 - good) + 0.45 * poor,
-        "freckles": 0.5 * poor,
+        "wrinkle": look.wrinkle * (1 - 0.6 * good) + 0.35 * np.square(poor),
+        "sag": look.sag * (1 - 0.6 * good) + 0.7 * np.square(poor),
+        "spots": look.spots * (1 - good) + 0.6 * np.square(poor),
+        "freckles": 0.7 * np.square(poor),
+        "blush": look.blush * poor + 0.22 * good,
     }
     columns = {name: np.asarray(column, np.float32) for name, column in changed.items()}
     return Look(**vars(look) | columns)
