@@ -9,7 +9,7 @@ from rich.console import Console
 
 from launch.progress import ProgressBar
 from ldl_jax import experiment, workdir
-from ldl_jax.evaluation import gallery, predictions, report, spread
+from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
 from ldl_jax.plan import Run
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt
@@ -38,16 +38,22 @@ def train(path: Path, run: Run, console: Console) -> None:
 
     if run.folder:
         say(f"--- {run.folder}")
-    made = experiment.build(run.config, say, stages=path / "stages")
+    made = experiment.build(run.config, say, stages=path / "stages", workdir=folder)
     with (
         Workdir(folder, made.description) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
         Interrupt() as interrupt,
     ):
+        for name, content in made.files.items():
+            opened.keep(name, content)
         results = generations.run(made.job, opened, interrupt, progress)
         files = [opened.predictions(row["generation"]) for row in results]
         answers = [predictions.read(file) for file in files]
-        gallery.draw(folder / "figures", answers, opened.rows(), made.job.test.part)
+        part = made.job.test.part
+        gallery.draw(folder / "figures", answers, opened.rows(), part)
+        for row, answer in zip(results, answers, strict=True):
+            if answer.space_values.size:
+                opened.keep_analysis(row["generation"], analysis.analyse(answer, part.groups))
     unit = made.job.method.space.unit
     console.print(report.table(results, unit))
     say(f"protocol: {made.protocol}")

@@ -17,7 +17,7 @@ import ml_collections
 from ml_collections.config_dict import placeholder
 
 from ldl_jax import methods, models
-from ldl_jax.data import datasets
+from ldl_jax.data import datasets, synthetic
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment import Recipe
 from ldl_jax.data.protocols import PROTOCOLS
@@ -53,14 +53,17 @@ class TestSetConfig:
     """The dataset that is tested on, where it is another one than that trained on.
 
     Attributes:
-      name: one of `ldl_jax.data.datasets.DATASETS`, "" for none. The protocol is "cross_dataset".
+      name: one of `ldl_jax.data.datasets.DATASETS`, or "synthetic" (other persons than are trained
+        on), "" for none. The protocol is "cross_dataset".
       root: its folder.
       csv: its CSV file, if it takes one.
+      options: what its reader offers.
     """
 
     name: str = ""
     root: str = ""
     csv: str = ""
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +74,7 @@ class DataConfig:
       name: "synthetic", or one of `ldl_jax.data.datasets.DATASETS`.
       root: the dataset's folder.
       csv: the CSV file of datasets that take one.
-      options: what the dataset's reader offers, as Adience's `gaps`.
+      options: what the dataset's reader offers, as Adience's `gaps`, or `synthetic.OPTIONS`.
       test: the dataset to test on, where it is another.
       space: the label values: low:step:high (as 0:1:100), a name (age, scut_fbp, cfd, adience), or
         "train", from the least to the greatest training label in steps of 1 (CEN's Eq. 1).
@@ -102,6 +105,8 @@ class DataConfig:
       memory_gb: "auto" keeps at most so many GB (1e9 bytes) of decoded pictures in memory; 0 for
         what the memory allows.
       synthetic_count: how many synthetic faces are drawn.
+      split_file: a split.json that another run left: its parts are taken, and the protocol's name;
+        protocol, fold and fractions are not used.
     """
 
     name: str = "synthetic"
@@ -127,6 +132,7 @@ class DataConfig:
     feed: str = "auto"
     memory_gb: float = 0.0
     synthetic_count: int = 2000
+    split_file: str = ""
 
     def __post_init__(self) -> None:
         _at_least("data.size", self.size, 32)
@@ -305,7 +311,9 @@ def defaults() -> ml_collections.ConfigDict:
     config = to_dict(Config())
     config["method"] |= _unset(map(methods.hyper_parameters, methods.METHODS))
     config["model"] |= _unset(map(models.known_options, models.MODELS))
-    config["data"]["options"] = _unset(one.options for one in datasets.DATASETS.values())
+    readers = [synthetic.OPTIONS, *(one.options for one in datasets.DATASETS.values())]
+    config["data"]["options"] = _unset(readers)
+    config["data"]["test"]["options"] = _unset(readers)
     config["stages"] = {}
     return ml_collections.ConfigDict(config)
 
@@ -324,12 +332,14 @@ def _parsed(content: dict[str, Any]) -> Config:
     method = content.pop("method", {"name": "cen"})
     model = content.pop("model", {})
     data = content.get("data")
-    options = data.pop("options", {}) if isinstance(data, dict) else {}
+    options = _options(data, "data")
+    test_options = _options(data.get("test"), "data.test") if isinstance(data, dict) else {}
     try:
         result = _section(Config, content, "")
+        test = dataclasses.replace(result.data.test, options=test_options)
         return dataclasses.replace(
             result,
-            data=dataclasses.replace(result.data, options=_options(options)),
+            data=dataclasses.replace(result.data, options=options, test=test),
             method=_method(method),
             model=_model(model),
             stages=stages,
@@ -385,9 +395,11 @@ def _method(content: Any) -> MethodConfig:
     return MethodConfig(content["name"], given)
 
 
-def _options(content: Any) -> dict[str, Any]:
+def _options(section: Any, name: str) -> dict[str, Any]:
+    """The options that a section gives, taken out of it."""
+    content = section.pop("options", {}) if isinstance(section, dict) else {}
     if not isinstance(content, dict):
-        raise ConfigError(f"data.options: expected a section, got {content!r}")
+        raise ConfigError(f"{name}.options: expected a section, got {content!r}")
     return {k: v for k, v in content.items() if v is not None}
 
 

@@ -12,10 +12,21 @@ import numpy as np
 import optax
 
 from ldl_jax import encodings, methods, models
-from ldl_jax.config import Config, ConfigError, DataConfig, to_dict
-from ldl_jax.data import audit, datasets, pictures, prints, protocols, protocols_cross, synthetic
+from ldl_jax.config import Config, ConfigError, DataConfig, TestSetConfig, to_dict
+from ldl_jax.data import (
+    audit,
+    datasets,
+    pictures,
+    prints,
+    prints_file,
+    protocols,
+    protocols_cross,
+    protocols_file,
+    synthetic,
+)
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment import Preprocessing
+from ldl_jax.data.lazy import LazyImages
 from ldl_jax.data.pipeline import Feed, Part, feed
 from ldl_jax.data.pipeline_choice import GB, SHARES, STREAM, choose, measure
 from ldl_jax.data.records import Chosen, DataError, Records
@@ -40,12 +51,14 @@ class Experiment:
       description: what makes the run what it is, of JSON's types: kept in the workdir.
       baseline: test MAE of always answering the training labels' mean.
       protocol: what a number of this run may be called: the protocol's name, with what leaks.
+      files: what else is kept in the workdir, by name: the split, and the auditor's prints.
     """
 
     job: Job
     description: dict[str, Any]
     baseline: float
     protocol: str
+    files: dict[str, bytes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +108,11 @@ def fold_count(config: Config) -> int:
 
 
 def build(
-    config: Config, say: Say = print, devices: int | None = None, stages: Path | None = None
+    config: Config,
+    say: Say = print,
+    devices: int | None = None,
+    stages: Path | None = None,
+    workdir: Path | None = None,
 ) -> Experiment:
     """Reads and checks everything that the config names.
 
@@ -104,6 +121,7 @@ def build(
       say: takes lines on the data for the user.
       devices: use only the first so many.
       stages: the folder of the runs that "stage:NAME" means.
+      workdir: where an earlier start of the run may have left its `files`.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
@@ -118,7 +136,11 @@ def build(
     preprocessing = _preprocessing(config.data, {} if trunk is None else trunk.inputs)
     for note in parts.notes:
         say(note)
-    protocol = _audited(config.data, records, parts, say)
+    files = {"split.json": protocols_file.dumped(records, parts)}
+    taken = _prints(config.data, records, workdir)
+    if taken is not None and records.paths:
+        files[prints_file.NAME] = prints_file.dumped(records, taken)
+    protocol = _audited(config.data, records, parts, taken, say)
     feeds = _feeds(config.data, records, parts, space, placement, say)
     steps_per_epoch = _steps_per_epoch(config, len(feeds["train"].part))
     rate = optimizers.learning_rate(
@@ -168,7 +190,7 @@ def build(
         "protocol": protocol,
     }
     baseline = baseline_mae(job.train.part.labels, job.test.part.labels)
-    return Experiment(job, description, baseline, protocol)
+    return Experiment(job, description, baseline, protocol, files)
 
 
 def _resolve(config: Config, devices: int | None) -> _Resolved:
@@ -205,30 +227,46 @@ def _steps_per_epoch(config: Config, pictures: int) -> int:
 
 def read_records(config: DataConfig) -> Records:
     """The pictures and labels that the config names."""
-    if config.name not in ("synthetic", *datasets.DATASETS):
+    records = _read(config, config, "data", config.seed)
+    if not config.test.name:
+        return records
+    # Other persons are drawn to test on than to train on.
+    return protocols_cross.combine(
+        records, _read(config, config.test, "data.test", config.seed + 1)
+    )
+
+
+def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed: int) -> Records:
+    """One dataset of the config; `key` is where the config names it."""
+    if source.name not in ("synthetic", *datasets.DATASETS):
         known = ", ".join(("synthetic", *datasets.DATASETS))
-        raise ConfigError(f"data.name: expected one of {known}, got {config.name!r}")
-    if config.name != "synthetic":
-        records = datasets.read(config.name, config.root, csv=config.csv, **config.options)
-        if not config.test.name:
-            return records
-        other = config.test
-        return protocols_cross.combine(
-            records, datasets.read(other.name, other.root, csv=other.csv)
-        )
-    if config.options or config.test.name:
-        raise ConfigError("data.options, data.test: are of datasets that are read, not drawn")
-    if config.root or config.csv:
+        raise ConfigError(f"{key}.name: expected one of {known}, got {source.name!r}")
+    if source.name != "synthetic":
+        return datasets.read(source.name, source.root, csv=source.csv, **source.options)
+    if source.root or source.csv:
         raise ConfigError(
-            "data.root, data.csv: synthetic faces are drawn, not read; "
-            f"name a dataset with data.name ({', '.join(datasets.DATASETS)})"
+            f"{key}.root, {key}.csv: synthetic faces are drawn, not read; "
+            f"name a dataset with {key}.name ({', '.join(datasets.DATASETS)})"
         )
     if config.crop != 1:
         raise ConfigError(f"data.crop: synthetic faces are drawn whole, got {config.crop}")
-    return synthetic.faces(config.synthetic_count, size=_stored(config), seed=config.seed)
+    for option in source.options:
+        if option not in synthetic.OPTIONS:
+            known = ", ".join(synthetic.OPTIONS)
+            raise ConfigError(
+                f"{key}.options: synthetic faces have no option {option!r}; theirs: {known}"
+            )
+    try:
+        return synthetic.faces(
+            config.synthetic_count, _stored(config), seed, lazy=True, **source.options
+        )
+    except ValueError as error:
+        raise ConfigError(f"{key}.options.{error}") from None
 
 
 def _parts(config: DataConfig, records: Records) -> protocols.Parts:
+    if config.split_file:
+        return protocols_file.read(Path(config.split_file), records)
     try:
         return protocols.split(
             records,
@@ -244,14 +282,32 @@ def _parts(config: DataConfig, records: Records) -> protocols.Parts:
         raise ConfigError(f"data.{error}") from None
 
 
-def _audited(config: DataConfig, records: Records, parts: protocols.Parts, say: Say) -> str:
+def _prints(config: DataConfig, records: Records, workdir: Path | None) -> prints.Prints | None:
+    """The pictures' prints, where they are audited; those that the workdir holds, if it does."""
+    if _drawn(config) or not config.audit:
+        return None
+    kept = prints_file.read(workdir / prints_file.NAME, records) if workdir else None
+    return kept or prints.take(records)
+
+
+def _drawn(config: DataConfig) -> bool:
+    return {config.name, config.test.name} <= {"synthetic", ""}
+
+
+def _audited(
+    config: DataConfig,
+    records: Records,
+    parts: protocols.Parts,
+    taken: prints.Prints | None,
+    say: Say,
+) -> str:
     """What a number of this split may be called; `say` takes the auditor's verdict."""
-    if config.name == "synthetic":  # drawn one by one: faces that look alike are no copies
+    if _drawn(config):  # one by one: faces that look alike are no copies
         return parts.protocol
-    if not config.audit:
+    if taken is None:
         say("data.audit is off: whether the parts share pictures is not known")
         return f"{parts.protocol}, not audited"
-    found = audit.audit(records, parts, prints.take(records))
+    found = audit.audit(records, parts, taken)
     say(str(found))
     return found.name
 
@@ -400,7 +456,9 @@ def _part(
 ) -> Part:
     images = None
     if records.images is not None:
-        images = records.images[rows]
+        images = records.images
+        lazy = streams and isinstance(images, LazyImages)
+        images = images.take(rows) if lazy else images[rows]
     elif not streams or config.unreadable == "skip":
         files: Any = records.paths if records.packed is None else records.packed
         names = None if records.packed is None else Chosen(records.ids, rows)
@@ -429,4 +487,5 @@ def _part(
         paths=Chosen(records.paths, rows) if records.paths else (),
         packed=None if records.packed is None else Chosen(records.packed, rows),
         truth=truth,
+        groups=tuple(records.groups[row] for row in rows) if records.groups else (),
     )

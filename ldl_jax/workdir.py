@@ -6,6 +6,9 @@ events/                    the same rows, and the speed, for TensorBoard
 checkpoints/generation_1/  Orbax checkpoints of training, by step
 predictions/generation_1.csv
 generation_1.json          written last: the generation is finished, and its results
+analysis/generation_1.json errors by label and by group, confusions, calibration
+split.json                 which picture is in which part, with the split's hash
+prints.npz                 what the auditor knows of the pictures, for the next start
 figures/
 """
 
@@ -110,6 +113,21 @@ class Workdir:
                 self._events.add_scalar(f"{row['kind']}/{name}", value, row["total_step"])
         if speed is not None:
             self._events.add_scalar("train/images_per_second", speed, row["total_step"])
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Writes a file, all of it or none; leaves one alone that is the same."""
+        path = self.path / name
+        if path.is_file() and path.read_bytes() == content:
+            return
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(content)
+        partial.replace(path)
+
+    def keep_analysis(self, generation: int, content: Mapping[str, Any]) -> None:
+        """Writes what a generation's predictions were found to be like."""
+        path = self.path / "analysis" / f"generation_{generation}.json"
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, content)
 
     def rows(self) -> list[Row]:
         """All rows of metrics.jsonl."""

@@ -12,6 +12,7 @@ from PIL import Image
 from ldl_jax import config as schema
 from ldl_jax import experiment
 from ldl_jax.config import ConfigError
+from ldl_jax.data import synthetic
 from ldl_jax.data.augment import Preprocessing
 from ldl_jax.data.datasets import DATASETS
 from ldl_jax.data.records import DataError
@@ -202,8 +203,88 @@ def test_another_dataset_to_test_on(pictures, tmp_path):
 def test_a_reader_s_options(pictures):
     with pytest.raises(ValueError, match=r"csv_folder: has no option 'gaps'; its options: none"):
         build(**pictures(), data__options__gaps="nearest")
-    with pytest.raises(ConfigError, match=r"data\.options, data\.test: are of datasets"):
+    with pytest.raises(ConfigError, match=r"^data\.options: .* no option 'gaps'; theirs: kind, "):
         build(data__options__gaps="nearest")
+    with pytest.raises(ConfigError, match=r"^data\.options\.kind: expected one of age, .*'beauty'"):
+        build(data__options__kind="beauty")
+
+
+def test_synthetic_attractiveness_and_age_groups():
+    job = build(data__options__kind="attractiveness", data__space="scut_fbp").job
+    assert (job.method.space.size, job.method.space.unit) == (41, "score")
+    assert job.test.part.truth.shape == (len(job.test.part), 41)
+    options = {"data__options__kind": "age_groups", "data__options__groups": 2}
+    job = build(**options, data__space="adience", data__protocol="official_folds", data__fold=4).job
+    assert job.method.space.size == 8
+    assert set(job.test.part.groups) <= {"a", "b"}
+    assert len(job.test.part.groups) == len(job.test.part)
+
+
+def test_other_drawn_faces_to_test_on():
+    test = {"data__test__name": "synthetic", "data__test__options__corruption": "blur"}
+    made = build(**test, data__protocol="cross_dataset")
+    train, test = made.job.train.part, made.job.test.part
+    assert (len(train), len(test), made.protocol) == (24, 24, "cross_dataset")
+    np.testing.assert_array_equal(train.images, synthetic.faces(24, 32).images)
+    expected = synthetic.faces(24, 32, seed=1, corruption="blur").images
+    np.testing.assert_array_equal(test.images, expected)
+
+
+def test_drawn_faces_can_be_streamed():
+    said = []
+    config = {"data__feed": "stream", "data__options__groups": 2}
+    streamed, memory = build(said.append, **config).job, build(data__options__groups=2).job
+    assert streamed.train.store == {}
+    assert any("drawn as they come" in text for text in said)
+    rows = [np.asarray([3, 0, 8, 5], np.int32)]
+    batches = []
+    for job in (streamed, memory):
+        (item,) = job.train.items(rows, 0)
+        batches.append(jax.device_get(job.train.fetch(job.train.store, item)))
+    jax.tree.map(np.testing.assert_array_equal, *batches)
+
+
+def test_a_split_file_gives_its_parts_and_its_name(tmp_path):
+    made = build(data__protocol="subject", data__seed=0)
+    path = tmp_path / "split.json"
+    path.write_bytes(made.files["split.json"])
+    again = build(data__split_file=str(path))
+    assert again.job.test.part.ids == made.job.test.part.ids
+    assert again.protocol == "subject"
+    assert json.loads(path.read_text())["sha256"] == again.description["resolved"]["split"]
+    with pytest.raises(
+        DataError, match=r"split.json: .*has no 'face-0000|split.json: was made for"
+    ):
+        build(data__split_file=str(path), data__seed=1)
+    with pytest.raises(DataError, match=r"nowhere.json: is no split \("):
+        build(data__split_file=str(tmp_path / "nowhere.json"))
+
+
+def test_prints_are_taken_once(pictures, tmp_path, monkeypatch):
+    config = pictures()
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    made = experiment.build(make_config(**config), print, 1, workdir)
+    (workdir / "prints.npz").write_bytes(made.files["prints.npz"])
+    taken = []
+    take = experiment.prints.take
+
+    def count(records):
+        taken.append(len(records))
+        return take(records)
+
+    monkeypatch.setattr(experiment.prints, "take", count)
+    again = experiment.build(make_config(**config), print, 1, workdir)
+    assert (again.protocol, again.files, taken) == (made.protocol, made.files, [])
+    (tmp_path / "p1.png").write_bytes((tmp_path / "p0.png").read_bytes())
+    changed = experiment.build(make_config(**config), print, 1, workdir)
+    assert taken == [12]
+    assert "1 of 3 test pictures also in train" in changed.protocol
+    damaged = bytearray(made.files["prints.npz"])
+    damaged[len(damaged) // 2] ^= 255
+    (workdir / "prints.npz").write_bytes(damaged)
+    experiment.build(make_config(**config), print, 1, workdir)
+    assert taken == [12, 12]
 
 
 @pytest.mark.parametrize("feed", ["memory", "stream"])

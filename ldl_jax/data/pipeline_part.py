@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ldl_jax.data import pictures
+from ldl_jax.data.lazy import LazyImages
 from ldl_jax.data.records import DataError
 
 # Row s: the indices [B] of step s.
@@ -34,10 +35,12 @@ class Part:
       sigma: float32 [N], NaN where unknown.
       size: side of a stored picture in pixels.
       crop: share of a picture's width and height that is kept.
-      images: uint8 [N, size, size, 3] where the pictures are in memory.
+      images: uint8 [N, size, size, 3] where the pictures are in memory, or lazy pictures, which are
+        streamed: each is made when it is asked for.
       paths: N files where they are not,
       packed: or their bytes, each read when it is asked for.
       truth: float32 [N, K], the true distribution, where it is known.
+      groups: N names of the group of who is shown, where there are groups.
     """
 
     ids: Sequence[str]
@@ -45,10 +48,11 @@ class Part:
     sigma: np.ndarray
     size: int
     crop: float = 1.0
-    images: np.ndarray | None = None
+    images: np.ndarray | LazyImages | None = None
     paths: Sequence[Path] = ()
     packed: Sequence[bytes] | None = None
     truth: np.ndarray | None = None
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

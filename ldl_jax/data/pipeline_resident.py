@@ -32,9 +32,9 @@ def resident(
     part: Part, place: Place, split: Split, across: NamedSharding | None, shard: tuple[int, int]
 ) -> Feed:
     """The feed of pictures in memory; see `ldl_jax.data.pipeline.feed`."""
-    assert part.images is not None
+    images = np.asarray(part.images)
     store = {"labels": place(part.labels), "sigma": place(part.sigma)}
-    store["images"] = place(part.images) if across is None else _shares(part.images, across)
+    store["images"] = place(images) if across is None else _shares(images, across)
     take = _take if across is None else _take_across(across)
 
     def fetch(store: dict[str, Any], item: Any) -> dict[str, Any]:

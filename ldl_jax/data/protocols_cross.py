@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from ldl_jax.data import lazy
 from ldl_jax.data.packed import Joined
 from ldl_jax.data.records import DataError, Records
 
@@ -55,6 +57,7 @@ def combine(train: Records, test: Records) -> Records:
         quads=_filled([one.quads for one in pair], pair, (4, 2)),
         points=_filled([one.points for one in pair], pair, (5, 2)),
         alignment=train.alignment,
+        groups=_groups(pair),
         notes=(
             *(f"{one.name}: {note}" for one in pair for note in one.notes),
             *_aligned_otherwise(train, test),
@@ -91,13 +94,21 @@ def _told_apart(train: Sequence[str], test: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _joined(images: Sequence[np.ndarray | None]) -> np.ndarray | None:
+def _groups(pair: Sequence[Records]) -> tuple[str, ...]:
+    if not any(one.groups for one in pair):
+        return ()
+    return tuple(name for one in pair for name in one.groups or ("",) * len(one))
+
+
+def _joined(images: Sequence[Any]) -> Any:
     first, second = images
     if first is None or second is None:
         return None
     if first.shape[1:] != second.shape[1:]:
         raise DataError(f"pictures in memory of {first.shape[1:]} and {second.shape[1:]}")
-    return np.concatenate([first, second])
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return np.concatenate([first, second])
+    return lazy.joined(first, second)
 
 
 def _filled(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ldl_jax.data.align import Alignment
+from ldl_jax.data.lazy import LazyImages
 
 T = TypeVar("T")
 # What has one entry a picture.
@@ -27,6 +28,7 @@ ROWS = (
     "folds",
     "quads",
     "points",
+    "groups",
 )
 
 
@@ -52,7 +54,8 @@ class Records:
       labels: float32 [N], in `unit`.
       sources: N places the labels were read from ("ages.csv row 12"), for error messages.
       paths: N picture files; empty where `images` or `packed` holds the pictures.
-      images: uint8 RGB [N, H, W, 3], for sets made in memory.
+      images: uint8 RGB [N, H, W, 3], for sets made in memory, or lazy pictures that are made when
+        they are asked for.
       packed: N encoded pictures (the bytes of a JPEG or PNG file), of a prepared set; each is read
         from its archive when it is asked for.
       sigma: float32 [N], the label's standard deviation; NaN where unknown.
@@ -70,6 +73,7 @@ class Records:
         eye, the tip of the nose, the corner of the mouth on the left, and the other corner; NaN
         where unknown.
       alignment: how the pictures were cut out of larger ones; None where that is not known.
+      groups: N names of the group of who is shown, as for errors by group; "" where unknown.
       notes: what a reader of the results must know, such as pictures that were left out, and why.
     """
 
@@ -78,7 +82,7 @@ class Records:
     labels: np.ndarray
     sources: tuple[str, ...]
     paths: tuple[Path, ...] = ()
-    images: np.ndarray | None = None
+    images: np.ndarray | LazyImages | None = None
     packed: Sequence[bytes] | None = None
     sigma: np.ndarray | None = None
     subjects: tuple[str, ...] = ()
@@ -91,6 +95,7 @@ class Records:
     quads: np.ndarray | None = None
     points: np.ndarray | None = None
     alignment: Alignment | None = None
+    groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -1,17 +1,47 @@
-"""Drawn faces of known apparent age: a dataset that needs no file and whose truth is exact."""
+"""Drawn faces of known apparent age or attractiveness: no file is needed, the truth is exact."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from ldl_jax.data import synthetic_canvas, synthetic_drawing, synthetic_people, synthetic_points
+from ldl_jax.data import (
+    synthetic_attractiveness,
+    synthetic_canvas,
+    synthetic_corruptions,
+    synthetic_drawing,
+    synthetic_groups,
+    synthetic_labels,
+    synthetic_people,
+    synthetic_points,
+)
+from ldl_jax.data.lazy import LazyImages
 from ldl_jax.data.records import Records
+from ldl_jax.data.synthetic_corruptions import CORRUPTIONS, SEVERITIES
+from ldl_jax.data.synthetic_people import Look
+from ldl_jax.labels import ADIENCE, SCUT_FBP
 
-# How people disagree about a face: mixtures of two parts (w, d, s), as in `true_distribution`.
-# Glasses make a tail of older guesses; a hat hides the hair and makes two camps.
-_PLAIN = ((1.0, 0.0, 1.0), (0.0, 0.0, 1.0))
-_GLASSES = ((0.65, -0.5, 0.8), (0.35, 1.6, 1.2))
-_HAT = ((0.55, -1.5, 0.6), (0.45, 1.8, 0.6))
+KINDS = ("age", "age_groups", "attractiveness")
+# The arguments of `faces` that a config gives, with their defaults.
+OPTIONS: dict[str, Any] = {
+    "kind": "age",
+    "low": 2,
+    "high": 80,
+    "pictures_per_person": 2,
+    "groups": 0,
+    "folds": 5,
+    "raters": 60,
+    "corruption": "",
+    "severity": 3,
+}
+
+
+class _Labels(NamedTuple):
+    labels: np.ndarray
+    sigma: np.ndarray
+    values: np.ndarray
+    truth: np.ndarray
 
 
 def faces(
@@ -22,13 +52,27 @@ def faces(
     high: int = 80,
     pictures_per_person: int = 2,
     test_fraction: float = 0.25,
+    *,
+    kind: str = "age",
+    groups: int = 0,
+    folds: int = 5,
+    raters: int = 60,
+    corruption: str = "",
+    severity: int = 3,
+    lazy: bool = False,
+    workers: int | None = None,
 ) -> Records:
-    """Pictures of drawn persons, each labelled with one guess of the age that it shows.
+    """Pictures of drawn persons, each labelled with the age or attractiveness that it shows.
 
-    Picture i shows person i // pictures_per_person at an apparent age a, uniform over low..high and
-    different in each of the person's pictures. Its label is one draw from `true_distribution` of a
-    and of whether the person wears glasses or a hat. The age shows in the face's proportions, skin
-    and hair; pose, light, background, clothes and noise say nothing about it.
+    Picture i shows person i // pictures_per_person. Kinds of labels:
+      age: an apparent age a, uniform over low..high and different in each of the person's pictures,
+        shows in the face's proportions, skin and hair. The label is one guess, a draw from
+        `synthetic_labels.true_distribution` of a and of whether glasses or a hat are worn.
+      age_groups: the same faces and guesses, as Adience's eight groups (`labels.ADIENCE`).
+      attractiveness: a score (`synthetic_attractiveness`), mostly the person's own, of persons of
+        18 to 60. The label is the mean of `raters` whole answers of 1 to 5, sigma their standard
+        deviation, and the truth what raters think, on the grid 1:0.1:5 (`labels.SCUT_FBP`).
+    Pose, light, background, clothes and noise say nothing about either.
 
     Args:
       count: how many pictures, N; a whole number of at least 8.
@@ -37,19 +81,29 @@ def faces(
         larger count keeps the pictures and labels that a smaller one had.
       low: the least label, in years; at least 0.
       high: the greatest label, in years; at most 120. Faces stop changing at 90.
-      pictures_per_person: pictures of one person at different ages; at most count / 4.
+      pictures_per_person: pictures of one person; at most count / 4.
       test_fraction: the part of the persons, rounded, whose split is "test"; in (0, 1).
+      kind: one of `KINDS`.
+      groups: of how many groups the persons are (`synthetic_groups.GROUPS`), 2 or 3, with other
+        skins and ages, and labels that are harder to tell; 0 for one of all.
+      folds: how many folds the persons are dealt into, at least 2.
+      raters: of attractiveness; at least 1.
+      corruption: what spoils every picture, one of `CORRUPTIONS`, or "".
+      severity: of the corruption, 1 to 5.
+      lazy: draw a picture when it is asked for: `images` is a `LazyImages`.
+      workers: threads that draw; None for one a processor.
 
     Returns:
-      Records with images uint8 RGB [N, size, size, 3]; labels float32 [N], whole years;
-      truth float32 [N, high - low + 1] over truth_values = low..high; sigma float32 [N], the
-      standard deviation of the truth, in years; subjects; a split by person; and the five points
-      of each face.
+      Records with images uint8 RGB [N, size, size, 3]; labels float32 [N]; truth float32 [N, M]
+      over truth_values, the label space; sigma float32 [N], of the raters or else of the truth, in
+      the label's unit; subjects, a split and folds by person, groups if there are any, and the
+      five points of each face (not of turned ones).
 
     Raises:
       ValueError: an argument is outside the range given above.
     """
     _check(count, size, seed, low, high, pictures_per_person, test_fraction)
+    _check_options(kind, groups, folds, raters, corruption, severity)
     numbers = np.arange(count)
     persons = numbers // pictures_per_person
     person = synthetic_people.draws(synthetic_people.PERSON, seed, 0, np.arange(persons[-1] + 1))
@@ -57,60 +111,81 @@ def faces(
     picture = synthetic_people.draws(synthetic_people.PICTURE, seed, 1, numbers)
     # A person's ages lie in different strata of a circle that starts anywhere: so each is uniform.
     stratum = (numbers % pictures_per_person + 0.8 * picture.age) / pictures_per_person
-    ages = low + (high - low) * ((person.age + stratum) % 1)
-    look = synthetic_people.portray(person, picture, ages)
-    values = np.arange(low, high + 1)
-    truth = true_distribution(ages, look.glasses, look.hat, values)
-    mean = truth @ values
+    place, spread = (person.age + stratum) % 1, np.ones(count)
+    group = np.zeros(count, int)
+    if groups:
+        group = synthetic_groups.assign(np.arange(persons[-1] + 1), groups, seed)[persons]
+        person = synthetic_groups.dressed(person, group)
+        place = place ** np.array([one.power for one in synthetic_groups.GROUPS])[group]
+        spread = np.array([one.spread for one in synthetic_groups.GROUPS])[group]
+    if kind == "attractiveness":
+        score = synthetic_attractiveness.scores(persons, numbers, seed)
+        youngest, oldest = synthetic_attractiveness.AGES
+        person = synthetic_attractiveness.proportioned(person, score)
+        look = synthetic_people.portray(person, picture, youngest + (oldest - youngest) * place)
+        look = synthetic_attractiveness.rated(look, score)
+        told = _of_attractiveness(score, look, spread, raters, seed)
+    else:
+        ages = low + (high - low) * place
+        look = synthetic_people.portray(person, picture, ages)
+        told = _of_age(ages, look, spread, np.arange(low, high + 1), picture.label, kind)
+    images = _images(look, size, seed, corruption, severity, workers)
     return Records(
         name="synthetic",
         ids=tuple(f"face-{i:06d}" for i in numbers),
-        labels=_draw_labels(truth, picture.label, values),
+        labels=told.labels,
         sources=tuple(f"synthetic face {i}" for i in numbers),
-        images=synthetic_canvas.render(synthetic_drawing.LAYERS, look, size, seed),
-        sigma=np.sqrt((truth * np.square(values - mean[:, None])).sum(-1)).astype(np.float32),
+        images=images if lazy else images[:],
+        sigma=told.sigma,
         subjects=tuple(f"person-{p:04d}" for p in persons),
         split=_split(persons, seed, test_fraction),
-        truth_values=values.astype(np.float32),
-        truth=truth.astype(np.float32),
-        points=synthetic_points.points(look, size),
+        truth_values=told.values.astype(np.float32),
+        truth=told.truth.astype(np.float32),
+        unit="score" if kind == "attractiveness" else "years",
+        folds=_folds(persons, seed, folds),
+        points=None if corruption == "rotation" else synthetic_points.points(look, size),
+        groups=tuple(synthetic_groups.GROUPS[g].name for g in group) if groups else (),
+        notes=(f"every picture has {corruption} of severity {severity}",) if corruption else (),
     )
 
 
-def true_distribution(
-    ages: np.ndarray, glasses: np.ndarray, hat: np.ndarray, values: np.ndarray
-) -> np.ndarray:
-    """What people would say of a face: q(v) ∝ Σ_k w_k N(v; a + d_k σ, (s_k σ)²).
-
-    The plain spread is σ = 1.5 + 3.5 a / 80 years. The parts (w, d, s) are, of a plain face,
-    (1, 0, 1); with glasses, which skew towards older, (.65, -.5, .8) and (.35, 1.6, 1.2); with
-    a hat, which makes two camps, (.55, -1.5, .6) and (.45, 1.8, .6). N is the normal density at
-    a label value; the sum is normalised over the values, which cuts it off at both ends.
-
-    Args:
-      ages: the apparent ages a [N], in years.
-      glasses: [N], not 0 where glasses are worn.
-      hat: [N], not 0 where a hat is worn; a hat counts before glasses.
-      values: the label values v [M], in years.
-
-    Returns:
-      Probabilities float64 [N, M]; rows sum to 1.
-    """
-    sigma = 1.5 + 3.5 * ages / 80
-    parts = np.tile(_PLAIN, (len(ages), 1, 1))
-    parts[np.asarray(glasses) != 0] = _GLASSES
-    parts[np.asarray(hat) != 0] = _HAT
-    weight, shift, scale = np.moveaxis(parts[:, :, None, :], -1, 0)  # [N, 2, 1] each
-    spread = scale * sigma[:, None, None]
-    z = (values - ages[:, None, None] - shift * sigma[:, None, None]) / spread
-    density = (weight / spread * np.exp(-0.5 * np.square(z))).sum(1)
-    return density / density.sum(-1, keepdims=True)
+def _of_age(
+    ages: np.ndarray,
+    look: Look,
+    spread: np.ndarray,
+    values: np.ndarray,
+    uniform: np.ndarray,
+    kind: str,
+) -> _Labels:
+    truth = synthetic_labels.true_distribution(ages, look.glasses, look.hat, values, spread)
+    if kind == "age_groups":
+        truth, values = synthetic_labels.to_groups(truth, values), np.array(ADIENCE.values)
+    mean = truth @ values
+    sigma = np.sqrt((truth * np.square(values - mean[:, None])).sum(-1)).astype(np.float32)
+    return _Labels(synthetic_labels.draw_values(truth, uniform, values), sigma, values, truth)
 
 
-def _draw_labels(truth: np.ndarray, uniform: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """One value a row, where the cumulative truth first exceeds the uniform draw."""
-    below = np.cumsum(truth[:, :-1], -1) <= uniform[:, None]
-    return values[below.sum(-1)].astype(np.float32)
+def _of_attractiveness(
+    score: np.ndarray, look: Look, spread: np.ndarray, raters: int, seed: int
+) -> _Labels:
+    values = np.array(SCUT_FBP.values)
+    truth = synthetic_labels.true_opinions(score, look.glasses, look.hat, values, spread)
+    labels, sigma = synthetic_labels.rate(truth, values, raters, seed)
+    return _Labels(labels, sigma, values, truth)
+
+
+def _images(
+    look: Look, size: int, seed: int, corruption: str, severity: int, workers: int | None
+) -> LazyImages:
+    look = synthetic_corruptions.spoil_look(look, corruption, severity, seed)
+
+    def draw(rows: np.ndarray) -> np.ndarray:
+        drawn = synthetic_canvas.render(
+            synthetic_drawing.LAYERS, look.take(rows), size, seed, rows, workers
+        )
+        return synthetic_corruptions.spoil_pictures(drawn, corruption, severity, seed, rows)
+
+    return LazyImages(len(look.scale), size, draw)
 
 
 def _split(persons: np.ndarray, seed: int, test_fraction: float) -> tuple[str, ...]:
@@ -119,6 +194,32 @@ def _split(persons: np.ndarray, seed: int, test_fraction: float) -> tuple[str, .
     tests = min(max(round(test_fraction * total), 1), total - 1)
     chosen = np.random.default_rng((seed, 3)).permutation(total)[:tests]
     return tuple("test" if test else "train" for test in np.isin(persons, chosen))
+
+
+def _folds(persons: np.ndarray, seed: int, folds: int) -> np.ndarray:
+    """The fold of each picture, int64 [N]: persons are dealt, so folds differ by one at most."""
+    total = int(persons[-1]) + 1
+    return (np.random.default_rng((seed, 9)).permutation(total) % folds)[persons]
+
+
+def _check_options(
+    kind: str, groups: int, folds: int, raters: int, corruption: str, severity: int
+) -> None:
+    for name, text, known in (
+        ("kind", kind, KINDS),
+        ("corruption", corruption, ("", *CORRUPTIONS)),
+    ):
+        if text not in known:
+            raise ValueError(
+                f"{name}: expected one of {', '.join(filter(None, known))}, got {text!r}"
+            )
+    counts = (0, *range(2, len(synthetic_groups.GROUPS) + 1))
+    for name, number, choice in (("groups", groups, counts), ("severity", severity, SEVERITIES)):
+        if number not in choice:
+            listed = ", ".join(map(str, choice))
+            raise ValueError(f"{name}: expected one of {listed}, got {number!r}")
+    for name, number, least in (("folds", folds, 2), ("raters", raters, 1)):
+        _check_whole(name, number, least)
 
 
 def _check(
@@ -131,8 +232,7 @@ def _check(
         ("low", low, 0),
         ("pictures_per_person", per_person, 1),
     ):
-        if not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+        _check_whole(name, value, least)
     if not isinstance(high, int | np.integer) or not low < high <= 120:
         raise ValueError(
             f"high: expected a whole number above low = {low}, at most 120, got {high!r}"
@@ -143,3 +243,8 @@ def _check(
         )
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction: expected a number in (0, 1), got {test_fraction}")
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")

@@ -203,6 +203,7 @@ def _hair(u: Look, ages: np.ndarray) -> dict[str, np.ndarray]:
         "hair": hair,
         "brows": own * 0.7 + 0.6 * grey * (ash - own * 0.7),
         "long": long,
+        "short": long == 0,
         "length": -0.1 + (length + 0.1) * long,
         "side": np.where(length > 0, 0.06 + (side - 0.06) * long, side * grown),
         "hairline": _mix(-0.38, 0, grown) + hairline * grown - 0.32 * bare,

@@ -51,7 +51,7 @@ def summary(predictions: Predictions) -> dict[str, float]:
     given = (predictions.values, predictions.labels, predictions.probs)
     years = predictions.unit == "years"
     numbers: dict[str, Any] = _numbers(
-        *given, predictions.heads, predictions.sigma, space=_space(predictions), years=years
+        *given, predictions.heads, predictions.sigma, space=space_of(predictions), years=years
     )
     if (truth_kl := predictions.truth_kl) is not None and not np.isnan(truth_kl).all():
         numbers["truth_kl"] = np.nanmean(truth_kl, dtype=np.float64)
@@ -158,7 +158,7 @@ def footnote(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> str:
     return " ".join(notes)
 
 
-def _space(predictions: Predictions) -> LabelSpace | None:
+def space_of(predictions: Predictions) -> LabelSpace | None:
     """The space of the probabilities, where they are kept.
 
     A file holds no bounds, so groups are known by their values: those that are none of `SPACES` are

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ldl_jax.data import synthetic_canvas, synthetic_drawing, synthetic_people
-from ldl_jax.data.synthetic import faces, true_distribution
+from ldl_jax.data.synthetic import faces
+from ldl_jax.data.synthetic_labels import true_distribution
 
 
 @pytest.fixture(scope="module")

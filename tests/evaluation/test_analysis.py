@@ -1,0 +1,93 @@
+"""Where the errors are: against loops over the pictures."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ldl_jax.evaluation import analysis
+from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.labels import ADIENCE, AGE, SCUT_FBP
+
+
+def predictions_of(space, count=200, seed=0, grid=False):
+    rng = np.random.default_rng(seed)
+    probs = rng.dirichlet(np.ones(space.size), count)
+    low, high = space.low, space.high
+    labels = rng.choice(space.values, count) if grid else rng.uniform(low, high, count)
+    return Predictions(
+        ids=tuple(str(n) for n in range(count)),
+        labels=labels,
+        values=np.clip(labels + rng.normal(0, 0.2 * (high - low), count), low, high),
+        probs=probs,
+        space_values=np.array(space.values),
+        unit=space.unit,
+    )
+
+
+@pytest.mark.parametrize("space", [AGE, SCUT_FBP])
+def test_errors_by_bins_of_labels(space):
+    predictions = predictions_of(space)
+    found = analysis.analyse(predictions)
+    assert json.loads(json.dumps(found)) == found
+    rows = found["by_label"]
+    width = 10 if space is AGE else 0.5
+    assert sum(row["pictures"] for row in rows) == 200
+    for row in rows:
+        assert row["high"] - row["low"] == width
+        error = [
+            float(v) - float(y)
+            for v, y in zip(predictions.values, predictions.labels, strict=True)
+            if row["low"] <= y < row["high"]
+        ]
+        assert len(error) == row["pictures"] > 0
+        assert row["mae"] == pytest.approx(np.mean(np.abs(error)))
+        assert row["bias"] == pytest.approx(np.mean(error), abs=1e-9)
+    assert found["balanced_mae"] == pytest.approx(np.mean([row["mae"] for row in rows]))
+    assert "confusion" not in found
+    assert "by_group" not in found
+
+
+def test_a_grid_s_label_on_an_edge_is_in_the_upper_bin():
+    predictions = predictions_of(SCUT_FBP, grid=True)
+    rows = analysis.analyse(predictions)["by_label"]
+    counts = {row["low"]: row["pictures"] for row in rows}
+    tenths = np.rint(predictions.labels.astype(float) * 10).astype(int)
+    assert counts == {
+        low / 10: n for low, n in zip(*np.unique(tenths // 5 * 5, return_counts=True), strict=True)
+    }
+
+
+def test_confusions_of_few_labels():
+    predictions = predictions_of(ADIENCE)
+    found = analysis.analyse(predictions)
+    assert found["label_values"] == list(ADIENCE.values)
+    confusion = np.array(found["confusion"])
+    assert confusion.shape == (8, 8)
+    assert confusion.sum() == 200
+    rows = {row["label"]: row["pictures"] for row in found["by_label"]}
+    for k, value in enumerate(ADIENCE.values):
+        assert rows.get(value, 0) == confusion[k].sum()
+
+
+def test_errors_by_group():
+    predictions = predictions_of(AGE)
+    groups = ["ab"[n % 2] if n < 150 else "" for n in range(200)]
+    found = analysis.analyse(predictions, groups)["by_group"]
+    assert {name: row["pictures"] for name, row in found.items()} == {"a": 75, "b": 75}
+    error = np.abs(predictions.values.astype(float) - predictions.labels)
+    assert found["b"]["mae"] == pytest.approx(error[1:150:2].mean())
+    with pytest.raises(ValueError, match=r"^groups: expected 200, one a picture, got 3$"):
+        analysis.analyse(predictions, ["a"] * 3)
+
+
+def test_calibrated_distributions_give_the_levels():
+    rng = np.random.default_rng(1)
+    probs = rng.dirichlet(np.ones(101), 20_000)
+    labels = (np.cumsum(probs, 1) < rng.random((20_000, 1))).sum(1)
+    ids = tuple(map(str, range(20_000)))
+    given = Predictions(ids, labels, labels, probs, np.array(AGE.values))
+    found = analysis.analyse(given)
+    curve = found["calibration"]
+    np.testing.assert_allclose(curve["labels_below"], curve["levels"], atol=0.02)
+    assert found["quantile_calibration_error"] < 0.01
