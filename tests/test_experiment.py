@@ -235,7 +235,7 @@ def test_drawn_faces_can_be_streamed():
     config = {"data__feed": "stream", "data__options__groups": 2}
     streamed, memory = build(said.append, **config).job, build(data__options__groups=2).job
     assert streamed.train.store == {}
-    assert any("drawn as they come" in text for text in said)
+    assert any("streamed: as data.feed says" in text for text in said)
     rows = [np.asarray([3, 0, 8, 5], np.int32)]
     batches = []
     for job in (streamed, memory):
@@ -264,7 +264,7 @@ def test_prints_are_taken_once(pictures, tmp_path, monkeypatch):
     config = pictures()
     workdir = tmp_path / "run"
     workdir.mkdir()
-    made = experiment.build(make_config(**config), print, 1, workdir)
+    made = experiment.build(make_config(**config), print, 1, workdir=workdir)
     (workdir / "prints.npz").write_bytes(made.files["prints.npz"])
     taken = []
     take = experiment.prints.take
@@ -274,16 +274,16 @@ def test_prints_are_taken_once(pictures, tmp_path, monkeypatch):
         return take(records)
 
     monkeypatch.setattr(experiment.prints, "take", count)
-    again = experiment.build(make_config(**config), print, 1, workdir)
+    again = experiment.build(make_config(**config), print, 1, workdir=workdir)
     assert (again.protocol, again.files, taken) == (made.protocol, made.files, [])
     (tmp_path / "p1.png").write_bytes((tmp_path / "p0.png").read_bytes())
-    changed = experiment.build(make_config(**config), print, 1, workdir)
+    changed = experiment.build(make_config(**config), print, 1, workdir=workdir)
     assert taken == [12]
     assert "1 of 3 test pictures also in train" in changed.protocol
     damaged = bytearray(made.files["prints.npz"])
     damaged[len(damaged) // 2] ^= 255
     (workdir / "prints.npz").write_bytes(damaged)
-    experiment.build(make_config(**config), print, 1, workdir)
+    experiment.build(make_config(**config), print, 1, workdir=workdir)
     assert taken == [12, 12]
 
 

@@ -159,7 +159,7 @@ def test_read_says_where(tmp_path: Path, row: int, column: str, cell: str, messa
         files.read(path)
 
 
-@pytest.mark.parametrize("text", ["", "id,label,value,p[1],p[2]\n", "id,label,value\na,1,2\n"])
+@pytest.mark.parametrize("text", ["", "id,label,value,p[1],p[2]\n", "id,label\na,1\n"])
 def test_read_needs_rows_and_columns(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(text)
@@ -189,3 +189,13 @@ def test_read_wants_one_unit(tmp_path: Path) -> None:
 def test_predictions_are_checked(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         made(**changes)
+
+
+def test_distributions_that_are_not_kept(tmp_path: Path) -> None:
+    one = Predictions(("a", "b"), np.ones(2), np.zeros(2), np.zeros((2, 0)), np.zeros(0))
+    files.write(tmp_path / "a.csv", one)
+    assert (tmp_path / "a.csv").read_text() == "id,label,value\na,1.0,0.0\nb,1.0,0.0\n"
+    again = files.read(tmp_path / "a.csv")
+    assert again.probs.shape == (2, 0)
+    assert again.space_values.shape == (0,)
+    np.testing.assert_array_equal(again.values, one.values)
