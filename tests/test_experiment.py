@@ -201,7 +201,7 @@ def test_another_dataset_to_test_on(pictures, tmp_path):
 
 
 def test_a_reader_s_options(pictures):
-    with pytest.raises(ValueError, match=r"csv_folder: has no option 'gaps'; its options: none"):
+    with pytest.raises(ValueError, match=r"csv_folder: has no option 'gaps'; its options: unit"):
         build(**pictures(), data__options__gaps="nearest")
     with pytest.raises(ConfigError, match=r"^data\.options: .* no option 'gaps'; theirs: kind, "):
         build(data__options__gaps="nearest")

@@ -22,8 +22,10 @@ SPLITS = {
 }
 
 
-def read(root: Path, csv: str = "") -> Records:
+def read(root: Path, csv: str = "", *, unit: str = "years") -> Records:
     """Lists the pictures of a CSV file with columns path, label[, sigma, subject, split, fold].
+
+    Labels are in `unit`; those in "years" must be ages.
 
     Separated by comma, semicolon or tab; other columns are left alone. An empty sigma, subject,
     split or fold is an unknown one. Split is one of train, validation (or val), test; folds are
@@ -51,7 +53,7 @@ def read(root: Path, csv: str = "") -> Records:
         )
         for row in table.rows
     ]
-    return to_records("csv_folder", entries)
+    return to_records("csv_folder", entries, unit=unit)
 
 
 def _sigma(row: Row) -> float:
@@ -76,7 +78,7 @@ def _fold(row: Row) -> int:
     if not row.cells.get("fold"):
         return -1
     fold = row.number("fold")
-    if fold < 0 or fold != int(fold):
+    if not 0 <= fold < 1e6 or fold != int(fold):
         raise DataError(f"{row.source}: fold must be a whole number of 0 or more, got {fold:g}")
     return int(fold)
 

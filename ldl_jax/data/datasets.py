@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ldl_jax.data import (
     aaf,
@@ -32,6 +35,8 @@ from ldl_jax.data import (
 from ldl_jax.data.dataset import Dataset
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.tables import LayoutError
+
+OLDEST = 130  # years; nobody has been as old
 
 DATASETS: dict[str, Dataset] = {
     "aaf": aaf.DATASET,
@@ -61,6 +66,9 @@ DATASETS: dict[str, Dataset] = {
 def read(name: str, root: str | Path, *, csv: str = "", **options: Any) -> Records:
     """Lists a dataset's pictures and labels; opens no picture.
 
+    Links below the root are followed wherever they point, for they are the user's own; a list's
+    path that leaves the root is refused.
+
     Args:
       name: one of `DATASETS`.
       root: the folder that holds the dataset's layout; "" with `csv`: the CSV file's folder.
@@ -86,7 +94,34 @@ def read(name: str, root: str | Path, *, csv: str = "", **options: Any) -> Recor
         records = dataset.read(*arguments, **options)
     except LayoutError as error:
         raise DataError(f"{name}: {error}. {_remedy(dataset)}") from None
+    _check_inside(records, folder)
+    _check_ages(records)
     return dataclasses.replace(records, notes=records.notes + _count_notes(dataset, records))
+
+
+def _check_inside(records: Records, root: Path) -> None:
+    """No picture lies outside the root, by its path."""
+    prefix = "" if root == Path() else f"{str(root).rstrip(os.sep)}{os.sep}"
+    for path, source in zip(records.paths, records.sources, strict=True):
+        text = str(path)
+        below = text[len(prefix) :]
+        if not text.startswith(prefix) or below.startswith(os.sep) or ".." in below.split(os.sep):
+            raise DataError(
+                f"{source}: {path} leaves the root {root}; give a root that holds all pictures"
+            )
+
+
+def _check_ages(records: Records) -> None:
+    """Labels in years can be ages, known ones (NaN is none)."""
+    if records.unit != "years":
+        return
+    wrong = np.flatnonzero(~((records.labels >= 0) & (records.labels <= OLDEST)))
+    if wrong.size:
+        row = int(wrong[0])
+        raise DataError(
+            f"{records.sources[row]}: {records.labels[row]:g} is no age of 0 to {OLDEST} years; "
+            f"{wrong.size} of {len(records)} labels are none"
+        )
 
 
 def _count_notes(dataset: Dataset, records: Records) -> tuple[str, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ldl_jax.data.dataset import Dataset
 from ldl_jax.data.records import DataError, FoldSplit, Records
-from ldl_jax.data.tables import Entry, LayoutError, find_csv, to_records
+from ldl_jax.data.tables import LARGEST, Entry, LayoutError, find_csv, to_records
 
 LAYOUT = (
     "the pictures at the databases' img_path, and a benchmark's YAML file (its databases' paths "
@@ -63,20 +64,32 @@ def _members(path: Path, tag: str) -> list[dict[str, Any]]:
     import yaml  # type: ignore[import-untyped]  # ml_collections brings it
 
     try:
-        listed = yaml.safe_load(path.read_text(encoding="utf-8"))
+        listed = yaml.safe_load(_text(path))
         members = [
             {
                 "database": path.parent / one["database"],
-                "tag": one.get("tag", Path(one["database"]).stem),
-                "split": [{part: tuple(split[part]) for part in PARTS} for split in one["split"]],
+                "tag": str(one.get("tag", Path(one["database"]).stem)),
+                "split": [
+                    {part: tuple(map(int, split[part])) for part in PARTS} for split in one["split"]
+                ],
             }
             for one in listed
         ]
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+    except DataError:
+        raise
+    # PyYAML raises ValueError of a date that is none, RecursionError of one list in another.
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as e:
         raise DataError(
             f"{path.name}: expected a list of {{database, tag, split: [{{trn, val, tst}}]}} "
-            f"({type(error).__name__}: {error})".replace("\n", " ")
-        ) from error
+            f"({type(e).__name__}: {e})".replace("\n", " ")
+        ) from e
     known = ", ".join(one["tag"] for one in members)
     if tag:
         members = [one for one in members if one["tag"] == tag]
@@ -91,11 +104,13 @@ def _members(path: Path, tag: str) -> list[dict[str, Any]]:
 def _entries(
     root: Path, database: Path, prefix: str, number: int, folds: dict[tuple[int, int], int]
 ) -> Iterator[Entry]:
-    if not database.is_file():
+    if not os.path.isfile(database):  # False of a name that no file could have, too
         raise LayoutError(f"{database.parent} has no {database.name!r}")
     try:
-        listed = json.loads(database.read_text(encoding="utf-8"))
-    except ValueError as error:
+        listed = json.loads(_text(database))
+    except DataError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{database.name}: is no JSON ({error})") from error
     if not isinstance(listed, list):
         raise DataError(f"{database.name}: expected a list of pictures")
@@ -107,6 +122,13 @@ def _entries(
         yield _entry(root, one, source, prefix, fold)
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name}: is not UTF-8 text ({error})") from error
+
+
 def _folder(one: Any) -> int:
     return one["folder"] if isinstance(one, Mapping) and isinstance(one.get("folder"), int) else -1
 
@@ -114,17 +136,20 @@ def _folder(one: Any) -> int:
 def _entry(root: Path, one: Any, source: str, prefix: str, fold: int) -> Entry:
     try:
         subject = str(one.get("id_num", one.get("name", "")))
+        label, sigma = float(one["age"]), float(one.get("std_age", math.nan))
+        if not abs(label) <= LARGEST or sigma < 0 or math.isinf(sigma):
+            raise ValueError(f"age is {label:g}, std_age {sigma:g}")
         return Entry(
             id=prefix + one["img_path"],
             path=root / one["img_path"],
-            label=float(one["age"]),
+            label=label,
             source=source,
-            sigma=float(one.get("std_age", math.nan)),
+            sigma=sigma,
             subject=prefix + subject if subject else "",
             fold=fold,
             quad=_quad(one.get("aligned_bbox", ())),
         )
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+    except (TypeError, LookupError, AttributeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{source}: expected {{img_path, age, folder, ...}} ({type(error).__name__}: {error})"
         ) from error

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,15 @@ LAYOUT = (
     "'imdb_crop/imdb.mat' or 'wiki_crop/wiki.mat' or both (or the .mat files themselves), each "
     "beside the numbered folders of its pictures"
 )
+NUMBERS = ("dob", "photo_taken", "face_score", "second_face_score")
+NEEDED = (*NUMBERS, "full_path")
+_LOAD = """
+import pickle, sys
+from scipy.io.matlab import loadmat
+path, name = sys.argv[1:]
+fields = loadmat(path, simplify_cells=True, variable_names=[name])[name]
+pickle.dump(fields, sys.stdout.buffer)
+"""
 LISTED = {"imdb": 460_723, "wiki": 62_328}
 
 
@@ -87,12 +99,13 @@ def ages(dob: np.ndarray, photo_taken: np.ndarray) -> np.ndarray:
       photo_taken: years, [N].
 
     Returns:
-      int64 [N]; negative for a birth after the photo. A dob that is not finite counts as 0, which
-      gives an age beyond any filter.
+      int64 [N]; negative for a birth after the photo. A dob or year that cannot be one counts as 0
+      or 9999, which gives an age beyond any filter.
     """
-    days = np.floor(np.where(np.isfinite(dob), dob, 0)).astype(np.int64)
+    days = np.floor(np.where(np.abs(dob) < 1e7, dob, 0)).astype(np.int64)
     origin = np.datetime64("0000-01-01", "D")
-    years = (np.asarray(photo_taken, np.int64) - 1970).astype("datetime64[Y]")
+    year = np.where(np.abs(photo_taken) < 1e4, photo_taken, 9999).astype(np.int64)
+    years = (year - 1970).astype("datetime64[Y]")
     july = years.astype("datetime64[M]") + 6
     taken = (july.astype("datetime64[D]") - origin).astype(np.int64) + 1
     lived = origin + (taken - days - 1)
@@ -112,18 +125,27 @@ def _mat(root: Path, name: str) -> Path | None:
 
 
 def _fields(mat: Path, name: str) -> dict[str, Any]:
-    # Needed by this reader alone; jax brings scipy.
-    import scipy.io  # type: ignore[import-untyped]
-
-    needed = ("dob", "photo_taken", "full_path", "face_score", "second_face_score")
-    try:
-        fields = scipy.io.loadmat(mat, simplify_cells=True, variable_names=[name])[name]
-    except Exception as error:  # a broken file raises ValueError, KeyError, zlib.error, ...
-        raise DataError(f"{mat.name}: cannot be read as a MATLAB file ({error})") from error
-    missing = [field for field in needed if field not in fields]
+    # In a process of its own, for SciPy's reader crashes on some damaged files.
+    done = subprocess.run(
+        [sys.executable, "-c", _LOAD, str(mat), name], capture_output=True, check=False
+    )
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["it crashed"]
+        raise DataError(f"{mat.name}: cannot be read as a MATLAB file ({reason[-1]})")
+    loaded = pickle.loads(done.stdout)
+    missing = [field for field in NEEDED if not isinstance(loaded, dict) or field not in loaded]
     if missing:
         raise DataError(f"{mat.name}: has no field {', '.join(missing)}")
-    return {field: np.atleast_1d(value) for field, value in fields.items()}
+    fields = {field: np.atleast_1d(value) for field, value in loaded.items()}
+    count = len(fields["full_path"])
+    try:
+        for field in (*NUMBERS, *({"celeb_id"} & fields.keys())):
+            fields[field] = fields[field].astype(np.float64)
+            if fields[field].shape != (count,):
+                raise ValueError(f"shape {fields[field].shape}, not {(count,)}")
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{mat.name}: {field} are no numbers ({error})") from error
+    return fields
 
 
 def _filtered(
@@ -136,11 +158,8 @@ def _filtered(
     high: int,
 ) -> np.ndarray:
     """The rows that pass, with their ages put into `fields`; the others counted in `left`."""
-    fields["age"] = ages(
-        np.asarray(fields["dob"], np.float64), np.asarray(fields["photo_taken"], np.int64)
-    )
-    score = np.asarray(fields["face_score"], np.float64)
-    second = np.asarray(fields["second_face_score"], np.float64)
+    fields["age"] = ages(fields["dob"], fields["photo_taken"])
+    score, second = fields["face_score"], fields["second_face_score"]
     # Some copies write inf for "no face"; either infinity is no score.
     filters = {
         "no face was found": np.isinf(score) | np.isnan(score),
@@ -159,7 +178,8 @@ def _entries(name: str, mat: Path, fields: dict[str, Any], rows: np.ndarray) -> 
     people = fields.get("celeb_id")
     for row in rows:
         path = str(fields["full_path"][row])
-        subject = _page(path) if people is None else f"{int(people[row])}"
+        known = people is not None and np.isfinite(people[row])
+        subject = f"{int(people[row])}" if known else _page(path)
         yield Entry(
             id=f"{name}/{path}",
             path=mat.parent / path,

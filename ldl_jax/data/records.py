@@ -33,7 +33,14 @@ ROWS = (
 
 
 class DataError(ValueError):
-    """A dataset that cannot be used as it is; the message names the file and the remedy."""
+    """A dataset that cannot be used as it is; the message names the file and the remedy.
+
+    It is one line, whatever a file holds that it quotes.
+    """
+
+    def __init__(self, message: str) -> None:
+        printable = (c if c.isprintable() else repr(c)[1:-1] for c in message)
+        super().__init__("".join(printable))
 
 
 class FoldSplit(NamedTuple):

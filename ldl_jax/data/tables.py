@@ -15,6 +15,7 @@ import numpy as np
 from ldl_jax.data.records import DataError, FoldSplit, Records
 
 DELIMITERS = (";", "\t", ",")
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class LayoutError(DataError):
@@ -36,13 +37,13 @@ class Row:
         return value
 
     def number(self, column: str) -> float:
-        """The cell of a column as a finite number; DataError where it is none."""
+        """The cell of a column as a finite number (a float32); DataError where it is none."""
         value = self.text(column)
         try:
             number = float(value)
         except ValueError:
             number = math.nan
-        if not math.isfinite(number):
+        if not abs(number) <= LARGEST:
             raise DataError(f"{self.source}: {column} must be a finite number, got {value!r}")
         return number
 
@@ -131,10 +132,10 @@ def read_csv(path: Path, root: Path, columns: Sequence[str] = ()) -> Table:
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
         raise DataError(f"{file}: is empty")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first))
     rows = []
+    line = 1
     try:
-        line = 1
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first))
         for record in reader:
             cells = [cell.strip() for cell in record]
             if any(cells):
@@ -144,7 +145,7 @@ def read_csv(path: Path, root: Path, columns: Sequence[str] = ()) -> Table:
                     columns = _header(file, cells)
             line = reader.line_num + 1  # a quoted cell may span lines: name the row's first
     except csv.Error as error:
-        raise DataError(f"{file} row {reader.line_num}: {error}") from error
+        raise DataError(f"{file} row {line}: {error}") from error
     return Table(file, tuple(columns), tuple(rows))
 
 
@@ -223,7 +224,9 @@ def _files(folder: Path) -> set[str]:
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
+    except PermissionError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
+    except (OSError, ValueError):  # not there, or no name of a folder could be like that
         return set()
 
 
