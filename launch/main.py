@@ -5,6 +5,7 @@ python -m launch.main --config=configs/quickstart.py --workdir=runs/quickstart
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from ml_collections import config_flags
 from rich.console import Console
 
 from launch.command import fail, only_flags, parse_flags, quiet
+from launch.compile_cache import compile_cache
 from launch.progress import ProgressBar
 from ldl_jax import config as schema
 from ldl_jax import experiment
@@ -21,10 +23,15 @@ from ldl_jax.evaluation import gallery, predictions, report
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import NotFiniteError
+from ldl_jax.train.trace import Trace
 from ldl_jax.workdir import Workdir
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the run, e.g. configs/quickstart.py")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the run, e.g. runs/quickstart")
+_PROFILE = flags.DEFINE_string("profile", "", "a folder for a profile of a few training steps")
+_COMPILE_CACHE = flags.DEFINE_string(
+    "compile_cache", "", "a folder for compiled programs, so that the next run finds them"
+)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,7 +44,8 @@ def main(arguments: Sequence[str]) -> None:
     if not flags.FLAGS["config"].present:
         fail("--config: give a config file, e.g. --config=configs/quickstart.py")
     try:
-        run(Path(_WORKDIR.value), console)
+        with compile_cache(_COMPILE_CACHE.value):
+            run(Path(_WORKDIR.value), console)
     except Interrupted as stop:
         console.print(
             f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
@@ -61,11 +69,13 @@ def run(path: Path, console: Console) -> None:
     config = schema.parse(_CONFIG.value)
     made = experiment.build(config, say)
     with (
+        Trace(_PROFILE.value, say) as trace,
         Workdir(path, made.description) as workdir,
         ProgressBar(console, config.chain.generations) as progress,
         Interrupt() as interrupt,
     ):
-        results = generations.run(made.job, workdir, interrupt, progress)
+        job = dataclasses.replace(made.job, trace=trace)
+        results = generations.run(job, workdir, interrupt, progress)
         files = [workdir.predictions(row["generation"]) for row in results]
         answers = [predictions.read(file) for file in files]
         gallery.draw(workdir.path / "figures", answers, workdir.rows(), made.job.test.part)

@@ -11,6 +11,7 @@ figures/
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import json
 import os
@@ -25,7 +26,19 @@ Row = dict[str, Any]
 # Rows of one step in the order they are written; a checkpoint is saved after "validation".
 KINDS = ("train", "fault", "validation", "test")
 # A finished chain may be given more generations: those before are the same.
-MAY_CHANGE = ("chain.generations",)
+MAY_CHANGE = ("chain.generations", "keep")
+# Keys that came later, with what runs of before did.
+ADDED = {
+    "accumulate": 1,
+    "best": "",
+    "faults.dead_after": 100,
+    "faults.in_a_row": 10,
+    "faults.not_finite": "stop",
+    "faults.spike": 10.0,
+    "optimizer.ema": 0.0,
+    "steps_per_call": 0,
+    "use": "last",
+}
 _STARTED = (".lock", "config.partial")  # what a kill at the very start leaves
 
 
@@ -135,7 +148,8 @@ class Workdir:
                     f"workdir: {self.path} holds other files and no run; give a new folder"
                 )
             return
-        changes = differences(read_json(saved), json.loads(json.dumps(description)))
+        new = json.loads(json.dumps(description))
+        changes = differences(_completed(read_json(saved)), _completed(new))
         changes = [text for text in changes if not text.startswith(MAY_CHANGE)]
         # What follows from the config is shown where the config itself is the same.
         changes = [text for text in changes if not text.startswith("resolved.")] or changes
@@ -153,6 +167,20 @@ class Workdir:
             lock.close()
             raise WorkdirError(f"workdir: {self.path} is in use by a running job") from None
         return lock
+
+
+def _completed(config: Any) -> Any:
+    """A config, with `ADDED` where it is of before."""
+    if not isinstance(config, dict):
+        return config
+    config = copy.deepcopy(config)
+    for name, value in ADDED.items():
+        *sections, key = name.split(".")
+        place = config
+        for section in sections:
+            place = place.setdefault(section, {})
+        place.setdefault(key, value)
+    return config
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:

@@ -24,6 +24,9 @@ class OptimizerConfig:
       beta2: of adam and adamw.
       epsilon: of adam and adamw.
       weight_decay: added to the gradient as weight_decay * w (sgd, adam), or decoupled (adamw).
+      ema: the decay d of a moving average of the weights and batch statistics, which is then what
+        is evaluated, teaches and predicts; 0 for none, 0.999 is usual. It warms up as
+        min(d, (1 + t) / (10 + t)) of step t (`ldl_jax.train.average`).
     """
 
     name: str = "sgd"
@@ -37,6 +40,7 @@ class OptimizerConfig:
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 1e-4
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         _one_of("name", self.name, ("sgd", "adam", "adamw"))
@@ -44,7 +48,7 @@ class OptimizerConfig:
         for name in ("learning_rate", "every", "factor", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"optimizer.{name}: must be > 0, got {getattr(self, name)}")
-        for name in ("momentum", "beta1", "beta2"):
+        for name in ("momentum", "beta1", "beta2", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optimizer.{name}: must be in [0, 1), got {getattr(self, name)}")
         for name in ("warmup_epochs", "weight_decay"):
