@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
 from ldl_jax.plan import Run
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt
+from ldl_jax.train.trace import Trace
 from ldl_jax.workdir import Workdir
 
 
@@ -29,8 +31,8 @@ def check(path: Path, run: Run) -> bool:
     return not generations.finished(run.config.chain, workdir.read_results(folder))
 
 
-def train(path: Path, run: Run, console: Console) -> None:
-    """Trains what is left of a run, and shows its results."""
+def train(path: Path, run: Run, console: Console, profile: str = "") -> None:
+    """Trains what is left of a run, and shows its results; `profile` takes a trace."""
     folder = path / run.folder
 
     def say(text: str) -> None:
@@ -40,13 +42,15 @@ def train(path: Path, run: Run, console: Console) -> None:
         say(f"--- {run.folder}")
     made = experiment.build(run.config, say, stages=path / "stages", workdir=folder)
     with (
+        Trace(profile, say) as trace,
         Workdir(folder, made.description) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
         Interrupt() as interrupt,
     ):
         for name, content in made.files.items():
             opened.keep(name, content)
-        results = generations.run(made.job, opened, interrupt, progress)
+        job = dataclasses.replace(made.job, trace=trace)
+        results = generations.run(job, opened, interrupt, progress)
         files = [opened.predictions(row["generation"]) for row in results]
         answers = [predictions.read(file) for file in files]
         part = made.job.test.part

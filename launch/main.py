@@ -15,6 +15,7 @@ from rich.console import Console
 
 from launch import jobs
 from launch.command import fail, only_flags, parse_flags, quiet
+from launch.compile_cache import compile_cache
 from ldl_jax import config as schema
 from ldl_jax import experiment, plan
 from ldl_jax.smoke import smoke
@@ -24,6 +25,10 @@ from ldl_jax.train.log import NotFiniteError
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the run, e.g. configs/quickstart.py")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the run, e.g. runs/quickstart")
 _SMOKE = flags.DEFINE_boolean("smoke", False, "the same run, tiny, on a few drawn faces")
+_PROFILE = flags.DEFINE_string("profile", "", "a folder for a profile of a few training steps")
+_COMPILE_CACHE = flags.DEFINE_string(
+    "compile_cache", "", "a folder for compiled programs, so that the next run finds them"
+)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,7 +42,9 @@ def main(arguments: Sequence[str]) -> None:
         fail("--config: give a config file, e.g. --config=configs/quickstart.py")
     try:
         config = schema.parse(_CONFIG.value)
-        run(smoke(config) if _SMOKE.value else config, Path(_WORKDIR.value), console)
+        with compile_cache(_COMPILE_CACHE.value):
+            config = smoke(config) if _SMOKE.value else config
+            run(config, Path(_WORKDIR.value), console, _PROFILE.value)
     except Interrupted as stop:
         console.print(
             f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
@@ -52,13 +59,13 @@ def main(arguments: Sequence[str]) -> None:
         fail(str(error))
 
 
-def run(config: schema.Config, path: Path, console: Console) -> None:
+def run(config: schema.Config, path: Path, console: Console, profile: str = "") -> None:
     """Trains what is left of all runs that a config asks for, and shows the results."""
     runs = plan.runs(config, experiment.fold_count(config))
     left = [one for one in runs if jobs.check(path, one)]
     for one in runs:
         if one in left or one.folder == "":  # a finished run shows its table again
-            jobs.train(path, one, console)
+            jobs.train(path, one, console, profile)
     if len(runs) > 1 and runs[-1].folder:
         jobs.show_folds(path, runs, console)
 

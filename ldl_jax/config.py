@@ -21,7 +21,8 @@ from ldl_jax.data import datasets, synthetic
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment import Recipe
 from ldl_jax.data.protocols import PROTOCOLS
-from ldl_jax.train.generations import Chain
+from ldl_jax.train.faults import FaultConfig
+from ldl_jax.train.generations import USES, Chain
 from ldl_jax.train.optimizers import OptimizerConfig
 
 STAGE = "stage:"  # of init.path: the rest names a stage
@@ -271,6 +272,14 @@ class Config:
       epochs: of each generation.
       log_every: steps between rows of metrics.jsonl.
       checkpoint_every: epochs between checkpoints.
+      keep: the last so many checkpoints of a generation stay.
+      best: a metric of the validation part, as "mae" or "pearson" (a key of a validation's row in
+        metrics.jsonl): each generation's best weights by it are kept, too; "" for none.
+      use: the weights that are tested, teach and predict: a generation's "last", or its "best".
+      accumulate: the parts of a batch that a step goes through one after the other, in the memory
+        of one; the gradient is the whole batch's, batch statistics are the parts'.
+      steps_per_call: steps that the devices take for one call of the host; 0 for 1 on CPUs and for
+        streamed pictures, else 16. Checkpoints and evaluations cut a call at their step.
       stages: whole configs, by name, of runs that come before this one: those that `init.path` =
         "stage:NAME" names, here or in another of them.
     """
@@ -280,6 +289,11 @@ class Config:
     epochs: int = 160
     log_every: int = 10
     checkpoint_every: float = 1.0
+    keep: int = 2
+    best: str = ""
+    use: str = "last"
+    accumulate: int = 1
+    steps_per_call: int = 0
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     augment: Recipe = dataclasses.field(default_factory=Recipe)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -289,10 +303,20 @@ class Config:
     chain: Chain = dataclasses.field(default_factory=Chain)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     stages: dict[str, Config] = dataclasses.field(default_factory=dict)
+    faults: FaultConfig = dataclasses.field(default_factory=FaultConfig)
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "log_every"):
+        for name in ("batch_size", "epochs", "log_every", "keep", "accumulate"):
             _at_least(name, getattr(self, name), 1)
+        _at_least("steps_per_call", self.steps_per_call, 0)
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"accumulate: {self.accumulate} equal parts do not make up batch_size = "
+                f"{self.batch_size}"
+            )
+        _one_of("use", self.use, USES)
+        if self.use == "best" and not self.best:
+            raise ConfigError("use: the best by what? Name a validation metric with best, as 'mae'")
         _at_least("seed", self.seed, 0)
         _positive("checkpoint_every", self.checkpoint_every)
         if self.init.freeze and self.chain.offspring == "fresh" and self.chain.generations > 1:

@@ -30,6 +30,7 @@ from ldl_jax.data.lazy import LazyImages
 from ldl_jax.data.pipeline import Feed, Part, feed
 from ldl_jax.data.pipeline_choice import GB, SHARES, STREAM, choose, measure
 from ldl_jax.data.records import Chosen, DataError, Records
+from ldl_jax.evaluation import evaluate
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.heads import Head
 from ldl_jax.labels import LabelSpace
@@ -39,6 +40,7 @@ from ldl_jax.train.generations import Job
 from ldl_jax.train.loop import Schedule
 
 Say = Callable[[str], None]
+_STEPS_PER_CALL = 16  # of an accelerator: a call costs the host about what a short step takes
 _GLANCE = 8  # pixels, of a picture that is only looked at for damage
 
 
@@ -143,6 +145,8 @@ def build(
     protocol = _audited(config.data, records, parts, taken, say)
     feeds = _feeds(config.data, records, parts, space, placement, say)
     steps_per_epoch = _steps_per_epoch(config, len(feeds["train"].part))
+    if config.best:
+        _check_best(config.best, feeds, method, model.width)
     rate = optimizers.learning_rate(
         config.optimizer, steps_per_epoch, steps_per_epoch * config.epochs
     )
@@ -174,6 +178,7 @@ def build(
             config.log_every,
             max(1, round(config.checkpoint_every * steps_per_epoch)),
             max(1, round(config.evaluation.every * steps_per_epoch)),
+            config.steps_per_call or _steps_per_call(feeds["train"]),
         ),
         chain=config.chain,
         flip=config.evaluation.flip,
@@ -182,6 +187,12 @@ def build(
         about=about,
         frozen=config.init.freeze,
         distributions=config.evaluation.distributions,
+        accumulate=config.accumulate,
+        ema=config.optimizer.ema,
+        faults=config.faults,
+        keep=config.keep,
+        best=config.best,
+        use=config.use,
     )
     description["resolved"] = {
         "space": dataclasses.asdict(space),
@@ -196,6 +207,7 @@ def build(
 def _resolve(config: Config, devices: int | None) -> _Resolved:
     placement = layout(devices)
     placement.check_batch("batch_size", config.batch_size)
+    placement.check_batch("batch_size / accumulate", config.batch_size // config.accumulate)
     placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
     options = _network(config)
     model = models.build(**options)
@@ -359,6 +371,22 @@ def pretrained_trunk(
     for note in trunk.notes:
         say(f"init.path: not taken: {note}")
     return trunk
+
+
+def _check_best(metric: str, feeds: dict[str, Feed], method: methods.Method, width: Any) -> None:
+    if "validation" not in feeds:
+        raise ConfigError(
+            f"best: {metric!r} is of the validation part; hold some pictures out with "
+            "data.validation_fraction"
+        )
+    known = evaluate.metrics_of(feeds["validation"].part, method, width)
+    if metric not in known:
+        raise ConfigError(f"best: expected one of {', '.join(known)}, got {metric!r}")
+
+
+def _steps_per_call(train: Feed) -> int:
+    """Many where steps may be short and an item is a row of indices; see `jit_train_steps`."""
+    return 1 if jax.default_backend() == "cpu" or not train.store else _STEPS_PER_CALL
 
 
 def _network(config: Config) -> dict[str, Any]:

@@ -28,7 +28,7 @@ Row = dict[str, Any]
 # Rows of one step in the order they are written; a checkpoint is saved after "validation".
 KINDS = ("train", "fault", "validation", "test")
 # A finished chain may be given more generations: those before are the same.
-MAY_CHANGE = ("chain.generations",)
+MAY_CHANGE = ("chain.generations", "keep")
 # What a kill at the very start leaves, and what runs before this one have left.
 _STARTED = (".lock", "config.partial", "stages")
 

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ldl_jax import metrics
 from ldl_jax.data.augment import Preprocessing, prepare
 from ldl_jax.data.pipeline import Feed, Part, once_each
+from ldl_jax.evaluation import report
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.heads import Width
 from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import Layout
-from ldl_jax.methods import Prediction
+from ldl_jax.methods import Method, Prediction
 
 # `predict(weights, images) -> Prediction` of preprocessed images.
 Predict = Callable[[Any, jax.Array], Prediction]
@@ -71,6 +74,27 @@ def evaluate(
     done += jax.device_get(waiting)
     whole = jax.tree.map(lambda *parts: np.concatenate(parts)[: len(feed.part)], *done)
     return _predictions(whole, feed.part, space)
+
+
+def metrics_of(part: Part, method: Method, width: Width) -> tuple[str, ...]:
+    """The keys that `report.summary` will have for a part, but for those that are not defined yet.
+
+    Those alone of which more or less is better: the coverage of an interval has a level to keep.
+    """
+    heads = jax.eval_shape(lambda: _untrained(method, width)).heads
+    labels, K = jnp.asarray(part.labels), method.space.size
+    probs = jnp.full((len(part), K), 1 / K, jnp.float32)
+    perfect = Prediction(labels, probs, {name: labels for name in heads})
+    summary = report.summary(_predictions(perfect, part, method.space))
+    return tuple(name for name in summary if name != "coverage90")
+
+
+def _untrained(method: Method, width: Width) -> Prediction:
+    params = method.head.init(jax.random.key(0), width)
+    if isinstance(width, int):
+        return method.predict(method.head.apply(params, jnp.zeros((1, width), jnp.float32)))
+    features = {name: jnp.zeros((1, size), jnp.float32) for name, size in width.items()}
+    return method.predict(method.head.apply(params, features))
 
 
 def _predictions(prediction: Prediction, part: Part, space: LabelSpace) -> Predictions:

@@ -64,6 +64,7 @@ class Checkpoints:
         Raises:
           ValueError: a checkpoint is as it was written, but not of a state like this one.
         """
+        self.wait()
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         for step in self.steps():
             path, intact = self.folder / str(step), False

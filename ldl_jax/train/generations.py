@@ -41,6 +41,7 @@ from ldl_jax.workdir import Row, Workdir
 # `draw(key)`: fresh weights.
 Draw = Callable[[jax.Array], Weights]
 OFFSPRING = ("pretrained", "ancestor", "fresh")
+USES = ("last", "best")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,9 @@ class OptimizerConfig:
       beta2: of adam and adamw.
       epsilon: of adam and adamw.
       weight_decay: added to the gradient as weight_decay * w (sgd, adam), or decoupled (adamw).
+      ema: the decay d of a moving average of the weights and batch statistics, which is then what
+        is evaluated, teaches and predicts; 0 for none, 0.999 is usual. It warms up as
+        min(d, (1 + t) / (10 + t)) of step t (`ldl_jax.train.average`).
     """
 
     name: str = "sgd"
@@ -40,6 +43,7 @@ class OptimizerConfig:
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 1e-4
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         _one_of("name", self.name, ("sgd", "adam", "adamw"))
@@ -54,7 +58,7 @@ class OptimizerConfig:
                 "optimizer.milestones: expected rising epochs > 0 with schedule='milestones', and "
                 f"none with another; got {self.milestones} with {self.schedule!r}"
             )
-        for name in ("momentum", "beta1", "beta2"):
+        for name in ("momentum", "beta1", "beta2", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"optimizer.{name}: must be in [0, 1), got {getattr(self, name)}")
         for name in ("warmup_epochs", "weight_decay"):

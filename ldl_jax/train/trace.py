@@ -12,49 +12,53 @@ _WARM_UP, _STEPS = 10, 10
 
 
 class Trace:
-    """Traces about ten steps after the first ten of a run, which compile and fill caches.
+    """Traces ten steps or so after the first ten calls of a run, which compile; a context manager.
 
     TensorBoard's profile plugin and https://ui.perfetto.dev show what is in the folder.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: str, say: Callable[[str], None]) -> None:
         """
         Args:
-          folder: takes the trace; it is made where there is none.
+          folder: takes the trace; it is made where there is none. "" for no trace.
           say: takes a line for the user.
 
         Raises:
-          ValueError: it is no folder, or cannot be written to.
+          ValueError: it is no folder, or cannot be made.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"--profile: {folder} cannot be made a folder ({error})") from None
         self._folder, self._say = folder, say
-        self._seen, self._first, self._done = 0, 0, False
+        self._calls, self._first, self._done = 0, 0, not folder
+        if folder:
+            try:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ValueError(f"--profile: {folder} cannot be made a folder ({error})") from None
+
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._done:
+            return
+        if self._first:
+            self._stop("the last one")
+        else:
+            self._say(f"--profile: a run of {_WARM_UP} calls or fewer leaves no trace")
 
     def after(self, number: int, state: Any) -> None:
         """A call was sent to the devices; `number` is its last step, `state` its result."""
-        self._seen += 1
         if self._done:
             return
-        if self._first == 0 and self._seen > _WARM_UP:
+        self._calls += 1
+        if self._calls == _WARM_UP:
             jax.block_until_ready(state)
-            jax.profiler.start_trace(str(self._folder))
+            jax.profiler.start_trace(self._folder)
             self._first = number + 1
-        elif self._first and number >= self._first + _STEPS - 1:
+        elif self._calls > _WARM_UP and number >= self._first + _STEPS - 1:
             jax.block_until_ready(state)
-            self._stop(number)
+            self._stop(str(number))
 
-    def close(self) -> None:
-        """The run ends: what is there is written."""
-        if self._first and not self._done:
-            self._stop(None)
-        if not self._done:
-            self._say(f"--profile: fewer than {_WARM_UP + 1} calls of a step, so no trace")
-
-    def _stop(self, number: int | None) -> None:
+    def _stop(self, last: str) -> None:
         jax.profiler.stop_trace()
         self._done = True
-        end = "the run's end" if number is None else f"step {number}"
-        self._say(f"a trace of step {self._first} to {end}: {self._folder}")
+        self._say(f"--profile: a trace of step {self._first} to {last} is in {self._folder}")
