@@ -14,9 +14,10 @@ from ml_collections import config_flags
 from rich.console import Console
 
 from launch.command import fail, only_flags, parse_flags, quiet
+from launch.processes import check_same, come_together, together
 from launch.progress import ProgressBar
 from ldl_jax import config as schema
-from ldl_jax import experiment
+from ldl_jax import experiment, processes
 from ldl_jax.evaluation import gallery, predictions, report
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt, Interrupted
@@ -30,14 +31,16 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the run, e.g. run
 def main(arguments: Sequence[str]) -> None:
     """Runs the job of the flags; ends the process with 1 where something is wrong."""
     quiet()
-    console = Console()
     only_flags(arguments)
     if _WORKDIR.value is None:
         fail("--workdir: give the folder of the run, e.g. --workdir=runs/quickstart")
     if not flags.FLAGS["config"].present:
         fail("--config: give a config file, e.g. --config=configs/quickstart.py")
+    come_together()
+    console = Console(quiet=not processes.leads())
     try:
-        run(Path(_WORKDIR.value), console)
+        with together(ValueError, OSError, NotFiniteError):
+            run(Path(_WORKDIR.value), console)
     except Interrupted as stop:
         console.print(
             f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
@@ -60,12 +63,17 @@ def run(path: Path, console: Console) -> None:
 
     config = schema.parse(_CONFIG.value)
     made = experiment.build(config, say)
+    check_same(made.description)
+    if processes.count() > 1:
+        say(f"{processes.count()} processes with {made.job.layout.devices} devices")
     with (
         Workdir(path, made.description) as workdir,
         ProgressBar(console, config.chain.generations) as progress,
         Interrupt() as interrupt,
     ):
         results = generations.run(made.job, workdir, interrupt, progress)
+        if not processes.leads():
+            return
         files = [workdir.predictions(row["generation"]) for row in results]
         answers = [predictions.read(file) for file in files]
         gallery.draw(workdir.path / "figures", answers, workdir.rows(), made.job.test.part)

@@ -55,7 +55,7 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
     """
-    placement = layout(devices)
+    placement = layout(devices, config.mesh.fsdp)
     placement.check_batch("batch_size", config.batch_size)
     placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
     options = _network(config)

@@ -27,15 +27,21 @@ def jit_predict(
     fetch: Callable[[Any, Any], dict[str, Any]],
     preprocessing: Preprocessing,
     layout: Layout,
+    like: Any = None,
 ) -> JittedPredict:
-    """The predict step on the devices, from an item of a feed."""
+    """The predict step on the devices, from an item of a feed.
+
+    Every process gets all predictions. The weights live where the layout puts those like `like`,
+    without it on every device.
+    """
 
     def whole(weights: Any, store: Any, item: Any) -> Prediction:
         batch = jax.lax.with_sharding_constraint(fetch(store, item), layout.by_batch)
         return predict(weights, prepare(batch["images"], preprocessing))
 
     same, split = layout.replicated, layout.by_batch
-    return jax.jit(whole, in_shardings=(same, same, split), out_shardings=split)
+    places = same if like is None else layout.shardings(like)
+    return jax.jit(whole, in_shardings=(places, same, split), out_shardings=same)
 
 
 def evaluate(

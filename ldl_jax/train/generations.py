@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ldl_jax import processes
 from ldl_jax.data.augment import Preprocessing, Recipe
 from ldl_jax.data.pipeline import EpochOrder, Feed
 from ldl_jax.evaluation import predictions, report
@@ -110,7 +111,8 @@ def run(job: Job, workdir: Workdir, interrupt: Interrupt, watcher: Watcher) -> l
     while len(workdir.results()) < job.chain.generations and not _ended(job, workdir.results()):
         generation = len(workdir.results()) + 1
         teacher = _generation(job, steps, workdir, generation, teacher, interrupt, watcher)
-        if interrupt.number is not None and generation < job.chain.generations:
+        if interrupt.check(now=True) is not None and generation < job.chain.generations:
+            assert interrupt.number is not None
             raise Interrupted(interrupt.number, generation, len(job.order(generation)))
     return workdir.results()[: job.chain.generations]
 
@@ -120,7 +122,8 @@ def _compile(job: Job) -> _Steps:
     predict = make_predict_step(job.model, job.method, flip=job.flip)
 
     def jitted(feed: Feed) -> JittedPredict:
-        return jit_predict(predict, feed.fetch, job.preprocessing, job.layout)
+        like = _like(job).weights
+        return jit_predict(predict, feed.fetch, job.preprocessing, job.layout, like)
 
     return _Steps(
         jit_train_step(
@@ -130,6 +133,7 @@ def _compile(job: Job) -> _Steps:
             job.preprocessing,
             job.layout,
             steps=len(job.order(1)),
+            like=_like(job),
         ),
         jitted(job.test),
         None if job.validation is None else jitted(job.validation),
@@ -159,9 +163,11 @@ def _like(job: Job) -> TrainState:
         key = jax.random.key(job.seed)
         return init_state(init_weights(job.model, job.method, key), job.optimizer, 1, key)
 
-    place = job.layout.replicated
+    shapes = jax.eval_shape(state)
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), jax.eval_shape(state)
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+        shapes,
+        job.layout.shardings(shapes),
     )
 
 
@@ -186,7 +192,7 @@ def _first_state(job: Job, generation: int, ancestor: Weights | None) -> TrainSt
         weights = Weights({**weights.params, "trunk": trunk}, model_state)
     # A copy: the training state is given up step by step, the ancestor and the trunk stay.
     weights = jax.tree.map(lambda x: jnp.array(x, copy=True), weights)
-    return job.layout.place(init_state(weights, job.optimizer, generation, train_key))
+    return job.layout.place_state(init_state(weights, job.optimizer, generation, train_key))
 
 
 def _generation(
@@ -243,14 +249,15 @@ def _generation(
     finally:
         checkpoints.close()
     results = _evaluate(job, steps.test, job.test, state, watcher)
-    predictions.write(workdir.predictions(generation), results)
-    summary = report.summary(results)
-    last = len(order)
-    write("test", {"step": last, "epoch": _epoch(last, order), **summary})
-    row: Row = {"generation": generation, "test pictures": len(results.ids), **summary}
-    if job.validation is not None:
-        row["mae_validation"] = _last_validation(workdir, generation)
-    workdir.finish(generation, row)
+    if processes.leads():
+        predictions.write(workdir.predictions(generation), results)
+        summary = report.summary(results)
+        last = len(order)
+        write("test", {"step": last, "epoch": _epoch(last, order), **summary})
+        row: Row = {"generation": generation, "test pictures": len(results.ids), **summary}
+        if job.validation is not None:
+            row["mae_validation"] = _last_validation(workdir, generation)
+        workdir.finish(generation, row)
     return state.weights
 
 

@@ -77,10 +77,12 @@ def jit_train_step(
     preprocessing: Preprocessing,
     layout: Layout,
     steps: int | None = None,
+    like: TrainState | None = None,
 ) -> JittedStep:
     """The whole step on the devices: fetch, augment, teach, learn.
 
-    `steps` of a generation is what a recipe that changes over training goes by.
+    `steps` of a generation is what a recipe that changes over training goes by. The state lives
+    where the layout puts one like `like`, the teacher as its weights; without it, on every device.
     """
 
     def train(
@@ -95,11 +97,13 @@ def jit_train_step(
         return step(state, {**batch, "images": images}, step_key, teacher)
 
     same, split = layout.replicated, layout.by_batch
+    places = same if like is None else layout.shardings(like)
+    taught = same if like is None else None  # the first generation has no teacher
     return jax.jit(
         train,
         donate_argnums=0,
-        in_shardings=(same, same, same, split),
-        out_shardings=(same, same),
+        in_shardings=(places, taught, same, split),
+        out_shardings=(places, same),
     )
 
 
@@ -150,7 +154,7 @@ def train_generation(
         last = number == len(order)
         validates = hooks.validate is not None and (number % schedule.validate == 0 or last)
         saves = number % schedule.checkpoint == 0 or last
-        stops = interrupt.number is not None
+        stops = interrupt.check() is not None
         if number % schedule.log == 0 or validates or saves or stops:
             flush()
         if validates and hooks.validate is not None:
