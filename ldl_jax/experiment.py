@@ -285,7 +285,10 @@ def _feeds(
     )
     return {
         name: feed(
-            _part(config, records, chosen, space, streams, say), placement.place, placement.split
+            _part(config, records, chosen, space, streams, say),
+            placement.place,
+            placement.split,
+            placement.shard,
         )
         for name, chosen in rows.items()
     }

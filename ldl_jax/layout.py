@@ -40,6 +40,11 @@ class Layout:
         """(i, n): this process feeds the i-th of the n equal parts of every batch."""
         return processes.index(), processes.count()
 
+    @property
+    def splits(self) -> bool:
+        """Whether the training state is split over devices."""
+        return self.replicated.mesh.shape["fsdp"] > 1
+
     def check_batch(self, name: str, size: int) -> None:
         """Raises ValueError where the devices do not divide a batch of that size."""
         if size % self.devices:
@@ -63,17 +68,17 @@ class Layout:
         """A training state, or weights, where `shardings` says."""
         return jax.tree.map(_put, state, self.shardings(state))
 
-    def split(self, tree: Any) -> Any:
-        """The arrays with their leading axis split over the devices.
+    def split(self, tree: Any, axis: int = 0) -> Any:
+        """The arrays with one axis, by default the leading one, split over the devices.
 
-        With several processes, each gives the same arrays and copies its own rows.
+        With several processes, each gives its own `shard` of that axis, and gets the whole.
         """
-        return jax.tree.map(lambda x: _put(x, self.by_batch), tree)
-
-    def join(self, tree: Any) -> Any:
-        """As `split`, of arrays of which each process has its own `shard` of the rows alone."""
+        spec = PartitionSpec(*(None,) * axis, *self.by_batch.spec)
+        sharding = NamedSharding(self.by_batch.mesh, spec)
+        if processes.count() == 1:
+            return jax.device_put(tree, sharding)
         return jax.tree.map(
-            lambda x: jax.make_array_from_process_local_data(self.by_batch, np.asarray(x)), tree
+            lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
         )
 
     def _of_weights(self, array: Any) -> NamedSharding:

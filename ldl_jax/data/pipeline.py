@@ -110,18 +110,37 @@ class Feed:
     items: Callable[..., Iterator[Any]]
 
 
-def feed(part: Part, place: Place, split: Place) -> Feed:
+def feed(part: Part, place: Place, split: Place, shard: tuple[int, int] = (0, 1)) -> Feed:
     """The feed of a part: from device memory where its pictures are in memory, else streamed.
 
     Args:
       part: the pictures.
       place: puts arrays on every device.
-      split: puts arrays on the devices with the leading axis split.
+      split: puts arrays on the devices with the leading axis split; of several processes each
+        gives its share.
+      shard: (index, count) of this process among those that share a batch.
     """
-    return _resident(part, place, split) if part.images is not None else _streamed(part, split)
+    if part.images is not None:
+        return _resident(part, place, split, shard)
+    return _streamed(part, split, shard)
 
 
-def _resident(part: Part, place: Place, split: Place) -> Feed:
+class _Own(Sequence[np.ndarray]):
+    """The columns of rows that are a process's."""
+
+    def __init__(self, rows: Rows, shard: tuple[int, int]) -> None:
+        self._rows, self._shard = rows, shard
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        index, count = self._shard
+        row = self._rows[place]
+        return row[index * len(row) // count : (index + 1) * len(row) // count]
+
+
+def _resident(part: Part, place: Place, split: Place, shard: tuple[int, int]) -> Feed:
     arrays = {"images": part.images, "labels": part.labels, "sigma": part.sigma}
     store = {name: place(array) for name, array in arrays.items()}
 
@@ -129,8 +148,9 @@ def _resident(part: Part, place: Place, split: Place) -> Feed:
         return {name: jnp.take(array, item, axis=0, mode="clip") for name, array in store.items()}
 
     def items(rows: Rows, start: int = 0) -> Iterator[Any]:
+        own = _Own(rows, shard)
         for row in range(start, len(rows)):
-            yield split(rows[row])
+            yield split(own[row])
 
     return Feed(part, store, fetch, items)
 
@@ -155,14 +175,15 @@ class _Schedule(grain.sources.RandomAccessDataSource):
         }
 
 
-def _streamed(part: Part, split: Place) -> Feed:
+def _streamed(part: Part, split: Place, shard: tuple[int, int]) -> Feed:
     def fetch(store: dict[str, Any], item: Any) -> dict[str, Any]:
         del store
         return dict(item)
 
     def items(rows: Rows, start: int = 0) -> Iterator[Any]:
-        batch = len(rows[0])
-        source = grain.MapDataset.source(_Schedule(part, rows))[start * batch :]
+        own = _Own(rows, shard)
+        batch = len(own[0])
+        source = grain.MapDataset.source(_Schedule(part, own))[start * batch :]
         threads = max(2, os.cpu_count() or 2)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * batch)
         ahead: collections.deque[Any] = collections.deque()

@@ -41,7 +41,7 @@ def jit_predict(
 
     same, split = layout.replicated, layout.by_batch
     places = same if like is None else layout.shardings(like)
-    return jax.jit(whole, in_shardings=(places, same, split), out_shardings=same)
+    return jax.jit(whole, in_shardings=(places, None, split), out_shardings=same)
 
 
 def evaluate(

@@ -28,6 +28,7 @@ from ldl_jax.train.loop import (
     jit_train_step,
     train_generation,
 )
+from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import TrainState, Weights, init_state, init_weights
 from ldl_jax.train.step import make_predict_step, make_train_step
 from ldl_jax.workdir import Row, Workdir
@@ -118,8 +119,9 @@ def run(job: Job, workdir: Workdir, interrupt: Interrupt, watcher: Watcher) -> l
 
 
 def _compile(job: Job) -> _Steps:
-    step = make_train_step(job.model, job.method, job.optimizer, frozen=job.frozen)
-    predict = make_predict_step(job.model, job.method, flip=job.flip)
+    model, method = gathered(job.model, job.method, job.layout)
+    step = make_train_step(model, method, job.optimizer, frozen=job.frozen)
+    predict = make_predict_step(model, method, flip=job.flip)
 
     def jitted(feed: Feed) -> JittedPredict:
         like = _like(job).weights

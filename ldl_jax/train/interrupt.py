@@ -9,7 +9,7 @@ from typing import Any
 from ldl_jax import processes
 
 # Steps from one agreement of several processes to the next, so that none waits for the others.
-_AGREE = 8
+_AGREE = 4
 
 
 class Interrupted(Exception):  # noqa: N818 - it is news, not an error
@@ -52,7 +52,7 @@ class Interrupt:
     def check(self, now: bool = False) -> int | None:
         """Sets and gives `number`; all processes call this alike, and get the same.
 
-        Of several processes, a signal to one is known to all after 8 to 16 calls.
+        Of several processes, a signal to one is known to all after 4 to 8 calls.
 
         Args:
           now: wait for the other processes, to know it at once.

@@ -102,7 +102,7 @@ def jit_train_step(
     return jax.jit(
         train,
         donate_argnums=0,
-        in_shardings=(places, taught, same, split),
+        in_shardings=(places, taught, None, split),  # the store keeps its own
         out_shardings=(places, same),
     )
 
