@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from launch.processes import check_same
 from launch.progress import ProgressBar
-from ldl_jax import experiment, workdir
+from ldl_jax import experiment, processes, workdir
 from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
 from ldl_jax.plan import Run
 from ldl_jax.train import generations
@@ -41,6 +42,9 @@ def train(path: Path, run: Run, console: Console, profile: str = "") -> None:
     if run.folder:
         say(f"--- {run.folder}")
     made = experiment.build(run.config, say, stages=path / "stages", workdir=folder)
+    check_same(made.description)
+    if processes.count() > 1:
+        say(f"{processes.count()} processes with {made.job.layout.devices} devices")
     with (
         Trace(profile, say) as trace,
         Workdir(folder, made.description) as opened,
@@ -51,6 +55,8 @@ def train(path: Path, run: Run, console: Console, profile: str = "") -> None:
             opened.keep(name, content)
         job = dataclasses.replace(made.job, trace=trace)
         results = generations.run(job, opened, interrupt, progress)
+        if not processes.leads():
+            return
         files = [opened.predictions(row["generation"]) for row in results]
         answers = [predictions.read(file) for file in files]
         part = made.job.test.part

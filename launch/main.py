@@ -16,8 +16,9 @@ from rich.console import Console
 from launch import jobs
 from launch.command import fail, only_flags, parse_flags, quiet
 from launch.compile_cache import compile_cache
+from launch.processes import come_together, together
 from ldl_jax import config as schema
-from ldl_jax import experiment, plan
+from ldl_jax import experiment, plan, processes
 from ldl_jax.smoke import smoke
 from ldl_jax.train.interrupt import Interrupted
 from ldl_jax.train.log import NotFiniteError
@@ -34,15 +35,16 @@ _COMPILE_CACHE = flags.DEFINE_string(
 def main(arguments: Sequence[str]) -> None:
     """Runs the job of the flags; ends the process with 1 where something is wrong."""
     quiet()
-    console = Console()
     only_flags(arguments)
     if _WORKDIR.value is None:
         fail("--workdir: give the folder of the run, e.g. --workdir=runs/quickstart")
     if not flags.FLAGS["config"].present:
         fail("--config: give a config file, e.g. --config=configs/quickstart.py")
+    come_together()
+    console = Console(quiet=not processes.leads())
     try:
-        config = schema.parse(_CONFIG.value)
-        with compile_cache(_COMPILE_CACHE.value):
+        with together(ValueError, OSError, NotFiniteError), compile_cache(_COMPILE_CACHE.value):
+            config = schema.parse(_CONFIG.value)
             config = smoke(config) if _SMOKE.value else config
             run(config, Path(_WORKDIR.value), console, _PROFILE.value)
     except Interrupted as stop:
@@ -62,11 +64,12 @@ def main(arguments: Sequence[str]) -> None:
 def run(config: schema.Config, path: Path, console: Console, profile: str = "") -> None:
     """Trains what is left of all runs that a config asks for, and shows the results."""
     runs = plan.runs(config, experiment.fold_count(config))
-    left = [one for one in runs if jobs.check(path, one)]
+    left = [one.folder for one in runs if jobs.check(path, one)]
+    left = processes.from_first(left)
     for one in runs:
-        if one in left or one.folder == "":  # a finished run shows its table again
+        if one.folder in left or one.folder == "":  # a finished run shows its table again
             jobs.train(path, one, console, profile)
-    if len(runs) > 1 and runs[-1].folder:
+    if runs[-1].folder and processes.leads():
         jobs.show_folds(path, runs, console)
 
 

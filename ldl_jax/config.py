@@ -263,6 +263,21 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """How the devices share the work; a run may go on with another.
+
+    Attributes:
+      fsdp: over how many devices the weights, the optimizer's state and what goes with them are
+        split, a divisor of the number of devices; 1 keeps them whole on each.
+    """
+
+    fsdp: int = 1
+
+    def __post_init__(self) -> None:
+        _at_least("mesh.fsdp", self.fsdp, 1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """A run.
 
@@ -304,6 +319,7 @@ class Config:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     stages: dict[str, Config] = dataclasses.field(default_factory=dict)
     faults: FaultConfig = dataclasses.field(default_factory=FaultConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "log_every", "keep", "accumulate"):

@@ -205,7 +205,7 @@ def build(
 
 
 def _resolve(config: Config, devices: int | None) -> _Resolved:
-    placement = layout(devices)
+    placement = layout(devices, config.mesh.fsdp)
     placement.check_batch("batch_size", config.batch_size)
     placement.check_batch("batch_size / accumulate", config.batch_size // config.accumulate)
     placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
@@ -468,7 +468,7 @@ def _feeds(
             placement.split,
             across,
             streams,
-            shard=(jax.process_index(), jax.process_count()),
+            placement.shard,
         )
         for name, chosen in rows.items()
     }

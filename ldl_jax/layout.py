@@ -1,4 +1,4 @@
-"""Where arrays live: state replicated, batches split over the devices of one `data` axis."""
+"""Where arrays live: batches split over all devices, weights copied or split over some of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ldl_jax import processes
+
+_SPLIT_FROM = 2**12  # elements; to gather smaller arrays costs more than keeping them
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Placement over a mesh of one axis, `data`.
+    """Placement over a mesh of two axes, `data` and `fsdp`, of the devices of all processes.
+
+    A batch is split over both. The state of training is copied along `data` and split along `fsdp`,
+    each array along its largest dimension that the axis divides; with an axis of one device it is
+    copied to all (Rajbhandari et al., "ZeRO", SC 2020; Zhao et al., "PyTorch FSDP", VLDB 2023).
 
     Attributes:
       replicated: a copy on every device.
-      by_batch: the leading axis split over the devices.
+      by_batch: the leading axis split over all devices.
     """
 
     replicated: NamedSharding
@@ -27,6 +35,16 @@ class Layout:
         """How many devices share a batch."""
         return self.replicated.mesh.size
 
+    @property
+    def shard(self) -> tuple[int, int]:
+        """(i, n): this process feeds the i-th of the n equal parts of every batch."""
+        return processes.index(), processes.count()
+
+    @property
+    def splits(self) -> bool:
+        """Whether the training state is split over devices."""
+        return self.replicated.mesh.shape["fsdp"] > 1
+
     def check_batch(self, name: str, size: int) -> None:
         """Raises ValueError where the devices do not divide a batch of that size."""
         if size % self.devices:
@@ -35,18 +53,76 @@ class Layout:
                 f"{size - size % self.devices or self.devices} is"
             )
 
+    def shardings(self, tree: Any) -> Any:
+        """Where each array of a training state, or of weights, is to live."""
+        return jax.tree.map(self._of_weights, tree)
+
     def place(self, tree: Any) -> Any:
-        """The arrays on every device; one that is there already is not copied."""
-        return jax.device_put(tree, self.replicated)
+        """The arrays on every device; one that is there already is not copied.
+
+        With several processes, each gives the same arrays.
+        """
+        return jax.tree.map(lambda x: _put(x, self.replicated), tree)
+
+    def place_state(self, state: Any) -> Any:
+        """A training state, or weights, where `shardings` says."""
+        return jax.tree.map(_put, state, self.shardings(state))
 
     def split(self, tree: Any, axis: int = 0) -> Any:
-        """The arrays with one axis, by default the leading one, split over the devices."""
+        """The arrays with one axis, by default the leading one, split over the devices.
+
+        With several processes, each gives its own `shard` of that axis, and gets the whole.
+        """
         spec = PartitionSpec(*(None,) * axis, *self.by_batch.spec)
-        return jax.device_put(tree, NamedSharding(self.by_batch.mesh, spec))
+        sharding = NamedSharding(self.by_batch.mesh, spec)
+        if processes.count() == 1:
+            return jax.device_put(tree, sharding)
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
+        )
+
+    def _of_weights(self, array: Any) -> NamedSharding:
+        mesh = self.replicated.mesh
+        parts = mesh.shape["fsdp"]
+        axes = [axis for axis, size in enumerate(array.shape) if size % parts == 0]
+        if parts == 1 or array.size < _SPLIT_FROM or not axes:
+            return self.replicated
+        axis = max(axes, key=lambda axis: array.shape[axis])
+        return NamedSharding(mesh, PartitionSpec(*[None] * axis, "fsdp"))
 
 
-def layout(devices: int | None = None) -> Layout:
-    """The layout over the first `devices` devices, or all."""
-    chosen = jax.devices()[:devices]
-    mesh = Mesh(np.asarray(chosen), ("data",))
-    return Layout(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data")))
+def layout(devices: int | None = None, fsdp: int = 1) -> Layout:
+    """The layout over the first `devices` devices, or those of all processes.
+
+    Args:
+      devices: how many of this process's devices; None for all of all processes.
+      fsdp: over how many devices the training state is split.
+
+    Raises:
+      ValueError: the devices do not make up such a mesh.
+    """
+    chosen = jax.devices() if devices is None else jax.local_devices()[:devices]
+    if devices is not None and processes.count() > 1:
+        raise ValueError("devices: several processes use all of their devices")
+    counts = processes.share(jax.local_device_count())
+    if len(set(counts)) > 1:
+        raise ValueError(
+            f"every process needs as many devices as the others, they have {counts}; give each "
+            "the same number, as with CUDA_VISIBLE_DEVICES"
+        )
+    if not 1 <= fsdp <= len(chosen) or len(chosen) % fsdp:
+        fitting = [str(n) for n in range(1, len(chosen) + 1) if len(chosen) % n == 0]
+        raise ValueError(
+            f"mesh.fsdp: {fsdp} does not divide the {len(chosen)} devices; "
+            f"take {' or '.join(fitting)}"
+        )
+    mesh = Mesh(np.asarray(chosen).reshape(-1, fsdp), ("data", "fsdp"))
+    rows = PartitionSpec(("data", "fsdp"))
+    return Layout(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, rows))
+
+
+def _put(array: Any, sharding: NamedSharding) -> jax.Array:
+    if processes.count() == 1 or not getattr(array, "is_fully_addressable", True):
+        return jax.device_put(array, sharding)
+    host = np.asarray(array)
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])

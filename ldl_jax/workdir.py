@@ -17,6 +17,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,11 +26,15 @@ from typing import Any, TextIO
 
 from tensorboardX import SummaryWriter
 
+from ldl_jax import processes
+
 Row = dict[str, Any]
 # Rows of one step in the order they are written; a checkpoint is saved after "validation".
 KINDS = ("train", "fault", "validation", "test")
 # A finished chain may be given more generations: those before are the same.
-MAY_CHANGE = ("chain.generations", "keep")
+# And a checkpoint of any number of devices, with the weights split or not, goes on on any other.
+MAY_CHANGE = ("chain.generations", "keep", "mesh")
+_SEEN = 30.0  # seconds that a network file system may take to show a file to another host
 # What a kill at the very start leaves, and what runs before this one have left.
 _STARTED = (".lock", "config.partial", "stages")
 
@@ -43,20 +49,26 @@ class Workdir:
     def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
         """Takes a new or empty folder, or one that holds a run of the same description.
 
+        Of several processes, all open it, process 0 writes, and the others read what they need.
+
         Args:
           path: the folder.
           description: what makes the run what it is, of JSON's types.
 
         Raises:
-          WorkdirError: the folder holds something else, another run, or is in use.
+          WorkdirError: the folder holds something else, another run, or is in use, or a process
+            does not see what process 0 writes there.
         """
         self.path = path
-        check(path, description)
-        path.mkdir(parents=True, exist_ok=True)
-        self._lock = self._locked()
-        write_json(path / "config.json", description)
+        self._lock: TextIO | None = None
         self._metrics: TextIO | None = None
         self._events: SummaryWriter | None = None
+        if processes.leads():
+            check(path, description)
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
+            write_json(path / "config.json", description)
+        self._meet()
 
     def __enter__(self) -> Workdir:
         return self
@@ -68,7 +80,8 @@ class Workdir:
         trace: TracebackType | None,
     ) -> None:
         self._close()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def checkpoints(self, generation: int) -> Path:
         """The folder of a generation's checkpoints."""
@@ -79,19 +92,26 @@ class Workdir:
         return self.path / "predictions" / f"generation_{generation}.csv"
 
     def results(self) -> list[Row]:
-        """The results of the finished generations, from the first."""
-        return read_results(self.path)
+        """The results of the finished generations, from the first; all processes ask together."""
+        found: list[Row] = processes.from_first(
+            read_results(self.path) if processes.leads() else None
+        )
+        return found
 
     def finish(self, generation: int, results: Row) -> None:
         """Marks a generation as finished."""
-        write_json(self._marker(generation), results)
+        if processes.leads():
+            write_json(self._marker(generation), results)
 
     def unfinish(self, generation: int) -> None:
         """Takes the mark back: the generation is to be trained on."""
-        self._marker(generation).unlink(missing_ok=True)
+        if processes.leads():
+            self._marker(generation).unlink(missing_ok=True)
 
     def start_metrics(self, generation: int, step: int) -> None:
         """Opens metrics.jsonl at a checkpoint: rows after it will be written anew."""
+        if not processes.leads():
+            return
         path = self.path / "metrics.jsonl"
         kept = [row for row in read_rows(path) if _before(row, generation, step)]
         partial = path.with_suffix(".partial")
@@ -104,6 +124,8 @@ class Workdir:
 
     def write(self, row: Row, speed: float | None = None) -> None:
         """Appends a row; `speed` in images/s goes to TensorBoard alone, as it is never the same."""
+        if not processes.leads():
+            return
         assert self._metrics is not None, "start_metrics comes first"
         assert self._events is not None
         self._metrics.write(json.dumps(row) + "\n")
@@ -117,6 +139,8 @@ class Workdir:
     def keep(self, name: str, content: bytes) -> None:
         """Writes a file, all of it or none; leaves one alone that is the same."""
         path = self.path / name
+        if not processes.leads():
+            return
         if path.is_file() and path.read_bytes() == content:
             return
         partial = path.with_suffix(".partial")
@@ -141,6 +165,26 @@ class Workdir:
 
     def _marker(self, generation: int) -> Path:
         return self.path / f"generation_{generation}.json"
+
+    def _meet(self) -> None:
+        """Waits until all processes see the folder, by a word that process 0 leaves in its lock."""
+        if processes.count() == 1:
+            return
+        word = processes.from_first(uuid.uuid4().hex)
+        if self._lock is not None:
+            self._lock.truncate(0)
+            self._lock.write(word)
+            self._lock.flush()
+        processes.share(None)
+        lock, end = self.path / ".lock", time.monotonic() + _SEEN
+        while not (lock.exists() and lock.read_text() == word):
+            if time.monotonic() > end:
+                raise WorkdirError(
+                    f"workdir: process {processes.index()} does not see what process 0 writes to "
+                    f"{self.path}; give a folder on a file system that all processes share"
+                )
+            time.sleep(0.1)
+        processes.share(None)
 
     def _locked(self) -> TextIO:
         lock = (self.path / ".lock").open("a")

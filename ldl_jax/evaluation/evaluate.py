@@ -30,10 +30,15 @@ def jit_predict(
     fetch: Callable[[Any, Any], dict[str, Any]],
     preprocessing: Preprocessing,
     layout: Layout,
+    like: Any = None,
     *,
     distributions: bool = True,
 ) -> JittedPredict:
-    """The predict step on the devices, from an item of a feed; `distributions` keeps the probs."""
+    """The predict step on the devices, from an item of a feed.
+
+    Every process gets all predictions. The weights live where the layout puts those like `like`,
+    without it on every device. `distributions` keeps the probs.
+    """
 
     def whole(weights: Any, store: Any, item: Any) -> Prediction:
         batch = jax.lax.with_sharding_constraint(fetch(store, item), layout.by_batch)
@@ -43,7 +48,8 @@ def jit_predict(
         return prediction._replace(probs=prediction.probs[:, :0])
 
     same, split = layout.replicated, layout.by_batch
-    return jax.jit(whole, in_shardings=(same, None, split), out_shardings=split)
+    places = same if like is None else layout.shardings(like)
+    return jax.jit(whole, in_shardings=(places, None, split), out_shardings=same)
 
 
 def evaluate(

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ldl_jax import processes
 from ldl_jax.workdir import read_results
 
 Say = Callable[[str], None]
@@ -23,7 +24,8 @@ class Checkpoints:
 
     A checkpoint appears under its step all at once, after it is wholly written, so a kill leaves
     the ones before it as they were. A seal beside it, STEP.sha256, tells damage at rest, which
-    Orbax does not always see.
+    Orbax does not always see. Several processes write one checkpoint together, and process 0 its
+    seal.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
@@ -44,13 +46,16 @@ class Checkpoints:
                 state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
             ),
         )
+        if not processes.leads():
+            return
         # A daemon, since a save that fails leaves it nothing to wait for.
         self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
         self._sealing.start()
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, latest first."""
-        return sorted(self._manager.all_steps(), reverse=True)
+        found: list[int] = processes.from_first(sorted(self._manager.all_steps(), reverse=True))
+        return found
 
     def restore(self, like: Any, say: Say) -> Any | None:
         """The latest state that can be read, or None.
@@ -58,7 +63,7 @@ class Checkpoints:
         A damaged checkpoint is named, removed, and the one before it is taken.
 
         Args:
-          like: a state of the same shapes, dtypes and shardings.
+          like: a state of the same shapes and dtypes, and of the shardings that are wanted.
           say: takes one line of text for the user.
 
         Raises:
@@ -69,12 +74,18 @@ class Checkpoints:
         for step in self.steps():
             path, intact = self.folder / str(step), False
             try:
-                intact = check_seal(path)
+                intact = _shared_check(path)
                 return self._restored(step, abstract)
             except Exception as error:  # Orbax and its storage raise many kinds for damage
                 reason = str(error).strip().splitlines()[0][:200]
                 if intact:  # no damage, so nothing that may be removed
                     raise ValueError(f"checkpoint {path} cannot be restored: {reason}") from error
+                if processes.count() > 1 and not isinstance(error, DamageError):
+                    # The others may see no fault, and wait for this process.
+                    raise ValueError(
+                        f"checkpoint {path} cannot be restored: {reason}; remove it to go on from "
+                        "the one before it"
+                    ) from error
                 say(f"checkpoint {path} is damaged, falling back: {reason}")
                 self.remove(step)
         return None
@@ -82,7 +93,8 @@ class Checkpoints:
     def remove(self, step: int) -> None:
         """Removes a step's checkpoint and its seal."""
         self._manager.delete(step)
-        _seal_of(self.folder / str(step)).unlink(missing_ok=True)
+        if processes.leads():
+            _seal_of(self.folder / str(step)).unlink(missing_ok=True)
 
     def _restored(self, step: int, abstract: Any) -> Any:
         """A state; its optional fields are None where the checkpoint is of before they were."""
@@ -106,7 +118,7 @@ class Checkpoints:
             self._sealing.join()
             self._sealing = None
         for seal in self.folder.glob("*.sha256"):
-            if not seal.with_suffix("").exists():
+            if processes.leads() and not seal.with_suffix("").exists():
                 seal.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -124,17 +136,35 @@ class Checkpoints:
         partial.replace(_seal_of(path))
 
 
+class DamageError(ValueError):
+    """A checkpoint's files are not as they were written."""
+
+
+def _shared_check(step_folder: Path) -> bool:
+    """`check_seal` by process 0, with the same end in all."""
+    intact, damage = False, ""
+    if processes.leads():
+        try:
+            intact = check_seal(step_folder)
+        except DamageError as error:
+            damage = str(error)
+    intact, damage = processes.from_first([intact, damage])
+    if damage:
+        raise DamageError(damage)
+    return intact
+
+
 def check_seal(step_folder: Path) -> bool:
     """Whether the checkpoint is sealed, and so is known to be as it was written.
 
     Raises:
-      ValueError: it is sealed, and its files are not as they were written.
+      DamageError: it is sealed, and its files are not as they were written.
     """
     seal = _seal_of(step_folder)
     if not seal.exists():
         return False
     if seal.read_text() != _digest(step_folder):
-        raise ValueError("its files are not as they were written")
+        raise DamageError("its files are not as they were written")
     return True
 
 

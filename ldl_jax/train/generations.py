@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ldl_jax import processes
 from ldl_jax.data.augment import Preprocessing, Recipe
 from ldl_jax.data.pipeline import EpochOrder, Feed
 from ldl_jax.evaluation import predictions, report
@@ -33,6 +34,7 @@ from ldl_jax.train.loop import (
     jit_train_steps,
     train_generation,
 )
+from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import TrainState, Weights, init_state, init_weights
 from ldl_jax.train.step import make_predict_step, make_train_step
 from ldl_jax.train.trace import Trace
@@ -143,27 +145,35 @@ def run(
     while not finished(job.chain, workdir.results()):
         generation = len(workdir.results()) + 1
         teacher = _generation(job, steps, workdir, generation, teacher, interrupt, watcher)
-        if interrupt.number is not None and generation < job.chain.generations:
+        if interrupt.check(now=True) is not None and generation < job.chain.generations:
+            assert interrupt.number is not None
             raise Interrupted(interrupt.number, generation, len(job.order(generation)))
     return workdir.results()[: job.chain.generations]
 
 
 def jitted(job: Job) -> Steps:
     """The jitted functions of a job."""
+    model, method = gathered(job.model, job.method, job.layout)
     step = make_train_step(
-        job.model,
-        job.method,
+        model,
+        method,
         job.optimizer,
         frozen=job.frozen,
         accumulate=job.accumulate,
         ema=job.ema,
         faults=job.faults,
     )
-    predict = make_predict_step(job.model, job.method, flip=job.flip)
+    predict = make_predict_step(model, method, flip=job.flip)
+    like = _like(job)
 
     def predicting(feed: Feed) -> JittedPredict:
         return jit_predict(
-            predict, feed.fetch, job.preprocessing, job.layout, distributions=job.distributions
+            predict,
+            feed.fetch,
+            job.preprocessing,
+            job.layout,
+            like.weights,
+            distributions=job.distributions,
         )
 
     training = jit_train_step if job.schedule.call == 1 else jit_train_steps
@@ -176,6 +186,7 @@ def jitted(job: Job) -> Steps:
             job.preprocessing,
             job.layout,
             steps=len(job.order(1)),
+            like=like,
         ),
         predicting(job.test),
         None if job.validation is None else predicting(job.validation),
@@ -228,9 +239,11 @@ def _like(job: Job) -> TrainState:
         weights = init_weights(job.model, job.method, key)
         return init_state(weights, job.optimizer, 1, key, average=job.ema > 0)
 
-    place = job.layout.replicated
+    shapes = jax.eval_shape(state)
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), jax.eval_shape(state)
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+        shapes,
+        job.layout.shardings(shapes),
     )
 
 
@@ -259,7 +272,7 @@ def _first_state(
     # A copy: the training state is given up step by step, the ancestor and the trunk stay.
     weights = jax.tree.map(lambda x: jnp.array(x, copy=True), weights)
     average = job.ema > 0
-    return job.layout.place(
+    return job.layout.place_state(
         init_state(weights, job.optimizer, generation, train_key, average=average)
     )
 
@@ -315,6 +328,8 @@ class Generation:
         folder = self._workdir.checkpoints(self.number)
         weights, best_step = _chosen(self.job, state, folder, self._watcher)
         results = self._evaluate(self._steps.test, self.job.test, weights)
+        if not processes.leads():
+            return weights
         predictions.write(self._workdir.predictions(self.number), results)
         summary = report.summary(results)
         last = len(self.order)

@@ -1,10 +1,15 @@
-"""Ctrl-C and SIGTERM end a run at the next step, not in the middle of one."""
+"""Ctrl-C and SIGTERM end a run after a step, not in the middle of one."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
 from typing import Any
+
+from ldl_jax import processes
+
+# Steps from one agreement of several processes to the next, so that none waits for the others.
+_AGREE = 4
 
 
 class Interrupted(Exception):  # noqa: N818 - it is news, not an error
@@ -18,11 +23,17 @@ class Interrupted(Exception):  # noqa: N818 - it is news, not an error
 
 
 class Interrupt:
-    """While it is entered, the first signal is noted; a second one ends the process at once."""
+    """While it is entered, the first signal is noted; a second one ends the process at once.
+
+    Attributes:
+      number: the signal that came to a process of the run, None without one.
+    """
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._noted: int | None = None
         self._before: dict[int, Any] = {}
+        self._calls, self._posted = 0, -1
 
     def __enter__(self) -> Interrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -38,7 +49,30 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def check(self, now: bool = False) -> int | None:
+        """Sets and gives `number`; all processes call this alike, and get the same.
+
+        Of several processes, a signal to one is known to all after 4 to 8 calls.
+
+        Args:
+          now: wait for the other processes, to know it at once.
+        """
+        if processes.count() == 1:
+            self.number = self._noted
+            return self.number
+        self._calls += 1
+        if now:
+            self._agree(processes.share(self._noted))
+        elif self._calls % _AGREE == 0:
+            if self._posted >= 0:
+                self._agree(processes.collect(self._posted))
+            self._posted = processes.post(self._noted)
+        return self.number
+
+    def _agree(self, noted: list[int | None]) -> None:
+        self.number = self.number or next((one for one in noted if one is not None), None)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self.number = number
+        self._noted = number
         signal.signal(number, signal.SIG_DFL)

@@ -115,15 +115,22 @@ def jit_train_step(
     preprocessing: Preprocessing,
     layout: Layout,
     steps: int | None = None,
+    like: TrainState | None = None,
 ) -> JittedStep:
-    """`whole_step` on the devices."""
+    """`whole_step` on the devices.
+
+    The state lives where the layout puts one like `like`, the teacher as its weights; without it,
+    on every device.
+    """
     train = _constrained(step, fetch, recipe, preprocessing, layout, steps)
     same, split = layout.replicated, layout.by_batch
+    places = same if like is None else layout.shardings(like)
+    taught = same if like is None else None  # the first generation has no teacher
     return jax.jit(
         train,
         donate_argnums=0,
-        in_shardings=(same, same, None, split),  # the store keeps its own
-        out_shardings=(same, same),
+        in_shardings=(places, taught, None, split),  # the store keeps its own
+        out_shardings=(places, same),
     )
 
 
@@ -134,13 +141,14 @@ def jit_train_steps(
     preprocessing: Preprocessing,
     layout: Layout,
     steps: int | None = None,
+    like: TrainState | None = None,
 ) -> JittedSteps:
     """Several of `whole_step` in one call: the first `count` of a tuple of items.
 
     The count is an argument, so that calls of any number of steps are one program, and give the
     same bits as that many calls of one step each. (They are not always those of `jit_train_step`:
     inside a loop XLA may compile a network in another way; for CPUs it does, and so slowly that
-    several steps in a call are no use there.)
+    several steps in a call are no use there.) State and teacher live as in `jit_train_step`.
     """
     one = _constrained(step, fetch, recipe, preprocessing, layout, steps)
 
@@ -165,11 +173,13 @@ def jit_train_steps(
         return jax.lax.fori_loop(0, count, body, (state, empty))
 
     same, split = layout.replicated, layout.by_batch
+    places = same if like is None else layout.shardings(like)
+    taught = same if like is None else None  # the first generation has no teacher
     return jax.jit(
         train,
         donate_argnums=0,
-        in_shardings=(same, same, same, split, same),
-        out_shardings=(same, same),
+        in_shardings=(places, taught, None, split, same),
+        out_shardings=(places, same),
     )
 
 
@@ -226,7 +236,7 @@ def train_generation(
         last = number == len(order)
         validates = hooks.validate is not None and (number % schedule.validate == 0 or last)
         saves = number % schedule.checkpoint == 0 or last
-        stops = interrupt.number is not None
+        stops = interrupt.check() is not None
         if validates or saves or stops:
             log.flush()
         if validates and hooks.validate is not None:

@@ -1,0 +1,104 @@
+"""Which of several processes this one is, and where they meet: from flags, environment or SLURM."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+# Flags, and what stands for each in the environment: the first names that JAX's users know, then
+# what `srun` sets in each of its tasks.
+VARIABLES = {
+    "coordinator": "JAX_COORDINATOR_ADDRESS",
+    "processes": "JAX_NUM_PROCESSES",
+    "process": "JAX_PROCESS_ID",
+}
+_SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """One process's place among several.
+
+    Attributes:
+      host: where process 0 runs, as the others reach it.
+      port: where it listens.
+      count: how many processes there are.
+      index: which one this is, from 0.
+    """
+
+    host: str
+    port: int
+    count: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def find(
+    coordinator: str | None,
+    processes: int | None,
+    process: int | None,
+    environment: Mapping[str, str],
+) -> Address | None:
+    """The address of the flags, else of the environment, else of SLURM; None for one process alone.
+
+    Args:
+      coordinator: HOST:PORT of process 0, None where the flag is not given.
+      processes: how many there are, or None; 1 is one process alone, whatever the environment says.
+      process: which one this is, or None.
+      environment: the process's, as `os.environ`.
+
+    Raises:
+      ValueError: some but not all are given, or one cannot be.
+    """
+    if processes == 1 and process in (None, 0):
+        return None
+    given = {"coordinator": coordinator, "processes": processes, "process": process}
+    text = {name: None if value is None else str(value) for name, value in given.items()}
+    for name, variable in VARIABLES.items():
+        if text[name] is None and environment.get(variable):
+            text[name] = environment[variable]
+    for name, value in _of_slurm(environment).items():
+        text[name] = text[name] or value
+    missing = [name for name, value in text.items() if not value]
+    if len(missing) == len(text):
+        return None
+    if missing:
+        names = ", ".join(f"--{name} (or {VARIABLES[name]})" for name in missing)
+        raise ValueError(
+            f"several processes take --coordinator, --processes and --process; missing {names}"
+        )
+    return _checked(**{name: value or "" for name, value in text.items()})
+
+
+def _checked(coordinator: str, processes: str, process: str) -> Address | None:
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise ValueError(
+            f"--coordinator: expected HOST:PORT of process 0, as node1:12345, got {coordinator!r}"
+        )
+    if not processes.isdecimal() or int(processes) < 1:
+        raise ValueError(f"--processes: expected 1 or more, got {processes}")
+    count = int(processes)
+    if not process.isdecimal() or int(process) >= count:
+        raise ValueError(f"--process: expected 0 to {count - 1} of {count}, got {process}")
+    if count == 1:
+        return None
+    return Address(host.strip("[]"), int(port), count, int(process))
+
+
+def _of_slurm(environment: Mapping[str, str]) -> dict[str, str]:
+    """The same in a task that `srun` started: the first node of its list, a port of the job's."""
+    found = {name: environment.get(name, "") for name in _SLURM}
+    if not all(found.values()) or found["SLURM_STEP_NUM_TASKS"] == "1":
+        return {}
+    nodes = found["SLURM_STEP_NODELIST"]  # gpu1,gpu2 or gpu[001-004,7],cpu1 or a2-r[1-4]n[1-8]
+    first = re.sub(r"\[([^],-]+)[^]]*\]", r"\1", re.split(r",(?![^\[]*\])", nodes)[0])
+    port = 2**16 - 2**12 + int(found["SLURM_JOB_ID"]) % 2**12
+    return {
+        "coordinator": f"{first}:{port}",
+        "processes": found["SLURM_STEP_NUM_TASKS"],
+        "process": found["SLURM_PROCID"],
+    }

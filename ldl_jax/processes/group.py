@@ -1,0 +1,181 @@
+"""The processes of a run, linked in a star: they share values, and end together.
+
+JAX finds a dead process by itself, but later, and with a dump of its own stack. Here the closed
+connection tells process 0 at once, and silence tells of a machine that stands still; all then end
+with one line that names the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ldl_jax.processes.link import Link, Message
+
+# Ends this process, with a line for the user where it is not empty.
+End = Callable[[str], NoReturn]
+REMEDY = "start the same command again in all processes: it goes on from the last checkpoint"
+BEAT, SILENCE = 2.0, 30.0  # seconds between signs of life; without any, until a process is lost
+_ANSWER = 5.0  # seconds that a failing process waits for process 0's word,
+_ALIKE = 1.0  # that process 0 waits for its own failure, where all fail alike,
+_FAREWELL = 3.0  # and that it waits for the others to end
+
+
+class Group:
+    """This process among the others.
+
+    Attributes:
+      index: which one it is, from 0.
+      count: how many there are.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        count: int,
+        links: dict[int, Link],
+        end: End,
+        beat: float = BEAT,
+        silence: float = SILENCE,
+    ) -> None:
+        """Starts to listen to the links of `meeting.meet`."""
+        self.index, self.count = index, count
+        self._links, self._end = links, end
+        self._changed = threading.Condition()
+        self._values: dict[int, dict[int, Any]] = {}  # by exchange, by process
+        self._posted, self._last = 0, -1
+        self._news = ""  # what ended the run
+        self._failing, self._ending, self._left = False, threading.Lock(), threading.Event()
+        self._threads = {
+            peer: threading.Thread(target=self._listen, args=(peer, link, silence), daemon=True)
+            for peer, link in links.items()
+        }
+        for thread in (*self._threads.values(), threading.Thread(target=self._beat, args=(beat,))):
+            thread.daemon = True
+            thread.start()
+
+    def post(self, value: Any) -> int:
+        """Gives a value of JSON's types to all; the exchange's number, for `collect`.
+
+        All processes make their exchanges in the same order.
+        """
+        number = self._posted
+        self._posted += 1
+        self._give(number, {self.index: value})
+        return number
+
+    def collect(self, number: int) -> list[Any]:
+        """All processes' values of an exchange, in their order; waits until they are there."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._values.get(number, ())) == self.count)
+            values = self._values.pop(number)
+        return [values[index] for index in range(self.count)]
+
+    def share(self, value: Any) -> list[Any]:
+        """All processes' values: `post` and `collect`."""
+        return self.collect(self.post(value))
+
+    def leave(self) -> None:
+        """Waits for all to come to this point; from then on each may end."""
+        self._last = self._posted
+        self.share(None)
+
+    def close(self) -> None:
+        """Lets go of the others; after `leave`."""
+        for link in self._links.values():
+            link.close()
+
+    def fail(self, text: str) -> NoReturn:
+        """Ends all processes, this one with `text`; what all fail with is told once."""
+        self._failing = True
+        if self.index == 0:
+            self._finish(text, f"process 0: {text}")
+        self._tell(0, {"failed": text})
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._news), _ANSWER)
+        self._end("" if self._news == f"process 0: {text}" else text)
+
+    def _give(self, number: int, values: dict[int, Any]) -> None:
+        """Takes in values of an exchange; process 0 sends them round once it has all."""
+        with self._changed:
+            known = self._values.setdefault(number, {})
+            known.update(values)
+            whole = sorted(known.items()) if len(known) == self.count else []
+            if whole and number == self._last:
+                self._left.set()
+            self._changed.notify_all()
+        if self.index == 0 and whole:
+            for peer in self._links:
+                self._tell(peer, {"values": [number, whole]})
+        if self.index > 0 and not whole:
+            self._tell(0, {"value": [number, values[self.index]]})
+
+    def _tell(self, peer: int, message: Message) -> None:
+        """Sends; that nobody is there is for the listener to find."""
+        with contextlib.suppress(OSError):
+            self._links[peer].send(message)
+
+    def _beat(self, seconds: float) -> None:
+        while not self._left.wait(seconds) and not self._news:
+            for peer in self._links:
+                self._tell(peer, {"beat": 1})
+
+    def _listen(self, peer: int, link: Link, silence: float) -> None:
+        lost = "ended without a word"
+        link.patience(silence)
+        try:
+            while (message := link.receive()) is not None:
+                self._heard(peer, message)
+        except TimeoutError:
+            lost = f"gave no sign of life for {silence:g} s"
+        except (OSError, ValueError):
+            pass  # the connection broke in the middle of a message
+        if self._left.is_set() or self._news:
+            return
+        text = f"process {peer} {lost}; {REMEDY}"
+        if self._failing:
+            self._note(text)
+        else:
+            self._finish(text, text)
+
+    def _heard(self, peer: int, message: Message) -> None:
+        if "value" in message:
+            number, value = message["value"]
+            self._give(number, {peer: value})
+        elif "values" in message:
+            number, pairs = message["values"]
+            self._give(number, dict(pairs))
+        elif "failed" in message:
+            time.sleep(_ALIKE)
+            if not self._failing:
+                text = f"process {peer}: {message['failed']}"
+                self._finish(text, text)
+        elif "end" in message:
+            self._note(message["end"])
+            if not self._failing:
+                self._end(message["end"])
+
+    def _note(self, news: str) -> None:
+        with self._changed:
+            self._news = news
+            self._changed.notify_all()
+
+    def _finish(self, own: str, others: str) -> NoReturn:
+        """Ends this process with a text, and from process 0 the others, who go first.
+
+        JAX's coordinator lives in process 0: without it, JAX itself would end the others.
+        """
+        if not self._ending.acquire(blocking=False):
+            threading.Event().wait()  # another thread is ending the process
+        self._note(others)
+        deadline = time.monotonic() + _FAREWELL
+        if self.index == 0:
+            for peer in self._links:
+                self._tell(peer, {"end": others})
+            for thread in self._threads.values():
+                if thread is not threading.current_thread():
+                    thread.join(max(0.0, deadline - time.monotonic()))
+        self._end(own)

@@ -1,0 +1,62 @@
+"""Messages between two processes: lines of JSON over a socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from typing import Any
+
+Message = dict[str, Any]
+_MOST = 2**26  # bytes of a message; a description of a run is some KB
+
+
+class Link:
+    """One end of a connection; any thread may send, one receives."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = connection
+        self._rest = b""
+        self._sending = threading.Lock()
+
+    def patience(self, seconds: float) -> None:
+        """How long a call may take before it raises TimeoutError."""
+        self._connection.settimeout(seconds)
+
+    def send(self, message: Message) -> None:
+        """Sends a message of JSON's types.
+
+        Raises:
+          OSError: the other end is gone.
+        """
+        with self._sending:
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self) -> Message | None:
+        """The next message; None where the other end has closed.
+
+        Raises:
+          OSError: the connection is broken, or (TimeoutError) silent for too long.
+          ValueError: what came is no message.
+        """
+        while b"\n" not in self._rest:
+            part = self._connection.recv(2**16)
+            if not part:
+                return None
+            self._rest += part
+            if len(self._rest) > _MOST:
+                raise ValueError("a message without an end")
+        line, _, self._rest = self._rest.partition(b"\n")
+        message = json.loads(line)
+        if not isinstance(message, dict):
+            raise ValueError("no message")
+        return message
+
+    def close(self) -> None:
+        """Closes this end."""
+        try:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other end was first
+        self._connection.close()

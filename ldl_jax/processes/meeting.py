@@ -1,0 +1,146 @@
+"""How the processes of a run find one another: all come to process 0, within a given time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+
+from ldl_jax.processes.address import Address
+from ldl_jax.processes.link import Link, Message
+
+_GREETING = "ldl_jax"
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+def meet(address: Address, seconds: float, port: int) -> tuple[dict[int, Link], int]:
+    """Waits until all processes are there: the links of this one, and process 0's `port`.
+
+    Process 0 gets a link to each of the others, each of them one to process 0.
+
+    Args:
+      address: of this process.
+      seconds: how long to wait.
+      port: what process 0 tells the others; theirs is not looked at.
+
+    Raises:
+      ValueError: who is missing, or does not fit, and what to do.
+    """
+    if address.index == 0:
+        return _wait_for_all(address, seconds, port), port
+    return _come(address, seconds)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _wait_for_all(address: Address, seconds: float, port: int) -> dict[int, Link]:
+    links: dict[int, Link] = {}
+    end = time.monotonic() + seconds
+    try:
+        with _server(address) as server:
+            while len(links) < address.count - 1:
+                server.settimeout(max(0.01, end - time.monotonic()))
+                _admit(Link(server.accept()[0]), links, address)
+    except TimeoutError:
+        missing = [str(i) for i in range(1, address.count) if i not in links]
+        text = (
+            f"{len(links) + 1} of {address.count} processes came to {address} within "
+            f"{seconds:g} s; start the same command with --process={' and '.join(missing)} too"
+        )
+        _turn_away(links, text)
+        raise ValueError(text) from None
+    except ValueError as error:
+        _turn_away(links, str(error))
+        raise
+    for link in links.values():
+        link.send({"welcome": port})
+    return links
+
+
+def _server(address: Address) -> socket.socket:
+    host = address.host if address.host in _LOCAL else ""  # a host's own name may not be its own
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server((host, address.port), family=family)
+    except OSError as error:
+        raise ValueError(
+            f"--coordinator: process 0 cannot listen on {address} ({error.strerror or error}); "
+            "give its own host and a free port"
+        ) from None
+
+
+def _admit(link: Link, links: dict[int, Link], address: Address) -> None:
+    """Takes in who greets as a process of this run; whoever else found the port is left."""
+    link.patience(5)
+    try:
+        greeting = link.receive() or {}
+        count, index = (int(x) for x in greeting[_GREETING])
+    except (OSError, ValueError, KeyError, TypeError):
+        link.close()
+        return
+    fault = ""
+    if count != address.count:
+        fault = (
+            f"process {index} was started with --processes={count}, process 0 with "
+            f"--processes={address.count}; give all the same"
+        )
+    elif index in links:
+        fault = (
+            f"two processes were started with --process={index}; give each another, "
+            f"from 0 to {count - 1}"
+        )
+    if fault:
+        _turn_away({-1: link}, fault)
+        raise ValueError(fault)
+    links[index] = link
+
+
+def _turn_away(links: dict[int, Link], text: str) -> None:
+    for link in links.values():
+        with contextlib.suppress(OSError):
+            link.send({"end": text})
+        link.close()
+
+
+def _come(address: Address, seconds: float) -> tuple[dict[int, Link], int]:
+    end = time.monotonic() + seconds
+    link = _connect(address, seconds)
+    try:
+        link.patience(10)
+        link.send({_GREETING: [address.count, address.index]})
+        link.patience(seconds + max(1.0, end - time.monotonic()))  # process 0 waits for the others
+        answer: Message = link.receive() or {}
+    except (OSError, ValueError):
+        answer = {}
+    if "end" in answer:
+        link.close()
+        raise ValueError(answer["end"])
+    if "welcome" not in answer:
+        link.close()
+        raise ValueError(
+            f"--coordinator: {address} is not process 0 of this command, or it ended; "
+            "start it with --process=0"
+        )
+    return {0: link}, int(answer["welcome"])
+
+
+def _connect(address: Address, seconds: float) -> Link:
+    end = time.monotonic() + seconds
+    while True:
+        left = end - time.monotonic()
+        try:
+            return Link(
+                socket.create_connection((address.host, address.port), min(10, max(0.1, left)))
+            )
+        except OSError as error:  # process 0 may be starting yet, and its host with it
+            reason = error.strerror or str(error)
+        if time.monotonic() + 0.5 > end:
+            raise ValueError(
+                f"--coordinator: process 0 does not answer at {address} within {seconds:g} s "
+                f"({reason}); start it there with --process=0, or correct the address"
+            )
+        time.sleep(0.5)
