@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := $(shell nvidia-smi >/dev/null 2>&1 && echo dev,cuda12 || echo dev)
 WORKDIR ?= runs/quickstart
 
-.PHONY: install quickstart test test-peers lint types clean
+.PHONY: install quickstart test test-peers soak lint types clean
 
 install: $(VENV)/installed
 
@@ -26,6 +26,10 @@ test: install lint types
 test-peers: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,peers]'
 	$(BIN)/python -m pytest -rs tests/peers
+
+# Fifty kills of a run at random moments; `make test` has three.
+soak: install
+	SOAK_KILLS=50 $(BIN)/python -m pytest tests/faults
 
 lint: install
 	$(BIN)/ruff check .

@@ -21,9 +21,9 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
 
 
 def quiet() -> None:
-    """Libraries' warnings are not shown, unless --verbosity is given."""
+    """Libraries' logs are not shown, unless --verbosity is given: what matters they also raise."""
     if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.ERROR)
+        logging.set_verbosity(logging.FATAL)
 
 
 def only_flags(arguments: Sequence[str]) -> None:

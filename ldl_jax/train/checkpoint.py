@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,22 @@ class Checkpoints:
             item_names=("state", "about"),
         )
         self._sealing: threading.Thread | None = None
+        self._failed = threading.Event()
 
     def save(self, step: int, state: Any, about: dict[str, Any]) -> None:
-        """Saves in the background; `about` is of JSON's types."""
+        """Saves in the background; `about` is of JSON's types.
+
+        Raises:
+          CheckpointError: it cannot be written, or the one before it could not.
+        """
         self.wait()
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
-            ),
-        )
+        with self._writing():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
+                ),
+            )
         if not processes.leads():
             return
         # A daemon, since a save that fails leaves it nothing to wait for.
@@ -112,8 +118,13 @@ class Checkpoints:
         return kind(**state) if optional else state
 
     def wait(self) -> None:
-        """Returns when all that was saved is on disk and sealed; drops seals of what is gone."""
-        self._manager.wait_until_finished()
+        """Returns when all that was saved is on disk and sealed; drops seals of what is gone.
+
+        Raises:
+          CheckpointError: what was saved last could not be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
         if self._sealing is not None:
             self._sealing.join()
             self._sealing = None
@@ -126,14 +137,37 @@ class Checkpoints:
         self.wait()
         self._manager.close()
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What fails inside is a CheckpointError that names the last good checkpoint."""
+        try:
+            yield
+        except Exception as error:  # Orbax and its storage raise many kinds
+            self._failed.set()
+            reason = str(error).strip().splitlines()[0][:200]
+            if "No space left" in str(error):  # which storage says at length
+                reason = "no space left on the device"
+            kept = [step for step in self.steps() if (self.folder / str(step)).exists()]
+            last = f"the last good one is {self.folder / str(kept[0])}" if kept else "there is none"
+            raise CheckpointError(
+                f"a checkpoint cannot be written to {self.folder} ({reason}); {last}; make room, "
+                "or mend what is wrong with the disk, and run the same command again"
+            ) from error
+
     def _seal(self, step: int) -> None:
-        """Seals a checkpoint once it appears."""
+        """Seals a checkpoint once it appears; without room for the seal it stays without."""
         path = self.folder / str(step)
         while not path.exists():
-            time.sleep(0.02)
+            if self._failed.wait(0.02):
+                return
         partial = self.folder / f"{step}.sha256.partial"
-        partial.write_text(_digest(path))
-        partial.replace(_seal_of(path))
+        with contextlib.suppress(OSError):
+            partial.write_text(_digest(path))
+            partial.replace(_seal_of(path))
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be written; the message names the last good one."""
 
 
 class DamageError(ValueError):

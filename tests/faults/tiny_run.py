@@ -8,6 +8,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import jax
+from absl import logging
 from flax import nnx
 from rich.console import Console
 
@@ -48,8 +49,8 @@ def config(epochs):
 
 if __name__ == "__main__":
     models.MODELS["pooled"] = lambda dtype="float32": functional("pooled", Pooled, 64)
-    epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 4
+    logging.set_verbosity(logging.FATAL)
     try:
-        main.run(config(epochs), Path(sys.argv[1]), Console(width=200))
+        main.run(config(epochs=4), Path(sys.argv[1]), Console(width=200))
     except (ValueError, OSError) as error:
         command.fail(str(error))
