@@ -206,7 +206,7 @@ def _draw(records: Records, form: Form) -> None:
     page = prepare_sheet.sheet(records, form, _SHEET_COUNT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
     with prepare_chunk.whole(out) as file:
-        page.quantize(256).save(file, "PNG", optimize=True)  # a third of the size
+        page.save(file, "PNG", optimize=True)
     print(f"{out}: {min(len(records), _SHEET_COUNT.value)} pictures before and after")
 
 

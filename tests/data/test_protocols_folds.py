@@ -204,7 +204,7 @@ def test_sets_that_cannot_be_combined():
     with pytest.raises(DataError, match="5 files are in both sets"):
         protocols_cross.combine(train, train)
     memory = dataclasses.replace(test, paths=(), images=np.zeros((2, 4, 4, 3), np.uint8))
-    with pytest.raises(DataError, match="one set has picture files, the other pictures in memory"):
+    with pytest.raises(DataError, match="of the one are files, of the other in memory"):
         protocols_cross.combine(train, memory)
     with pytest.raises(DataError, match="A: is one dataset; protocol 'cross_dataset' needs two"):
         split(train, "cross_dataset")
