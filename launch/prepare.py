@@ -32,13 +32,13 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.prepare_chunk import Form
 from ldl_jax.data.records import Records
 
-# Commands are never in one process, but in tests: there a flag may have two of them.
+# Other commands have flags of these names; they are never in one process, but in tests.
 _SHARED: dict[str, Any] = {"allow_override": True}
 _DATASET = flags.DEFINE_string(
     "dataset", None, f"synthetic, {', '.join(sorted(datasets.DATASETS))}", **_SHARED
 )
 _ROOT = flags.DEFINE_string("root", "", "the dataset's folder", **_SHARED)
-_CSV = flags.DEFINE_string("csv", "", "the list of datasets that take one", **_SHARED)
+_CSV = flags.DEFINE_string("csv", None, "the list of datasets that take one", **_SHARED)
 _OPTION = flags.DEFINE_multi_string(
     "option", [], "NAME=VALUE of the dataset's reader, as originals=true; may be repeated"
 )
@@ -141,8 +141,8 @@ def _form() -> Form:
 
 def _check_places(out: Path | None) -> None:
     """Raises ValueError where the outputs would be written among the dataset's files."""
-    given = _ROOT.value or _CSV.value
-    root = Path(_ROOT.value) if _ROOT.value else Path(_CSV.value).parent
+    given = bool(_ROOT.value or _CSV.value)
+    root = Path(_ROOT.value) if _ROOT.value else Path(_CSV.value or "").parent
     for name, path in (("out", out), ("sheet", _SHEET.value and Path(_SHEET.value))):
         if path and given and path.resolve().is_relative_to(root.expanduser().resolve()):
             raise ValueError(
@@ -156,7 +156,7 @@ def _records() -> Records:
     name = _DATASET.value
     if name != "synthetic":
         known = datasets.DATASETS[name].options if name in datasets.DATASETS else {}
-        return datasets.read(name, _ROOT.value, csv=_CSV.value, **_options(known))
+        return datasets.read(name, _ROOT.value, csv=_CSV.value or "", **_options(known))
     if _ROOT.value or _CSV.value:
         raise ValueError("--root, --csv: synthetic faces are drawn, not read")
     parameters = inspect.signature(synthetic.faces).parameters.values()
@@ -206,7 +206,7 @@ def _draw(records: Records, form: Form) -> None:
     page = prepare_sheet.sheet(records, form, _SHEET_COUNT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
     with prepare_chunk.whole(out) as file:
-        page.quantize(256).save(file, "PNG", optimize=True)  # a third of the size
+        page.save(file, "PNG", optimize=True)
     print(f"{out}: {min(len(records), _SHEET_COUNT.value)} pictures before and after")
 
 

@@ -66,7 +66,7 @@ class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
         if self._records.truth is not None:
             shape = self._records.truth.shape[1:]
             features["truth"] = tfds.features.Tensor(shape=shape, dtype=np.float32)
-        return tfds.core.DatasetInfo(
+        return _Info(
             builder=self,
             description=f"{self._records.name}, prepared; labels in {self._records.unit}",
             features=tfds.features.FeaturesDict(features),
@@ -114,6 +114,11 @@ class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
         (folder / f"{NAME}-{SPLIT}.shard_infos.json").unlink(missing_ok=True)  # of Beam's workers
         self._finish(folder)
         return [made.result()]
+
+
+class _Info(tfds.core.DatasetInfo):
+    def initialize_from_bucket(self) -> None:
+        """Asks TFDS's servers for nothing; it would leave an empty temporary folder each time."""
 
 
 class _SameBytes(writer.ExampleWriter):

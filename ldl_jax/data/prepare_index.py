@@ -14,7 +14,7 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.records import FoldSplit, Records
 
 ARRAYS = ("labels", "sigma", "folds", "truth", "truth_values", "quads", "points")
-TEXTS = ("ids", "sources", "subjects", "split")  # one a row: JSON, which takes any name of a file
+TEXTS = ("sources", "subjects", "split")  # each row's, often that of many
 WHOLE = ("name", "unit", "notes", "fold_splits", "alignment")
 
 
@@ -22,8 +22,11 @@ def to_arrays(records: Records) -> dict[str, np.ndarray]:
     """The records as NumPy arrays by name, without pickled objects."""
     arrays = {field: getattr(records, field) for field in ARRAYS}
     found = {field: np.asarray(value) for field, value in arrays.items() if value is not None}
+    found["ids"] = _packed(records.ids)
     for field in TEXTS:
-        found[field] = _packed(getattr(records, field))
+        texts = {text: number for number, text in enumerate(dict.fromkeys(getattr(records, field)))}
+        found[field] = _packed(list(texts))
+        found[f"{field}_of"] = np.array([texts[one] for one in getattr(records, field)], np.int32)
     alignment = records.alignment
     whole = {field: getattr(records, field) for field in WHOLE}
     whole["alignment"] = None if alignment is None else dataclasses.asdict(alignment)
@@ -34,8 +37,9 @@ def to_arrays(records: Records) -> dict[str, np.ndarray]:
 def from_arrays(arrays: Mapping[str, np.ndarray], pictures: Sequence[bytes]) -> Records:
     """The records of `to_arrays`, with their pictures."""
     fields: dict[str, Any] = {field: arrays[field] for field in ARRAYS if field in arrays}
-    for field in TEXTS:
-        fields[field] = tuple(_unpacked(arrays[field]))
+    for field in TEXTS:  # one string in memory for all rows that share it
+        texts = _unpacked(arrays[field])
+        fields[field] = tuple(texts[number] for number in arrays[f"{field}_of"].tolist())
     whole = _unpacked(arrays["whole"])
     alignment = whole["alignment"]
     return Records(
@@ -44,6 +48,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], pictures: Sequence[bytes]) -> 
         notes=tuple(whole["notes"]),
         fold_splits=tuple(FoldSplit(*map(tuple, parts)) for parts in whole["fold_splits"]),
         alignment=None if alignment is None else Alignment(**alignment),
+        ids=tuple(_unpacked(arrays["ids"])),
         packed=pictures,
         **fields,
     )
@@ -65,6 +70,7 @@ def fingerprint(records: Records) -> str:
 
 
 def _packed(value: Any) -> np.ndarray:
+    # JSON in ASCII takes any file's name, also one that is not Unicode.
     return np.frombuffer(json.dumps(value).encode("ascii"), np.uint8)
 
 

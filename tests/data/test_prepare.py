@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import pickle
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -258,7 +259,9 @@ class TestUnreadable:
             prepare.prepare(bad, tmp_path / "out", Form(), unreadable="skip", workers=1)
 
 
-def test_mutated_pictures_are_read_or_left_out(folder, tmp_path):
+def test_mutated_pictures_are_read_or_left_out(folder, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     rng = np.random.default_rng(0)
     whole = [(folder / name).read_bytes() for name in ("00.jpg", "03.jpg")]
     root = tmp_path / "mutated"
@@ -277,7 +280,8 @@ def test_mutated_pictures_are_read_or_left_out(folder, tmp_path):
     assert 20 < made.pictures < 150
     back = datasets.read("prepared", tmp_path / "out")
     assert pictures.decode(back.packed, 8)[0].shape == (made.pictures, 8, 8, 3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mutated", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mutated", "out", "temporary"]
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 class TestPlace:

@@ -1,7 +1,6 @@
 """Folds, strata and two datasets: every test picture once, nobody twice, the same every time."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -205,7 +204,7 @@ def test_sets_that_cannot_be_combined():
     with pytest.raises(DataError, match="5 files are in both sets"):
         protocols_cross.combine(train, train)
     memory = dataclasses.replace(test, paths=(), images=np.zeros((2, 4, 4, 3), np.uint8))
-    with pytest.raises(DataError, match="pictures of the one are files, of the other in memory"):
+    with pytest.raises(DataError, match="of the one are files, of the other in memory"):
         protocols_cross.combine(train, memory)
     with pytest.raises(DataError, match="A: is one dataset; protocol 'cross_dataset' needs two"):
         split(train, "cross_dataset")
@@ -215,8 +214,7 @@ def test_a_split_as_a_file(tmp_path):
     records = random_records(3)
     parts = split(records, "subject_kfold", seed=5, validation_fraction=0.2, fold=2)
     path = tmp_path / "split.json"
-    path.write_bytes(protocols_file.dumped(records, parts))
-    assert json.loads(path.read_text())["sha256"] == protocols.fingerprint(records, parts)
+    assert protocols_file.write(path, records, parts) == protocols.fingerprint(records, parts)
     found = protocols_file.read(path, records)
     for part in ("train", "validation", "test"):
         np.testing.assert_array_equal(getattr(found, part), getattr(parts, part))
