@@ -45,7 +45,7 @@ def compile_cache(path: str) -> Iterator[None]:
         raise ValueError(f"--compile_cache: {folder} cannot be written to ({error})") from None
     with _locked(private) as _:
         known = [_link(entry, private) for entry in folder.iterdir() if entry.is_file()]
-        before = jax.config.jax_compilation_cache_dir
+        before = jax.config.values["jax_compilation_cache_dir"]
         _use(str(private))
         try:
             yield
