@@ -332,7 +332,7 @@ class Config:
             )
         _one_of("use", self.use, USES)
         if self.use == "best" and not self.best:
-            raise ConfigError("use: the best by what? Name a validation metric with best, as 'mae'")
+            raise ConfigError("use: 'best' needs a validation metric; give best, as best='mae'")
         _at_least("seed", self.seed, 0)
         _positive("checkpoint_every", self.checkpoint_every)
         if self.init.freeze and self.chain.offspring == "fresh" and self.chain.generations > 1:

@@ -75,6 +75,58 @@ def pictures(tmp_path):
     return write
 
 
+# How it is trained.
+
+
+def test_options_of_training_reach_the_job():
+    made = build(
+        accumulate=2,
+        steps_per_call=3,
+        keep=5,
+        best="rmse",
+        use="best",
+        data__validation_fraction=0.3,
+        optimizer__ema=0.99,
+        faults__not_finite="skip",
+    )
+    job = made.job
+    assert (job.accumulate, job.keep, job.best, job.use, job.ema) == (2, 5, "rmse", "best", 0.99)
+    assert job.schedule.call == 3
+    assert job.faults.not_finite == "skip"
+
+
+def test_steps_per_call_by_the_device(monkeypatch, pictures):
+    assert build().job.schedule.call == 1
+    streamed = {**pictures(), "data__feed": "stream"}
+    assert build(**streamed).job.schedule.call == 1
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert build().job.schedule.call == 16
+    assert build(**streamed).job.schedule.call == 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        ("mea", r"^best: expected one of mae, rmse, mae_distribution, .*crps, got 'mea'"),
+        ("accuracy", r"^best: expected one of .*, got 'accuracy'"),  # there are no groups
+        ("coverage90", r"^best: expected one of .*, got 'coverage90'"),
+    ],
+)
+def test_a_metric_that_no_validation_has(metric, says):
+    with pytest.raises(ConfigError, match=says):
+        build(best=metric, data__validation_fraction=0.3)
+
+
+def test_a_best_needs_a_validation_part():
+    with pytest.raises(ConfigError, match=r"^best: 'mae' is of the validation part; .*_fraction"):
+        build(best="mae")
+
+
+def test_parts_of_a_batch_that_the_devices_do_not_divide():
+    with pytest.raises(ValueError, match=r"^batch_size / accumulate: 4 is not a multiple of the 8"):
+        experiment.build(make_config(batch_size=16, accumulate=4), lambda text: None)
+
+
 # What a run is made of.
 
 

@@ -31,7 +31,8 @@ class FaultConfig:
         times their median deviation median(|loss - m|), which counts as 0.05 |m| at least; 0 for
         none.
       dead_after: a unit is dead after so many steps in a row in which its scale (of a
-        normalisation), or its bias where it has no scale, got a gradient of exactly 0.
+        normalisation), or its bias where its layer has no scale, got a gradient of exactly 0. A
+        channel whose convolution has a bias, too, counts twice.
     """
 
     not_finite: str = "stop"

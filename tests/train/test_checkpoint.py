@@ -86,6 +86,15 @@ def test_round_trip(saved, make_state):
         assert len(leaf.devices()) == len(jax.devices())
 
 
+def test_a_checkpoint_of_before_the_watch_and_the_average(folder, make_state):
+    state = make_state(20)._replace(watch=None, ema=None)
+    kept = {name: x for name, x in state._asdict().items() if x is not None}
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(20, kept, ABOUT)
+    checkpoints.close()
+    assert_same(restore(folder, make_state(0)), state)
+
+
 def test_every_value_of_a_float_comes_back(folder):
     bits = np.asarray([0x7FC00001, 0xFF800000, 0x80000000, 0x00000001, 0x3F800001], np.uint32)
     state = {

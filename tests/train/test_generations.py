@@ -23,6 +23,7 @@ from ldl_jax.train import generations, log
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.generations import Chain, Job
 from ldl_jax.train.interrupt import Interrupt, Interrupted
+from ldl_jax.train.loop import Schedule
 from ldl_jax.workdir import Workdir
 
 WIDTH = 6
@@ -172,6 +173,30 @@ def test_a_run_that_dies_at_any_point_ends_as_one_left_alone(
     print("died after so many calls:", lives[:-1])
     assert len(lives) > 2
     assert_same(job, alone, mortal_run)
+
+
+def test_a_run_of_before_the_watch_goes_on(
+    made: tuple[Job, dict[str, Any]], tmp_path: Path
+) -> None:
+    job, description = made
+    job = dataclasses.replace(job, chain=Chain(1), schedule=Schedule(1, 2, 1000))
+    run(job, description, tmp_path / "alone")
+
+    def old(self: Any, step: int, state: Any, about: Any) -> None:
+        fields = {k: x for k, x in state._asdict().items() if k not in ("watch", "ema")}
+        save(self, step, fields, about)
+        self.wait()
+        raise Killed
+
+    save = Checkpoints.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", old)
+        with pytest.raises(Killed):
+            run(job, description, tmp_path / "old")
+    run(job, description, tmp_path / "old")
+    state, its = (final_weights(job, tmp_path / name, 1) for name in ("alone", "old"))
+    weights = len(jax.tree.leaves(generations._like(job).weights))
+    assert all(np.array_equal(a, b) for a, b in zip(state[:weights], its[:weights], strict=True))
 
 
 def test_sigterm_saves_and_the_same_call_goes_on(

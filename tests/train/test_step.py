@@ -120,6 +120,46 @@ def test_scalars_are_the_batchs_means(tiny_model, draw_weights):
     np.testing.assert_allclose(scalars["gradient_norm"], norm, rtol=1e-5)
 
 
+# Parts of a batch.
+
+
+def shifted(params, model_state, images, *, train, key=None):
+    """A network without batch normalisation, whose state counts its calls."""
+    features = images.mean(axis=(1, 2)) * params["kernel"][None, :]
+    return jnp.tanh(features), {"calls": model_state["calls"] + 1.0}
+
+
+COUNTING = Model(
+    "counting", lambda key: ({"kernel": jnp.ones(3)}, {"calls": jnp.zeros(())}), shifted, 3
+)
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(draw_weights, parts):
+    weights, teacher = (draw_weights(COUNTING, CEN, seed) for seed in (0, 1))
+    state = init_state(weights, SGD, 2, jax.random.key(0))
+    results = []
+    for count in (1, parts):
+        step = jax.jit(make_train_step(COUNTING, CEN, SGD, accumulate=count))
+        after, scalars = step(state, draw_batch(), jax.random.key(1), teacher)
+        assert float(after.weights.model_state["calls"]) == count
+        assert int(after.step) == 1
+        results.append((after.weights.params, after.opt_state, scalars))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6), *results)
+    assert (results[0][0]["trunk"]["kernel"] != weights.params["trunk"]["kernel"]).all()
+
+
+def test_every_example_is_in_one_part(draw_weights):
+    """An example that is not finite is in one part, and its part in the sum."""
+    state = init_state(draw_weights(COUNTING, CEN), SGD, 1, jax.random.key(0))
+    step = jax.jit(make_train_step(COUNTING, CEN, SGD, accumulate=4))
+    batch = draw_batch()
+    whole = float(step(state, batch, jax.random.key(1))[1]["loss"])
+    for row in range(B):
+        other = {**batch, "labels": batch["labels"].at[row].set((batch["labels"][row] + 9) % 20)}
+        assert float(step(state, other, jax.random.key(1))[1]["loss"]) != whole
+
+
 # The teacher.
 
 
