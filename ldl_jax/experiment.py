@@ -367,7 +367,11 @@ def _part(
         size = _GLANCE if streams else _stored(config)
         images, kept = pictures.decode(paths, size, config.unreadable, config.crop)
         if len(kept) < len(rows):
-            say(f"skipped {len(rows) - len(kept)} unreadable pictures of {len(rows)}")
+            first = np.setdiff1d(rows, rows[kept])[0]
+            say(
+                f"skipped {len(rows) - len(kept)} unreadable pictures of {len(rows)}; the first is "
+                f"{records.paths[first]} ({records.sources[first]})"
+            )
         rows = rows[kept]
         images = None if streams else images
     sigma = np.full(len(records), np.nan, np.float32) if records.sigma is None else records.sigma
