@@ -496,7 +496,11 @@ def _part(
             Chosen(files, rows), size, config.unreadable, config.crop, names=names
         )
         if len(kept) < len(rows):
-            say(f"skipped {len(rows) - len(kept)} unreadable pictures of {len(rows)}")
+            first = np.setdiff1d(rows, rows[kept])[0]
+            say(
+                f"skipped {len(rows) - len(kept)} unreadable pictures of {len(rows)}; the first is "
+                f"{records.paths[first]} ({records.sources[first]})"
+            )
         rows = rows[kept]
         images = None if streams else images
     sigma = np.full(len(records), np.nan, np.float32) if records.sigma is None else records.sigma

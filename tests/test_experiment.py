@@ -399,10 +399,11 @@ def test_an_unreadable_picture_is_skipped_and_counted(pictures, feed):
     assert job.test.part.ids == ("p0.png", "p4.png")
     assert len(job.train.part) == 8
     np.testing.assert_array_equal(job.test.part.labels, [20, 24])
-    assert [text for text in said if "skipped" in text] == [
-        "skipped 1 unreadable pictures of 9",
-        "skipped 1 unreadable pictures of 3",
-    ]
+    skipped = [text for text in said if "skipped" in text]
+    assert skipped[0].startswith("skipped 1 unreadable pictures of 9; the first is ")
+    assert skipped[0].endswith("/p1.png (labels.csv row 3)")
+    assert skipped[1].startswith("skipped 1 unreadable pictures of 3; the first is ")
+    assert skipped[1].endswith("/p8.png (labels.csv row 10)")
 
 
 def test_an_unreadable_picture_stops(pictures):

@@ -295,3 +295,20 @@ def test_differences():
     assert differences(old, old) == []
     new = {"a": {"b": 1, "c": [1, 3]}, "d": {"e": 2}}
     assert differences(old, new) == ["a.c: [1, 2] -> [1, 3]", "d: None -> {'e': 2}"]
+
+
+def test_keep_writes_what_differs_whole(tmp_path):
+    with Workdir(tmp_path / "run", {"seed": 0}) as workdir:
+        workdir.keep("split.json", b"one")
+        path = workdir.path / "split.json"
+        before = path.stat()
+        workdir.keep("split.json", b"one")
+        assert path.stat().st_ino == before.st_ino  # the same file still
+        workdir.keep("split.json", b"two")
+        assert path.read_bytes() == b"two"
+        workdir.keep_analysis(2, {"unit": "years"})
+    left = {item.name for item in workdir.path.iterdir()}
+    assert left == {".lock", "config.json", "split.json", "analysis"}
+    assert json.loads((workdir.path / "analysis/generation_2.json").read_text()) == {
+        "unit": "years"
+    }

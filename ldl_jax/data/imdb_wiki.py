@@ -178,8 +178,8 @@ def _entries(name: str, mat: Path, fields: dict[str, Any], rows: np.ndarray) -> 
     people = fields.get("celeb_id")
     for row in rows:
         path = str(fields["full_path"][row])
-        number = np.nan if people is None else people[row]
-        subject = f"{int(number)}" if np.isfinite(number) else _page(path)
+        person = np.nan if people is None else people[row]
+        subject = f"{int(person)}" if np.isfinite(person) else _page(path)
         yield Entry(
             id=f"{name}/{path}",
             path=mat.parent / path,

@@ -90,6 +90,13 @@ def test_a_run_leaves_everything_that_was_promised(alone: tuple[Path, str]) -> N
         with Image.open(workdir / "figures" / f"{name}.png") as figure:
             assert min(figure.size) > 300
     assert sum(file.stat().st_size for file in (workdir / "events").iterdir()) > 1000
+    split = json.loads((workdir / "split.json").read_text())
+    assert split["sha256"] == config["resolved"]["split"]
+    assert len(split["test"]) == 12
+    for generation in (1, 2):
+        found = json.loads((workdir / "analysis" / f"generation_{generation}.json").read_text())
+        assert sum(row["pictures"] for row in found["by_label"]) == 12
+        assert len(found["calibration"]["labels_below"]) == 19
     for word in ("MAE", "RMSE", "CA(3)", "always answering the training mean"):
         assert word in printed.replace("\n", " ")
     assert "\x1b" not in printed  # no bar, no colours, where there is no terminal
