@@ -75,7 +75,11 @@ class Run:
             step, self.feed.fetch, Recipe(), preprocessing, self.layout, like=state
         )
         self.predict = jit_predict(
-            make_predict_step(model, method), self.feed.fetch, preprocessing, self.layout, state.weights
+            make_predict_step(model, method),
+            self.feed.fetch,
+            preprocessing,
+            self.layout,
+            state.weights,
         )
 
     def take(self, start: int) -> list[float]:
