@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -55,8 +56,6 @@ class Link:
 
     def close(self) -> None:
         """Closes this end."""
-        try:
+        with contextlib.suppress(OSError):  # the other end was first
             self._connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the other end was first
         self._connection.close()

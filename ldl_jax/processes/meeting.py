@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 
@@ -68,7 +69,7 @@ def _server(address: Address) -> socket.socket:
         return socket.create_server((host, address.port), family=family)
     except OSError as error:
         raise ValueError(
-            f"--coordinator: process 0 cannot listen on {address} ({error.strerror or error}); "
+            f"--coordinator: process 0 cannot listen on {address} ({_reason(error)}); "
             "give its own host and a free port"
         ) from None
 
@@ -137,10 +138,16 @@ def _connect(address: Address, seconds: float) -> Link:
                 socket.create_connection((address.host, address.port), min(10, max(0.1, left)))
             )
         except OSError as error:  # process 0 may be starting yet, and its host with it
-            reason = error.strerror or str(error)
+            reason = _reason(error)
         if time.monotonic() + 0.5 > end:
             raise ValueError(
                 f"--coordinator: process 0 does not answer at {address} within {seconds:g} s "
                 f"({reason}); start it there with --process=0, or correct the address"
             )
         time.sleep(0.5)
+
+
+def _reason(error: OSError) -> str:
+    """In the system's words, without what Python adds to them."""
+    known = error.errno and error.errno > 0 and not isinstance(error, socket.gaierror)
+    return os.strerror(error.errno) if known and error.errno else error.strerror or str(error)

@@ -1,14 +1,13 @@
-"""The command on the stand-in network; DIE=STEP makes it kill itself before it takes that step."""
+"""The command on the stand-in network. DIE=n: it kills itself before step n, once ONCE is there."""
 
 import os
 import signal
+import time
+from pathlib import Path
 
 import jax
 
 FLAGS = os.environ["XLA_FLAGS"]
-
-jax.config.update("jax_numpy_dtype_promotion", "strict")
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 from absl import app  # noqa: E402
 
@@ -16,11 +15,12 @@ from launch import main  # noqa: E402
 from launch.command import parse_flags  # noqa: E402
 from launch.progress import ProgressBar  # noqa: E402
 from ldl_jax import models  # noqa: E402
+from ldl_jax.evaluation import gallery  # noqa: E402
 from ldl_jax.models.functional import functional  # noqa: E402
 from tests.conftest import Tiny  # noqa: E402
 
-os.environ["XLA_FLAGS"] = FLAGS  # not the tests' own devices
-jax.config.update("jax_compilation_cache_dir", None)
+os.environ["XLA_FLAGS"] = FLAGS  # the tests have devices and a cache of their own
+jax.config.update("jax_compilation_cache_dir", os.environ["CACHE"])
 models.MODELS["tiny"] = lambda dtype="float32": functional("tiny", Tiny, 16)
 steps = 0
 
@@ -29,8 +29,12 @@ def step(self, epoch):
     global steps
     steps += 1
     if steps == int(os.environ.get("DIE", -1)):
+        end = time.monotonic() + 60
+        while not Path(os.environ.get("ONCE", "/")).exists() and time.monotonic() < end:
+            time.sleep(0.05)
         os.kill(os.getpid(), getattr(signal, os.environ.get("BY", "SIGKILL")))
 
 
 ProgressBar.step = step
+gallery.draw = lambda folder, *_: folder.mkdir()  # which takes as long as all the rest
 app.run(main.main, flags_parser=parse_flags)
