@@ -1,13 +1,19 @@
-"""Crop, resize and flip of a picture as one product with two small matrices.
+"""Crop, resize and flip of a picture: weighted sums of its rows, and then of its columns.
 
-Each holds bilinear weights along one axis, so a batch costs two batched matrix products whatever
-the boxes are.
+A result's row is a mean of the few rows of the picture that lie near it, taken by a gather, and
+its columns likewise. For a 224-pixel picture on the CPU that is 15 times as quick as products with
+matrices of bilinear weights, nearly all of them 0, and at 64 pixels four times.
 """
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
+
+# For each of a result's rows (or columns) a pixel and its weight, int32 and float32 [B, size].
+Taps = list[tuple[jax.Array, jax.Array]]
 
 
 def crop_and_resize(images: jax.Array, boxes: jax.Array, flips: jax.Array, size: int) -> jax.Array:
@@ -17,27 +23,31 @@ def crop_and_resize(images: jax.Array, boxes: jax.Array, flips: jax.Array, size:
 
     Args:
       images: [B, H, W, C], uint8 or float.
-      boxes: float32 [B, 4], (top, left, height, width) in pixels; edges, not pixel centres.
+      boxes: float32 [B, 4], (top, left, height, width) in pixels, within the picture; edges, not
+        pixel centres.
       flips: bool [B], whether left and right change places.
       size: side of the result in pixels.
     """
     batch, rows, columns, channels = images.shape
     index = jnp.arange(size, dtype=jnp.float32)[None, :]
-    vertical = _weights(boxes[:, 0], boxes[:, 2] / size, index, rows)
-    horizontal = _weights(boxes[:, 1], boxes[:, 3] / size, index, columns)
-    horizontal = jnp.where(flips[:, None, None], horizontal[:, ::-1, :], horizontal)
-    lines = images.astype(jnp.float32).reshape(batch, rows, columns * channels)
-    lines = jnp.einsum("bir,brl->bil", vertical, lines).reshape(batch, size, columns, channels)
-    return jnp.einsum("bjc,bick->bijk", horizontal, lines)
+    lines = _rows(images, _taps(boxes[:, 0], boxes[:, 2] / size, index, rows, rows / size))
+    lines = lines.reshape(batch, size, columns, channels)
+    mirrored = jnp.where(flips[:, None], size - 1 - index, index)
+    result = jnp.zeros((), jnp.float32)
+    for pixel, weight in _taps(boxes[:, 1], boxes[:, 3] / size, mirrored, columns, columns / size):
+        found = jnp.take_along_axis(lines, pixel[:, None, :, None], axis=2, mode="clip")
+        result = result + found * weight[:, None, :, None]
+    return result
 
 
-def shrink(images: jax.Array, sides: jax.Array, size: int) -> jax.Array:
+def shrink(images: jax.Array, sides: jax.Array, size: int, least: int) -> jax.Array:
     """Whole pictures, each resized to a side of its own, bilinear and antialiased.
 
     Args:
       images: [B, H, W, C], uint8 or float.
-      sides: float32 [B], whole numbers of pixels from 1 to `size`.
+      sides: float32 [B], whole numbers of pixels from `least` to `size`.
       size: side of the result's array in pixels.
+      least: the least side that may come.
 
     Returns:
       float32 [B, size, size, C]; a picture is in the top left corner, [side, side], and its last
@@ -46,15 +56,43 @@ def shrink(images: jax.Array, sides: jax.Array, size: int) -> jax.Array:
     batch, rows, columns, channels = images.shape
     index = jnp.minimum(jnp.arange(size, dtype=jnp.float32)[None, :], sides[:, None] - 1)
     start = jnp.zeros((batch,), jnp.float32)
-    vertical = _weights(start, rows / sides, index, rows)
-    horizontal = _weights(start, columns / sides, index, columns)
-    lines = images.astype(jnp.float32).reshape(batch, rows, columns * channels)
-    lines = jnp.einsum("bir,brl->bil", vertical, lines).reshape(batch, size, columns, channels)
-    return jnp.einsum("bjc,bick->bijk", horizontal, lines)
+    lines = _rows(images, _taps(start, rows / sides, index, rows, rows / least))
+    # A product, since XLA would merge another gather with those of the warp that comes next, and
+    # on the CPU make each pixel of this result anew for every sample of that.
+    weights = _weights(start, columns / sides, index, columns)
+    lines = lines.reshape(batch, size, columns, channels)
+    return jnp.einsum("bjc,bick->bijk", weights, lines)
+
+
+def _taps(start: jax.Array, step: jax.Array, index: jax.Array, pixels: int, most: float) -> Taps:
+    """The pixels that make output index[i], bilinear and antialiased; no step is above `most`."""
+    step = step[:, None]
+    centre = start[:, None] + (index + 0.5) * step - 0.5
+    reach = jnp.maximum(step, 1.0)
+    first = jnp.floor(centre - reach) + 1
+    taps = []
+    for number in range(math.ceil(2 * max(most, 1.0))):
+        pixel = first + number
+        weight = jnp.maximum(0.0, 1.0 - jnp.abs(pixel - centre) / reach)
+        weight = jnp.where((pixel >= 0) & (pixel < pixels), weight, 0.0)
+        taps.append((jnp.clip(pixel, 0, pixels - 1).astype(jnp.int32), weight))
+    total = jnp.stack([weight for _, weight in taps]).sum(0)
+    return [(pixel, weight / total) for pixel, weight in taps]
+
+
+def _rows(images: jax.Array, taps: Taps) -> jax.Array:
+    """Weighted sums of the rows of pictures [B, H, W, C], float32 [B, size, W C]."""
+    batch, rows, columns, channels = images.shape
+    lines = images.reshape(batch, rows, columns * channels)
+    result = jnp.zeros((), jnp.float32)
+    for pixel, weight in taps:
+        found = jnp.take_along_axis(lines, pixel[:, :, None], axis=1, mode="clip")
+        result = result + found.astype(jnp.float32) * weight[:, :, None]
+    return result
 
 
 def _weights(start: jax.Array, step: jax.Array, index: jax.Array, pixels: int) -> jax.Array:
-    """Bilinear weights [B, size, pixels]: row i mixes the pixels that make output index[i]."""
+    """The taps as a matrix [B, size, pixels]: row i mixes the pixels that make output index[i]."""
     step = step[:, None]
     centre = start[:, None] + (index + 0.5) * step - 0.5
     reach = jnp.maximum(step, 1.0)[:, :, None]

@@ -101,7 +101,7 @@ def random_warp(
     extents = jnp.full((batch, 2), jnp.asarray([rows, columns], jnp.float32))
     if recipe.resolution != (1, 1) or max(rows, columns) > size:
         sides = random_sides(side_key, batch, size, recipe.resolution)
-        images = shrink(images, sides, size)
+        images = shrink(images, sides, size, _sides(size, recipe.resolution)[0])
         scale = sides[:, None] / jnp.asarray([[rows, columns]], jnp.float32)
         boxes = boxes * jnp.concatenate([scale, scale], 1)
         extents = jnp.stack([sides, sides], 1)
@@ -113,8 +113,13 @@ def random_sides(
     key: jax.Array, batch: int, size: int, resolution: tuple[float, float]
 ) -> jax.Array:
     """Sides float32 [B], whole pixels, uniform from round(low size) to round(high size)."""
-    low, high = (max(1, round(share * size)) for share in resolution)
+    low, high = _sides(size, resolution)
     return jax.random.randint(key, (batch,), low, high + 1).astype(jnp.float32)
+
+
+def _sides(size: int, resolution: tuple[float, float]) -> tuple[int, int]:
+    low, high = (max(1, round(share * size)) for share in resolution)
+    return low, high
 
 
 def random_matrices(key: jax.Array, batch: int, recipe: Warp) -> jax.Array:

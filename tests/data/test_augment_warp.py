@@ -14,7 +14,7 @@ warp = jax.jit(augment_warp.warp, static_argnums=(2, 4))
 random_warp = jax.jit(augment_warp.random_warp, static_argnums=(4, 5))
 random_matrices = jax.jit(augment_warp.random_matrices, static_argnums=(1, 2))
 random_sides = jax.jit(augment_warp.random_sides, static_argnums=(1, 2, 3))
-shrink = jax.jit(augment_resize.shrink, static_argnums=2)
+shrink = jax.jit(augment_resize.shrink, static_argnums=(2, 3))
 NEVER = Warp(rotation=5.0, rotation_probability=0.0)  # the warp's path, but nothing moves
 
 
@@ -171,7 +171,7 @@ def test_a_lower_resolution_is_pillow_s_smaller_picture_enlarged(faces):
 
 def test_shrunk_pictures_are_pillow_s_and_fill_their_arrays(faces):
     sides = np.asarray([48, 40, 23, 7], np.float32)
-    got = np.asarray(shrink(faces, sides, 48))
+    got = np.asarray(shrink(faces, sides, 48, 7))
     for picture, side, ours in zip(faces, sides.astype(int), got, strict=True):
         theirs = Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR)
         np.testing.assert_allclose(ours[:side, :side], np.asarray(theirs, float), atol=1.5)

@@ -38,6 +38,44 @@ def test_train_step_prints_a_row_for_training_and_one_for_inference(
         assert row["of roofline"].endswith("%")
 
 
+@pytest.mark.parametrize("only", ["stream", "augment", "device", "memory"])
+def test_pipeline_prints_a_row_for_every_claim(tiny_network, monkeypatch, capsys, only):
+    from benchmarks import pipeline, pipeline_rows, pipeline_steps, timing
+    from ldl_jax.data.augment_recipes import RECIPES
+
+    monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
+    monkeypatch.setattr(pipeline_steps, "RECIPES", {"cen": RECIPES["cen"]})
+    sizes = pipeline_rows.Sizes(8, 4, 32, 32, 2000, 2, tiny_network)
+    pipeline.main(["--only", only, "--no-torch"], sizes)
+    rows = {row["case"]: row for row in table(capsys.readouterr().out)}
+    names = {
+        "stream": ["stream of files, 32", "stream of an ArrayRecord, 32"],
+        "augment": ["recipe cen, 32, batch 4"],
+        "device": [
+            "step, pictures from a copy on every device, 32, batch 8",
+            "step, pictures from shares on the devices, 32, batch 8",
+        ],
+        "memory": ["memory after half of 2,000 records", "memory after all of 2,000 records"],
+    }
+    assert list(rows) == names[only]
+    for row in rows.values():
+        assert float(row["ldl_jax"]) > 0
+        assert only == "memory" or row["ratio"] == "1.000"
+
+
+def test_pytorch_s_loader_gives_every_picture_once(tmp_path):
+    pytest.importorskip("torch")
+    from PIL import Image
+
+    from benchmarks import torch_loader
+
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    one = torch_loader.Pictures([tmp_path / "a.png"], 16)[0].numpy()
+    assert (one.shape, one.dtype) == ((3, 16, 16), np.float32)
+    assert -1 <= one.min() < one.max() <= 1
+
+
 def test_convolution_times_each_form_against_xla_s(monkeypatch, capsys):
     from benchmarks import convolution
 

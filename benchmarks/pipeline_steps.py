@@ -1,0 +1,133 @@
+"""Training steps: the share of the augmentation, and pictures in device memory."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+
+from benchmarks import timing
+from benchmarks.pipeline_rows import Row, Sizes, columns
+from ldl_jax import models
+from ldl_jax.data import pipeline_stream
+from ldl_jax.data.augment import Preprocessing, Recipe, augment
+from ldl_jax.data.augment_recipes import RECIPES
+from ldl_jax.data.pipeline import EpochOrder, Feed, Part, feed
+from ldl_jax.labels import AGE
+from ldl_jax.layout import Layout, layout
+from ldl_jax.methods import cen
+from ldl_jax.train import optimizers
+from ldl_jax.train.loop import jit_train_step
+from ldl_jax.train.state import init_state, init_weights
+from ldl_jax.train.step import make_train_step
+
+
+def in_memory(count: int, size: int) -> Part:
+    """Pictures of noise in memory."""
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return Part(images=images, **columns(count, size))
+
+
+def training(sizes: Sizes, source: Feed, recipe: Recipe, placement: Layout) -> Callable[..., Any]:
+    """`step(item)`: a training step of the library on an item of a feed."""
+    model, method = models.build(sizes.network), cen(AGE)
+    config = optimizers.OptimizerConfig()
+    optimizer = optimizers.optimizer(config, optimizers.learning_rate(config, 1000, 100_000))
+    draw = functools.partial(init_weights, model, method)
+    # Compiled well, the random numbers would take longer than they do.
+    quick = {"xla_backend_optimization_level": 0}
+    weights = jax.jit(draw, compiler_options=quick)(jax.random.key(0))
+    state = placement.place(init_state(weights, optimizer, 1, jax.random.key(1)))
+    step = jit_train_step(
+        make_train_step(model, method, optimizer),
+        source.fetch,
+        recipe,
+        Preprocessing(source.part.size, sizes.steps),
+        placement,
+        steps=10**6,
+    )
+
+    def take(item: Any) -> Any:
+        nonlocal state
+        state, scalars = step(state, None, source.store, item)
+        return scalars
+
+    return take
+
+
+def _run(step: Callable[..., Any], items: Iterator[Any]) -> timing.Run:
+    def run(times: int) -> None:
+        for item in itertools.islice(items, times):
+            result = step(item)
+        jax.block_until_ready(result)
+
+    return run
+
+
+def augment_rows(sizes: Sizes) -> Iterator[Row]:
+    """Each recipe alone against the whole step that it is in."""
+    placement, stored = layout(1), sizes.steps * 5 // 4
+    part = in_memory(4 * sizes.batch, stored)
+    source = feed(part, placement.place, placement.split)
+    images = jnp.asarray(source.store["images"][: sizes.batch])
+    bound = "≤ 0.3" if jax.default_backend() == "cpu" else "≤ 0.15"
+    for name, recipe in RECIPES.items():
+        alone = jax.jit(
+            functools.partial(
+                augment,
+                recipe=recipe,
+                preprocessing=Preprocessing(stored, sizes.steps),
+                progress=0.5,
+            )
+        )
+        rows = EpochOrder(len(part), sizes.batch, 10**6, seed=0, generation=1)
+        runs = {
+            "alone": _run(functools.partial(alone, jax.random.key(0)), itertools.repeat(images)),
+            "step": _run(training(sizes, source, recipe, placement), source.items(rows)),
+        }
+        times = timing.in_turns(runs, sizes.repeats)
+        own, whole = times["alone"], times["step"]
+        yield Row(
+            f"recipe {name}, {sizes.steps}, batch {sizes.batch}",
+            "ms",
+            1e3 * own.median,
+            1e3 * whole.median,
+            f"{sizes.network}'s step",
+            own.over(whole),
+            bound,
+        )
+
+
+def device_rows(sizes: Sizes) -> Iterator[Row]:
+    """A step with pictures from device memory against a step on one fixed batch."""
+    placement = layout()
+    batch = -(-sizes.batch // placement.devices) * placement.devices
+    part = in_memory(16 * batch, sizes.steps)
+    rows = EpochOrder(len(part), batch, 10**6, seed=0, generation=1)
+    kinds: dict[str, NamedSharding | None] = {"a copy on every device": None}
+    if placement.devices > 1:
+        kinds["shares on the devices"] = placement.by_batch
+    streamed = feed(part, placement.place, placement.split, stream=True)
+    fixed = placement.split(next(pipeline_stream.batches(part, rows)))
+    runs = {"fixed": _run(training(sizes, streamed, Recipe(), placement), itertools.repeat(fixed))}
+    for kind, across in kinds.items():
+        source = feed(part, placement.place, placement.split, across)
+        runs[kind] = _run(training(sizes, source, Recipe(), placement), source.items(rows))
+    times = timing.in_turns(runs, sizes.repeats)
+    for kind in kinds:
+        own, other = times[kind], times["fixed"]
+        yield Row(
+            f"step, pictures from {kind}, {sizes.steps}, batch {batch}",
+            "ms",
+            1e3 * own.median,
+            1e3 * other.median,
+            "one fixed batch",
+            own.over(other),
+            "≤ 1.02",
+        )
