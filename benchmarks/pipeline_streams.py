@@ -27,8 +27,7 @@ from ldl_jax.layout import layout
 
 def write_files(folder: Path, sizes: Sizes) -> tuple[list[Path], Path]:
     """JPEGs of synthetic faces in files, and the same in one ArrayRecord."""
-    faces = synthetic.faces(min(sizes.files, 64), size=sizes.size, seed=0).images
-    assert faces is not None
+    faces = np.asarray(synthetic.faces(min(sizes.files, 64), size=sizes.size, seed=0).images)
     encoded = []
     for face in faces:
         file = io.BytesIO()
