@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -54,7 +55,8 @@ def train(path: Path, run: Run, console: Console, profile: str = "") -> None:
         for name, content in made.files.items():
             opened.keep(name, content)
         job = dataclasses.replace(made.job, trace=trace)
-        results = generations.run(job, opened, interrupt, progress)
+        with _going_on(opened):
+            results = generations.run(job, opened, interrupt, progress)
         if not processes.leads():
             return
         files = [opened.predictions(row["generation"]) for row in results]
@@ -70,6 +72,20 @@ def train(path: Path, run: Run, console: Console, profile: str = "") -> None:
     if unit != "identity":
         say(f"always answering the training mean: MAE {made.baseline:.3f} {unit}")
     say(f"results, predictions, checkpoints and figures: {folder}")
+
+
+@contextlib.contextmanager
+def _going_on(opened: Workdir) -> Iterator[None]:
+    """What the disk refuses stops the run with the checkpoint that it goes on from."""
+    try:
+        yield
+    except OSError as error:
+        last = opened.last_checkpoint()
+        good = "there is no checkpoint yet" if last is None else f"the last good one is {last}"
+        raise OSError(
+            f"{error.strerror or error} ({error.filename or opened.path}); {good}; make room, or "
+            "mend what is wrong with the disk, and run the same command again"
+        ) from error
 
 
 def show_folds(path: Path, runs: Sequence[Run], console: Console) -> None:

@@ -87,6 +87,13 @@ class Workdir:
         """The folder of a generation's checkpoints."""
         return self.path / "checkpoints" / f"generation_{generation}"
 
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint that is whole."""
+        found = [p for p in self.path.glob("checkpoints/generation_*/*") if p.name.isdigit()]
+        return max(
+            found, key=lambda p: (int(p.parent.name.split("_")[1]), int(p.name)), default=None
+        )
+
     def predictions(self, generation: int) -> Path:
         """The file of a generation's predictions."""
         return self.path / "predictions" / f"generation_{generation}.csv"

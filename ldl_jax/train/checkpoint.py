@@ -146,7 +146,7 @@ class Checkpoints:
             self._failed.set()
             reason = str(error).strip().splitlines()[0][:200]
             if "No space left" in str(error):  # which storage says at length
-                reason = "no space left on the device"
+                reason = "No space left on device"
             kept = [step for step in self.steps() if (self.folder / str(step)).exists()]
             last = f"the last good one is {self.folder / str(kept[0])}" if kept else "there is none"
             raise CheckpointError(

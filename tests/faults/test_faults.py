@@ -138,7 +138,7 @@ def small_disk():
 def test_a_full_disk_stops_the_run_with_its_last_good_checkpoint(start, small_disk, tmp_path):
     # The disk is gone with the process, so what it held is looked for in what the process says.
     line = refused(start(tmp_path / "run", *small_disk, "400k", str(tmp_path)))
-    assert "no space left on the device" in line
+    assert "No space left on device" in line
     assert "the last good one is" in line
     assert f"{tmp_path}/run/checkpoints/generation_1/" in line
     assert "run the same command again" in line
