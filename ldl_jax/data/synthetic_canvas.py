@@ -20,7 +20,8 @@ from ldl_jax.data.synthetic_people import Look
 Box = tuple[float, float, float, float]  # left, top, right, bottom in face units
 Size = float | np.ndarray  # one for all faces, or [n, 1, 1]
 
-_CHUNK_PIXELS = 80_000  # pixels painted at once; few enough for the processor's cache
+_CHUNK_PIXELS = 160_000  # pixels painted at once; few enough for the processor's cache
+_FEW = 5  # large faces are painted one by one
 
 
 @dataclasses.dataclass
@@ -86,7 +87,9 @@ def render(
     count = len(look.scale)
     numbers = np.arange(count) if numbers is None else numbers
     pictures = np.empty((count, size, size, 3), np.uint8)
-    step = max(1, _CHUNK_PIXELS // size**2)
+    step = _CHUNK_PIXELS // size**2
+    if step < _FEW:
+        step = 1  # layers' windows are then the one face's own
 
     def draw(start: int) -> None:
         rows = slice(start, start + step)
