@@ -277,3 +277,10 @@ def test_differences():
     assert differences(old, old) == []
     new = {"a": {"b": 1, "c": [1, 3]}, "d": {"e": 2}}
     assert differences(old, new) == ["a.c: [1, 2] -> [1, 3]", "d: None -> {'e': 2}"]
+
+
+def test_a_run_may_go_on_with_its_weights_split_over_other_devices(path):
+    with Workdir(path, {**DESCRIPTION, "mesh": {"fsdp": 1}}):
+        pass
+    with Workdir(path, {**DESCRIPTION, "mesh": {"fsdp": 8}}):
+        assert json.loads((path / "config.json").read_text())["mesh"] == {"fsdp": 8}
