@@ -52,5 +52,5 @@ def test_the_tables_say_what_is_assumed_and_what_is_not(scaling, tiny_network, c
 
 @pytest.mark.parametrize("rate", ["tiny", "tiny=", "tiny=0", "other=5"])
 def test_a_rate_that_cannot_be(scaling, tiny_network, rate):
-    with pytest.raises(SystemExit, match="^error: --rate: expected NETWORK=IMAGES"):
+    with pytest.raises(SystemExit, match=r"^error: --rate: expected NETWORK=IMAGES"):
         scaling.main(["--rate", rate])
