@@ -312,3 +312,10 @@ def test_keep_writes_what_differs_whole(tmp_path):
     assert json.loads((workdir.path / "analysis/generation_2.json").read_text()) == {
         "unit": "years"
     }
+
+
+def test_a_run_may_go_on_with_its_weights_split_over_other_devices(path):
+    with Workdir(path, {**DESCRIPTION, "mesh": {"fsdp": 1}}):
+        pass
+    with Workdir(path, {**DESCRIPTION, "mesh": {"fsdp": 8}}):
+        assert json.loads((path / "config.json").read_text())["mesh"] == {"fsdp": 8}

@@ -1,0 +1,56 @@
+"""The page on paper of a long pre-training, against numbers worked out by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from ldl_jax.models import build
+
+
+@pytest.fixture(autouse=True)
+def scaling(monkeypatch):
+    """The benchmarks are not installed: they are run from the repository."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    from benchmarks import scaling
+
+    return scaling
+
+
+def test_a_network_and_its_run(scaling, tiny_network):
+    task = scaling.Task(pictures=1000, identities=10, epochs=3, size=8)
+    one = scaling.network(tiny_network, task, None, 6e9, "assumed")
+    assert build(tiny_network).width == 16
+    # dense 48 to 16 with bias, a normalisation of 16, a head of 16 to 10 with bias
+    assert one.parameters == (48 * 16 + 16) + 2 * 16 + 17 * 10
+    assert one.flops == 6 * (48 * 16 + 16 * 10)
+    assert one.rate == 6e9 / one.flops
+    assert scaling.network(tiny_network, task, 50.0, 0.0, "given").rate == 50
+    given = one._replace(rate=50.0)
+    run = scaling.run(given, devices=4, batch=32, task=task, link=1e3)
+    assert (run.batch, run.steps) == (128, 3 * 7)
+    assert run.seconds == 21 * 32 / 50
+    assert run.exchange == pytest.approx(21 * 1.5 * 4 * one.parameters / 1e3)
+    assert run.images_per_second == 200
+
+
+def test_the_tables_say_what_is_assumed_and_what_is_not(scaling, tiny_network, capsys):
+    options = "--size 32 --devices 2 8 --pictures 6400 --epochs 2 --batch 16 --identities 100"
+    scaling.main(["--networks", tiny_network, "--decode", "100", *options.split()])
+    text = capsys.readouterr().out
+    assert "One core decodes 100 JPEGs/s (given)." in text
+    assert "19.7 MB: 9.83 MB a device of 2, 2.46 MB a device of 8." in text
+    assert text.count("| assumed: 40% of 989 TFLOP/s |") == 1
+    assert text.count("| assumed: 10% of 989 TFLOP/s |") == 1
+    scaling.main(["--networks", tiny_network, "--rate", "tiny=200", *options.split()])
+    text = capsys.readouterr().out
+    assert "(measured on a drawn face, " in text
+    assert "| 200 | given |" in text
+    cells = [line.strip("| ").split(" | ") for line in text.splitlines() if "| 128 |" in line]
+    # 2 x 6400 pictures at 8 x 200 a second are 8 s
+    assert [row[:6] for row in cells] == [["tiny", "200", "8", "128", "100", "0.00222"]]
+
+
+@pytest.mark.parametrize("rate", ["tiny", "tiny=", "tiny=0", "other=5"])
+def test_a_rate_that_cannot_be(scaling, tiny_network, rate):
+    with pytest.raises(SystemExit, match=r"^error: --rate: expected NETWORK=IMAGES"):
+        scaling.main(["--rate", rate])
