@@ -47,6 +47,7 @@ def train(path: Path, run: Run, console: Console, profile: str = "") -> None:
     if processes.count() > 1:
         say(f"{processes.count()} processes with {made.job.layout.devices} devices")
     with (
+        _going_on(folder),
         Trace(profile, say) as trace,
         Workdir(folder, made.description) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
@@ -55,8 +56,7 @@ def train(path: Path, run: Run, console: Console, profile: str = "") -> None:
         for name, content in made.files.items():
             opened.keep(name, content)
         job = dataclasses.replace(made.job, trace=trace)
-        with _going_on(opened):
-            results = generations.run(job, opened, interrupt, progress)
+        results = generations.run(job, opened, interrupt, progress)
         if not processes.leads():
             return
         files = [opened.predictions(row["generation"]) for row in results]
@@ -75,15 +75,15 @@ def train(path: Path, run: Run, console: Console, profile: str = "") -> None:
 
 
 @contextlib.contextmanager
-def _going_on(opened: Workdir) -> Iterator[None]:
+def _going_on(folder: Path) -> Iterator[None]:
     """What the disk refuses stops the run with the checkpoint that it goes on from."""
     try:
         yield
     except OSError as error:
-        last = opened.last_checkpoint()
+        last = workdir.last_checkpoint(folder)
         good = "there is no checkpoint yet" if last is None else f"the last good one is {last}"
         raise OSError(
-            f"{error.strerror or error} ({error.filename or opened.path}); {good}; make room, or "
+            f"{error.strerror or error} ({error.filename or folder}); {good}; make room, or "
             "mend what is wrong with the disk, and run the same command again"
         ) from error
 

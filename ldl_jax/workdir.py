@@ -87,13 +87,6 @@ class Workdir:
         """The folder of a generation's checkpoints."""
         return self.path / "checkpoints" / f"generation_{generation}"
 
-    def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that is whole."""
-        found = [p for p in self.path.glob("checkpoints/generation_*/*") if p.name.isdigit()]
-        return max(
-            found, key=lambda p: (int(p.parent.name.split("_")[1]), int(p.name)), default=None
-        )
-
     def predictions(self, generation: int) -> Path:
         """The file of a generation's predictions."""
         return self.path / "predictions" / f"generation_{generation}.csv"
@@ -244,6 +237,12 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
             for text in differences(old.get(key), new.get(key), prefix + key)
         ]
     return [] if old == new else [f"{name}: {old!r} -> {new!r}"]
+
+
+def last_checkpoint(path: Path) -> Path | None:
+    """The newest whole checkpoint of the run in `path`."""
+    found = [p for p in path.glob("checkpoints/generation_*/*") if p.name.isdigit()]
+    return max(found, key=lambda p: (int(p.parent.name.split("_")[1]), int(p.name)), default=None)
 
 
 def read_results(path: Path) -> list[Row]:
