@@ -240,8 +240,27 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TableConfig:
+    """What the table of a sweep shows.
+
+    Attributes:
+      columns: keys of `ldl_jax.evaluation.report.summary`, as "mae epsilon_error"; "" for all.
+      generations: a row for each, or the last one's alone.
+      heads: a row for each of the heads' estimates too.
+    """
+
+    columns: str = ""
+    generations: bool = False
+    heads: bool = False
+
+
+# What makes no difference to a run, and is not kept with it.
+_NOT_THE_RUN = ("sweep", "replicas", "table")
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
-    """A run.
+    """A run, or with `sweep` many.
 
     Attributes:
       seed: of weights, order and augmentation: the same seed gives the same run.
@@ -249,6 +268,11 @@ class Config:
       epochs: of each generation.
       log_every: steps between rows of metrics.jsonl.
       checkpoint_every: epochs between checkpoints.
+      sweep: many runs that differ in these keys, as {"method.lam": (0.1, 1.0), "seed": (0, 1)}: a
+        grid, each value with each; or a tuple of such grids. See `ldl_jax.sweep`.
+      replicas: how the runs of a sweep that differ in seed, fold or numbers alone are trained:
+        "together" in one program, "one_by_one", or "auto", by what is faster.
+      table: of a sweep's results.
     """
 
     seed: int = 0
@@ -264,8 +288,12 @@ class Config:
     init: InitConfig = dataclasses.field(default_factory=InitConfig)
     chain: Chain = dataclasses.field(default_factory=Chain)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    sweep: tuple[dict[str, Any], ...] = ()
+    replicas: str = "auto"
+    table: TableConfig = dataclasses.field(default_factory=TableConfig)
 
     def __post_init__(self) -> None:
+        _one_of("replicas", self.replicas, ("auto", "together", "one_by_one"))
         for name in ("batch_size", "epochs", "log_every"):
             _at_least(name, getattr(self, name), 1)
         _at_least("seed", self.seed, 0)
@@ -286,6 +314,7 @@ def defaults() -> ml_collections.ConfigDict:
     config = to_dict(Config())
     config["method"] |= _unset(map(methods.hyper_parameters, methods.METHODS))
     config["model"] |= _unset(map(models.known_options, models.MODELS))
+    config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
     config["data"]["options"] = _unset(one.options for one in datasets.DATASETS.values())
     return ml_collections.ConfigDict(config)
 
@@ -296,11 +325,23 @@ def parse(config: ml_collections.ConfigDict) -> Config:
     Raises:
       ConfigError: an unknown or missing key, a value of the wrong type or out of range.
     """
-    content = config.to_dict()
+    return from_dict(config.to_dict())
+
+
+def from_dict(content: dict[str, Any]) -> Config:
+    """The typed config of nested dicts, by the keys of a config's file.
+
+    Raises:
+      ConfigError: an unknown or missing key, a value of the wrong type or out of range.
+    """
+    content = dict(content)
+    sweep = _sweep(content.pop("sweep", None))
     method = content.pop("method", {"name": "cen"})
     model = content.pop("model", {})
     data = content.get("data")
-    options = data.pop("options", {}) if isinstance(data, dict) else {}
+    options = data.get("options", {}) if isinstance(data, dict) else {}
+    if isinstance(data, dict):
+        content["data"] = {key: x for key, x in data.items() if key != "options"}
     try:
         result = _section(Config, content, "")
         return dataclasses.replace(
@@ -308,6 +349,7 @@ def parse(config: ml_collections.ConfigDict) -> Config:
             data=dataclasses.replace(result.data, options=_options(options)),
             method=_method(method),
             model=_model(model),
+            sweep=sweep,
         )
     except ConfigError:
         raise
@@ -326,7 +368,8 @@ def to_dict(config: Any) -> dict[str, Any]:
             value = {"name": value.name, "dtype": value.dtype, **value.options}
         elif dataclasses.is_dataclass(value):
             value = to_dict(value)
-        result[field.name] = value
+        if field.name not in _NOT_THE_RUN:
+            result[field.name] = value
     return result
 
 
@@ -341,6 +384,16 @@ def _method(content: Any) -> MethodConfig:
         raise ConfigError(f"method: expected a dict with a name, got {content!r}")
     given = {k: v for k, v in content.items() if k != "name" and v is not None}
     return MethodConfig(content["name"], given)
+
+
+def _sweep(content: Any) -> tuple[dict[str, Any], ...]:
+    grids = () if content is None else (content,) if isinstance(content, dict) else content
+    if not isinstance(grids, (tuple, list)) or not all(isinstance(one, dict) for one in grids):
+        raise ConfigError(
+            "sweep: expected values by dotted key, as {'method.lam': (0.1, 1.0)}, or several such, "
+            f"got {content!r}"
+        )
+    return tuple(grids)
 
 
 def _options(content: Any) -> dict[str, Any]:
@@ -363,7 +416,7 @@ def _section(schema: Any, content: Any, prefix: str) -> Any:
     if not isinstance(content, dict):
         raise ConfigError(f"{prefix.rstrip('.')}: expected a section, got {content!r}")
     types = typing.get_type_hints(schema)
-    keys = {field.name for field in dataclasses.fields(schema)} - {"options"}
+    keys = {field.name for field in dataclasses.fields(schema)} - {"options", "sweep"}
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in keys:

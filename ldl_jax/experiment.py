@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -43,14 +43,23 @@ class Experiment:
     baseline: float
     protocol: str
 
+    @property
+    def feeds(self) -> dict[str, Feed]:
+        """The feeds of the parts that have pictures, by name."""
+        parts = {"train": self.job.train, "validation": self.job.validation, "test": self.job.test}
+        return {name: one for name, one in parts.items() if one is not None}
 
-def build(config: Config, say: Say = print, devices: int | None = None) -> Experiment:
+
+def build(
+    config: Config, say: Say = print, devices: int | None = None, like: Experiment | None = None
+) -> Experiment:
     """Reads and checks everything that the config names.
 
     Args:
       config: the run.
       say: takes lines on the data for the user.
       devices: use only the first so many.
+      like: a run whose pictures are taken, if it is of the same data.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
@@ -78,8 +87,11 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
         methods.check(method, model.width)
     for note in parts.notes:
         say(note)
-    protocol = _audited(config.data, records, parts, say)
-    feeds = _feeds(config.data, records, parts, space, placement, say)
+    if like is not None and like.description["data"] == to_dict(config.data):
+        protocol, feeds = like.protocol, like.feeds
+    else:
+        protocol = _audited(config.data, records, parts, say)
+        feeds = _feeds(config.data, records, parts, space, placement, say)
     steps_per_epoch = len(feeds["train"].part) // config.batch_size
     if steps_per_epoch == 0:
         raise ConfigError(
@@ -136,6 +148,28 @@ def build(config: Config, say: Say = print, devices: int | None = None) -> Exper
     }
     baseline = baseline_mae(job.train.part.labels, job.test.part.labels)
     return Experiment(job, description, baseline, protocol)
+
+
+def rebuild(config: Config, job: Job) -> Callable[..., tuple[methods.Method, Any]]:
+    """`rebuild(numbers)`: a run's method and optimizer, with other numbers by dotted key.
+
+    The numbers may be traced. Keys are "method.NAME" and "optimizer.NAME".
+    """
+    counts = encodings.label_counts(job.train.part.labels, job.method.space)
+    order = job.order(1)
+
+    def made(numbers: Mapping[str, Any]) -> tuple[methods.Method, Any]:
+        split: dict[str, dict[str, Any]] = {"method": {}, "optimizer": {}}
+        for key, value in numbers.items():
+            section, _, name = key.partition(".")
+            split[section][name] = value
+        given = config.method.hyper_parameters | split["method"]
+        method = methods.get(config.method.name, space=job.method.space, counts=counts, **given)
+        changed = dataclasses.replace(config.optimizer, **split["optimizer"])
+        rate = optimizers.learning_rate(changed, order.steps_per_epoch, len(order))
+        return method, _optimizer(dataclasses.replace(config, optimizer=changed), job.model, rate)
+
+    return made
 
 
 def read_records(config: DataConfig) -> Records:

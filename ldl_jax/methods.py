@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods_cen import cen
-from ldl_jax.methods_check import check
+from ldl_jax.methods_check import answers, check
 from ldl_jax.methods_contract import Batch, Knowledge, Method, Prediction
 from ldl_jax.methods_distribution import (
     balanced_softmax,
@@ -50,6 +50,7 @@ __all__ = [
     "Method",
     "Prediction",
     "Transfer",
+    "answers",
     "check",
     "distribution_method",
     "from_loss",

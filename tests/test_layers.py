@@ -36,7 +36,17 @@ IMPURE = {
     "urllib",
 }
 # Flat files that are no pure functions: the junction, and what it stands on.
-FLAT = {"__init__", "config", "experiment", "faces", "foreign", "layout", "predictor", "workdir"}
+FLAT = {
+    "__init__",
+    "config",
+    "experiment",
+    "faces",
+    "foreign",
+    "layout",
+    "predictor",
+    "sweep",
+    "workdir",
+}
 FRAMEWORKS = {
     "flax",
     "grain",
@@ -53,7 +63,7 @@ FRAMEWORKS = {
     "PIL",
     "cv2",
 }
-SEES_CONFIGS = {"ldl_jax.config", "ldl_jax.experiment"}
+SEES_CONFIGS = {"ldl_jax.config", "ldl_jax.experiment", "ldl_jax.sweep"}
 
 
 def module_name(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ import optax
 from ldl_jax.data.augment import Preprocessing, Recipe
 from ldl_jax.data.pipeline import EpochOrder, Feed
 from ldl_jax.evaluation import predictions, report
-from ldl_jax.evaluation.evaluate import JittedPredict, evaluate, jit_predict
+from ldl_jax.evaluation.evaluate import JittedPredict, Predict, evaluate, jit_predict
 from ldl_jax.layout import Layout
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
@@ -31,6 +32,8 @@ from ldl_jax.train.state import TrainState, Weights, init_state, init_weights
 from ldl_jax.train.step import make_predict_step, make_train_step
 from ldl_jax.workdir import Row, Workdir
 
+# `draw(key)`: fresh weights.
+Draw = Callable[[jax.Array], Weights]
 OFFSPRING = ("pretrained", "ancestor", "fresh")
 
 
@@ -90,53 +93,77 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Steps:
-    """The jitted functions, compiled once for the whole chain."""
+class Steps:
+    """The jitted functions before and after training, compiled once for the whole chain."""
 
-    train: JittedStep
+    draw: Draw
     test: JittedPredict
     validation: JittedPredict | None
 
 
-def run(job: Job, workdir: Workdir, interrupt: Interrupt, watcher: Watcher) -> list[Row]:
+def run(
+    job: Job,
+    workdir: Workdir,
+    interrupt: Interrupt,
+    watcher: Watcher,
+    programs: tuple[JittedStep, Steps] | None = None,
+) -> list[Row]:
     """Trains the chain, or what is left of it; the results of each generation.
+
+    Args:
+      job: the chain.
+      workdir: where it leaves everything.
+      interrupt: of signals.
+      watcher: looks on.
+      programs: of `jitted`, for this job or one that differs in its seed alone.
 
     Raises:
       Interrupted: a signal came; the same call goes on from there.
       NotFiniteError: training diverged.
     """
-    steps = _compile(job)
-    teacher = _resume(job, workdir, watcher)
-    while len(workdir.results()) < job.chain.generations and not _ended(job, workdir.results()):
+    train, steps = jitted(job) if programs is None else programs
+    teacher = resume(job, workdir, watcher)
+    while not finished(job.chain, workdir.results()):
         generation = len(workdir.results()) + 1
-        teacher = _generation(job, steps, workdir, generation, teacher, interrupt, watcher)
+        teacher = _generation(job, train, steps, workdir, generation, teacher, interrupt, watcher)
         if interrupt.number is not None and generation < job.chain.generations:
             raise Interrupted(interrupt.number, generation, len(job.order(generation)))
     return workdir.results()[: job.chain.generations]
 
 
-def _compile(job: Job) -> _Steps:
+def jitted(job: Job) -> tuple[JittedStep, Steps]:
+    """The jitted train step of a job, and the other functions."""
     step = make_train_step(job.model, job.method, job.optimizer, frozen=job.frozen)
     predict = make_predict_step(job.model, job.method, flip=job.flip)
-
-    def jitted(feed: Feed) -> JittedPredict:
-        return jit_predict(predict, feed.fetch, job.preprocessing, job.layout)
-
-    return _Steps(
-        jit_train_step(
-            step,
-            job.train.fetch,
-            job.recipe,
-            job.preprocessing,
-            job.layout,
-            steps=len(job.order(1)),
-        ),
-        jitted(job.test),
-        None if job.validation is None else jitted(job.validation),
+    train = jit_train_step(
+        step,
+        job.train.fetch,
+        job.recipe,
+        job.preprocessing,
+        job.layout,
+        steps=len(job.order(1)),
+    )
+    return train, Steps(
+        drawing(job),
+        predicting(job, job.test, predict),
+        None if job.validation is None else predicting(job, job.validation, predict),
     )
 
 
-def _resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
+def predicting(job: Job, feed: Feed, predict: Predict) -> JittedPredict:
+    """The predict step of a feed of the job."""
+    return jit_predict(predict, feed.fetch, job.preprocessing, job.layout)
+
+
+def drawing(job: Job) -> Draw:
+    """Draws a job's fresh weights."""
+    # Once a generation: compiled well, the random numbers would cost 10 s of CPU, and fast 3.
+    quick = {"xla_backend_optimization_level": 0}
+    draw = functools.partial(init_weights, job.model, job.method)
+    return jax.jit(draw, compiler_options=quick)
+
+
+def resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
     """The weights of the last finished generation, the next one's teacher.
 
     A finished generation whose checkpoints are all damaged is taken back, to be trained again.
@@ -144,7 +171,7 @@ def _resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
     while results := workdir.results():
         generation = len(results)
         checkpoints = Checkpoints(workdir.checkpoints(generation))
-        state = checkpoints.restore(_like(job), watcher.say)
+        state = checkpoints.restore(like(job), watcher.say)
         checkpoints.close()
         if state is not None and int(state.step) == len(job.order(generation)):
             return state.weights
@@ -152,7 +179,7 @@ def _resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
     return None
 
 
-def _like(job: Job) -> TrainState:
+def like(job: Job) -> TrainState:
     """The shapes, dtypes and places of a state's arrays."""
 
     def state() -> TrainState:
@@ -165,20 +192,22 @@ def _like(job: Job) -> TrainState:
     )
 
 
-def _ended(job: Job, results: list[Row]) -> bool:
-    if not job.chain.early_end or len(results) < 2:
+def finished(chain: Chain, results: list[Row]) -> bool:
+    """Whether a chain with these results has no generation left to train."""
+    if len(results) >= chain.generations:
+        return True
+    if not chain.early_end or len(results) < 2:
         return False
     return bool(results[-1]["mae_validation"] >= results[-2]["mae_validation"])
 
 
-def _first_state(job: Job, generation: int, ancestor: Weights | None) -> TrainState:
+def first_state(
+    job: Job, generation: int, ancestor: Weights | None, draw: Draw | None = None
+) -> TrainState:
     """The state at a generation's step 0."""
     key = jax.random.fold_in(jax.random.key(job.seed), generation)
     init_key, train_key = jax.random.split(key)
-    # Drawn once: compiled well, the random numbers would cost 10 s of CPU, and compiled fast 3.
-    quick = {"xla_backend_optimization_level": 0}
-    draw = functools.partial(init_weights, job.model, job.method)
-    weights = jax.jit(draw, compiler_options=quick)(init_key)
+    weights = (draw or drawing(job))(init_key)
     if job.chain.offspring == "ancestor" and ancestor is not None:
         weights = ancestor
     elif job.trunk is not None and not (job.chain.offspring == "fresh" and generation > 1):
@@ -189,77 +218,101 @@ def _first_state(job: Job, generation: int, ancestor: Weights | None) -> TrainSt
     return job.layout.place(init_state(weights, job.optimizer, generation, train_key))
 
 
+class Generation:
+    """One generation of a run in training: its order, checkpoints, rows and results."""
+
+    def __init__(
+        self, job: Job, steps: Steps, workdir: Workdir, number: int, watcher: Watcher
+    ) -> None:
+        self.job, self.number, self.order = job, number, job.order(number)
+        self.checkpoints = Checkpoints(workdir.checkpoints(number))
+        self._steps, self._workdir, self._watcher = steps, workdir, watcher
+
+    def restored(self) -> TrainState | None:
+        """The state of the last checkpoint that can be read."""
+        return self.checkpoints.restore(like(self.job), self._watcher.say)
+
+    def first(self, ancestor: Weights | None) -> TrainState:
+        """The state at step 0."""
+        return first_state(self.job, self.number, ancestor, self._steps.draw)
+
+    def start(self, step: int) -> None:
+        """Rows after `step` will be written anew."""
+        self._workdir.start_metrics(self.number, step)
+
+    def hooks(self) -> Hooks:
+        """What a loop hands its results to."""
+        validate = None if self.job.validation is None else self._validate
+        return Hooks(functools.partial(self._write, "train"), self._save, validate)
+
+    def finish(self, state: TrainState) -> None:
+        """Evaluates the last state on the test part, and marks the generation as finished."""
+        results = self._evaluate(self._steps.test, self.job.test, state)
+        predictions.write(self._workdir.predictions(self.number), results)
+        summary = report.summary(results)
+        last = len(self.order)
+        self._write("test", {"step": last, "epoch": _epoch(last, self.order), **summary})
+        row: Row = {"generation": self.number, "test pictures": len(results.ids), **summary}
+        if self.job.validation is not None:
+            row["mae_validation"] = _last_validation(self._workdir, self.number)
+        self._workdir.finish(self.number, row)
+
+    def _write(self, kind: str, row: Row, speed: float | None = None) -> None:
+        place = {"kind": kind, "generation": self.number}
+        total = (self.number - 1) * len(self.order) + row["step"]
+        self._workdir.write({**place, **row, "total_step": total}, speed)
+
+    def _validate(self, state: TrainState) -> None:
+        step = int(state.step)
+        results = self._evaluate(self._steps.validation, self.job.validation, state)
+        summary = report.summary(results)
+        self._write("validation", {"step": step, "epoch": _epoch(step, self.order), **summary})
+
+    def _save(self, state: TrainState) -> None:
+        step = int(state.step)
+        about = {**self.job.about, "generation": self.number, "step": step}
+        self.checkpoints.save(step, state, about)
+
+    def _evaluate(self, predict: Any, feed: Any, state: TrainState) -> predictions.Predictions:
+        space, batch = self.job.method.space, self.job.evaluation_batch
+        return evaluate(predict, state.weights, feed, space, batch, self._watcher.evaluation)
+
+
 def _generation(
     job: Job,
-    steps: _Steps,
+    train: JittedStep,
+    steps: Steps,
     workdir: Workdir,
-    generation: int,
+    number: int,
     teacher: Weights | None,
     interrupt: Interrupt,
     watcher: Watcher,
 ) -> Weights:
     """Trains, evaluates and finishes one generation, or what is left of it."""
-    order = job.order(generation)
-    checkpoints = Checkpoints(workdir.checkpoints(generation))
-    state = checkpoints.restore(_like(job), watcher.say)
+    generation = Generation(job, steps, workdir, number, watcher)
+    state = generation.restored()
     if state is None:
-        state = _first_state(job, generation, teacher)
+        state = generation.first(teacher)
     start = int(state.step)
-    workdir.start_metrics(generation, start)
-    watcher.generation(generation, len(order), start)
-
-    def write(kind: str, row: Row, speed: float | None = None) -> None:
-        place = {"kind": kind, "generation": generation}
-        total = (generation - 1) * len(order) + row["step"]
-        workdir.write({**place, **row, "total_step": total}, speed)
-
-    def validate(state: TrainState) -> None:
-        step = int(state.step)
-        summary = report.summary(_evaluate(job, steps.validation, job.validation, state, watcher))
-        write("validation", {"step": step, "epoch": _epoch(step, order), **summary})
-
-    def save(state: TrainState) -> None:
-        step = int(state.step)
-        checkpoints.save(step, state, {**job.about, "generation": generation, "step": step})
-
-    hooks = Hooks(
-        lambda row, speed: write("train", row, speed),
-        save,
-        validate if job.validation is not None else None,
-    )
+    generation.start(start)
+    watcher.generation(number, len(generation.order), start)
     try:
         state = train_generation(
             state,
             teacher,
-            steps.train,
+            train,
             job.train,
-            order,
+            generation.order,
             job.schedule,
             job.rate,
-            hooks,
+            generation.hooks(),
             interrupt,
             watcher,
         )
     finally:
-        checkpoints.close()
-    results = _evaluate(job, steps.test, job.test, state, watcher)
-    predictions.write(workdir.predictions(generation), results)
-    summary = report.summary(results)
-    last = len(order)
-    write("test", {"step": last, "epoch": _epoch(last, order), **summary})
-    row: Row = {"generation": generation, "test pictures": len(results.ids), **summary}
-    if job.validation is not None:
-        row["mae_validation"] = _last_validation(workdir, generation)
-    workdir.finish(generation, row)
+        generation.checkpoints.close()
+    generation.finish(state)
     return state.weights
-
-
-def _evaluate(
-    job: Job, predict: Any, feed: Any, state: TrainState, watcher: Watcher
-) -> predictions.Predictions:
-    return evaluate(
-        predict, state.weights, feed, job.method.space, job.evaluation_batch, watcher.evaluation
-    )
 
 
 def _epoch(step: int, order: EpochOrder) -> float:

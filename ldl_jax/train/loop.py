@@ -70,6 +70,33 @@ class Hooks:
     validate: Callable[[TrainState], None] | None
 
 
+def whole_step(
+    step: TrainStep,
+    fetch: Callable[[Any, Any], dict[str, Any]],
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    steps: int | None = None,
+    split: Callable[[Any], Any] = lambda arrays: arrays,
+) -> JittedStep:
+    """The whole step as a pure function: fetch, augment, teach, learn.
+
+    `steps` of a generation is what a recipe that changes over training goes by; `split` says where
+    a batch's arrays are to lie.
+    """
+
+    def train(
+        state: TrainState, teacher: Weights | None, store: Any, item: Any
+    ) -> tuple[TrainState, Any]:
+        batch = split(fetch(store, item))
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+        augment_key, step_key = jax.random.split(key)
+        progress = None if steps is None else state.step.astype(jnp.float32) / steps
+        images = split(augment(augment_key, batch["images"], recipe, preprocessing, progress))
+        return step(state, {**batch, "images": images}, step_key, teacher)
+
+    return train
+
+
 def jit_train_step(
     step: TrainStep,
     fetch: Callable[[Any, Any], dict[str, Any]],
@@ -78,22 +105,12 @@ def jit_train_step(
     layout: Layout,
     steps: int | None = None,
 ) -> JittedStep:
-    """The whole step on the devices: fetch, augment, teach, learn.
+    """`whole_step` on the devices."""
 
-    `steps` of a generation is what a recipe that changes over training goes by.
-    """
+    def constrained(arrays: Any) -> Any:
+        return jax.lax.with_sharding_constraint(arrays, layout.by_batch)
 
-    def train(
-        state: TrainState, teacher: Weights | None, store: Any, item: Any
-    ) -> tuple[TrainState, Any]:
-        batch = jax.lax.with_sharding_constraint(fetch(store, item), layout.by_batch)
-        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-        augment_key, step_key = jax.random.split(key)
-        progress = None if steps is None else state.step.astype(jnp.float32) / steps
-        images = augment(augment_key, batch["images"], recipe, preprocessing, progress)
-        images = jax.lax.with_sharding_constraint(images, layout.by_batch)
-        return step(state, {**batch, "images": images}, step_key, teacher)
-
+    train = whole_step(step, fetch, recipe, preprocessing, steps, constrained)
     same, split = layout.replicated, layout.by_batch
     return jax.jit(
         train,
@@ -132,12 +149,12 @@ def train_generation(
             return
         values = jax.device_get([scalars for _, scalars in pending])
         for (number, _), scalars in zip(pending, values, strict=True):
-            _check_finite(scalars, generation, number)
+            check_finite(scalars, generation, number)
         number = pending[-1][0]
         if number % schedule.log == 0 or number == len(order):
             now = time.perf_counter()
             speed = (number - logged) * order.batch / (now - clock)
-            row = _row(number, order, values[-1], float(rate(number - 1)))
+            row = row_of(number, order, values[-1], float(rate(number - 1)))
             hooks.write(row, speed)
             watcher.log(row["loss"], speed)
             clock, logged = now, number
@@ -163,13 +180,15 @@ def train_generation(
     return state
 
 
-def _row(number: int, order: EpochOrder, scalars: Any, rate: float) -> dict[str, Any]:
+def row_of(number: int, order: EpochOrder, scalars: Any, rate: float) -> dict[str, Any]:
+    """What is written of a step: its number, its scalars and its learning rate."""
     values = {name: float(np.float32(value)) for name, value in scalars.items()}
     epoch = number / order.steps_per_epoch
     return {"step": number, "epoch": round(epoch, 4), **values, "learning_rate": rate}
 
 
-def _check_finite(scalars: Any, generation: int, number: int) -> None:
+def check_finite(scalars: Any, generation: int, number: int) -> None:
+    """Raises NotFiniteError where a step's loss or gradient is not finite."""
     for name in ("loss", "gradient_norm"):
         if not np.isfinite(scalars[name]):
             raise NotFiniteError(

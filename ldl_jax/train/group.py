@@ -1,0 +1,130 @@
+"""Runs that may be trained together: those that differ in their seed, fold or numbers alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from ldl_jax.methods import Method
+from ldl_jax.train import generations, memory
+from ldl_jax.train.generations import Job
+from ldl_jax.train.loop import whole_step
+from ldl_jax.train.stack import OneStep, stack_of
+from ldl_jax.train.state import TrainState, Weights
+from ldl_jax.train.step import make_train_step
+
+# By dotted key of a config; of a group's runs those in which they differ.
+Numbers = Mapping[str, Any]
+# `rebuild(numbers)`: the group's method and optimizer with these numbers, which may be traced.
+Rebuild = Callable[[Numbers], tuple[Method, optax.GradientTransformation]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Replica:
+    """One run of a group.
+
+    Attributes:
+      name: for messages.
+      job: the run, as it would be trained alone.
+      numbers: its values of the keys in which the group's runs differ.
+    """
+
+    name: str
+    job: Job
+    numbers: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs whose arrays have the same shapes.
+
+    Attributes:
+      replicas: the runs.
+      rebuild: makes the method and the optimizer of a run of the group.
+      devices: that the runs are spread over.
+
+    Raises:
+      ValueError: the runs do not fit into one program.
+    """
+
+    replicas: tuple[Replica, ...]
+    rebuild: Rebuild
+    devices: tuple[jax.Device, ...]
+
+    def __post_init__(self) -> None:
+        first = self.replicas[0]
+        for one in self.replicas:
+            if not one.job.train.store:
+                raise ValueError(
+                    "replicas: runs that are trained together need their pictures in memory; take "
+                    "data.feed='memory', or replicas='one_by_one'"
+                )
+            if kind(one.job) != kind(first.job):
+                raise ValueError(
+                    f"replicas: {first.name} and {one.name} have other label values or numbers of "
+                    "steps; take replicas='one_by_one'"
+                )
+
+    def step(self, job: Job) -> OneStep:
+        """The pure step of one of the runs."""
+
+        def one(
+            state: TrainState, teacher: Weights | None, store: Any, item: Any, numbers: Any
+        ) -> tuple[TrainState, Any]:
+            method, optimizer = self.rebuild(numbers)
+            step = make_train_step(job.model, method, optimizer, frozen=job.frozen)
+            whole = whole_step(
+                step, job.train.fetch, job.recipe, job.preprocessing, len(job.order(1))
+            )
+            return whole(state, teacher, store, item)
+
+        return one
+
+
+def kind(job: Job) -> tuple[Any, ...]:
+    """What runs of one group must share, though their configs do not say it."""
+    return job.method.space, len(job.order(1)), job.order(1).steps_per_epoch
+
+
+def check_memory(group: Group) -> None:
+    """Estimates what the group's training needs of each device, before anything is compiled.
+
+    Raises:
+      ValueError: it is more than the device has.
+    """
+    stack = stack_of(len(group.replicas), group.devices)
+    job = group.replicas[0].job
+    needed = stack.each * _bytes_of_one(group) + sum(x.nbytes for x in job.train.store.values())
+    limit = memory.memory_of(group.devices[0])
+    if needed > limit:
+        fits = max(1, int(stack.each * limit / needed)) * stack.mesh.size
+        raise ValueError(
+            f"replicas: {len(group.replicas)} runs together need about {needed / 1e9:.1f} GB of "
+            f"each device, which has {limit / 1e9:.1f} GB; {fits} of them may fit. Lower "
+            "batch_size, or take replicas='one_by_one'"
+        )
+
+
+def _bytes_of_one(group: Group) -> int:
+    replica = group.replicas[0]
+    job = replica.job
+    state = generations.like(job)
+    teacher = state.weights if job.chain.generations > 1 else None
+    item = jax.ShapeDtypeStruct((job.batch,), np.int32)
+    store = {  # a single picture: all of them are counted once, not for each run
+        name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype)
+        for name, array in job.train.store.items()
+    }
+    return memory.peak_bytes(
+        group.step(job), state, teacher, store, item, arrays_of(replica.numbers)
+    )
+
+
+def arrays_of(numbers: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Numbers as what a program is called with."""
+    return {key: np.asarray(x, np.float32) for key, x in numbers.items()}
