@@ -13,6 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
+from launch import sweeps
 from launch.command import fail, only_flags, parse_flags, quiet
 from launch.progress import ProgressBar
 from ldl_jax import config as schema
@@ -59,6 +60,9 @@ def run(path: Path, console: Console) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     config = schema.parse(_CONFIG.value)
+    if config.sweep:
+        sweeps.run(config, path, console)
+        return
     made = experiment.build(config, say)
     with (
         Workdir(path, made.description) as workdir,

@@ -19,7 +19,7 @@ from ldl_jax.data.records import DataError, Records
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import Layout, layout
-from ldl_jax.train import optimizers, transfer
+from ldl_jax.train import group, optimizers, transfer
 from ldl_jax.train.generations import Job
 from ldl_jax.train.loop import Schedule
 
@@ -170,6 +170,14 @@ def rebuild(config: Config, job: Job) -> Callable[..., tuple[methods.Method, Any
         return method, _optimizer(dataclasses.replace(config, optimizer=changed), job.model, rate)
 
     return made
+
+
+def kind(config: Config, job: Job) -> tuple[Any, ...]:
+    """What runs of one program must share, though their configs do not say it."""
+    labels = job.train.part.labels
+    counted = methods.takes_counts(config.method.name)
+    counts = encodings.label_counts(labels, job.method.space).tolist() if counted else ()
+    return group.kind(job), tuple(counts)
 
 
 def read_records(config: DataConfig) -> Records:

@@ -56,6 +56,7 @@ __all__ = [
     "from_loss",
     "get",
     "hyper_parameters",
+    "takes_counts",
 ]
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -131,6 +132,11 @@ def hyper_parameters(name: str) -> dict[str, Any]:
     """The hyper-parameters of the method of that name, with their defaults."""
     parameters = inspect.signature(_factory(name)).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in _GIVEN}
+
+
+def takes_counts(name: str) -> bool:
+    """Whether the method of that name is made with the training labels' counts."""
+    return "counts" in inspect.signature(_factory(name)).parameters
 
 
 def _factory(name: str) -> Callable[..., Method]:

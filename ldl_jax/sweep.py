@@ -38,11 +38,6 @@ class Point(NamedTuple):
     config: Config
     values: dict[str, Any]
 
-    @property
-    def setting(self) -> dict[str, Any]:
-        """The values but for seed and fold, which tell the runs of one setting apart."""
-        return {key: x for key, x in self.values.items() if key not in FREE}
-
 
 def points(config: Config) -> tuple[Point, ...]:
     """The runs of a config's sweep; the last key of a grid changes fastest.
@@ -97,6 +92,28 @@ def numbers(group: Sequence[Point]) -> list[dict[str, float]]:
     """Each run's values of the numbers in which the runs of a group differ, by dotted key."""
     keys = [key for key in _varied(group) if key not in FREE]
     return [{key: float(_resolved(point.config)[key]) for key in keys} for point in group]
+
+
+def settings(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """Each run's values of all keys that the sweep sets, but for seed and fold."""
+    return [_setting(point.config, points) for point in points]
+
+
+def own_setting(config: Config, points: Sequence[Point]) -> dict[str, Any]:
+    """The config's own values of those keys."""
+    return _setting(config, points)
+
+
+def _setting(config: Config, points: Sequence[Point]) -> dict[str, Any]:
+    keys = dict.fromkeys(key for point in points for key in point.values if key not in FREE)
+    resolved = _resolved(config)
+    return {key: resolved.get(key) for key in keys}
+
+
+def program(config: Config) -> str:
+    """All of a run but its seed and fold: runs of which it is the same have the same programs."""
+    fixed = {key: x for key, x in _resolved(config).items() if key not in FREE}
+    return json.dumps(fixed, sort_keys=True)
 
 
 def traceable(config: Config, key: str) -> bool:

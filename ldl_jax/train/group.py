@@ -91,23 +91,35 @@ def kind(job: Job) -> tuple[Any, ...]:
     return job.method.space, len(job.order(1)), job.order(1).steps_per_epoch
 
 
+def fitting(group: Group) -> int:
+    """How many of the runs the devices' memory holds at one time: an estimate, before compiling."""
+    left = memory.memory_of(group.devices[0]) - _bytes_of_pictures(group)
+    return max(0, left // _bytes_of_one(group)) * len(group.devices)
+
+
 def check_memory(group: Group) -> None:
-    """Estimates what the group's training needs of each device, before anything is compiled.
+    """Checks that the devices' memory holds all runs at one time, by an estimate.
 
     Raises:
-      ValueError: it is more than the device has.
+      ValueError: it does not.
     """
-    stack = stack_of(len(group.replicas), group.devices)
-    job = group.replicas[0].job
-    needed = stack.each * _bytes_of_one(group) + sum(x.nbytes for x in job.train.store.values())
-    limit = memory.memory_of(group.devices[0])
-    if needed > limit:
-        fits = max(1, int(stack.each * limit / needed)) * stack.mesh.size
+    fits = fitting(group)
+    if len(group.replicas) > fits:
+        each = stack_of(len(group.replicas), group.devices).each
+        needed = each * _bytes_of_one(group) + _bytes_of_pictures(group)
+        limit = memory.memory_of(group.devices[0])
         raise ValueError(
-            f"replicas: {len(group.replicas)} runs together need about {needed / 1e9:.1f} GB of "
-            f"each device, which has {limit / 1e9:.1f} GB; {fits} of them may fit. Lower "
-            "batch_size, or take replicas='one_by_one'"
+            f"replicas: {len(group.replicas)} runs together need about {needed / 1e9:.2f} GB of "
+            f"each device's {limit / 1e9:.2f} GB, which may hold {fits}; take replicas='auto', or "
+            "a smaller batch_size"
         )
+
+
+def _bytes_of_pictures(group: Group) -> int:
+    """Of the training pictures; those of several folds overlap, and are counted once and a half."""
+    sizes = [sum(x.nbytes for x in one.job.train.store.values()) for one in group.replicas]
+    stores = {id(one.job.train.store) for one in group.replicas}
+    return max(sizes) if len(stores) == 1 else max(sizes) * 3 // 2
 
 
 def _bytes_of_one(group: Group) -> int:

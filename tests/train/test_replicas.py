@@ -17,11 +17,10 @@ import pytest
 from ldl_jax import config as schema
 from ldl_jax import experiment, sweep
 from ldl_jax.evaluation import predictions
-from ldl_jax.train import generations, group, memory, replicas
-from ldl_jax.train.checkpoint import Checkpoints, read_weights
+from ldl_jax.train import generations, replicas
+from ldl_jax.train.checkpoint import read_weights
 from ldl_jax.train.group import Group, Replica
-from ldl_jax.train.interrupt import Interrupt, Interrupted
-from ldl_jax.train.stack import shared_pictures, stack_of
+from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.workdir import Workdir
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
