@@ -217,14 +217,11 @@ def _show(
     config: Config, points: Sequence[Point], shown: Sequence[Point], path: Path, console: Console
 ) -> None:
     """Prints the table, and keeps it in PATH/table.md."""
-    folders = {point.name: _folder(path, point) for point in shown}
-    runs = [
-        ablation.Tested(
-            setting, folders[point.name], len(workdir.read_results(folders[point.name]))
-        )
-        for point, setting in zip(points, sweep.settings(points), strict=True)
-        if point in shown
-    ]
+    runs = []
+    for point, setting in zip(points, sweep.settings(points), strict=True):
+        if point in shown:
+            folder = _folder(path, point)
+            runs.append(ablation.Tested(setting, folder, len(workdir.read_results(folder))))
     table = config.table
     rows = ablation.rows(
         runs,
@@ -236,7 +233,7 @@ def _show(
     space = workdir.read_json(runs[0].folder / "config.json")["resolved"]["space"]
     notes = f"Errors in {space['unit']}. {ablation.FOOTNOTE}"
     (path / "table.md").write_text(f"{report.markdown(rows)}{notes}\n")
-    console.width = max(console.width, 120)  # folded by the terminal, not cut
+    console.width = max(console.width, 400)  # folded by the terminal, not cut
     console.print(report.table(rows))
     for line in (notes, f"table: {path / 'table.md'}; runs: {path / 'runs'}"):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from ldl_jax.train import generations, replicas
 from ldl_jax.train.checkpoint import read_weights
 from ldl_jax.train.group import Group, Replica
 from ldl_jax.train.interrupt import Interrupt
-from ldl_jax.workdir import Workdir
+from ldl_jax.workdir import Workdir, read_rows
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 # Of weights of order 1 after 10 steps: matrix products of several runs add in another order.
@@ -124,8 +125,6 @@ def weights(folder: Path, generation: int = 2) -> list[np.ndarray]:
 def assert_close(one: Path, other: Path) -> None:
     for a, b in zip(weights(one), weights(other), strict=True):
         np.testing.assert_allclose(a, b, **TOLERANCE)
-    rows = [generations.report.summary(read(path)) for path in (one, other)]
-    assert rows[0].keys() == rows[1].keys()
     np.testing.assert_allclose(read(one).values, read(other).values, rtol=1e-4)
 
 
@@ -166,19 +165,184 @@ def test_each_is_the_run_alone(
     names = [point.name for point in seeds_and_numbers.points]
     assert len(names) == 5
     for name in names:
-        assert_close(runs_together / name, runs_alone / name)
-        one, other = (path / name for path in (runs_together, runs_alone))
+        one, other = runs_together / name, runs_alone / name
+        assert_close(one, other)
         assert (one / "config.json").read_bytes() == (other / "config.json").read_bytes()
-        files = [sorted(str(p.relative_to(x)) for p in x.glob("[!e]*/**/*")) for x in (one, other)]
-        assert files[0] == files[1]  # but for the events' files, named by time
-        rows = [Workdir(x, schema_of(x)).rows() for x in (one, other)]
+        assert left_behind(one) == left_behind(other)
+        rows = [read_rows(folder / "metrics.jsonl") for folder in (one, other)]
         assert [row.keys() for row in rows[0]] == [row.keys() for row in rows[1]]
-        for key in ("loss", "learning_rate", "mae"):
+        for key in ("step", "total_step", "loss", "learning_rate", "mae"):
             a, b = ([row.get(key, 0.0) for row in run] for run in rows)
             np.testing.assert_allclose(a, b, rtol=1e-4)
 
 
-def schema_of(folder: Path) -> Any:
-    from ldl_jax.workdir import read_json
+def left_behind(folder: Path) -> list[str]:
+    """All files and checkpoints, but for those whose names are drawn."""
+    found = [*folder.glob("*"), *folder.glob("predictions/*"), *folder.glob("checkpoints/*/*")]
+    return sorted(str(path.relative_to(folder)) for path in found)
 
-    return read_json(folder / "config.json")
+
+def test_what_the_runs_differ_in_is_what_changes_them(
+    seeds_and_numbers: Made, runs_together: Path
+) -> None:
+    """No two are alike, so each number reached its own run."""
+    values = [read(runs_together / point.name).values for point in seeds_and_numbers.points]
+    for place, one in enumerate(values):
+        assert all(np.abs(one - other).max() > 1e-3 for other in values[:place])
+
+
+def test_a_run_of_the_group_can_be_gone_on_with_alone(
+    seeds_and_numbers: Made, runs_together: Path, tmp_path: Path
+) -> None:
+    place = 3
+    point, made = seeds_and_numbers.points[place], seeds_and_numbers.experiments[place]
+    shutil.copytree(runs_together / point.name, tmp_path / "one")
+    longer = dataclasses.replace(made.job, chain=generations.Chain(3))
+    with Workdir(tmp_path / "one", made.description) as folder:
+        results = generations.run(longer, folder, Interrupt(), Silent())
+    assert [row["generation"] for row in results] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("devices", [3, 8])
+def test_spread_over_devices(
+    seeds_and_numbers: Made, runs_alone: Path, tmp_path: Path, devices: int
+) -> None:
+    """5 runs on 3 devices leave a place over; of 8 devices, 5 have one each."""
+    stack = stack_of(5, jax.devices()[:devices])
+    assert (stack.each, stack.mesh.size) == {3: (2, 3), 8: (1, 5)}[devices]
+    assert together(seeds_and_numbers, tmp_path, devices) == {}
+    for point in seeds_and_numbers.points:
+        assert_close(tmp_path / point.name, runs_alone / point.name)
+
+
+def test_seeds_on_a_device_each_are_bit_by_bit_the_runs_alone(tmp_path: Path) -> None:
+    made = make({"seed": (0, 1)}, chain__generations=1)
+    together(made, tmp_path / "together", devices=2)
+    alone(made, tmp_path / "alone")
+    for point in made.points:
+        pair = [weights(tmp_path / way / point.name, 1) for way in ("together", "alone")]
+        assert all(np.array_equal(a, b) for a, b in zip(*pair, strict=True))
+        files = ["metrics.jsonl", "generation_1.json", "predictions/generation_1.csv"]
+        for file in files:
+            one, other = (tmp_path / way / point.name / file for way in ("together", "alone"))
+            assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_stopped_group_goes_on_and_ends_bit_by_bit_the_same(
+    seeds_and_numbers: Made, runs_together: Path, tmp_path: Path
+) -> None:
+    watcher = Silent()
+    watcher.stop_at = 10  # in the second generation
+    with pytest.raises(Interrupted, match=r"SIGTERM in generation 2 after step"):
+        together(seeds_and_numbers, tmp_path, watcher=watcher)
+    # As a kill between two runs' checkpoints leaves them.
+    names = [point.name for point in seeds_and_numbers.points]
+    steps = sorted((tmp_path / names[1] / "checkpoints/generation_2").glob("[0-9]"))
+    assert len(steps) == 2
+    shutil.rmtree(steps[1])
+    assert together(seeds_and_numbers, tmp_path) == {}
+    for name in names:
+        for file in ("metrics.jsonl", "generation_1.json", "generation_2.json"):
+            one, other = (path / name / file for path in (tmp_path, runs_together))
+            assert one.read_bytes() == other.read_bytes(), (name, file)
+        pairs = zip(weights(tmp_path / name), weights(runs_together / name), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_runs_that_stand_at_different_generations_catch_up(
+    seeds_and_numbers: Made, runs_together: Path, tmp_path: Path
+) -> None:
+    """As a kill between two runs' ends leaves them: nothing is trained again."""
+    names = [point.name for point in seeds_and_numbers.points]
+    for name in names:
+        shutil.copytree(runs_together / name, tmp_path / name)
+    for name in names[2:]:
+        (tmp_path / name / "generation_2.json").unlink()
+    watcher = Silent()
+    assert together(seeds_and_numbers, tmp_path, watcher=watcher) == {}
+    assert watcher.steps == 0
+    for name in names:
+        one, other = (path / name / "generation_2.json" for path in (tmp_path, runs_together))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_folds(tmp_path: Path) -> None:
+    """The folds' pictures lie on the device once, and each run sees its own."""
+    made = make(
+        {"data.fold": (0, 1)},
+        data__protocol="kfold",
+        data__test_fraction=0.5,
+        data__validation_fraction=0.0,
+        chain__generations=1,
+    )
+    parts = [one.job.train.part for one in made.experiments]
+    store, rows = shared_pictures(parts)
+    assert len(store["images"]) == 48 == len(store["labels"])
+    for part, row in zip(parts, rows, strict=True):
+        np.testing.assert_array_equal(store["images"][row], part.images)
+        np.testing.assert_array_equal(store["labels"][row], part.labels)
+    together(made, tmp_path / "together")
+    alone(made, tmp_path / "alone")
+    for point in made.points:
+        pair = [weights(tmp_path / way / point.name, 1) for way in ("together", "alone")]
+        for a, b in zip(*pair, strict=True):
+            np.testing.assert_allclose(a, b, **TOLERANCE)
+
+
+def test_one_that_diverges_is_left_and_the_others_go_on(tmp_path: Path) -> None:
+    made = make({"optimizer.learning_rate": (0.01, 1e30)}, chain__generations=1)
+    names = [point.name for point in made.points]
+    lost = together(made, tmp_path)
+    assert list(lost) == [names[1]]
+    assert "in generation 1 at step" in lost[names[1]]
+    assert (tmp_path / names[0] / "generation_1.json").exists()
+    assert not (tmp_path / names[1] / "generation_1.json").exists()
+    alone(Made(made.points[:1], made.experiments[:1]), tmp_path / "alone")
+    for a, b in zip(
+        weights(tmp_path / names[0], 1), weights(tmp_path / "alone" / names[0], 1), strict=True
+    ):
+        np.testing.assert_allclose(a, b, **TOLERANCE)
+
+
+def test_more_runs_than_memory_holds_are_refused_before_compiling(
+    seeds_and_numbers: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = seeds_and_numbers.group()
+    group.check_memory(whole)
+    one, pictures = group._bytes_of_one(whole), group._bytes_of_pictures(whole)
+    assert pictures == sum(x.nbytes for x in whole.replicas[0].job.train.store.values())
+    monkeypatch.setattr(memory, "memory_of", lambda device: pictures + 3 * one)
+    assert group.fitting(whole) == 3
+    with pytest.raises(ValueError, match=r"replicas: 5 runs together .* may hold 3;") as caught:
+        group.check_memory(whole)
+    assert "\n" not in str(caught.value)
+    group.check_memory(seeds_and_numbers.group(devices=2))  # three on one, two on the other
+
+
+def test_the_estimate_counts_what_lives_at_one_time() -> None:
+    def chain(x: jax.Array) -> jax.Array:
+        for _ in range(5):
+            x = jax.numpy.sin(x)  # two at a time, besides the argument
+        return x
+
+    assert memory.peak_bytes(chain, jax.ShapeDtypeStruct((1000,), np.float32)) == 3 * 4000
+    assert memory.memory_of(jax.devices()[0]) > 1e7
+
+
+def test_a_trial_times_both_ways(seeds_and_numbers: Made) -> None:
+    seconds = replicas.measure(seeds_and_numbers.group(), steps=2)
+    assert 0 < seconds.together < 60
+    assert 0 < seconds.one_by_one < 60
+
+
+def test_runs_that_cannot_be_one_program_are_refused() -> None:
+    made = make({"seed": (0, 1)})
+    job = made.experiments[1].job
+    streamed = dataclasses.replace(job, train=dataclasses.replace(job.train, store={}))
+    made.experiments[1] = dataclasses.replace(made.experiments[1], job=streamed)
+    with pytest.raises(ValueError, match=r"data\.feed='memory'"):
+        made.group()
+    longer = dataclasses.replace(job, epochs=3)
+    made.experiments[1] = dataclasses.replace(made.experiments[1], job=longer)
+    with pytest.raises(ValueError, match="seed=0 and seed=1 have other label values or numbers"):
+        made.group()
