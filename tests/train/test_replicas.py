@@ -18,10 +18,11 @@ import pytest
 from ldl_jax import config as schema
 from ldl_jax import experiment, sweep
 from ldl_jax.evaluation import predictions
-from ldl_jax.train import generations, replicas
+from ldl_jax.train import generations, group, memory, replicas
 from ldl_jax.train.checkpoint import read_weights
 from ldl_jax.train.group import Group, Replica
-from ldl_jax.train.interrupt import Interrupt
+from ldl_jax.train.interrupt import Interrupt, Interrupted
+from ldl_jax.train.stack import shared_pictures, stack_of
 from ldl_jax.workdir import Workdir, read_rows
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -135,12 +136,7 @@ def read(folder: Path) -> predictions.Predictions:
 @pytest.fixture(scope="module")
 def seeds_and_numbers() -> Made:
     return make(
-        {
-            "seed": (0, 1),
-            "method.lam": (0.5, 4.0),
-            "method.temperature": 3.0,
-            "optimizer.learning_rate": (0.01,),
-        },
+        {"seed": 0, "method.lam": (0.5, 4.0), "method.temperature": 3.0},
         {"seed": 5, "method.alpha": 0.1, "optimizer.learning_rate": 0.03},
     )
 
@@ -163,7 +159,7 @@ def test_each_is_the_run_alone(
     seeds_and_numbers: Made, runs_alone: Path, runs_together: Path
 ) -> None:
     names = [point.name for point in seeds_and_numbers.points]
-    assert len(names) == 5
+    assert len(names) == 3
     for name in names:
         one, other = runs_together / name, runs_alone / name
         assert_close(one, other)
@@ -194,8 +190,7 @@ def test_what_the_runs_differ_in_is_what_changes_them(
 def test_a_run_of_the_group_can_be_gone_on_with_alone(
     seeds_and_numbers: Made, runs_together: Path, tmp_path: Path
 ) -> None:
-    place = 3
-    point, made = seeds_and_numbers.points[place], seeds_and_numbers.experiments[place]
+    point, made = seeds_and_numbers.points[1], seeds_and_numbers.experiments[1]
     shutil.copytree(runs_together / point.name, tmp_path / "one")
     longer = dataclasses.replace(made.job, chain=generations.Chain(3))
     with Workdir(tmp_path / "one", made.description) as folder:
@@ -203,13 +198,13 @@ def test_a_run_of_the_group_can_be_gone_on_with_alone(
     assert [row["generation"] for row in results] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("devices", [3, 8])
+@pytest.mark.parametrize("devices", [2, 8])
 def test_spread_over_devices(
     seeds_and_numbers: Made, runs_alone: Path, tmp_path: Path, devices: int
 ) -> None:
-    """5 runs on 3 devices leave a place over; of 8 devices, 5 have one each."""
-    stack = stack_of(5, jax.devices()[:devices])
-    assert (stack.each, stack.mesh.size) == {3: (2, 3), 8: (1, 5)}[devices]
+    """3 runs on 2 devices leave a place over; of 8 devices, 3 have one each."""
+    stack = stack_of(3, jax.devices()[:devices])
+    assert (stack.each, stack.mesh.size) == {2: (2, 2), 8: (1, 3)}[devices]
     assert together(seeds_and_numbers, tmp_path, devices) == {}
     for point in seeds_and_numbers.points:
         assert_close(tmp_path / point.name, runs_alone / point.name)
@@ -256,7 +251,7 @@ def test_runs_that_stand_at_different_generations_catch_up(
     names = [point.name for point in seeds_and_numbers.points]
     for name in names:
         shutil.copytree(runs_together / name, tmp_path / name)
-    for name in names[2:]:
+    for name in names[1:]:
         (tmp_path / name / "generation_2.json").unlink()
     watcher = Silent()
     assert together(seeds_and_numbers, tmp_path, watcher=watcher) == {}
@@ -311,12 +306,12 @@ def test_more_runs_than_memory_holds_are_refused_before_compiling(
     group.check_memory(whole)
     one, pictures = group._bytes_of_one(whole), group._bytes_of_pictures(whole)
     assert pictures == sum(x.nbytes for x in whole.replicas[0].job.train.store.values())
-    monkeypatch.setattr(memory, "memory_of", lambda device: pictures + 3 * one)
-    assert group.fitting(whole) == 3
-    with pytest.raises(ValueError, match=r"replicas: 5 runs together .* may hold 3;") as caught:
+    monkeypatch.setattr(memory, "memory_of", lambda device: pictures + 2 * one)
+    assert group.fitting(whole) == 2
+    with pytest.raises(ValueError, match=r"replicas: 3 runs together .* may hold 2;") as caught:
         group.check_memory(whole)
     assert "\n" not in str(caught.value)
-    group.check_memory(seeds_and_numbers.group(devices=2))  # three on one, two on the other
+    group.check_memory(seeds_and_numbers.group(devices=2))  # two on one, one on the other
 
 
 def test_the_estimate_counts_what_lives_at_one_time() -> None:
