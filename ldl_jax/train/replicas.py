@@ -8,7 +8,7 @@ several runs are computed by other kernels.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -160,34 +160,41 @@ class Seconds(NamedTuple):
     one_by_one: float
 
 
-def measure(group: Group, steps: int = 5) -> Seconds:
-    """Times a group's first steps both ways, once all is compiled; nothing is written."""
-    places = list(range(len(group.replicas)))
-    inputs = _Programs(group).inputs(places)
+def trials(group: Group) -> dict[str, Callable[[], Any]]:
+    """A step of all runs "together", and one of a single run "alone", to be called and timed.
+
+    Each goes on from its last state; nothing is written.
+    """
+    inputs = _Programs(group).inputs(range(len(group.replicas)))
     jobs = [replica.job for replica in group.replicas]
-    train, other = generations.jitted(jobs[0])
-    firsts = [generations.first_state(job, 1, None, other.draw) for job in jobs]
-    items = inputs.stack.put(
-        [rows[job.order(1)[0]] for rows, job in zip(inputs.rows, jobs, strict=True)]
-    )
-    together = inputs.stack.put(firsts)
-    alone = firsts[0]
+    train, steps = generations.jitted(jobs[0])
+    firsts = [generations.first_state(job, 1, None, steps.draw) for job in jobs]
+    rows = [rows[job.order(1)[0]] for rows, job in zip(inputs.rows, jobs, strict=True)]
+    items = inputs.stack.put(rows)
     item = next(jobs[0].train.items(jobs[0].order(1), 0))
+    states, state = inputs.stack.put(firsts), firsts[0]
 
-    def step_together() -> Any:
-        nonlocal together
-        together, scalars = inputs.step(together, None, inputs.store, items, inputs.numbers)
+    def together() -> Any:
+        nonlocal states
+        states, scalars = inputs.step(states, None, inputs.store, items, inputs.numbers)
         return scalars
 
-    def step_alone() -> Any:
-        nonlocal alone
-        alone, scalars = train(alone, None, jobs[0].train.store, item)
+    def alone() -> Any:
+        nonlocal state
+        state, scalars = train(state, None, jobs[0].train.store, item)
         return scalars
 
-    return Seconds(_seconds(step_together, steps), len(jobs) * _seconds(step_alone, steps))
+    return {"together": together, "alone": alone}
 
 
-def _seconds(step: Any, steps: int) -> float:
+def measure(group: Group, steps: int = 5) -> Seconds:
+    """Times a group's first steps both ways, once all is compiled."""
+    both = trials(group)
+    alone = _seconds(both["alone"], steps)
+    return Seconds(_seconds(both["together"], steps), len(group.replicas) * alone)
+
+
+def _seconds(step: Callable[[], Any], steps: int) -> float:
     jax.block_until_ready([step(), step()])
     start = time.perf_counter()
     jax.block_until_ready([step() for _ in range(steps)])
