@@ -165,9 +165,10 @@ def test_bad_sweeps_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         run(make({"method.lamb": (1.0,)}), path)
     with pytest.raises(ConfigError, match="differ in batch_size cannot be one program"):
         run(make({"batch_size": (8, 16)}, replicas="together"), path)
-    monkeypatch.setattr(memory, "memory_of", lambda device: 10_000)
-    with pytest.raises(ValueError, match=r"2 runs together need about .* GB") as caught:
-        run(make(SEEDS, replicas="together"), path)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "memory_of", lambda device: 10_000)
+        with pytest.raises(ValueError, match=r"2 runs together need about .* GB") as caught:
+            run(make(SEEDS, replicas="together"), path)
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"data\.feed='memory'"):
         run(make(SEEDS, replicas="together", data__feed="stream"), path)

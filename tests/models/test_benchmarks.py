@@ -115,7 +115,7 @@ def test_replicas_prints_each_way_and_what_is_picked(monkeypatch, capsys):
     from benchmarks import replicas
 
     monkeypatch.setattr(replicas, "METHODS", {"tiny": "dex"})
-    replicas.main("--runs 2 --batch 8 --repeats 2".split())
+    replicas.main(["--runs", "2", "--batch", "8", "--repeats", "2"])
     (row,) = table(capsys.readouterr().out)
     assert (row["network"], row["runs"], row["auto"]) == ("tiny", "2", "one by one")
     for way in ("one by one", "together", "scanned", "together / one by one"):
