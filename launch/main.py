@@ -13,7 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
-from launch import jobs
+from launch import jobs, sweeps
 from launch.command import fail, only_flags, parse_flags, quiet
 from launch.compile_cache import compile_cache
 from launch.processes import come_together, together
@@ -63,13 +63,18 @@ def main(arguments: Sequence[str]) -> None:
 
 def run(config: schema.Config, path: Path, console: Console, profile: str = "") -> None:
     """Trains what is left of all runs that a config asks for, and shows the results."""
-    runs = plan.runs(config, experiment.fold_count(config))
+    runs = plan.runs(config, 1 if config.sweep else experiment.fold_count(config))
+    if config.sweep:  # its runs take the place of the last one
+        runs = runs[:-1]
+        sweeps.check(config, path)
     left = [one.folder for one in runs if jobs.check(path, one)]
     left = processes.from_first(left)
     for one in runs:
         if one.folder in left or one.folder == "":  # a finished run shows its table again
             jobs.train(path, one, console, profile)
-    if runs[-1].folder and processes.leads():
+    if config.sweep:
+        sweeps.run(config, path, console)
+    elif runs[-1].folder and processes.leads():
         jobs.show_folds(path, runs, console)
 
 

@@ -6,6 +6,7 @@ A config file fills in a `ConfigDict` made by `defaults()`; `parse` turns it int
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import math
@@ -278,8 +279,27 @@ class MeshConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TableConfig:
+    """What the table of a sweep shows.
+
+    Attributes:
+      columns: keys of `ldl_jax.evaluation.report.summary`, as "mae epsilon_error"; "" for all.
+      generations: a row for each, or the last one's alone.
+      heads: a row for each of the heads' estimates too.
+    """
+
+    columns: str = ""
+    generations: bool = False
+    heads: bool = False
+
+
+# What makes no difference to a run, and is not kept with it.
+_NOT_THE_RUN = ("stages", "sweep", "replicas", "table")
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
-    """A run.
+    """A run, or with `sweep` many.
 
     Attributes:
       seed: of weights, order and augmentation: the same seed gives the same run.
@@ -297,6 +317,11 @@ class Config:
         streamed pictures, else 16. Checkpoints and evaluations cut a call at their step.
       stages: whole configs, by name, of runs that come before this one: those that `init.path` =
         "stage:NAME" names, here or in another of them.
+      sweep: many runs that differ in these keys, as {"method.lam": (0.1, 1.0), "seed": (0, 1)}: a
+        grid, each value with each; or a tuple of such grids. See `ldl_jax.sweep`.
+      replicas: how the runs of a sweep that differ in seed, fold or numbers alone are trained:
+        "together" in one program, "one_by_one", or "auto", by what is faster.
+      table: of a sweep's results.
     """
 
     seed: int = 0
@@ -321,7 +346,12 @@ class Config:
     faults: FaultConfig = dataclasses.field(default_factory=FaultConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
 
+    sweep: tuple[dict[str, Any], ...] = ()
+    replicas: str = "auto"
+    table: TableConfig = dataclasses.field(default_factory=TableConfig)
+
     def __post_init__(self) -> None:
+        _one_of("replicas", self.replicas, ("auto", "together", "one_by_one"))
         for name in ("batch_size", "epochs", "log_every", "keep", "accumulate"):
             _at_least(name, getattr(self, name), 1)
         _at_least("steps_per_call", self.steps_per_call, 0)
@@ -351,6 +381,7 @@ def defaults() -> ml_collections.ConfigDict:
     config = to_dict(Config())
     config["method"] |= _unset(map(methods.hyper_parameters, methods.METHODS))
     config["model"] |= _unset(map(models.known_options, models.MODELS))
+    config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
     readers = [synthetic.OPTIONS, *(one.options for one in datasets.DATASETS.values())]
     config["data"]["options"] = _unset(readers)
     config["data"]["test"]["options"] = _unset(readers)
@@ -364,11 +395,18 @@ def parse(config: ml_collections.ConfigDict) -> Config:
     Raises:
       ConfigError: an unknown or missing key, a value of the wrong type or out of range.
     """
-    return _parsed(config.to_dict())
+    return from_dict(config.to_dict())
 
 
-def _parsed(content: dict[str, Any]) -> Config:
+def from_dict(content: dict[str, Any]) -> Config:
+    """The typed config of nested dicts, by the keys of a config's file.
+
+    Raises:
+      ConfigError: an unknown or missing key, a value of the wrong type or out of range.
+    """
+    content = copy.deepcopy(content)
     stages = _stages(content.pop("stages", {}))
+    sweep = _sweep(content.pop("sweep", None))
     method = content.pop("method", {"name": "cen"})
     model = content.pop("model", {})
     data = content.get("data")
@@ -383,6 +421,7 @@ def _parsed(content: dict[str, Any]) -> Config:
             method=_method(method),
             model=_model(model),
             stages=stages,
+            sweep=sweep,
         )
     except ConfigError:
         raise
@@ -401,7 +440,7 @@ def to_dict(config: Any) -> dict[str, Any]:
             value = {"name": value.name, "dtype": value.dtype, **value.options}
         elif dataclasses.is_dataclass(value):
             value = to_dict(value)
-        if field.name != "stages":  # each is a run of its own
+        if field.name not in _NOT_THE_RUN:
             result[field.name] = value
     return result
 
@@ -422,7 +461,7 @@ def _stages(content: Any) -> dict[str, Config]:
         if stage.get("stages"):
             raise ConfigError(f"stages.{name}.stages: a stage has none of its own")
         try:
-            stages[name] = _parsed(dict(stage))
+            stages[name] = from_dict(stage)
         except ConfigError as error:
             raise ConfigError(f"stages.{name}.{error}") from None
     return stages
@@ -433,6 +472,16 @@ def _method(content: Any) -> MethodConfig:
         raise ConfigError(f"method: expected a dict with a name, got {content!r}")
     given = {k: v for k, v in content.items() if k != "name" and v is not None}
     return MethodConfig(content["name"], given)
+
+
+def _sweep(content: Any) -> tuple[dict[str, Any], ...]:
+    grids = () if content is None else (content,) if isinstance(content, dict) else content
+    if not isinstance(grids, (tuple, list)) or not all(isinstance(one, dict) for one in grids):
+        raise ConfigError(
+            "sweep: expected values by dotted key, as {'method.lam': (0.1, 1.0)}, or several such, "
+            f"got {content!r}"
+        )
+    return tuple(grids)
 
 
 def _options(section: Any, name: str) -> dict[str, Any]:
@@ -457,7 +506,7 @@ def _section(schema: Any, content: Any, prefix: str) -> Any:
     if not isinstance(content, dict):
         raise ConfigError(f"{prefix.rstrip('.')}: expected a section, got {content!r}")
     types = typing.get_type_hints(schema)
-    keys = {field.name for field in dataclasses.fields(schema)} - {"options", "stages"}
+    keys = {field.name for field in dataclasses.fields(schema)} - {"options", "stages", "sweep"}
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in keys:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.heads import Head
 from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import Layout, layout
-from ldl_jax.train import optimizers, transfer
+from ldl_jax.train import group, optimizers, transfer
 from ldl_jax.train.generations import Job
 from ldl_jax.train.loop import Schedule
 
@@ -61,6 +61,12 @@ class Experiment:
     baseline: float
     protocol: str
     files: dict[str, bytes]
+
+    @property
+    def feeds(self) -> dict[str, Feed]:
+        """The feeds of the parts that have pictures, by name."""
+        parts = {"train": self.job.train, "validation": self.job.validation, "test": self.job.test}
+        return {name: one for name, one in parts.items() if one is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +121,7 @@ def build(
     devices: int | None = None,
     stages: Path | None = None,
     workdir: Path | None = None,
+    like: Experiment | None = None,
 ) -> Experiment:
     """Reads and checks everything that the config names.
 
@@ -124,6 +131,7 @@ def build(
       devices: use only the first so many.
       stages: the folder of the runs that "stage:NAME" means.
       workdir: where an earlier start of the run may have left its `files`.
+      like: a run whose pictures are taken, if it is of the same data.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
@@ -138,12 +146,15 @@ def build(
     preprocessing = _preprocessing(config.data, {} if trunk is None else trunk.inputs)
     for note in parts.notes:
         say(note)
-    files = {"split.json": protocols_file.dumped(records, parts)}
-    taken = _prints(config.data, records, workdir)
-    if taken is not None and records.paths:
-        files[prints_file.NAME] = prints_file.dumped(records, taken)
-    protocol = _audited(config.data, records, parts, taken, say)
-    feeds = _feeds(config.data, records, parts, space, placement, say)
+    if like is not None and like.description["data"] == to_dict(config.data):
+        protocol, feeds, files = like.protocol, like.feeds, like.files
+    else:
+        files = {"split.json": protocols_file.dumped(records, parts)}
+        taken = _prints(config.data, records, workdir)
+        if taken is not None and records.paths:
+            files[prints_file.NAME] = prints_file.dumped(records, taken)
+        protocol = _audited(config.data, records, parts, taken, say)
+        feeds = _feeds(config.data, records, parts, space, placement, say)
     steps_per_epoch = _steps_per_epoch(config, len(feeds["train"].part))
     if config.best:
         _check_best(config.best, feeds, method, model.width)
@@ -235,6 +246,36 @@ def _steps_per_epoch(config: Config, pictures: int) -> int:
             f"batch_size: {config.batch_size} is more than the {pictures} training pictures"
         )
     return steps
+
+
+def rebuild(config: Config, job: Job) -> Callable[..., tuple[methods.Method, Any]]:
+    """`rebuild(numbers)`: a run's method and optimizer, with other numbers by dotted key.
+
+    The numbers may be traced. Keys are "method.NAME" and "optimizer.NAME".
+    """
+    counts = encodings.label_counts(job.train.part.labels, job.method.space)
+    order = job.order(1)
+
+    def made(numbers: Mapping[str, Any]) -> tuple[methods.Method, Any]:
+        split: dict[str, dict[str, Any]] = {"method": {}, "optimizer": {}}
+        for key, value in numbers.items():
+            section, _, name = key.partition(".")
+            split[section][name] = value
+        given = config.method.hyper_parameters | split["method"]
+        method = methods.get(config.method.name, space=job.method.space, counts=counts, **given)
+        changed = dataclasses.replace(config.optimizer, **split["optimizer"])
+        rate = optimizers.learning_rate(changed, order.steps_per_epoch, len(order))
+        return method, _optimizer(dataclasses.replace(config, optimizer=changed), job.model, rate)
+
+    return made
+
+
+def kind(config: Config, job: Job) -> tuple[Any, ...]:
+    """What runs of one program must share, though their configs do not say it."""
+    labels = job.train.part.labels
+    counted = methods.takes_counts(config.method.name)
+    counts = encodings.label_counts(labels, job.method.space).tolist() if counted else ()
+    return group.kind(job), tuple(counts)
 
 
 def read_records(config: DataConfig) -> Records:

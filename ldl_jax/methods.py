@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods_cen import cen
-from ldl_jax.methods_check import check
+from ldl_jax.methods_check import answers, check
 from ldl_jax.methods_contract import Batch, Knowledge, Method, Prediction
 from ldl_jax.methods_distribution import (
     balanced_softmax,
@@ -50,11 +50,13 @@ __all__ = [
     "Method",
     "Prediction",
     "Transfer",
+    "answers",
     "check",
     "distribution_method",
     "from_loss",
     "get",
     "hyper_parameters",
+    "takes_counts",
 ]
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -130,6 +132,11 @@ def hyper_parameters(name: str) -> dict[str, Any]:
     """The hyper-parameters of the method of that name, with their defaults."""
     parameters = inspect.signature(_factory(name)).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in _GIVEN}
+
+
+def takes_counts(name: str) -> bool:
+    """Whether the method of that name is made with the training labels' counts."""
+    return "counts" in inspect.signature(_factory(name)).parameters
 
 
 def _factory(name: str) -> Callable[..., Method]:

@@ -29,10 +29,10 @@ def check(method: Method, width: Width) -> None:
         reduced over the batch, probabilities of another K or that do not sum to one, ...
     """
     K = method.space.size
-    answers = jax.jit(lambda: _answers(method, width))()
+    found = jax.jit(lambda: answers(method, width))()
     for name in ("loss", "taught loss"):
-        _check(method, name, answers[name], (_B,), "one a picture, not reduced over the batch")
-    prediction, knowledge = answers["predict"], answers["teach"]
+        _check(method, name, found[name], (_B,), "one a picture, not reduced over the batch")
+    prediction, knowledge = found["predict"], found["teach"]
     if not isinstance(prediction, Prediction):
         raise ValueError(_says(method, "predict", f"a {type(prediction).__name__}", "a Prediction"))
     if not isinstance(knowledge, Knowledge):
@@ -50,7 +50,8 @@ def check(method: Method, width: Width) -> None:
             )
 
 
-def _answers(method: Method, width: Width) -> dict[str, Any]:
+def answers(method: Method, width: Width) -> dict[str, Any]:
+    """What all of a method's functions say to one small batch; can be traced."""
     params = method.head.init(jax.random.key(0), width)
     outputs = method.head.apply(params, _features(width))
     labels = jnp.linspace(method.space.low, method.space.high, _B, dtype=jnp.float32)

@@ -79,9 +79,13 @@ def check_number(
 ) -> None:
     """A hyper-parameter within [low, high], or (low, high] where `strict`.
 
+    A traced one passes: several runs in one program have theirs checked before it is traced.
+
     Raises:
       ValueError: it is no finite number, or outside.
     """
+    if isinstance(value, jax.core.Tracer):
+        return
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     outside = not number or not low <= value <= high or math.isinf(value)
     if outside or (strict and value == low):

@@ -552,7 +552,7 @@ def test_a_frozen_network_stays_through_a_whole_run(finished, tmp_path):
     run(made, tmp_path / "run")
     _, after = read_weights(tmp_path / "run" / "checkpoints" / "generation_1")
     assert_same((after["params"]["trunk"], after["model_state"]), made.job.trunk)
-    fresh = generations._first_state(made.job, 1, None).weights.params["head"]
+    fresh = generations.first_state(made.job, 1, None).weights.params["head"]
     assert (after["params"]["head"]["logits"]["kernel"] != fresh["logits"]["kernel"]).any()
 
 

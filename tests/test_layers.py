@@ -46,6 +46,7 @@ FLAT = {
     "plan",
     "predictor",
     "smoke",
+    "sweep",
     "workdir",
 }
 FRAMEWORKS = {
@@ -64,7 +65,13 @@ FRAMEWORKS = {
     "PIL",
     "cv2",
 }
-SEES_CONFIGS = {"ldl_jax.config", "ldl_jax.experiment", "ldl_jax.plan", "ldl_jax.smoke"}
+SEES_CONFIGS = {
+    "ldl_jax.config",
+    "ldl_jax.experiment",
+    "ldl_jax.plan",
+    "ldl_jax.smoke",
+    "ldl_jax.sweep",
+}
 
 
 def module_name(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,21 @@ def paired_difference(
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), the percentile
     interval of paired differences.
     """
+    return difference_of_means([ours], [theirs], level=level, resamples=resamples, seed=seed)
+
+
+def difference_of_means(
+    ours: Sequence[Predictions],
+    theirs: Sequence[Predictions],
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Difference | None:
+    """`paired_difference` of several runs each: a picture's error is the mean over its runs'.
+
+    The interval is that of other pictures; how far other seeds would spread is not in it.
+    """
     if not 0 < level < 1:
         raise ValueError(f"level: expected between 0 and 1, got {level}")
     if resamples < 1:
@@ -65,9 +81,14 @@ def paired_difference(
     return Difference(float(d.mean()), float(low), float(high))
 
 
-def _errors(predictions: Predictions) -> dict[tuple[str, float], float] | None:
-    """The absolute error of each (picture, label); None where a picture comes twice."""
-    errors = np.abs(predictions.values.astype(np.float64) - predictions.labels)
-    keys = zip(predictions.ids, predictions.labels.tolist(), strict=True)
-    found = dict(zip(keys, errors.tolist(), strict=True))
-    return found if len(found) == len(predictions) else None
+def _errors(runs: Sequence[Predictions]) -> dict[tuple[str, float], float] | None:
+    """The mean absolute error of each (picture, label); None where one comes twice in a run."""
+    found: dict[tuple[str, float], list[float]] = {}
+    for run in runs:
+        errors = np.abs(run.values.astype(np.float64) - run.labels)
+        keys = list(zip(run.ids, run.labels.tolist(), strict=True))
+        if len(set(keys)) < len(keys):
+            return None
+        for key, error in zip(keys, errors.tolist(), strict=True):
+            found.setdefault(key, []).append(error)
+    return {key: float(np.mean(errors)) for key, errors in found.items()}

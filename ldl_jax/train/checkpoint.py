@@ -63,6 +63,12 @@ class Checkpoints:
         found: list[int] = processes.from_first(sorted(self._manager.all_steps(), reverse=True))
         return found
 
+    def rewind(self, step: int) -> None:
+        """Removes the checkpoints after a step."""
+        for later in [number for number in self.steps() if number > step]:
+            self._manager.delete(later)
+            _seal_of(self.folder / str(later)).unlink(missing_ok=True)
+
     def restore(self, like: Any, say: Say) -> Any | None:
         """The latest state that can be read, or None.
 

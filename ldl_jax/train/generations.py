@@ -16,7 +16,7 @@ from ldl_jax import processes
 from ldl_jax.data.augment import Preprocessing, Recipe
 from ldl_jax.data.pipeline import EpochOrder, Feed
 from ldl_jax.evaluation import predictions, report
-from ldl_jax.evaluation.evaluate import JittedPredict, evaluate, jit_predict
+from ldl_jax.evaluation.evaluate import JittedPredict, Predict, evaluate, jit_predict
 from ldl_jax.layout import Layout
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
@@ -112,10 +112,9 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """The jitted functions, compiled once for the whole chain."""
+    """The jitted functions before and after training, compiled once for the whole chain."""
 
     draw: Draw
-    train: JittedStep | JittedSteps
     test: JittedPredict
     validation: JittedPredict | None
 
@@ -125,7 +124,7 @@ def run(
     workdir: Workdir,
     interrupt: Interrupt,
     watcher: Watcher,
-    steps: Steps | None = None,
+    programs: tuple[JittedStep | JittedSteps, Steps] | None = None,
 ) -> list[Row]:
     """Trains the chain, or what is left of it; the results of each generation.
 
@@ -134,25 +133,25 @@ def run(
       workdir: where it leaves everything.
       interrupt: of signals.
       watcher: looks on.
-      steps: of `jitted`, for this job or one that differs in its seed alone.
+      programs: of `jitted`, for this job or one that differs in its seed alone.
 
     Raises:
       Interrupted: a signal came; the same call goes on from there.
       NotFiniteError: training diverged.
     """
-    steps = jitted(job) if steps is None else steps
+    train, steps = jitted(job) if programs is None else programs
     teacher = resume(job, workdir, watcher)
     while not finished(job.chain, workdir.results()):
         generation = len(workdir.results()) + 1
-        teacher = _generation(job, steps, workdir, generation, teacher, interrupt, watcher)
+        teacher = _generation(job, train, steps, workdir, generation, teacher, interrupt, watcher)
         if interrupt.check(now=True) is not None and generation < job.chain.generations:
             assert interrupt.number is not None
             raise Interrupted(interrupt.number, generation, len(job.order(generation)))
     return workdir.results()[: job.chain.generations]
 
 
-def jitted(job: Job) -> Steps:
-    """The jitted functions of a job."""
+def jitted(job: Job) -> tuple[JittedStep | JittedSteps, Steps]:
+    """The jitted train step of a job, and the other functions."""
     model, method = gathered(job.model, job.method, job.layout)
     step = make_train_step(
         model,
@@ -164,32 +163,34 @@ def jitted(job: Job) -> Steps:
         faults=job.faults,
     )
     predict = make_predict_step(model, method, flip=job.flip)
-    like = _like(job)
-
-    def predicting(feed: Feed) -> JittedPredict:
-        return jit_predict(
-            predict,
-            feed.fetch,
-            job.preprocessing,
-            job.layout,
-            like.weights,
-            distributions=job.distributions,
-        )
-
+    state = like(job)
     training = jit_train_step if job.schedule.call == 1 else jit_train_steps
-    return Steps(
+    train = training(
+        step,
+        job.train.fetch,
+        job.recipe,
+        job.preprocessing,
+        job.layout,
+        steps=len(job.order(1)),
+        like=state,
+    )
+    places = state.weights
+    return train, Steps(
         drawing(job),
-        training(
-            step,
-            job.train.fetch,
-            job.recipe,
-            job.preprocessing,
-            job.layout,
-            steps=len(job.order(1)),
-            like=like,
-        ),
-        predicting(job.test),
-        None if job.validation is None else predicting(job.validation),
+        predicting(job, job.test, predict, places),
+        None if job.validation is None else predicting(job, job.validation, predict, places),
+    )
+
+
+def predicting(job: Job, feed: Feed, predict: Predict, like: Any = None) -> JittedPredict:
+    """The predict step of a feed of the job; its weights live where those of `like` do."""
+    return jit_predict(
+        predict,
+        feed.fetch,
+        job.preprocessing,
+        job.layout,
+        like,
+        distributions=job.distributions,
     )
 
 
@@ -212,7 +213,7 @@ def resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
         generation = len(results)
         folder = workdir.checkpoints(generation)
         checkpoints = Checkpoints(folder, job.keep)
-        state = checkpoints.restore(_like(job), watcher.say)
+        state = checkpoints.restore(like(job), watcher.say)
         checkpoints.close()
         if state is not None and int(state.step) == len(job.order(generation)):
             return _chosen(job, state, folder, watcher)[0]
@@ -231,7 +232,7 @@ def _chosen(
     return state.answers, None
 
 
-def _like(job: Job) -> TrainState:
+def like(job: Job) -> TrainState:
     """The shapes, dtypes and places of a state's arrays."""
 
     def state() -> TrainState:
@@ -256,7 +257,7 @@ def finished(chain: Chain, results: list[Row]) -> bool:
     return bool(results[-1]["mae_validation"] >= results[-2]["mae_validation"])
 
 
-def _first_state(
+def first_state(
     job: Job, generation: int, ancestor: Weights | None, draw: Draw | None = None
 ) -> TrainState:
     """The state at a generation's step 0."""
@@ -291,7 +292,7 @@ class Generation:
 
     def restored(self) -> TrainState | None:
         """The state of the last checkpoint that can be read."""
-        state = self.checkpoints.restore(_like(self.job), self._watcher.say)
+        state = self.checkpoints.restore(like(self.job), self._watcher.say)
         if state is not None and state.watch is None:
             watch = self.job.layout.place(first_watch(state.weights.params))
             state = state._replace(watch=watch)
@@ -299,7 +300,7 @@ class Generation:
 
     def first(self, ancestor: Weights | None) -> TrainState:
         """The state at step 0."""
-        return _first_state(self.job, self.number, ancestor, self._steps.draw)
+        return first_state(self.job, self.number, ancestor, self._steps.draw)
 
     def start(self, step: int) -> None:
         """Rows after `step` will be written anew."""
@@ -369,6 +370,7 @@ class Generation:
 
 def _generation(
     job: Job,
+    train: JittedStep | JittedSteps,
     steps: Steps,
     workdir: Workdir,
     number: int,
@@ -388,7 +390,7 @@ def _generation(
         state = train_generation(
             state,
             teacher,
-            steps.train,
+            train,
             job.train,
             generation.order,
             job.schedule,

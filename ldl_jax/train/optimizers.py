@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import jax
 import optax
 
 
@@ -48,22 +49,24 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         _one_of("name", self.name, ("sgd", "adam", "adamw"))
         _one_of("schedule", self.schedule, ("step", "milestones", "cosine", "constant"))
+        # Those of several runs in one program are traced, and were checked before.
+        known = {k: x for k, x in vars(self).items() if not isinstance(x, jax.core.Tracer)}
         for name in ("learning_rate", "every", "factor", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"optimizer.{name}: must be > 0, got {getattr(self, name)}")
-        known = self.schedule == "milestones"
+            if not known.get(name, 1) > 0:
+                raise ValueError(f"optimizer.{name}: must be > 0, got {known[name]}")
+        listed = self.schedule == "milestones"
         rising = all(a < b for a, b in itertools.pairwise((0.0, *self.milestones)))
-        if known != bool(self.milestones) or not rising:
+        if listed != bool(self.milestones) or not rising:
             raise ValueError(
                 "optimizer.milestones: expected rising epochs > 0 with schedule='milestones', and "
                 f"none with another; got {self.milestones} with {self.schedule!r}"
             )
         for name in ("momentum", "beta1", "beta2", "ema"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"optimizer.{name}: must be in [0, 1), got {getattr(self, name)}")
+            if not 0 <= known.get(name, 0) < 1:
+                raise ValueError(f"optimizer.{name}: must be in [0, 1), got {known[name]}")
         for name in ("warmup_epochs", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"optimizer.{name}: must be >= 0, got {getattr(self, name)}")
+            if not known.get(name, 0) >= 0:
+                raise ValueError(f"optimizer.{name}: must be >= 0, got {known[name]}")
 
 
 def learning_rate(config: OptimizerConfig, steps_per_epoch: int, steps: int) -> optax.Schedule:

@@ -146,3 +146,15 @@ def test_losses_compares_with_pytorch(capsys):
     peers = {"l1": "torch", "corn": "coral-pytorch", "squared_emd": "dlordinal"}
     assert {name: row["peer"] for name, row in rows.items()} == peers | {"crps": "plain torch"}
     assert all(float(row["PyTorch / ldl_jax"]) > 0 for row in rows.values())
+
+
+@pytest.mark.usefixtures("tiny_network")
+def test_replicas_prints_each_way_and_what_is_picked(monkeypatch, capsys):
+    from benchmarks import replicas
+
+    monkeypatch.setattr(replicas, "METHODS", {"tiny": "dex"})
+    replicas.main(["--runs", "2", "--batch", "8", "--repeats", "2"])
+    (row,) = table(capsys.readouterr().out)
+    assert (row["network"], row["runs"], row["auto"]) == ("tiny", "2", "one by one")
+    for way in ("one by one", "together", "scanned", "together / one by one"):
+        assert float(row[way]) > 0

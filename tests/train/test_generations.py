@@ -109,7 +109,7 @@ def content(path: Path) -> dict[str, bytes]:
 
 def final_weights(job: Job, path: Path, generation: int) -> list[np.ndarray]:
     checkpoints = Checkpoints(path / "checkpoints" / f"generation_{generation}")
-    state = checkpoints.restore(generations._like(job), print)
+    state = checkpoints.restore(generations.like(job), print)
     checkpoints.close()
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
 
@@ -265,10 +265,10 @@ def test_what_a_generation_starts_from(
     job, _ = made
     trunk = tiny_model().init(jax.random.key(99))
     job = dataclasses.replace(job, trunk=trunk, chain=Chain(3, offspring))
-    ancestor = generations._first_state(job, 1, None).weights
+    ancestor = generations.first_state(job, 1, None).weights
     ancestor = ancestor._replace(params=jax.tree.map(lambda x: x + 1, ancestor.params))
-    first = generations._first_state(job, 1, None).weights
-    second = generations._first_state(job, 2, ancestor).weights
+    first = generations.first_state(job, 1, None).weights
+    second = generations.first_state(job, 2, ancestor).weights
     same = jax.tree_util.Partial(lambda a, b: jax.tree.all(jax.tree.map(np.array_equal, a, b)))
     assert same(first.params["trunk"], trunk[0])
     assert same(second.params["trunk"], trunk[0]) == (offspring == "pretrained")
@@ -276,15 +276,14 @@ def test_what_a_generation_starts_from(
     assert not same(second.params["head"], first.params["head"])
 
 
-def test_the_chain_may_end_early(made: tuple[Job, dict[str, Any]]) -> None:
-    job, _ = made
-    chain = dataclasses.replace(job, chain=Chain(5, early_end=True))
+def test_the_chain_may_end_early() -> None:
+    chain = Chain(5, early_end=True)
     better, worse = [{"mae_validation": error} for error in (3.0, 2.0)], [{"mae_validation": 2.5}]
-    assert not generations._ended(chain, better[:1])
-    assert not generations._ended(chain, better)
-    assert generations._ended(chain, better + worse)
-    assert generations._ended(chain, better + better[-1:])  # no better is no gain
-    assert not generations._ended(job, better + worse)  # off by default
+    assert not generations.finished(chain, better[:1])
+    assert not generations.finished(chain, better)
+    assert generations.finished(chain, better + worse)
+    assert generations.finished(chain, better + better[-1:])  # no better is no gain
+    assert not generations.finished(Chain(5), better + worse)  # off by default
 
 
 def test_an_early_end_ends_the_run(made: tuple[Job, dict[str, Any]], tmp_path: Path) -> None:

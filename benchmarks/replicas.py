@@ -1,0 +1,130 @@
+"""Images/s of R runs trained together in one program, and of the same runs one after another.
+
+    python -m benchmarks.replicas [--runs 8] [--networks ssrnet resnet10_tiny] [--batch 50]
+        [--repeats 5]
+
+Both are what `launch.main` runs of a sweep of seeds: pictures on the device, augmentation and the
+log's scalars included. "Scanned" is the runs one after the other inside one program (`lax.map`).
+On several devices "together" gives each device its share of the runs, and "one by one" splits
+every batch over all. The last column is what `replicas="auto"` takes on this machine.
+
+On two busy cores (jax 0.10, float32, R = 4, batches of 16) together had 0.33 of the speed of one by
+one for SSR-Net and 0.68 for ResNet10-Tiny, scanned 0.14 and 0.08: convolutions of several runs are
+grouped ones, and those inside a loop take another path. So CPUs train one by one; on other devices
+a trial like this one decides when a sweep starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from benchmarks import printing, timing
+from ldl_jax import config as schema
+from ldl_jax import experiment
+from ldl_jax.train import generations, replicas
+from ldl_jax.train.group import Group, Replica
+
+METHODS = {"ssrnet": "ssr", "resnet10_tiny": "cen"}
+COLUMNS = (
+    "network",
+    "runs",
+    "batch",
+    "one by one",
+    "together",
+    "scanned",
+    "together / one by one",
+    "auto",
+)
+
+
+def group_of(network: str, runs: int, batch: int) -> Group:
+    """So many seeds of a network on drawn faces of 64x64."""
+    config = schema.defaults()
+    config.data.synthetic_count = max(64, batch * 2)
+    config.data.size = 64
+    config.data.space = "age"
+    config.model.name, config.method.name = network, METHODS[network]
+    config.batch_size = batch
+    config.evaluation.batch_size = batch
+    config.chain.generations = 1
+    made: experiment.Experiment | None = None
+    members = []
+    for seed in range(runs):
+        config.seed = seed
+        made = experiment.build(schema.parse(config), lambda text: None, like=made)
+        members.append(Replica(f"seed={seed}", made.job, {}))
+    job = members[0].job
+    devices = tuple(job.layout.replicated.mesh.devices.flat)
+    return Group(tuple(members), experiment.rebuild(schema.parse(config), job), devices)
+
+
+def scanned(group: Group) -> Callable[[], Any]:
+    """A step of all runs, one after the other in one program."""
+    jobs = [replica.job for replica in group.replicas]
+    one, store = group.step(jobs[0]), jobs[0].train.store
+    draw = generations.drawing(jobs[0])
+    firsts = [generations.first_state(job, 1, None, draw) for job in jobs]
+    states = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *firsts)
+    items = jax.numpy.stack([job.order(1)[0] for job in jobs])
+
+    def all_of(states: Any, store: Any, items: Any) -> Any:
+        return jax.lax.map(lambda both: one(both[0], None, store, both[1], {}), (states, items))
+
+    step = jax.jit(all_of, donate_argnums=0)
+
+    def call() -> Any:
+        nonlocal states
+        states, scalars = step(states, store, items)
+        return scalars
+
+    return call
+
+
+def row(network: str, runs: int, batch: int, repeats: int) -> str:
+    """The table's row of a network."""
+    group = group_of(network, runs, batch)
+    steps = replicas.trials(group) | {"scanned": scanned(group)}
+
+    def timed(name: str) -> timing.Run:
+        times = runs if name == "alone" else 1
+
+        def run(count: int) -> None:
+            jax.block_until_ready([steps[name]() for _ in range(count * times)])
+
+        return run
+
+    times = timing.in_turns({name: timed(name) for name in steps}, repeats)
+    rates = {name: f"{runs * batch / one.median:.0f}" for name, one in times.items()}
+    gain = times["alone"].over(times["together"])
+    auto = "one by one"
+    if jax.default_backend() != "cpu":
+        auto = "together" if gain > 1 else auto
+    cells = [network, str(runs), str(batch), rates["alone"], rates["together"], rates["scanned"]]
+    return printing.line([*cells, f"{gain:.2f}", auto])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the table in images/s, a row as soon as it is measured."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.replicas",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--runs", type=int, default=8)
+    parser.add_argument("--networks", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--batch", type=int, default=50, help="pictures of a run")
+    parser.add_argument("--repeats", type=int, default=5, help="turns; slow steps take fewer")
+    options = parser.parse_args(arguments)
+    print(f"{printing.device()}, {jax.device_count()} devices; jax {jax.__version__}; images/s\n")
+    print(printing.line(COLUMNS))
+    print("|---" + "|--:" * (len(COLUMNS) - 2) + "|---|", flush=True)
+    for network in options.networks:
+        print(row(network, options.runs, options.batch, options.repeats), flush=True)
+
+
+if __name__ == "__main__":
+    main()

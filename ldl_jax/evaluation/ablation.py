@@ -1,0 +1,134 @@
+"""Several runs of each of several settings: the means, the spreads, and who is better."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ldl_jax.evaluation import compare, predictions, report
+from ldl_jax.evaluation.predictions import Predictions
+
+FOOTNOTE = (
+    "Mean ± standard deviation over the runs of a setting. The difference of MAE is from the "
+    "setting marked *, picture by picture, each picture's error averaged over the runs, with the "
+    "95 % interval of the bootstrap over pictures."
+)
+
+
+class Tested(NamedTuple):
+    """A finished run.
+
+    Attributes:
+      setting: what it was trained with, by dotted key; runs of the same go into one row.
+      folder: its workdir.
+      generations: how many it has finished.
+    """
+
+    setting: Mapping[str, Any]
+    folder: Path
+    generations: int
+
+
+def rows(
+    runs: Sequence[Tested],
+    reference: Mapping[str, Any],
+    *,
+    columns: Sequence[str] = (),
+    generations: bool = False,
+    heads: bool = False,
+) -> list[dict[str, str]]:
+    """The table's rows, cells as text, in the order of the runs.
+
+    Args:
+      runs: all of them.
+      reference: the setting that the others are compared with; the first one where none has it.
+      columns: keys of `report.summary`; all of its table's where there are none.
+      generations: a row for each generation, not the last one's alone.
+      heads: a row for each head's estimate, then one for the method's.
+
+    Raises:
+      ValueError: no run has a column.
+    """
+    settings: list[Mapping[str, Any]] = []
+    for run in runs:
+        if run.setting not in settings:
+            settings.append(run.setting)
+    if reference not in settings:
+        reference = settings[0]
+    wanted = [run for run in runs if run.setting == reference]
+    result, standard = [], _answers(wanted, max(run.generations for run in wanted))
+    names = _short([*reference])
+    for setting in settings:
+        same = [run for run in runs if run.setting == setting]
+        last = max(run.generations for run in same)
+        for number in range(1 if generations else last, last + 1):
+            answers = _answers(same, number)
+            for estimate, of_it in _estimates(answers, heads).items():
+                row = {names[key]: _text(x) for key, x in setting.items()}
+                if setting == reference and len(settings) > 1:
+                    row[next(iter(row))] += " *"
+                row |= {"t": str(number)} if generations else {}
+                row |= {"estimate": estimate} if heads else {}
+                row |= {"runs": str(len(of_it))} | _numbers(of_it, columns)
+                if setting != reference:
+                    row["MAE - *'s [95 %]"] = _difference(of_it, standard)
+                result.append(row)
+    return result
+
+
+def _answers(runs: Sequence[Tested], generation: int) -> list[Predictions]:
+    """The runs' predictions; of one that ended earlier its last."""
+    numbers = [min(generation, run.generations) for run in runs]
+    return [
+        predictions.read(run.folder / "predictions" / f"generation_{number}.csv")
+        for run, number in zip(runs, numbers, strict=True)
+    ]
+
+
+def _estimates(answers: list[Predictions], heads: bool) -> dict[str, list[Predictions]]:
+    """The runs' predictions by whose estimate they are."""
+    names = list(answers[0].heads) if heads else []
+    found = {
+        name: [dataclasses.replace(one, values=one.heads[name]) for one in answers]
+        for name in names
+    }
+    return found | {"of the method": answers}
+
+
+def _numbers(answers: Sequence[Predictions], columns: Sequence[str]) -> dict[str, str]:
+    summaries = [report.summary(one) for one in answers]
+    for column in columns:
+        if not any(column in one for one in summaries):
+            known = ", ".join(summaries[0])
+            raise ValueError(f"table.columns: no run has {column!r}; there are: {known}")
+    cells = {}
+    for key, (heading, form) in report.HEADINGS.items():
+        values = [one[key] for one in summaries if key in one]
+        if values and (not columns or key in columns):
+            cells[heading] = form.format(np.mean(values)).removesuffix("%")
+            if len(values) > 1:
+                cells[heading] += f" ± {form.format(np.std(values, ddof=1)).removesuffix('%')}"
+    return cells
+
+
+def _difference(ours: Sequence[Predictions], theirs: Sequence[Predictions]) -> str:
+    found = compare.difference_of_means(ours, theirs)
+    return "other pictures" if found is None else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*found)
+
+
+def _short(keys: Sequence[str]) -> dict[str, str]:
+    """The last word of each dotted key; all of it where two end alike."""
+    lasts = [key.rpartition(".")[2] for key in keys]
+    return {
+        key: last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)
+    }
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return report.ABSENT
+    return f"{value:g}" if isinstance(value, float) else str(value)
