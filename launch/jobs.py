@@ -33,7 +33,7 @@ def check(path: Path, run: Run) -> bool:
     return not generations.finished(run.config.chain, workdir.read_results(folder))
 
 
-def train(path: Path, run: Run, console: Console, profile: str = "") -> None:
+def train(path: Path, run: Run, console: Console, interrupt: Interrupt, profile: str = "") -> None:
     """Trains what is left of a run, and shows its results; `profile` takes a trace."""
     folder = path / run.folder
 
@@ -51,7 +51,6 @@ def train(path: Path, run: Run, console: Console, profile: str = "") -> None:
         Trace(profile, say) as trace,
         Workdir(folder, made.description) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
-        Interrupt() as interrupt,
     ):
         for name, content in made.files.items():
             opened.keep(name, content)

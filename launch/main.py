@@ -20,7 +20,7 @@ from launch.processes import come_together, together
 from ldl_jax import config as schema
 from ldl_jax import experiment, plan, processes
 from ldl_jax.smoke import smoke
-from ldl_jax.train.interrupt import Interrupted
+from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import NotFiniteError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the run, e.g. configs/quickstart.py")
@@ -69,9 +69,13 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
         sweeps.check(config, path)
     left = [one.folder for one in runs if jobs.check(path, one)]
     left = processes.from_first(left)
-    for one in runs:
-        if one.folder in left or one.folder == "":  # a finished run shows its table again
-            jobs.train(path, one, console, profile)
+    with Interrupt() as interrupt:
+        for one in runs:
+            if one.folder in left or one.folder == "":  # a finished run shows its table again
+                jobs.train(path, one, console, interrupt, profile)
+            if interrupt.check(now=True) is not None and (one is not runs[-1] or config.sweep):
+                assert interrupt.number is not None
+                raise Interrupted(interrupt.number, one.config.chain.generations)
     if config.sweep:
         sweeps.run(config, path, console)
     elif runs[-1].folder and processes.leads():

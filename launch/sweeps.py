@@ -152,7 +152,8 @@ class _Training:
         self._check_signal(made)
 
     def _check_signal(self, made: Experiment) -> None:
-        if self._interrupt.number is not None:
+        if self._interrupt.check(now=True) is not None:
+            assert self._interrupt.number is not None
             job = made.job
             raise Interrupted(self._interrupt.number, job.chain.generations, len(job.order(1)))
 

@@ -15,11 +15,13 @@ _AGREE = 4
 class Interrupted(Exception):  # noqa: N818 - it is news, not an error
     """Training was asked to stop and has saved a checkpoint."""
 
-    def __init__(self, number: int, generation: int, step: int) -> None:
+    def __init__(self, number: int, generation: int, step: int | None = None) -> None:
+        """Of a step of a generation, or of its end."""
         self.number, self.generation, self.step = number, generation, step
-        super().__init__(
-            f"stopped by {signal.Signals(number).name} in generation {generation} after step {step}"
-        )
+        place = f"in generation {generation} after step {step}"
+        if step is None:
+            place = f"after generation {generation}"
+        super().__init__(f"stopped by {signal.Signals(number).name} {place}")
 
 
 class Interrupt:

@@ -96,7 +96,7 @@ class Lockstep:
         schedule, last = first.job.schedule, number == len(first.order)
         validates = first.job.validation is not None and (number % schedule.validate == 0 or last)
         saves = number % schedule.checkpoint == 0 or last
-        stops = self._interrupt.number is not None
+        stops = self._interrupt.check() is not None
         if number % schedule.log == 0 or validates or saves or stops:
             self._flush()
         if validates or saves or stops:

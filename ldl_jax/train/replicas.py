@@ -72,7 +72,8 @@ def run(
                 lost[group.replicas[place].name] = lockstep.lost[at]
             else:
                 teachers[place] = one.finish(state)
-        if interrupt.number is not None and _behind(group, folders, lost):
+        if interrupt.check(now=True) is not None and _behind(group, folders, lost):
+            assert interrupt.number is not None
             raise Interrupted(interrupt.number, number, len(runs[0].order))
     return lost
 

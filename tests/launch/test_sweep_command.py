@@ -21,7 +21,7 @@ from ldl_jax.evaluation import ablation, predictions
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.train import group, memory, replicas
 from ldl_jax.train.interrupt import Interrupted
-from ldl_jax.train.loop import NotFiniteError
+from ldl_jax.train.log import NotFiniteError
 from ldl_jax.workdir import WorkdirError
 
 pytestmark = pytest.mark.usefixtures("tiny_network", "optax_promotes")

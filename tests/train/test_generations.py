@@ -195,7 +195,7 @@ def test_a_run_of_before_the_watch_goes_on(
             run(job, description, tmp_path / "old")
     run(job, description, tmp_path / "old")
     state, its = (final_weights(job, tmp_path / name, 1) for name in ("alone", "old"))
-    weights = len(jax.tree.leaves(generations._like(job).weights))
+    weights = len(jax.tree.leaves(generations.like(job).weights))
     assert all(np.array_equal(a, b) for a, b in zip(state[:weights], its[:weights], strict=True))
 
 
