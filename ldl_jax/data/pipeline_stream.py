@@ -53,7 +53,7 @@ class _Batches(grain.sources.RandomAccessDataSource):
         for place, index in enumerate(row):
             if self.stopped.is_set():
                 raise _Stopped
-            images[place] = part.picture(int(index))
+            part.read(int(index), images[place])
         return {"images": images, "labels": part.labels[row], "sigma": part.sigma[row]}
 
 
