@@ -22,6 +22,7 @@ class Sizes(NamedTuple):
       steps: side of the network's input in training steps.
       records: of the simulated index.
       repeats: values that a median is of; what is slow takes fewer.
+      seconds: that one value of a stream takes at least, since its start and its end are slow.
       network: that is trained.
     """
 
@@ -31,11 +32,12 @@ class Sizes(NamedTuple):
     steps: int
     records: int
     repeats: int
+    seconds: float
     network: str = "resnet10_tiny"
 
 
-FULL = Sizes(2048, 64, 224, 64, 5_000_000, 9)
-QUICK = Sizes(256, 32, 224, 64, 100_000, 3)
+FULL = Sizes(2048, 64, 224, 64, 5_000_000, 9, 3.0)
+QUICK = Sizes(256, 32, 224, 64, 100_000, 3, 0.3)
 
 
 class Row(NamedTuple):

@@ -92,7 +92,7 @@ def stream_rows(sizes: Sizes, torch_too: bool) -> Iterator[Row]:
             from benchmarks import torch_loader
 
             runs["torch"] = torch_loader.epochs(paths, sizes.size, sizes.batch, threads)
-        times = timing.in_turns(runs, sizes.repeats, most=60.0)
+        times = timing.in_turns(runs, sizes.repeats, least=sizes.seconds, most=60.0)
     beside = f"bare loop, {threads} threads"
     yield _rate("stream of files", sizes, times["files"], times["bare"], beside, "≥ 0.9")
     yield _rate("stream of an ArrayRecord", sizes, times["packed"], times["bare"], beside, "≥ 0.9")

@@ -15,6 +15,7 @@ from ldl_jax.config import ConfigError
 from ldl_jax.data import synthetic
 from ldl_jax.data.augment import Preprocessing
 from ldl_jax.data.datasets import DATASETS
+from ldl_jax.data.pipeline_choice import Memory
 from ldl_jax.data.records import DataError
 from ldl_jax.labels import LabelSpace
 from ldl_jax.train import generations
@@ -356,6 +357,53 @@ def test_what_does_not_fit_is_streamed(pictures):
     job = build(said.append, **pictures(), data__memory_gb=1e-6).job
     assert job.train.store == {}
     assert any("streamed: more than data.memory_gb = 1e-06" in text for text in said)
+
+
+def test_pictures_of_an_archive(pictures, monkeypatch):
+    config = {**pictures(), "data__audit": False}
+    rows = [np.asarray([3, 0, 8, 5], np.int32)]
+    plain = build(**config).job.train
+    (item,) = plain.items(rows)
+    expected = jax.device_get(plain.fetch(plain.store, item))
+    read = experiment.read_records
+
+    def archive(config, change=lambda content: content):
+        records = read(config)
+        packed = [change(path.read_bytes()) for path in records.paths]
+        return dataclasses.replace(records, paths=(), packed=packed)
+
+    monkeypatch.setattr(experiment, "read_records", archive)
+    for kind in ("memory", "stream"):
+        train = build(**config, data__feed=kind).job.train
+        (item,) = train.items(rows)
+        given = jax.device_get(train.fetch(train.store, item))
+        jax.tree.map(np.testing.assert_array_equal, given, expected)
+    monkeypatch.setattr(experiment, "read_records", lambda c: archive(c, lambda content: b"none"))
+    with pytest.raises(DataError, match=r"^p1\.png: 4 bytes: cannot be read as a picture"):
+        build(**config)
+
+
+@pytest.mark.parametrize(
+    ("memory", "says", "split"),
+    [
+        (Memory(None, 1e9, 2, False), "a copy on every device: fits into free memory", None),
+        (Memory(None, 1e5, 2, False), "shares on the devices: 7.37e-05 GB a device exceed", 2),
+        (Memory(None, 1e2, 2, False), "streamed: 3.69e-05 GB a device exceed half of", 0),
+    ],
+)
+def test_the_free_memory_says_where_the_pictures_are_kept(monkeypatch, memory, says, split):
+    monkeypatch.setattr(experiment, "measure", lambda devices: memory)
+    said = []
+    config = make_config()
+    job = experiment.build(config, said.append, devices=2).job
+    assert any(says in text for text in said)
+    if split == 0:
+        assert job.train.store == {}  # drawn faces are in memory, and stream from there
+    else:
+        assert job.train.store["images"].sharding.is_fully_replicated == (split is None)
+    monkeypatch.setattr(experiment, "measure", lambda devices: memory._replace(device=1.0))
+    with pytest.raises(ValueError, match=r"^data\.feed: 'memory' needs 0\.00 GB"):
+        experiment.build(make_config(data__feed="memory"), said.append, devices=2)
 
 
 # What cannot be.

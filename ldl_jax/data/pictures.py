@@ -27,18 +27,27 @@ def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.nda
     Raises:
       DataError: the file is missing, not a picture, or broken (a truncated JPEG is).
     """
+    pixels = np.empty((size, size, 3), np.uint8)
+    decode_into(path, pixels, crop)
+    return pixels
+
+
+def decode_into(path: str | Path | bytes, out: np.ndarray, crop: float = 1.0) -> None:
+    """The same, written into `out`, uint8 [size, size, 3], contiguous: one of a batch."""
+    size = len(out)
     with _readable(path):
         content = path if isinstance(path, bytes) else Path(path).read_bytes()
         enough = round(2 * size / crop)
-        pixels = _plain_jpeg(content, enough)
-        if pixels is not None and pixels.shape == (size, size, 3) and crop == 1:
-            return pixels
+        pixels = _plain_jpeg(content, enough, out if crop == 1 else None)
+        if pixels is not None and np.may_share_memory(pixels, out):
+            return
         if pixels is not None:
-            return fit(Image.fromarray(pixels), size, crop)
+            out[...] = fit(Image.fromarray(pixels), size, crop)
+            return
         with Image.open(io.BytesIO(content)) as image:
             image.draft("RGB", (enough, enough))
             ImageOps.exif_transpose(image, in_place=True)
-            return fit(_rgb(image), size, crop)
+            out[...] = fit(_rgb(image), size, crop)
 
 
 def read(path: str | Path | bytes, name: str = "") -> Image.Image:
@@ -153,7 +162,7 @@ def decode(
         stop = min(start + CHUNK, len(paths))
         for index in range(start, stop):
             try:
-                pixels[index] = decode_one(paths[index], size, crop)
+                decode_into(paths[index], pixels[index], crop)
             except DataError as error:
                 if unreadable == "stop" and names is not None:
                     raise DataError(f"{names[index]}: {error}") from error
@@ -174,11 +183,12 @@ def decode(
     return (pixels if kept.size == len(paths) else pixels[kept]), kept
 
 
-def _plain_jpeg(content: bytes, enough: int) -> np.ndarray | None:
+def _plain_jpeg(content: bytes, enough: int, out: np.ndarray | None = None) -> np.ndarray | None:
     """The pixels of a JPEG in full colour that needs no turning and no reducing, or None.
 
-    The decoder under it is Pillow's own, libjpeg-turbo, and so are the pixels; without Pillow's
-    copies of them it takes half the time, and lets other threads run meanwhile.
+    They are in `out` where they fit. The decoder under it is Pillow's own, libjpeg-turbo, and so
+    are the pixels; without Pillow's copies of them it takes half the time, and lets other threads
+    run meanwhile.
     """
     if not content.startswith(b"\xff\xd8\xff") or b"Exif\0\0" in content:
         return None
@@ -186,7 +196,8 @@ def _plain_jpeg(content: bytes, enough: int) -> np.ndarray | None:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
         if colours != "YCbCr" or min(height, width) // enough >= 2:
             return None
-        return simplejpeg.decode_jpeg(content, "RGB")
+        buffer = out if out is not None and out.shape == (height, width, 3) else None
+        return simplejpeg.decode_jpeg(content, "RGB", buffer=buffer)
     except ValueError:
         return None  # what is broken is for Pillow to tell
 

@@ -58,17 +58,27 @@ class Part:
         return len(self.ids)
 
     def picture(self, index: int) -> np.ndarray:
-        """One picture, uint8 [size, size, 3].
+        """One picture, uint8 [size, size, 3]; see `read`."""
+        out = np.empty((self.size, self.size, 3), np.uint8)
+        self.read(index, out)
+        return out
+
+    def read(self, index: int, out: np.ndarray) -> None:
+        """Writes one picture into `out`, uint8 [size, size, 3].
 
         Raises:
           DataError: it cannot be read; the message names its file, or its id in an archive.
         """
         if self.images is not None:
-            return self.images[index]
-        if self.packed is None:
-            return pictures.decode_one(self.paths[index], self.size, self.crop)
+            out[...] = self.images[index]
+        elif self.packed is None:
+            pictures.decode_into(self.paths[index], out, self.crop)
+        else:
+            self._unpack(self.packed, index, out)
+
+    def _unpack(self, packed: Sequence[bytes], index: int, out: np.ndarray) -> None:
         try:
-            return pictures.decode_one(self.packed[index], self.size, self.crop)
+            pictures.decode_into(packed[index], out, self.crop)
         except MemoryError:
             raise
         except Exception as error:  # archives that are gone or damaged raise errors of all kinds

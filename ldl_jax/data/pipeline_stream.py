@@ -10,8 +10,10 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import math
 import os
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
@@ -37,11 +39,31 @@ class _Stopped(Exception):  # noqa: N818 - nobody reads on
     """The batch is not wanted any more."""
 
 
+class _Memory:
+    """Memory of batches, used again when no array looks at it any more: fresh pages cost time."""
+
+    def __init__(self) -> None:
+        self._free: collections.deque[bytearray] = collections.deque()
+
+    def lend(self, shape: tuple[int, ...]) -> np.ndarray:
+        """A uint8 array of a shape; always the same one."""
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = bytearray(math.prod(shape))
+        # Every view refers to this array, since what it refers to itself is no array. So it lives,
+        # and the memory stays lent, until the last of them, on this side or on JAX's, is gone.
+        whole = np.frombuffer(memory, np.uint8)
+        weakref.finalize(whole, self._free.append, memory).atexit = False
+        return whole.reshape(shape)
+
+
 class _Batches(grain.sources.RandomAccessDataSource):
     """Element s is this process's share of the batch rows[s], decoded."""
 
     def __init__(self, part: Part, rows: Rows, shard: tuple[int, int]) -> None:
         self._part, self._rows, self._shard = part, rows, shard
+        self._memory = _Memory()
         self.stopped = threading.Event()
 
     def __len__(self) -> int:
@@ -49,11 +71,11 @@ class _Batches(grain.sources.RandomAccessDataSource):
 
     def __getitem__(self, step: Any) -> Batch:
         part, row = self._part, own_columns(self._rows[int(step)], self._shard)
-        images = np.empty((len(row), part.size, part.size, 3), np.uint8)
+        images = self._memory.lend((len(row), part.size, part.size, 3))
         for place, index in enumerate(row):
             if self.stopped.is_set():
                 raise _Stopped
-            images[place] = part.picture(int(index))
+            part.read(int(index), images[place])
         return {"images": images, "labels": part.labels[row], "sigma": part.sigma[row]}
 
 

@@ -287,6 +287,33 @@ def test_a_part_has_as_many_pictures_as_names(parts, kind):
     assert len(parts[kind]) == COUNT
 
 
+def test_memory_is_lent_again_when_the_last_view_of_it_is_gone():
+    memory = pipeline_stream._Memory()
+    first = memory.lend((4, 6))
+    first[...] = 1
+    view = first[1:3].reshape(-1)[2:]
+    address = first.ctypes.data
+    del first
+    second = memory.lend((4, 6))
+    assert second.ctypes.data != address
+    second[...] = 2
+    assert (view == 1).all()
+    del view
+    assert memory.lend((4, 6)).ctypes.data == address
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_batches_that_are_kept_do_not_change(parts, devices):
+    rows = pipeline.EpochOrder(COUNT, 8, 20, 0, 1)
+    feed = make_feed(parts, "memory, streamed", devices)
+    kept = [item["images"] for item in feed.items(rows)]
+    views = [np.asarray(images)[2:5] for images in kept]
+    del kept
+    images = parts["memory"].images
+    for step, view in enumerate(views):
+        np.testing.assert_array_equal(view, images[rows[step]][2:5])
+
+
 # What goes wrong on the way.
 
 

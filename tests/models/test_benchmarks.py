@@ -42,18 +42,20 @@ def test_train_step_prints_a_row_for_training_and_one_for_inference(
 def test_pipeline_prints_a_row_for_every_claim(tiny_network, monkeypatch, capsys, only):
     from benchmarks import pipeline, pipeline_rows, pipeline_steps, timing
     from ldl_jax.data.augment_recipes import RECIPES
+    from ldl_jax.layout import layout
 
     monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
     monkeypatch.setattr(pipeline_steps, "RECIPES", {"cen": RECIPES["cen"]})
-    sizes = pipeline_rows.Sizes(8, 4, 32, 32, 2000, 2, tiny_network)
+    monkeypatch.setattr(pipeline_steps, "layout", lambda devices=2: layout(devices))
+    sizes = pipeline_rows.Sizes(8, 4, 32, 32, 2000, 2, 0.0, tiny_network)
     pipeline.main(["--only", only, "--no-torch"], sizes)
     rows = {row["case"]: row for row in table(capsys.readouterr().out)}
     names = {
         "stream": ["stream of files, 32", "stream of an ArrayRecord, 32"],
         "augment": ["recipe cen, 32, batch 4"],
         "device": [
-            "step, pictures from a copy on every device, 32, batch 8",
-            "step, pictures from shares on the devices, 32, batch 8",
+            "step, pictures from a copy on every device, 32, batch 4",
+            "step, pictures from shares on the devices, 32, batch 4",
         ],
         "memory": ["memory after half of 2,000 records", "memory after all of 2,000 records"],
     }
