@@ -5,6 +5,7 @@ python -m launch.main --config=configs/quickstart.py --workdir=runs/quickstart
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.console import Console
 from launch import jobs, sweeps
 from launch.command import fail, only_flags, parse_flags, quiet
 from launch.compile_cache import compile_cache
-from launch.processes import come_together, together
+from launch.processes import check_same, come_together, together
 from ldl_jax import config as schema
 from ldl_jax import experiment, plan, processes
 from ldl_jax.smoke import smoke
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def run(config: schema.Config, path: Path, console: Console, profile: str = "") -> None:
     """Trains what is left of all runs that a config asks for, and shows the results."""
+    check_same(dataclasses.asdict(config))
     runs = plan.runs(config, 1 if config.sweep else experiment.fold_count(config))
     if config.sweep:  # its runs take the place of the last one
         runs = runs[:-1]

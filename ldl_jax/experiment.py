@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import optax
 
-from ldl_jax import encodings, methods, models
+from ldl_jax import encodings, methods, models, processes
 from ldl_jax.config import Config, ConfigError, DataConfig, TestSetConfig, to_dict
 from ldl_jax.data import (
     audit,
@@ -28,7 +28,7 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment import Preprocessing
 from ldl_jax.data.lazy import LazyImages
 from ldl_jax.data.pipeline import Feed, Part, feed
-from ldl_jax.data.pipeline_choice import GB, SHARES, STREAM, choose, measure
+from ldl_jax.data.pipeline_choice import GB, SHARES, STREAM, Memory, choose, least, measure
 from ldl_jax.data.records import Chosen, DataError, Records
 from ldl_jax.evaluation import evaluate
 from ldl_jax.evaluation.report import baseline_mae
@@ -488,9 +488,10 @@ def _feeds(
     rows = {name: chosen for name, chosen in rows.items() if len(chosen)}
     size = _stored(config)
     count = sum(len(chosen) for chosen in rows.values())
+    free = measure(placement.replicated.mesh.devices.flatten().tolist())
     choice = choose(
         count * size * size * 3.0,
-        measure(placement.replicated.mesh.devices.flatten().tolist()),
+        least([Memory(*one) for one in processes.share(list(free))]),
         config.feed,
         config.memory_gb * GB,
     )

@@ -48,6 +48,13 @@ def measure(devices: Sequence[jax.Device]) -> Memory:
     return Memory(free_host(), min(known, default=None), len(devices), on_host)
 
 
+def least(memories: Sequence[Memory]) -> Memory:
+    """What all of several processes have: they keep their pictures in the same way."""
+    hosts = [one.host for one in memories if one.host is not None]
+    devices = [one.device for one in memories if one.device is not None]
+    return memories[0]._replace(host=min(hosts, default=None), device=min(devices, default=None))
+
+
 def choose(needed: float, memory: Memory, feed: str = "auto", limit: float = 0.0) -> Choice:
     """Where pictures are kept that need so many bytes when decoded.
 

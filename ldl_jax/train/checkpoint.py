@@ -153,7 +153,8 @@ class Checkpoints:
             reason = str(error).strip().splitlines()[0][:200]
             if "No space left" in str(error):  # which storage says at length
                 reason = "No space left on device"
-            kept = [step for step in self.steps() if (self.folder / str(step)).exists()]
+            steps = sorted(self._manager.all_steps(), reverse=True)  # the others may be elsewhere
+            kept = [step for step in steps if (self.folder / str(step)).exists()]
             last = f"the last good one is {self.folder / str(kept[0])}" if kept else "there is none"
             raise CheckpointError(
                 f"a checkpoint cannot be written to {self.folder} ({reason}); {last}; make room, "

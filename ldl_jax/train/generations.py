@@ -227,7 +227,7 @@ def _chosen(
     """The weights that are tested and teach, and their step where they are the best ones."""
     if job.use == "best":
         if (found := read_best(folder, watcher.say)) is not None:
-            return job.layout.place(found[1]), found[0]
+            return job.layout.place_state(found[1]), found[0]
         watcher.say(f"{folder}: no best checkpoint can be read, so the last weights are taken")
     return state.answers, None
 

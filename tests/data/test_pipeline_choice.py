@@ -10,6 +10,7 @@ from ldl_jax.data.pipeline_choice import (
     Memory,
     choose,
     free_host,
+    least,
     measure,
 )
 
@@ -75,3 +76,13 @@ def test_the_free_memory_of_a_container(tmp_path):
     assert free_host(str(tmp_path)) == 8000 * 1024
     (tmp_path / "sys/fs/cgroup/memory.max").write_text("6000000\n")
     assert free_host(str(tmp_path)) == 2000000
+
+
+def test_processes_go_by_the_least_of_their_memories():
+    memories = [
+        Memory(5.0, None, 8, False),
+        Memory(4.0, 3.0, 8, False),
+        Memory(None, 2.0, 8, False),
+    ]
+    assert least(memories) == Memory(4.0, 2.0, 8, False)
+    assert least([Memory(None, None, 1, True)]) == Memory(None, None, 1, True)
