@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-from ldl_jax import config as schema
 from ldl_jax import workdir as module
-from ldl_jax.workdir import ADDED, Workdir, WorkdirError, differences, read_results, read_rows
+from ldl_jax.workdir import Workdir, WorkdirError, differences, read_results, read_rows
 
 DESCRIPTION = {
     "seed": 0,
@@ -100,23 +99,6 @@ def test_more_or_fewer_generations_are_the_same_run(run, generations):
     with Workdir(run, description):
         pass
     assert json.loads((run / "config.json").read_text())["chain"]["generations"] == generations
-
-
-def test_a_run_of_before_a_key_was_there(run):
-    new = {**DESCRIPTION, "faults": {"not_finite": "stop"}, "use": "last"}
-    with Workdir(run, new):
-        pass
-    with pytest.raises(WorkdirError, match=r"faults\.not_finite: 'stop' -> 'skip'"):
-        Workdir(run, {**new, "faults": {"not_finite": "skip"}})
-
-
-def test_keys_that_came_later_have_their_defaults():
-    now = schema.to_dict(schema.Config())
-    for name, value in ADDED.items():
-        place = now
-        for key in name.split("."):
-            place = place[key]
-        assert place == value, name
 
 
 def test_other_files(tmp_path):
