@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, sizes: Sizes | None = None) -> 
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="fewer pictures: about a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer pictures: two minutes")
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     groups = ("stream", "augment", "device", "memory")
     parser.add_argument("--only", nargs="+", choices=groups, default=groups)
