@@ -10,6 +10,8 @@ from ldl_jax.data.protocols import FOLDED
 _SIZE = 64  # pixels; no network takes much less
 _PICTURES = 64
 _BATCH = 16
+# What is drawn for a label space; ages for all others.
+_KINDS = {"adience": "age_groups", "scut_fbp": "attractiveness", "cfd": "attractiveness"}
 
 
 def smoke(config: Config) -> Config:
@@ -34,16 +36,16 @@ def smoke(config: Config) -> Config:
 
 def _data(config: DataConfig) -> DataConfig:
     size = min(config.size, _SIZE)
-    drawn = DataConfig()
+    drawn, kind = DataConfig(), _KINDS.get(config.space)
     return dataclasses.replace(
         config,
         name="synthetic",
         synthetic_count=_PICTURES,
         root="",
         csv="",
-        options={},
+        options={} if kind is None else {"kind": kind},
         test=drawn.test,
-        space=config.space if config.space in ("age", "adience") else "train",
+        space=config.space if kind or config.space == "age" else "train",
         size=size,
         stored_size=0,
         crop=1.0,
