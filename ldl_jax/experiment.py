@@ -11,27 +11,19 @@ import jax
 import numpy as np
 import optax
 
-from ldl_jax import encodings, methods, models, processes
-from ldl_jax.config import Config, ConfigError, DataConfig, TestSetConfig, to_dict
+from ldl_jax import encodings, experiment_data, methods, models
+from ldl_jax.config import Config, ConfigError, DataConfig, to_dict
 from ldl_jax.data import (
-    audit,
-    datasets,
-    pictures,
-    prints,
     prints_file,
     protocols,
-    protocols_cross,
     protocols_file,
-    synthetic,
 )
-from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment import Preprocessing
-from ldl_jax.data.lazy import LazyImages
-from ldl_jax.data.pipeline import Feed, Part, feed
-from ldl_jax.data.pipeline_choice import GB, SHARES, STREAM, Memory, choose, least, measure
-from ldl_jax.data.records import Chosen, DataError, Records
+from ldl_jax.data.pipeline import Feed
+from ldl_jax.data.records import DataError, Records
 from ldl_jax.evaluation import evaluate
 from ldl_jax.evaluation.report import baseline_mae
+from ldl_jax.experiment_data import Say
 from ldl_jax.heads import Head
 from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import Layout, layout
@@ -39,9 +31,7 @@ from ldl_jax.train import group, optimizers, transfer
 from ldl_jax.train.generations import Job
 from ldl_jax.train.loop import Schedule
 
-Say = Callable[[str], None]
 _STEPS_PER_CALL = 16  # of an accelerator: a call costs the host about what a short step takes
-_GLANCE = 8  # pixels, of a picture that is only looked at for damage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +97,9 @@ def fold_count(config: Config) -> int:
         return 1
     try:
         return protocols.fold_count(
-            read_records(config.data), config.data.protocol, config.data.test_fraction
+            experiment_data.read_records(config.data),
+            config.data.protocol,
+            config.data.test_fraction,
         )
     except DataError:
         raise
@@ -150,11 +142,11 @@ def build(
         protocol, feeds, files = like.protocol, like.feeds, like.files
     else:
         files = {"split.json": protocols_file.dumped(records, parts)}
-        taken = _prints(config.data, records, workdir)
+        taken = experiment_data.prints_of(config.data, records, workdir)
         if taken is not None and records.paths:
             files[prints_file.NAME] = prints_file.dumped(records, taken)
-        protocol = _audited(config.data, records, parts, taken, say)
-        feeds = _feeds(config.data, records, parts, space, placement, say)
+        protocol = experiment_data.audited(config.data, records, parts, taken, say)
+        feeds = experiment_data.feeds_of(config.data, records, parts, space, placement, say)
     steps_per_epoch = _steps_per_epoch(config, len(feeds["train"].part))
     if config.best:
         _check_best(config.best, feeds, method, model.width)
@@ -167,7 +159,7 @@ def build(
         "method": description["method"],
         "space": dataclasses.asdict(space),
         "preprocessing": dataclasses.asdict(preprocessing),
-        "alignment": dataclasses.asdict(_alignment(config.data, records)),
+        "alignment": dataclasses.asdict(experiment_data.alignment(config.data, records)),
         "flip": config.evaluation.flip,
     }
     job = Job(
@@ -222,14 +214,14 @@ def _resolve(config: Config, devices: int | None) -> _Resolved:
     placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
     options = _network(config)
     model = models.build(**options)
-    records = read_records(config.data)
-    parts = _parts(config.data, records)
+    records = experiment_data.read_records(config.data)
+    parts = experiment_data.parts_of(config.data, records)
     if config.chain.early_end and not len(parts.validation):
         raise ConfigError(
             "chain.early_end: looks at the validation error; hold some pictures out with "
             "data.validation_fraction"
         )
-    space = label_space(config.data.space, records, parts)
+    space = experiment_data.label_space(config.data.space, records, parts)
     counts = encodings.label_counts(records.labels[parts.train].astype(np.float32), space)
     method = methods.get(
         config.method.name, space=space, counts=counts, **config.method.hyper_parameters
@@ -276,113 +268,6 @@ def kind(config: Config, job: Job) -> tuple[Any, ...]:
     counted = methods.takes_counts(config.method.name)
     counts = encodings.label_counts(labels, job.method.space).tolist() if counted else ()
     return group.kind(job), tuple(counts)
-
-
-def read_records(config: DataConfig) -> Records:
-    """The pictures and labels that the config names."""
-    records = _read(config, config, "data", config.seed)
-    if not config.test.name:
-        return records
-    # Other persons are drawn to test on than to train on.
-    return protocols_cross.combine(
-        records, _read(config, config.test, "data.test", config.seed + 1)
-    )
-
-
-def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed: int) -> Records:
-    """One dataset of the config; `key` is where the config names it."""
-    if source.name not in ("synthetic", *datasets.DATASETS):
-        known = ", ".join(("synthetic", *datasets.DATASETS))
-        raise ConfigError(f"{key}.name: expected one of {known}, got {source.name!r}")
-    if source.name != "synthetic":
-        return datasets.read(source.name, source.root, csv=source.csv, **source.options)
-    if source.root or source.csv:
-        raise ConfigError(
-            f"{key}.root, {key}.csv: synthetic faces are drawn, not read; "
-            f"name a dataset with {key}.name ({', '.join(datasets.DATASETS)})"
-        )
-    if config.crop != 1:
-        raise ConfigError(f"data.crop: synthetic faces are drawn whole, got {config.crop}")
-    for option in source.options:
-        if option not in synthetic.OPTIONS:
-            known = ", ".join(synthetic.OPTIONS)
-            raise ConfigError(
-                f"{key}.options: synthetic faces have no option {option!r}; theirs: {known}"
-            )
-    try:
-        return synthetic.faces(
-            config.synthetic_count, _stored(config), seed, lazy=True, **source.options
-        )
-    except ValueError as error:
-        raise ConfigError(f"{key}.options.{error}") from None
-
-
-def _parts(config: DataConfig, records: Records) -> protocols.Parts:
-    if config.split_file:
-        return protocols_file.read(Path(config.split_file), records)
-    try:
-        return protocols.split(
-            records,
-            config.protocol,
-            config.seed,
-            config.test_fraction,
-            config.validation_fraction,
-            max(0, config.fold),
-        )
-    except DataError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"data.{error}") from None
-
-
-def _prints(config: DataConfig, records: Records, workdir: Path | None) -> prints.Prints | None:
-    """The pictures' prints, where they are audited; those that the workdir holds, if it does."""
-    if _drawn(config) or not config.audit:
-        return None
-    kept = prints_file.read(workdir / prints_file.NAME, records) if workdir else None
-    return kept or prints.take(records)
-
-
-def _drawn(config: DataConfig) -> bool:
-    return {config.name, config.test.name} <= {"synthetic", ""}
-
-
-def _audited(
-    config: DataConfig,
-    records: Records,
-    parts: protocols.Parts,
-    taken: prints.Prints | None,
-    say: Say,
-) -> str:
-    """What a number of this split may be called; `say` takes the auditor's verdict."""
-    if _drawn(config):  # one by one: faces that look alike are no copies
-        return parts.protocol
-    if taken is None:
-        say("data.audit is off: whether the parts share pictures is not known")
-        return f"{parts.protocol}, not audited"
-    found = audit.audit(records, parts, taken)
-    say(str(found))
-    return found.name
-
-
-def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpace:
-    """The label space of the config's text, checked against the labels it has to hold."""
-    used = np.concatenate([parts.train, parts.validation, parts.test])
-    if text != "train":
-        try:
-            space = dataclasses.replace(LabelSpace.parse(text), unit=records.unit)
-        except ValueError as error:
-            raise ConfigError(f"data.space: {str(error).removeprefix('space: ')}") from None
-        protocols.check_labels(records, space, used)
-        return space
-    finite = records.labels[np.isfinite(records.labels)]
-    everything = LabelSpace.range(np.floor(finite.min()), np.ceil(finite.max()) + 1)
-    protocols.check_labels(records, everything, used)
-    labels = records.labels[parts.train]
-    low, high = float(np.floor(labels.min())), float(np.ceil(labels.max()))
-    if low == high:
-        raise ConfigError(f"data.space: all training labels are {low:g}; give low:step:high")
-    return LabelSpace.range(low, high, unit=records.unit)
 
 
 def pretrained_trunk(
@@ -455,111 +340,6 @@ def _optimizer(
 def _preprocessing(config: DataConfig, inputs: dict[str, Any]) -> Preprocessing:
     """As the config says, but for the inputs that a pre-trained network is used to."""
     own = {"channels": config.channels, "mean": config.mean, "std": config.std}
-    return Preprocessing(_stored(config), config.size, crop=config.crop, **(own | inputs))
-
-
-def _alignment(config: DataConfig, records: Records) -> Alignment:
-    """How the pictures were cut out: as the config says, or the prepared set."""
-    given, known = config.alignment, records.alignment
-    if known is None or given == known:
-        return given
-    if given.kind != "none":
-        raise ConfigError(
-            f"data.alignment: the set was prepared with {known}, the config says {given}; leave it "
-            "out, or prepare the set so"
-        )
-    return known
-
-
-def _stored(config: DataConfig) -> int:
-    return config.stored_size or config.size
-
-
-def _feeds(
-    config: DataConfig,
-    records: Records,
-    parts: protocols.Parts,
-    space: LabelSpace,
-    placement: Layout,
-    say: Say,
-) -> dict[str, Feed]:
-    """The feeds of the parts that have pictures, by name."""
-    rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    rows = {name: chosen for name, chosen in rows.items() if len(chosen)}
-    size = _stored(config)
-    count = sum(len(chosen) for chosen in rows.values())
-    free = measure(placement.replicated.mesh.devices.flatten().tolist())
-    choice = choose(
-        count * size * size * 3.0,
-        least([Memory(*one) for one in processes.share(list(free))]),
-        config.feed,
-        config.memory_gb * GB,
-    )
-    streams = choice.where == STREAM
-    say(
-        f"{records.name}: "
-        + ", ".join(f"{len(chosen):,} {name}" for name, chosen in rows.items())
-        + f" pictures, labels {space.low:g} to {space.high:g} {space.unit}, "
-        + f"{count * size * size * 3 / 1e9:.2f} GB at {size}x{size}, {choice}"
-    )
-    across = placement.by_batch if choice.where == SHARES else None
-    return {
-        name: feed(
-            _part(config, records, chosen, space, streams, say),
-            placement.place,
-            placement.split,
-            across,
-            streams,
-            placement.shard,
-        )
-        for name, chosen in rows.items()
-    }
-
-
-def _part(
-    config: DataConfig,
-    records: Records,
-    rows: np.ndarray,
-    space: LabelSpace,
-    streams: bool,
-    say: Say,
-) -> Part:
-    images = None
-    if records.images is not None:
-        images = records.images
-        lazy = streams and isinstance(images, LazyImages)
-        images = images.take(rows) if lazy else images[rows]
-    elif not streams or config.unreadable == "skip":
-        files: Any = records.paths if records.packed is None else records.packed
-        names = None if records.packed is None else Chosen(records.ids, rows)
-        # Streamed pictures are looked through once, so that the bad ones are known at the start.
-        size = _GLANCE if streams else _stored(config)
-        images, kept = pictures.decode(
-            Chosen(files, rows), size, config.unreadable, config.crop, names=names
-        )
-        if len(kept) < len(rows):
-            first = np.setdiff1d(rows, rows[kept])[0]
-            say(
-                f"skipped {len(rows) - len(kept)} unreadable pictures of {len(rows)}; the first is "
-                f"{records.paths[first]} ({records.sources[first]})"
-            )
-        rows = rows[kept]
-        images = None if streams else images
-    sigma = np.full(len(records), np.nan, np.float32) if records.sigma is None else records.sigma
-    truth = None
-    if records.truth is not None and np.array_equal(
-        np.asarray(records.truth_values, np.float32), np.asarray(space.values, np.float32)
-    ):
-        truth = records.truth[rows]
-    return Part(
-        ids=tuple(records.ids[row] for row in rows),
-        labels=records.labels[rows].astype(np.float32),
-        sigma=sigma[rows].astype(np.float32),
-        size=_stored(config),
-        crop=config.crop,
-        images=images,
-        paths=Chosen(records.paths, rows) if records.paths else (),
-        packed=None if records.packed is None else Chosen(records.packed, rows),
-        truth=truth,
-        groups=tuple(records.groups[row] for row in rows) if records.groups else (),
+    return Preprocessing(
+        experiment_data.stored_size(config), config.size, crop=config.crop, **(own | inputs)
     )

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ldl_jax import config as schema
-from ldl_jax import experiment
+from ldl_jax import experiment, experiment_data
 from ldl_jax.config import ConfigError
 from ldl_jax.data import synthetic
 from ldl_jax.data.augment import Preprocessing
@@ -320,13 +320,13 @@ def test_prints_are_taken_once(pictures, tmp_path, monkeypatch):
     made = experiment.build(make_config(**config), print, 1, workdir=workdir)
     (workdir / "prints.npz").write_bytes(made.files["prints.npz"])
     taken = []
-    take = experiment.prints.take
+    take = experiment_data.prints.take
 
     def count(records):
         taken.append(len(records))
         return take(records)
 
-    monkeypatch.setattr(experiment.prints, "take", count)
+    monkeypatch.setattr(experiment_data.prints, "take", count)
     again = experiment.build(make_config(**config), print, 1, workdir=workdir)
     assert (again.protocol, again.files, taken) == (made.protocol, made.files, [])
     (tmp_path / "p1.png").write_bytes((tmp_path / "p0.png").read_bytes())
@@ -365,20 +365,22 @@ def test_pictures_of_an_archive(pictures, monkeypatch):
     plain = build(**config).job.train
     (item,) = plain.items(rows)
     expected = jax.device_get(plain.fetch(plain.store, item))
-    read = experiment.read_records
+    read = experiment_data.read_records
 
     def archive(config, change=lambda content: content):
         records = read(config)
         packed = [change(path.read_bytes()) for path in records.paths]
         return dataclasses.replace(records, paths=(), packed=packed)
 
-    monkeypatch.setattr(experiment, "read_records", archive)
+    monkeypatch.setattr(experiment_data, "read_records", archive)
     for kind in ("memory", "stream"):
         train = build(**config, data__feed=kind).job.train
         (item,) = train.items(rows)
         given = jax.device_get(train.fetch(train.store, item))
         jax.tree.map(np.testing.assert_array_equal, given, expected)
-    monkeypatch.setattr(experiment, "read_records", lambda c: archive(c, lambda content: b"none"))
+    monkeypatch.setattr(
+        experiment_data, "read_records", lambda c: archive(c, lambda content: b"none")
+    )
     with pytest.raises(DataError, match=r"^p1\.png: 4 bytes: cannot be read as a picture"):
         build(**config)
 
@@ -392,7 +394,7 @@ def test_pictures_of_an_archive(pictures, monkeypatch):
     ],
 )
 def test_the_free_memory_says_where_the_pictures_are_kept(monkeypatch, memory, says, split):
-    monkeypatch.setattr(experiment, "measure", lambda devices: memory)
+    monkeypatch.setattr(experiment_data, "measure", lambda devices: memory)
     said = []
     config = make_config()
     job = experiment.build(config, said.append, devices=2).job
@@ -401,7 +403,7 @@ def test_the_free_memory_says_where_the_pictures_are_kept(monkeypatch, memory, s
         assert job.train.store == {}  # drawn faces are in memory, and stream from there
     else:
         assert job.train.store["images"].sharding.is_fully_replicated == (split is None)
-    monkeypatch.setattr(experiment, "measure", lambda devices: memory._replace(device=1.0))
+    monkeypatch.setattr(experiment_data, "measure", lambda devices: memory._replace(device=1.0))
     with pytest.raises(ValueError, match=r"^data\.feed: 'memory' needs 0\.00 GB"):
         experiment.build(make_config(data__feed="memory"), said.append, devices=2)
 

@@ -40,6 +40,7 @@ FLAT = {
     "__init__",
     "config",
     "experiment",
+    "experiment_data",
     "faces",
     "foreign",
     "layout",
@@ -68,6 +69,7 @@ FRAMEWORKS = {
 SEES_CONFIGS = {
     "ldl_jax.config",
     "ldl_jax.experiment",
+    "ldl_jax.experiment_data",
     "ldl_jax.plan",
     "ldl_jax.smoke",
     "ldl_jax.sweep",
