@@ -13,6 +13,7 @@ from launch.processes import check_same
 from launch.progress import ProgressBar
 from ldl_jax import experiment, processes, workdir
 from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
+from ldl_jax.experiment import Experiment
 from ldl_jax.plan import Run
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt
@@ -58,19 +59,23 @@ def train(path: Path, run: Run, console: Console, interrupt: Interrupt, profile:
         results = generations.run(job, opened, interrupt, progress)
         if not processes.leads():
             return
-        files = [opened.predictions(row["generation"]) for row in results]
-        answers = [predictions.read(file) for file in files]
-        part = made.job.test.part
-        gallery.draw(folder / "figures", answers, opened.rows(), part)
-        for row, answer in zip(results, answers, strict=True):
-            if answer.space_values.size:
-                opened.keep_analysis(row["generation"], analysis.analyse(answer, part.groups))
+        look(made, opened)
     unit = made.job.method.space.unit
     console.print(report.table(results, unit))
     say(f"protocol: {made.protocol}")
     if unit != "identity":
         say(f"always answering the training mean: MAE {made.baseline:.3f} {unit}")
     say(f"results, predictions, checkpoints and figures: {folder}")
+
+
+def look(made: Experiment, opened: Workdir) -> None:
+    """Draws a run's figures, and analyses its errors."""
+    results, part = opened.results(), made.job.test.part
+    answers = [predictions.read(opened.predictions(row["generation"])) for row in results]
+    gallery.draw(opened.path / "figures", answers, opened.rows(), part)
+    for row, answer in zip(results, answers, strict=True):
+        if answer.space_values.size:
+            opened.keep_analysis(row["generation"], analysis.analyse(answer, part.groups))
 
 
 @contextlib.contextmanager

@@ -65,10 +65,10 @@ def main(arguments: Sequence[str]) -> None:
 def run(config: schema.Config, path: Path, console: Console, profile: str = "") -> None:
     """Trains what is left of all runs that a config asks for, and shows the results."""
     check_same(dataclasses.asdict(config))
-    runs = plan.runs(config, 1 if config.sweep else experiment.fold_count(config))
     if config.sweep:  # its runs take the place of the last one
-        runs = runs[:-1]
-        sweeps.check(config, path)
+        runs = sweeps.stages(config, sweeps.check(config, path))
+    else:
+        runs = plan.runs(config, experiment.fold_count(config))
     left = [one.folder for one in runs if jobs.check(path, one)]
     left = processes.from_first(left)
     with Interrupt() as interrupt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 import jax
 from rich.console import Console
 
+from launch import jobs
+from launch.processes import check_same
 from launch.progress import ProgressBar
-from ldl_jax import experiment, methods, sweep, workdir
-from ldl_jax.config import Config, to_dict
+from ldl_jax import experiment, plan, processes, sweep, workdir
+from ldl_jax.config import Config, ConfigError
 from ldl_jax.evaluation import ablation, report
 from ldl_jax.experiment import Experiment
 from ldl_jax.sweep import Point
@@ -41,7 +43,7 @@ def run(config: Config, path: Path, console: Console) -> None:
         for some in sweep.groups(points):
             training.train(some)
     shown = [point for point in points if not (_folder(path, point) / _STOPPED).exists()]
-    if shown:
+    if shown and processes.leads():
         _show(config, points, shown, path, console)
     lost = [point.name for point in points if point not in shown]
     if lost:
@@ -57,11 +59,36 @@ def check(config: Config, path: Path) -> tuple[Point, ...]:
     Raises:
       ConfigError, WorkdirError: something is wrong with them, or with the folder.
     """
-    points = sweep.points(config)
+    grids, folds = config.sweep, experiment.fold_count(config)
+    if folds > 1:  # a run for each, where the sweep names none
+        every = {"data.fold": tuple(range(folds))}
+        grids = tuple(grid if "data.fold" in grid else grid | every for grid in grids)
+    points = sweep.points(dataclasses.replace(config, sweep=grids))
     if config.replicas == "together":
         sweep.check_together(points)
     _check(path, points)
     return points
+
+
+def stages(config: Config, points: Sequence[Point]) -> tuple[plan.Run, ...]:
+    """The stages that the runs start from, each once, in the order in which they are trained.
+
+    Raises:
+      ConfigError: a stage is not there, or no run starts from it.
+    """
+    found: dict[str, plan.Run] = {}
+    for point in points:
+        needed: dict[str, Config] = {}
+        name = point.config.init.stage
+        while name in config.stages and name not in needed:
+            needed[name] = config.stages[name]
+            name = needed[name].init.stage
+        runs = plan.runs(dataclasses.replace(point.config, stages=needed))
+        found |= {one.folder: one for one in runs if one.folder}
+    for name in config.stages:
+        if f"stages/{name}" not in found:
+            raise ConfigError(f"stages.{name}: no run of the sweep starts from it")
+    return tuple(found.values())
 
 
 class _Training:
@@ -96,7 +123,9 @@ class _Training:
             group.check_memory(whole)
             self._together(made, whole)
             return
-        fits = group.fitting(_group(made)) if made[0][1].job.train.store else 1
+        job = made[0][1].job
+        possible = bool(job.train.store) and not job.layout.splits and processes.count() == 1
+        fits = group.fitting(_group(made)) if possible else 1
         for some in (made[i : i + fits] for i in range(0, len(made), max(1, fits))):
             if len(some) > 1 and self._together_is_quicker(_group(some)):
                 self._together(some, _group(some))
@@ -129,14 +158,19 @@ class _Training:
             ]
             count = made[0][0].config.chain.generations
             progress = opened.enter_context(ProgressBar(self._console, count))
+            for folder, (_, one) in zip(folders, made, strict=True):
+                _keep(folder, one)
             lost = replicas.run(whole, folders, self._interrupt, progress)
-            for folder, name in zip(folders, names, strict=True):
-                if name in lost:
-                    self._stopped(folder.path, name, lost[name])
+            for folder, (point, one) in zip(folders, made, strict=True):
+                if point.name in lost:
+                    self._stopped(folder.path, point.name, lost[point.name])
+                else:
+                    jobs.look(one, folder)
         self._check_signal(made[-1][1])
 
     def _one(self, point: Point, made: Experiment) -> None:
         self._say(f"--- {point.name}")
+        check_same(made.description)
         key = sweep.program(point.config), experiment.kind(point.config, made.job)
         if key not in self._programs:  # runs that differ in their seeds alone share them
             self._programs = {key: generations.jitted(made.job)}
@@ -145,8 +179,11 @@ class _Training:
             Workdir(_folder(self._path, point), made.description) as folder,
             ProgressBar(self._console, count) as progress,
         ):
+            _keep(folder, made)
             try:
                 generations.run(made.job, folder, self._interrupt, progress, self._programs[key])
+                if processes.leads():
+                    jobs.look(made, folder)
             except NotFiniteError as error:
                 self._stopped(folder.path, point.name, str(error))
         self._check_signal(made)
@@ -158,7 +195,8 @@ class _Training:
             raise Interrupted(self._interrupt.number, job.chain.generations, len(job.order(1)))
 
     def _stopped(self, folder: Path, name: str, why: str) -> None:
-        workdir.write_json(folder / _STOPPED, {"why": why})
+        if processes.leads():
+            workdir.write_json(folder / _STOPPED, {"why": why})
         self._say(f"{name}: {why}")
 
     def _build(self, point: Point) -> Experiment:
@@ -191,6 +229,11 @@ def _done(path: Path, point: Point) -> bool:
     return finished or (folder / _STOPPED).exists()
 
 
+def _keep(folder: Workdir, made: Experiment) -> None:
+    for name, content in made.files.items():
+        folder.keep(name, content)
+
+
 def _group(made: Sequence[tuple[Point, Experiment]]) -> Group:
     points = [point for point, _ in made]
     first = made[0][1].job
@@ -215,19 +258,7 @@ def _check(path: Path, points: Sequence[Point]) -> None:
     if path.exists() and any(item.name not in _OWN for item in path.iterdir()):
         raise WorkdirError(f"workdir: {path} holds other files and no sweep; give a new folder")
     for point in points:
-        saved = _folder(path, point) / "config.json"
-        if saved.exists():
-            old = workdir.read_json(saved)
-            old.pop("resolved", None)
-            new = to_dict(point.config)
-            new["method"] = methods.hyper_parameters(new["method"]["name"]) | new["method"]
-            changes = workdir.differences(old, json.loads(json.dumps(new)))
-            changes = [text for text in changes if not text.startswith(workdir.MAY_CHANGE)]
-            if changes:
-                raise WorkdirError(
-                    f"workdir: {saved.parent} holds another config's run ({'; '.join(changes)}); "
-                    "give another --workdir, or that config again to go on"
-                )
+        workdir.check(_folder(path, point), experiment.check(point.config))
 
 
 def _show(

@@ -11,18 +11,18 @@ Table 1, ResNet18, the first generation; here three seeds of each row:
     LDL+Reg (y^)       2.220    60.83  80.11  90.52
 
 Reg is `regression_l1`, Eq. 9 alone; LDL is `dex`, Eq. 4 alone with the expectation; LDL+Reg is
-`cen`, with the rows of its heads "regression" and "distribution". The paper's networks are
-pre-trained on IMDB-WIKI; `init.path` takes the workdir of such a run. The other columns are
---config.data.name=megaage_asian with --config.data.protocol=official.
+`cen`, with the rows of its heads "regression" and "distribution". All start from one pre-training,
+the stage "imdb_wiki". The other columns are --config.data.name=megaage_asian with
+--config.data.protocol=official.
 
     python -m launch.main --config=configs/sweeps/cen_table1.py --config.data.root=DIR \\
-        --config.data.csv=morph.csv --workdir=runs/cen_table1
+        --config.data.csv=morph.csv --config.stages.imdb_wiki.data.root=DIR \\
+        --workdir=runs/cen_table1
 """
 
 import ml_collections
 
 from configs import cen_morph
-from configs.sweeps import small
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -33,8 +33,3 @@ def get_config() -> ml_collections.ConfigDict:
     config.table.columns = "mae ca3 ca5 ca7"
     config.table.heads = True
     return config
-
-
-def smoke() -> ml_collections.ConfigDict:
-    """The sweep in small."""
-    return small(get_config())

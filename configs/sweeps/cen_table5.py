@@ -21,17 +21,18 @@ Table 5, four networks and four generations; here three seeds of each network:
                       3    1.905    63.31  83.11  92.28
                       4    1.919    63.73  82.88  91.64
 
-The paper's networks are pre-trained on IMDB-WIKI, each by itself; without, they start anew. The
-other columns are --config.data.name=megaage_asian with --config.data.protocol=official.
+Each network starts from its own pre-training, the stage of its name. The other columns are
+--config.data.name=megaage_asian with --config.data.protocol=official.
 
     python -m launch.main --config=configs/sweeps/cen_table5.py --config.data.root=DIR \\
-        --config.data.csv=morph.csv --workdir=runs/cen_table5
+        --config.data.csv=morph.csv --config.stages.resnet18.data.root=DIR ... \\
+        --workdir=runs/cen_table5
 """
 
 import ml_collections
 
 from configs import cen_morph
-from configs.sweeps import small
+from configs.recipes import pretraining
 
 NETWORKS = ("resnet10_tiny", "resnet10", "resnet18_tiny", "resnet18")
 
@@ -40,12 +41,10 @@ def get_config() -> ml_collections.ConfigDict:
     """The sweep."""
     config = cen_morph.get_config()
     config.chain.generations = 4
-    config.sweep = {"model.name": NETWORKS, "seed": (0, 1, 2)}
+    config.stages = {name: pretraining.ages_by_cen(name) for name in NETWORKS}
+    config.sweep = tuple(
+        {"model.name": name, "init.path": f"stage:{name}", "seed": (0, 1, 2)} for name in NETWORKS
+    )
     config.table.columns = "mae ca3 ca5 ca7"
     config.table.generations = True
     return config
-
-
-def smoke() -> ml_collections.ConfigDict:
-    """The sweep in small."""
-    return small(get_config())

@@ -10,17 +10,17 @@ Table 6, ResNet18 on MORPH, MAE; here three seeds of each row, at t = 3:
                                              2  0.5  5  1.933
 
 The row that comes three times is one run. (The paper's text has τ and α at λ = 2, its table at 4.)
-The paper's networks are pre-trained on IMDB-WIKI by Eq. 14; `init.path` takes the workdir of such a
-run. All rows differ in numbers alone, so they are one group.
+All start from one pre-training, the stage "imdb_wiki", and differ in numbers alone, so they are one
+group.
 
     python -m launch.main --config=configs/sweeps/cen_table6.py --config.data.root=DIR \\
-        --config.data.csv=morph.csv --workdir=runs/cen_table6
+        --config.data.csv=morph.csv --config.stages.imdb_wiki.data.root=DIR \\
+        --workdir=runs/cen_table6
 """
 
 import ml_collections
 
 from configs import cen_morph
-from configs.sweeps import small
 
 SEEDS = (0, 1, 2)
 TAU, ALPHA, LAM = 2.0, 0.5, 4.0  # the row that is in all three columns
@@ -39,8 +39,3 @@ def get_config() -> ml_collections.ConfigDict:
     )
     config.table.columns = "mae"
     return config
-
-
-def smoke() -> ml_collections.ConfigDict:
-    """The sweep in small."""
-    return small(get_config())

@@ -13,45 +13,27 @@ Table 4, ThinAgeNet; here three seeds of each row, on ChaLearn 2015 (data.space 
     1.00   0.50 (201)  3.184  0.278        3.484  0.269        1.992
     1.00   0.25 (401)  3.167  0.274        3.459  0.265        2.028
 
-The paper's networks are pre-trained on MS-Celeb-1M; `init.path` takes the workdir of such a run.
-The other columns are --config.data.name=chalearn16, and --config.data.name=morph with
---config.data.protocol=random.
+All start from one pre-training, the stage "ms_celeb". The other columns are
+--config.data.name=chalearn16, and --config.data.name=morph with --config.data.protocol=random.
 
     python -m launch.main --config=configs/sweeps/dldlv2_table4.py --config.data.root=DIR \\
-        --workdir=runs/dldlv2_table4
+        --config.stages.ms_celeb.data.root=DIR --workdir=runs/dldlv2_table4
 """
 
 import ml_collections
 
-from configs.sweeps import small
-from ldl_jax.config import defaults, to_dict
-from ldl_jax.data.augment_recipes import RECIPES
+from configs import dldlv2_chalearn15
 
 SEEDS = (0, 1, 2)
 
 
 def get_config() -> ml_collections.ConfigDict:
     """The sweep."""
-    config = defaults()
-    config.data.name = "chalearn15"
+    config = dldlv2_chalearn15.get_config()
     config.data.space = "0:1:100"
-    config.augment = ml_collections.ConfigDict(to_dict(RECIPES["dldl_v2"]))
-    config.model.name = "thinagenet"
-    config.method.name = "dldl_v2"
-    config.epochs = 60
-    config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.every = 30.0
-    config.optimizer.weight_decay = 0.0
-    config.chain.generations = 1
     config.sweep = (
         {"method.lam": (0.01, 0.1, 1.0, 10.0), "seed": SEEDS},
         {"data.space": ("0:4:100", "0:2:100", "0:0.5:100", "0:0.25:100"), "seed": SEEDS},
     )
     config.table.columns = "mae epsilon_error"
     return config
-
-
-def smoke() -> ml_collections.ConfigDict:
-    """The sweep in small."""
-    return small(get_config())

@@ -9,7 +9,6 @@ Any method or dataset takes its place:
 import ml_collections
 
 from configs import quickstart
-from configs.sweeps import small
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -18,8 +17,3 @@ def get_config() -> ml_collections.ConfigDict:
     config.sweep = {"seed": (0, 1, 2, 3, 4)}
     config.table.generations = True
     return config
-
-
-def smoke() -> ml_collections.ConfigDict:
-    """The sweep in small."""
-    return small(get_config())

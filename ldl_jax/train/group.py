@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ldl_jax import processes
 from ldl_jax.methods import Method
 from ldl_jax.train import generations, memory
 from ldl_jax.train.generations import Job
@@ -64,6 +66,12 @@ class Group:
                     "replicas: runs that are trained together need their pictures in memory; take "
                     "data.feed='memory', or replicas='one_by_one'"
                 )
+            if one.job.layout.splits or processes.count() > 1:
+                raise ValueError(
+                    "replicas: runs that are trained together have their weights whole on one "
+                    "device of one process; take mesh.fsdp=1 and a single process, or "
+                    "replicas='one_by_one'"
+                )
             if kind(one.job) != kind(first.job):
                 raise ValueError(
                     f"replicas: {first.name} and {one.name} have other label values or numbers of "
@@ -86,12 +94,15 @@ class Group:
                 ema=job.ema,
                 faults=job.faults,
             )
-            whole = whole_step(
-                step, job.train.fetch, job.recipe, job.preprocessing, len(job.order(1))
-            )
+            whole = whole_step(step, _fetch, job.recipe, job.preprocessing, len(job.order(1)))
             return whole(state, teacher, store, item)
 
         return one
+
+
+def _fetch(store: dict[str, Any], item: Any) -> dict[str, Any]:
+    """The batch of a row of indices: every device has all pictures, whatever a run alone has."""
+    return {name: jnp.take(array, item, axis=0, mode="clip") for name, array in store.items()}
 
 
 def kind(job: Job) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import io
 import json
@@ -19,6 +20,7 @@ from ldl_jax import models, sweep
 from ldl_jax.config import ConfigError
 from ldl_jax.evaluation import ablation, predictions
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.smoke import smoke
 from ldl_jax.train import group, memory, replicas
 from ldl_jax.train.interrupt import Interrupted
 from ldl_jax.train.log import NotFiniteError
@@ -57,7 +59,8 @@ def make(sweep: Any, **changes: Any) -> Any:
 
 def run(config: Any, path: Path) -> str:
     out = io.StringIO()
-    sweeps.run(schema.parse(config), path, Console(file=out, width=120))
+    config = config if isinstance(config, schema.Config) else schema.parse(config)
+    sweeps.run(config, path, Console(file=out, width=120))
     return out.getvalue()
 
 
@@ -67,16 +70,23 @@ def test_the_papers_tables_in_small(
 ) -> None:
     """Every sweep's structure on tiny faces: a run a row and seed, a table of the paper's rows."""
     module = importlib.import_module(f"configs.sweeps.{name}")
-    config = tiny(module.smoke())
-    swept = [config.sweep] if isinstance(config.sweep, dict) else config.sweep
+    config = smoke(schema.parse(module.get_config()))
     # Two seeds, to have a spread, of as few as shows the table.
-    config.sweep = tuple({**grid, "seed": (0, 1)} for grid in swept)
+    grids = tuple({**grid, "seed": (0, 1)} for grid in config.sweep)
     for network in getattr(module, "NETWORKS", ()):
         monkeypatch.setitem(models.MODELS, network, lambda dtype="float32": tiny_model)
-    groups = sweep.groups(sweep.points(schema.parse(config)))
+    config = dataclasses.replace(config, sweep=grids, model=schema.ModelConfig("tiny"))
+    points = sweep.points(config)
+    assert sorted(run.folder for run in sweeps.stages(config, points)) == sorted(
+        f"stages/{stage}" for stage in config.stages
+    )
+    groups = sweep.groups(points)
     assert len(groups) == {"dldlv2_table4": 5, "cen_table5": 4, "cen_table1": 3}.get(name, 1)
+    monkeypatch.setattr(sweeps.jobs, "look", lambda *rest: None)
     if name == "ssrnet_dynamic_range":  # one program
-        config.replicas = "together"
+        config = dataclasses.replace(
+            config, replicas="together", stages={}, init=schema.InitConfig()
+        )
     else:  # results without training
         monkeypatch.setattr(sweeps._Training, "train", lambda self, some: pretend(tmp_path, some))
     text = run(config, tmp_path)
@@ -128,6 +138,8 @@ def test_all_runs_are_trained_and_put_into_a_table(seeds: tuple[Path, str]) -> N
         assert (path / "runs" / name / "generation_1.json").exists()
         config = json.loads((path / "runs" / name / "config.json").read_text())
         assert config["seed"] == int(name[-1])
+        assert (path / "runs" / name / "figures/evolution.png").exists()
+        assert (path / "runs" / name / "split.json").exists()
     maes = [
         json.loads((path / "runs" / name / "generation_1.json").read_text())["mae"]
         for name in ("seed=0", "seed=1")
@@ -185,6 +197,35 @@ def test_runs_that_diverge_are_said_and_not_tried_again(tmp_path: Path) -> None:
     assert not (tmp_path / "runs/learning_rate=1e+30/generation_1.json").exists()
 
 
+def test_every_fold_is_a_run_where_the_sweep_names_none(tmp_path: Path) -> None:
+    folded = {"data__protocol": "kfold", "data__test_fraction": 0.5}
+    points = sweeps.check(schema.parse(make({"method.lam": (1.0, 2.0)}, **folded)), tmp_path)
+    assert [point.name for point in points] == [
+        f"lam={lam},fold={fold}" for lam in (1, 2) for fold in (0, 1)
+    ]
+    assert len(sweep.groups(points)) == 1
+    points = sweeps.check(schema.parse(make({"data.fold": 1}, **folded)), tmp_path)
+    assert [point.name for point in points] == ["fold=1"]
+
+
+def test_stages_are_those_that_runs_start_from() -> None:
+    stage = make({"seed": 0})
+    stage.sweep = None
+    config = make({"init.path": ("stage:a", "stage:b"), "seed": (0, 1)})
+    config.stages = {"a": stage, "b": stage}
+    parsed = schema.parse(config)
+    runs = sweeps.stages(parsed, sweep.points(parsed))
+    assert [run.folder for run in runs] == ["stages/a", "stages/b"]
+    config.stages = {"a": stage, "b": stage, "c": stage}
+    parsed = schema.parse(config)
+    with pytest.raises(ConfigError, match=r"stages\.c: no run of the sweep starts from it"):
+        sweeps.stages(parsed, sweep.points(parsed))
+    config.stages = {"a": stage}
+    parsed = schema.parse(config)
+    with pytest.raises(ConfigError, match="names the stage 'b'"):
+        sweeps.stages(parsed, sweep.points(parsed))
+
+
 def test_a_signal_ends_the_sweep_and_the_same_call_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +262,7 @@ def test_elsewhere_than_on_a_cpu_a_trial_chooses_once(
     )
     monkeypatch.setattr(sweeps.generations, "run", lambda *rest: trained.append(1))
     monkeypatch.setattr(sweeps, "_show", lambda *rest: None)
+    monkeypatch.setattr(sweeps.jobs, "look", lambda *rest: None)
     text = run(make(SEEDS), tmp_path)
     assert word in text
     assert f"{together * 1000:.1f} ms together, 2000.0 ms one by one" in text
