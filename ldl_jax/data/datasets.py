@@ -94,7 +94,8 @@ def read(name: str, root: str | Path, *, csv: str = "", **options: Any) -> Recor
         records = dataset.read(*arguments, **options)
     except LayoutError as error:
         raise DataError(f"{name}: {error}. {_remedy(dataset)}") from None
-    _check_inside(records, folder)
+    if records.paths:
+        _check_inside(records, folder)
     _check_ages(records)
     return dataclasses.replace(records, notes=records.notes + _count_notes(dataset, records))
 

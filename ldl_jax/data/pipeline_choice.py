@@ -82,8 +82,8 @@ def choose(needed: float, memory: Memory, feed: str = "auto", limit: float = 0.0
             continue
         full = _full(needed, copies, memory, share)
         if not full:
-            free = _free(memory)
-            reasons.append("fits into free memory" + (f" ({free})" if free else ", not known here"))
+            known = "" if _free(memory) else ", not known here"
+            reasons.append(f"fits into free memory{known}")
             return Choice(where, "; ".join(reasons))
         reasons.append(full)
     if feed == "memory":

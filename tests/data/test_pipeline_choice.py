@@ -22,13 +22,13 @@ CORES = Memory(host=16 * GB, device=None, devices=1, on_host=True)
 @pytest.mark.parametrize(
     ("needed", "memory", "where", "reason"),
     [
-        (9, CARDS, COPIES, "fits into free memory (20 GB a device, 64 GB on the host)"),
+        (9, CARDS, COPIES, "fits into free memory"),
         (11, CARDS, SHARES, "11 GB a device exceed half of the 20 GB free there; fits into"),
         (33, CARDS, STREAM, "33 GB exceed half of the 64 GB free in memory"),
-        (33, CARDS._replace(host=None), SHARES, "fits into free memory (20 GB a device)"),
+        (33, CARDS._replace(host=None), SHARES, "fits into free memory"),
         (41, CARDS._replace(host=None), STREAM, "10.2 GB a device exceed half of the 20 GB"),
         (11, CARDS._replace(devices=1), STREAM, "11 GB a device exceed half of the 20 GB"),
-        (3.9, CORES, COPIES, "fits into free memory (16 GB on the host)"),
+        (3.9, CORES, COPIES, "fits into free memory"),
         (4.1, CORES, STREAM, "8.2 GB with the copies exceed half of the 16 GB free in memory"),
         (1, CORES._replace(devices=8), SHARES, "9 GB with the copies exceed half of the 16 GB"),
         (99, Memory(None, None, 2, False), COPIES, "fits into free memory, not known here"),
