@@ -123,15 +123,7 @@ def jit_train_step(
     on every device.
     """
     train = _constrained(step, fetch, recipe, preprocessing, layout, steps)
-    same, split = layout.replicated, layout.by_batch
-    places = same if like is None else layout.shardings(like)
-    taught = same if like is None else None  # the first generation has no teacher
-    return jax.jit(
-        train,
-        donate_argnums=0,
-        in_shardings=(places, taught, None, split),  # the store keeps its own
-        out_shardings=(places, same),
-    )
+    return _placed(train, layout, like)
 
 
 def jit_train_steps(
@@ -172,13 +164,18 @@ def jit_train_steps(
 
         return jax.lax.fori_loop(0, count, body, (state, empty))
 
+    return _placed(train, layout, like, layout.replicated)
+
+
+def _placed(train: Any, layout: Layout, like: TrainState | None, *more: Any) -> Any:
+    """A step of (state, teacher, store, items, ...), jitted with the places of each."""
     same, split = layout.replicated, layout.by_batch
     places = same if like is None else layout.shardings(like)
     taught = same if like is None else None  # the first generation has no teacher
     return jax.jit(
         train,
         donate_argnums=0,
-        in_shardings=(places, taught, None, split, same),
+        in_shardings=(places, taught, None, split, *more),  # the store keeps its own
         out_shardings=(places, same),
     )
 
