@@ -70,7 +70,8 @@ def train(path: Path, run: Run, console: Console, interrupt: Interrupt, profile:
 
 def look(made: Experiment, opened: Workdir) -> None:
     """Draws a run's figures, and analyses its errors."""
-    results, part = opened.results(), made.job.test.part
+    # From the files: `opened.results` is for all processes to ask together, and this is for one.
+    results, part = workdir.read_results(opened.path), made.job.test.part
     answers = [predictions.read(opened.predictions(row["generation"])) for row in results]
     gallery.draw(opened.path / "figures", answers, opened.rows(), part)
     for row, answer in zip(results, answers, strict=True):

@@ -49,7 +49,9 @@ _ALIGN = flags.DEFINE_enum(
 _MARGIN = flags.DEFINE_float(
     "margin", None, "on each side, as a share of the square; 0.4, or 0 for quad", **_SHARED
 )
-_SIZE = flags.DEFINE_integer("size", 0, "side of the pictures in pixels; 0: as they are", **_SHARED)
+_SIZE = flags.DEFINE_integer(
+    "size", None, "side of the pictures in pixels; as they are without it", **_SHARED
+)
 _PNG = flags.DEFINE_boolean("png", False, "write PNGs, without loss, instead of JPEGs", **_SHARED)
 _FACES = flags.DEFINE_enum(
     "faces",
@@ -136,7 +138,7 @@ def _form() -> Form:
         raise ValueError("--margin: is around a face that is cut out; give --align")
     usual = 0.0 if kind == "quad" else Alignment().margin
     margin = usual if _MARGIN.value is None else _MARGIN.value
-    return Form(Alignment(kind, margin), _SIZE.value, _PNG.value, _FACES.value)
+    return Form(Alignment(kind, margin), _SIZE.value or 0, _PNG.value, _FACES.value)
 
 
 def _check_places(out: Path | None) -> None:

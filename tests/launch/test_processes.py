@@ -154,7 +154,7 @@ def test_a_process_that_dies_ends_the_other_with_a_line(two: dict[str, Any]) -> 
 
 def test_the_same_command_goes_on_and_process_0_alone_talks(two: dict[str, Any]) -> None:
     (code, printed, error, _), (other, nothing, nor_here, _) = two["again"]
-    assert (code, other) == (0, 0)
+    assert (code, other) == (0, 0), error + nor_here
     assert (error, nothing, nor_here) == ("", "", "")
     assert "always answering the training mean" in printed
     path = two["folder"] / "run"
