@@ -16,6 +16,7 @@ from rich.console import Console
 
 from launch.command import fail, only_flags, parse_flags, quiet
 from launch.compile_cache import compile_cache
+from launch.memory import keep_freed
 from launch.progress import ProgressBar
 from ldl_jax import config as schema
 from ldl_jax import experiment
@@ -37,6 +38,7 @@ _COMPILE_CACHE = flags.DEFINE_string(
 def main(arguments: Sequence[str]) -> None:
     """Runs the job of the flags; ends the process with 1 where something is wrong."""
     quiet()
+    keep_freed()
     console = Console()
     only_flags(arguments)
     if _WORKDIR.value is None:

@@ -1,0 +1,49 @@
+"""Freed memory stays with the process, where the C library can be told."""
+
+import ctypes
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch.memory import keep_freed
+
+ROOT = Path(__file__).parents[2]
+FAULTS = """
+import ctypes, resource, sys
+if sys.argv[1] == "keep":
+    from launch.memory import keep_freed
+    keep_freed()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+size = 64 << 20
+for turn in range(6):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = libc.malloc(ctypes.c_size_t(size))
+    ctypes.memset(block, 1, size)
+    libc.free(ctypes.c_void_p(block))
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+
+
+def faults(how):
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, how], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library")
+def test_a_large_block_is_cleared_once():
+    pages = (64 << 20) // resource.getpagesize()
+    assert faults("keep") < pages // 10
+    if faults("default") < pages // 10:
+        pytest.skip("the system's pages are large")
+
+
+def test_another_c_library(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    keep_freed()
