@@ -11,7 +11,8 @@ those of each channel by itself (see `depthwise`). What follows is printed by
 - max pooling takes maxima of shifted views, one axis after the other: its gradient is 3 times as
   fast as select-and-scatter (inference, which has none, gains or loses up to a tenth or so).
 
-Together they make a training gradient of ResNet10-Tiny at 64x64 twice as fast, its inference three
+A block of SSR-Net can also have its first convolution `in_cells`. The first three forms together
+make a training gradient of ResNet10-Tiny at 64x64 twice as fast, its inference three
 times. Where the benchmark saw no gain in a network (strided convolutions of larger maps, wider
 stems) nothing is done.
 """
