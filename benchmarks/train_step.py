@@ -27,6 +27,7 @@ import jax
 import numpy as np
 
 from benchmarks import printing, roofline, timing
+from launch.memory import keep_freed
 from ldl_jax import models
 from ldl_jax.data.augment import Preprocessing, Recipe
 from ldl_jax.data.pipeline import EpochOrder, Feed, Part, feed
@@ -204,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     parser.add_argument("--repeats", type=int, default=5, help="turns; slow steps take fewer")
     options = parser.parse_args(arguments)
+    keep_freed()  # as the training command does, for both sides
     # PyTorch needs its share of the card's memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     names = options.backbones or (["resnet10_tiny"] if options.quick else list(models.MODELS))

@@ -17,6 +17,7 @@ from rich.console import Console
 from launch import jobs, sweeps
 from launch.command import fail, only_flags, parse_flags, quiet
 from launch.compile_cache import compile_cache
+from launch.memory import keep_freed
 from launch.processes import check_same, come_together, together
 from ldl_jax import config as schema
 from ldl_jax import experiment, plan, processes
@@ -36,6 +37,7 @@ _COMPILE_CACHE = flags.DEFINE_string(
 def main(arguments: Sequence[str]) -> None:
     """Runs the job of the flags; ends the process with 1 where something is wrong."""
     quiet()
+    keep_freed()
     only_flags(arguments)
     if _WORKDIR.value is None:
         fail("--workdir: give the folder of the run, e.g. --workdir=runs/quickstart")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
+
+from ldl_jax.models.convolution import rewrites
+from ldl_jax.models.normalise import Normed, batch_norm
 
 
 class Norm(nnx.Module):
@@ -28,10 +33,40 @@ class Norm(nnx.Module):
         )
         self.dtype = dtype
 
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Normalises by the batch's statistics in training, else by the running ones."""
+    def __call__(self, x: jax.Array, *, train: bool, bias: jax.Array | None = None) -> jax.Array:
+        """Normalises x [..., C] by the batch's statistics in training, else by the running ones.
+
+        With a `bias` [C], that of the layer before, it normalises x + bias. In training a batch's
+        mean takes it out again, so it is left out and moves the running mean alone: its gradient is
+        0 (where adding it would leave rounding's), and a pass over x is saved.
+        """
+        if train and rewrites():
+            return self.by_batch(batch_norm, x, bias)
         x = x.astype(jnp.float32)
-        return self.norm(x, use_running_average=not train).astype(self.dtype)
+        if bias is not None and not train:
+            x = x + bias.reshape((1,) * (x.ndim - 1) + bias.shape)
+        y = self.norm(x, use_running_average=not train)
+        if bias is not None and train:
+            self.norm.mean[...] += (1 - self.norm.momentum) * jax.lax.stop_gradient(bias)
+        return y.astype(self.dtype)
+
+    def by_batch(
+        self, form: Callable[..., Normed], x: jax.Array, bias: jax.Array | None = None
+    ) -> jax.Array:
+        """One of the forms of `ldl_jax.models.normalise` of x, which moves the running statistics.
+
+        A `bias` is the layer's before, as in a call.
+        """
+        norm = self.norm
+        assert norm.scale is not None
+        assert norm.bias is not None
+        y, mean, variance = form(x, norm.scale[...], norm.bias[...], norm.epsilon)
+        if bias is not None:
+            mean = mean + bias
+        for running, of_batch in ((norm.mean, mean), (norm.var, variance)):
+            moved = norm.momentum * running[...] + (1 - norm.momentum) * of_batch
+            running[...] = jax.lax.stop_gradient(moved)
+        return y.astype(self.dtype)
 
 
 class LayerNorm(nnx.Module):

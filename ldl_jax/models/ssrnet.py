@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ldl_jax.models.convolution import Conv, average_pool, max_pool
+from ldl_jax.models.convolution import Conv, average_pool, in_cells, max_pool, rewrites
 from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Dense, Norm, dropout
+from ldl_jax.models.normalise import norm_relu_mean, norm_tanh_max
 
 _X, _S, _REDUCED = 32, 16, 10  # channels of the streams, and of a stage's view of each
 _GLOROT = nnx.initializers.glorot_uniform()
@@ -96,13 +97,29 @@ class SSRNet(nnx.Module):
         """The blocks' outputs, each pooled but the last."""
         blocks, x = [], images
         for block in range(1, self.count + 2):
-            x = self._layer(f"{stream}_conv{block}")(x)
-            x = self._layer(f"{stream}_norm{block}")(x, train=train)
+            pools = block <= self.count
+            if train and pools and rewrites():
+                x = self._pooled(stream, block, x)
+                blocks.append(x)
+                continue
+            conv, norm = (self._layer(f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
+            x = norm(conv.unbiased(x), train=train, bias=conv.bias[...])
             x = jax.nn.relu(x) if stream == "x" else jnp.tanh(x)
-            if block <= self.count:
+            if pools:
                 x = average_pool(x, 2) if stream == "x" else max_pool(x, 2, 2, 0)
             blocks.append(x)
         return blocks
+
+    def _pooled(self, stream: str, block: int, x: jax.Array) -> jax.Array:
+        """A block in training, its normalisation, activation and pooling in one."""
+        conv, norm = (self._layer(f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
+        if block == 1 and x.shape[1] % 2 == x.shape[2] % 2 == 0:
+            x, kernel = x.astype(conv.dtype), conv.kernel[...].astype(conv.dtype)
+            y = in_cells(x, kernel, conv.padding)
+        else:
+            y = conv.unbiased(x)
+        form = norm_relu_mean if stream == "x" else norm_tanh_max
+        return norm.by_batch(form, y, conv.bias[...])
 
     def _bins(self, name: str, x: jax.Array, key: jax.Array | None) -> jax.Array:
         return jax.nn.relu(self._layer(name)(dropout(x, self.rate, key)))

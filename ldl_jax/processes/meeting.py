@@ -12,6 +12,7 @@ from ldl_jax.processes.link import Link, Message
 
 _GREETING = "ldl_jax"
 _LOCAL = ("localhost", "127.0.0.1", "::1")
+_AGAIN = 0.1  # seconds until a process that was not answered asks again
 
 
 def meet(address: Address, seconds: float, port: int) -> tuple[dict[int, Link], int]:
@@ -139,12 +140,12 @@ def _connect(address: Address, seconds: float) -> Link:
             )
         except OSError as error:  # process 0 may be starting yet, and its host with it
             reason = _reason(error)
-        if time.monotonic() + 0.5 > end:
+        if time.monotonic() + _AGAIN > end:
             raise ValueError(
                 f"--coordinator: process 0 does not answer at {address} within {seconds:g} s "
                 f"({reason}); start it there with --process=0, or correct the address"
             )
-        time.sleep(0.5)
+        time.sleep(_AGAIN)
 
 
 def _reason(error: OSError) -> str:

@@ -31,8 +31,8 @@ class FaultConfig:
         times their median deviation median(|loss - m|), which counts as 0.05 |m| at least; 0 for
         none.
       dead_after: a unit is dead after so many steps in a row in which its scale (of a
-        normalisation), or its bias where its layer has no scale, got a gradient of exactly 0. A
-        channel whose convolution has a bias, too, counts twice.
+        normalisation) or its bias (of a dense layer, or in a network without normalisations) got a
+        gradient of exactly 0.
     """
 
     not_finite: str = "stop"
@@ -121,12 +121,23 @@ def _spike(config: FaultConfig, losses: jax.Array, loss: jax.Array) -> tuple[jax
 
 
 def _units(tree: Any) -> list[jax.Array]:
-    """One vector for each layer: its scales, or its biases where it has no scales."""
-    leaves = {path: leaf for path, leaf in jax.tree.leaves_with_path(tree) if len(leaf.shape) == 1}
+    """The scales of each normalisation, and the biases of each dense layer.
+
+    Those of convolutions where there is no normalisation at all: before one a bias has no gradient.
+    """
+    leaves = {path: leaf for path, leaf in jax.tree.leaves_with_path(tree)}
     names = {path: getattr(path[-1], "key", None) for path in leaves if path}
-    layers: dict[Any, Any] = {}
-    for wanted in ("scale", "bias"):
-        for path, name in names.items():
-            if name == wanted:
-                layers.setdefault(path[:-1], leaves[path])
-    return [layers[place] for place in sorted(layers, key=jax.tree_util.keystr)]
+    vectors = [path for path in names if len(leaves[path].shape) == 1]
+    scales = [path for path in vectors if names[path] == "scale"]
+    with_scale = {path[:-1] for path in scales}
+    convolutions = {
+        path[:-1] for path in names if names[path] == "kernel" and len(leaves[path].shape) == 4
+    }
+    biases = [
+        path
+        for path in vectors
+        if names[path] == "bias"
+        and path[:-1] not in with_scale
+        and not (scales and path[:-1] in convolutions)
+    ]
+    return [leaves[path] for path in sorted(scales + biases, key=jax.tree_util.keystr)]

@@ -9,7 +9,7 @@ import pytest
 
 from ldl_jax import methods, models
 from ldl_jax.labels import AGE
-from ldl_jax.models import pretrained
+from ldl_jax.models import convolution, pretrained
 
 FILES = {"imdb": (33.5948, 35.2470), "megaage_asian": (27.5428, 26.4898)}  # of all-0 and all-128
 
@@ -126,3 +126,33 @@ def test_running_statistics_move_by_each_form_s_share(small, form, momentum):
     mean = (mapped + bias[None, None, None]).mean(axis=(0, 1, 2))
     old, new = (state["x_norm1"]["norm"]["mean"] for state in (before, after))
     np.testing.assert_allclose(new, momentum * old + (1 - momentum) * mean, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("form", "size"), [("keras", 38), ("pytorch", 39)])
+def test_training_on_a_cpu_is_that_of_xla_s_own_forms(draw_weights, form, size):
+    model, method = models.build("ssrnet", form=form, size=size), methods.get("ssr", space=AGE)
+    weights = draw_weights(model, method)
+    images = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, size, size, 3)), jnp.float32)
+
+    def loss(params):
+        features, state = model.apply(
+            params, weights.model_state, images, train=True, key=jax.random.key(0)
+        )
+        return sum(jnp.square(x).sum() for x in jax.tree.leaves(features)), state
+
+    def results():
+        fresh = jax.value_and_grad(lambda params: loss(params), has_aux=True)
+        return jax.jit(fresh)(weights.params["trunk"])
+
+    fast = results()
+    with convolution.plain():
+        own = results()
+    largest = {path: np.abs(x).max() for path, x in jax.tree.leaves_with_path(own)}
+
+    def close(path, ours, its):
+        if "bias" in str(path) and "conv" in str(path):  # no gradient but of rounding
+            np.testing.assert_allclose(ours, its, atol=1e-2)
+        else:
+            np.testing.assert_allclose(ours, its, rtol=1e-3, atol=1e-3 * largest[path] + 1e-6)
+
+    jax.tree.map_with_path(close, fast, own)

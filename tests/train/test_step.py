@@ -12,6 +12,7 @@ from ldl_jax.data.pipeline import Part, feed
 from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import layout
 from ldl_jax.models.functional import Model
+from ldl_jax.train.faults import FaultConfig
 from ldl_jax.train.loop import jit_train_step
 from ldl_jax.train.state import init_state, init_weights
 from ldl_jax.train.step import make_predict_step, make_train_step
@@ -307,6 +308,28 @@ def test_steps_and_keys_see_different_pictures(tiny_model, draw_weights, jitted)
         state = place.place(state._replace(step=jnp.int32(number), key=key))
         losses.append(float(step(state, None, pictures.store, item)[1]["loss"]))
     assert len(set(losses)) == 3
+
+
+def test_runs_in_one_program_are_the_runs_alone(tiny_model, draw_weights):
+    """A leading axis over states, as runs of several seeds have it, average and watch included."""
+    step = make_train_step(tiny_model, CEN, SGD, ema=0.9, faults=FaultConfig(not_finite="skip"))
+    states = [
+        init_state(draw_weights(tiny_model, CEN, seed), SGD, 1, jax.random.key(seed), average=True)
+        for seed in (0, 1)
+    ]
+    batch, keys = draw_batch(), jax.random.split(jax.random.key(3), 2)
+    bad = {**batch, "images": batch["images"].at[0].set(jnp.nan)}
+    batches = jax.tree.map(lambda *x: jnp.stack(x), batch, bad)
+    together = jax.tree.map(lambda *x: jnp.stack(x), *states)
+    got = jax.jit(jax.vmap(step))(together, batches, keys)
+    for place, (state, own) in enumerate(zip(states, (batch, bad), strict=True)):
+        alone = jax.jit(step)(state, own, keys[place])
+        jax.tree.map(
+            lambda a, b, i=place: np.testing.assert_allclose(a[i], b, rtol=1e-4, atol=1e-5),
+            got,
+            alone,
+        )
+    np.testing.assert_array_equal(got[0].watch.skipped, [[0, 0], [1, 1]])
 
 
 # The answer.

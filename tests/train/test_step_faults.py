@@ -66,18 +66,22 @@ def test_what_is_not_finite_is_no_spike_and_enters_no_median():
 
 
 def test_units_without_a_gradient_are_dead_after_so_many_steps():
-    """Scales of a normalisation count, and biases of layers that have none."""
+    """Scales of a normalisation count, and biases of dense layers."""
     config = FaultConfig(dead_after=3)
     still = jax.tree.map(jnp.array, PARAMS)
     still["norm"] = {"scale": jnp.asarray([0.0, 1, 0, 1]), "bias": jnp.zeros(4)}
     still["dense"]["bias"] = jnp.asarray([0.0, 1, 1])
     rows, watch = follow(config, [1.0] * 4, still)
-    assert watch.idle.shape == (4 + 4 + 3,)
+    assert watch.idle.shape == (4 + 3,)  # a convolution's biases have no gradient before a norm
     assert [row["dead_units"] for row in rows] == [0, 0, 3, 3]
     rows, watch = follow(config, [np.nan], still, watch)  # a step that is skipped tells nothing
     assert rows[0]["dead_units"] == 3
     rows, _ = follow(config, [1.0], PARAMS, watch)
     assert rows[0]["dead_units"] == 0
+
+
+def test_biases_of_convolutions_count_without_a_normalisation():
+    assert first_watch({"conv": PARAMS["conv"]}).idle.shape == (4,)
 
 
 def test_parameters_without_units_have_no_dead_ones():

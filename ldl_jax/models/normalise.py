@@ -1,0 +1,186 @@
+"""Batch normalisation in training with its gradient written out, for CPUs.
+
+Automatic differentiation goes back through mean and variance one by one, and XLA for CPUs keeps
+arrays of a map's size between them. Written out (Ioffe and Szegedy, "Batch Normalization", ICML
+2015, Sec. 3), with x̂ = (x - m) r, r = (v + ε)^-½ and N elements a channel, it is
+
+    dx = γ r (dy - Σ dy / N - x̂ Σ(dy x̂) / N)
+
+Two passes over x, and with the pooling that follows taken in, nothing between them is kept. All
+functions take x [..., C] in any dtype, compute in float32, and give the batch's mean and variance,
+which have no gradient, beside their result.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Normed = tuple[jax.Array, jax.Array, jax.Array]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Normed:
+    """(γ x̂ + β [..., C], mean [C], variance [C]), all float32.
+
+    Args:
+      x: [..., C].
+      scale: γ, [C].
+      bias: β, [C].
+      epsilon: ε.
+    """
+    return _batch_norm(x, scale, bias, epsilon)[0]
+
+
+def _batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Any:
+    mean, variance = _moments(x)
+    slope, shift = _line(mean, variance, scale, bias, epsilon)
+    y = x.astype(jnp.float32) * _wide(slope, x) + _wide(shift, x)
+    return (y, mean, variance), (x, scale, mean, variance)
+
+
+def _batch_norm_back(epsilon: float, saved: Any, cotangents: Any) -> Any:
+    x, scale, mean, variance = saved
+    return _back(x, cotangents[0], scale, mean, variance, epsilon)
+
+
+batch_norm.defvjp(_batch_norm, _batch_norm_back)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Normed:
+    """(means of ReLU(γ x̂ + β) over windows [B, h, w, C], mean, variance), all float32.
+
+    Args:
+      x: maps [B, H, W, C], in windows of 2x2, what is left at the ends dropped; or [B, h, w, 4, C],
+        the four places of each window side by side. The moments are those of all of x.
+      scale: γ, [C].
+      bias: β, [C].
+      epsilon: ε.
+    """
+    return _norm_relu_mean(x, scale, bias, epsilon)[0]
+
+
+def _norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Any:
+    mean, variance = _moments(x)
+    slope, shift = _line(mean, variance, scale, bias, epsilon)
+    y = x.astype(jnp.float32) * _wide(slope, x) + _wide(shift, x)
+    # For a maximum with 0 XLA would write all the zeros out first.
+    y = jnp.where(y > 0, y, 0.0)
+    # As a window's reduction it is computed once; written out, anew for each that reads it.
+    window = (1, 1, 1, 4, 1) if x.ndim == 5 else (1, 2, 2, 1)
+    pooled = lax.reduce_window(y, 0.0, lax.add, window, window, "VALID") / 4
+    pooled = pooled[:, :, :, 0] if x.ndim == 5 else pooled
+    return (pooled, mean, variance), (x, scale, bias, mean, variance)
+
+
+def _norm_relu_mean_back(epsilon: float, saved: Any, cotangents: Any) -> Any:
+    x, scale, bias, mean, variance = saved
+    slope, shift = _line(mean, variance, scale, bias, epsilon)
+    positive = x.astype(jnp.float32) * _wide(slope, x) + _wide(shift, x) > 0
+    dy = jnp.where(positive, _spread(cotangents[0] / 4, x), 0.0)
+    return _back(x, dy, scale, mean, variance, epsilon)
+
+
+norm_relu_mean.defvjp(_norm_relu_mean, _norm_relu_mean_back)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Normed:
+    """(maxima of tanh(γ x̂ + β) over windows [B, h, w, C], mean, variance), all float32.
+
+    As `norm_relu_mean`. The gradient of a tie is shared among its places alike.
+    """
+    return _norm_tanh_max(x, scale, bias, epsilon)[0]
+
+
+def _norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Any:
+    mean, variance = _moments(x)
+    slope, shift = _line(mean, variance, scale, bias, epsilon)
+    # The greatest y has the greatest x, or the least where γ < 0. Unlike y, which may be rounded in
+    # another way when it is computed again, x is what it was: so the gradient finds its place.
+    sign = jnp.where(slope < 0, -1.0, 1.0)
+    top = functools.reduce(jnp.maximum, [v * _wide(sign, v) for v in _places(x)])
+    pooled = jnp.tanh(top * _wide(jnp.abs(slope), top) + _wide(shift, top))
+    return (pooled, mean, variance), (x, scale, mean, variance, sign, top, pooled)
+
+
+def _norm_tanh_max_back(epsilon: float, saved: Any, cotangents: Any) -> Any:
+    x, scale, mean, variance, sign, top, pooled = saved
+    ties = functools.reduce(
+        jnp.add, [(v * _wide(sign, v) == top).astype(jnp.float32) for v in _places(x)]
+    )
+    each = cotangents[0] * (1 - jnp.square(pooled)) / ties
+    highest = x.astype(jnp.float32) * _wide(sign, x) == _spread(top, x)
+    dy = jnp.where(highest, _spread(each, x), 0.0)
+    return _back(x, dy, scale, mean, variance, epsilon)
+
+
+norm_tanh_max.defvjp(_norm_tanh_max, _norm_tanh_max_back)
+
+
+def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    axes = tuple(range(x.ndim - 1))
+    x = x.astype(jnp.float32)
+    mean = x.mean(axes)
+    return mean, jnp.maximum(0.0, jnp.square(x).mean(axes) - jnp.square(mean))
+
+
+def _line(
+    mean: jax.Array, variance: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> tuple[jax.Array, jax.Array]:
+    """a and b of γ x̂ + β = a x + b."""
+    slope = scale * lax.rsqrt(variance + epsilon)
+    return slope, bias - mean * slope
+
+
+def _back(
+    x: jax.Array,
+    dy: jax.Array,
+    scale: jax.Array,
+    mean: jax.Array,
+    variance: jax.Array,
+    epsilon: float,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The gradients of x, γ and β."""
+    axes, count = tuple(range(x.ndim - 1)), math.prod(x.shape[:-1])
+    r = lax.rsqrt(variance + epsilon)
+    x32 = x.astype(jnp.float32)
+    # The mean is taken out of the sums: XLA would keep all of x - m for them.
+    dbias = dy.sum(axes)
+    dscale = ((dy * x32).sum(axes) - mean * dbias) * r
+    slope = scale * r
+    of_x = -slope * r * dscale / count
+    constant = -slope * dbias / count - mean * of_x
+    dx = _wide(slope, x) * dy + _wide(of_x, x) * x32 + _wide(constant, x)
+    return dx.astype(x.dtype), dscale, dbias
+
+
+def _wide(channels: jax.Array, x: jax.Array) -> jax.Array:
+    return channels.reshape((1,) * (x.ndim - 1) + channels.shape)
+
+
+def _places(x: jax.Array) -> list[jax.Array]:
+    """Each place of all windows, [B, h, w, C], in float32."""
+    x = x.astype(jnp.float32)
+    if x.ndim == 5:
+        return [x[:, :, :, place] for place in range(4)]
+    rows, columns = (n // 2 * 2 for n in x.shape[1:3])
+    return [x[:, i:rows:2, j:columns:2] for i in range(2) for j in range(2)]
+
+
+def _spread(pooled: jax.Array, x: jax.Array) -> jax.Array:
+    """A window's value [B, h, w, C] at all of its places in x; 0 in what is left at the ends."""
+    if x.ndim == 5:
+        return jnp.broadcast_to(pooled[:, :, :, None], x.shape)
+    batch, height, width, channels = pooled.shape
+    cells = (batch, height, 2, width, 2, channels)
+    spread = jnp.broadcast_to(pooled[:, :, None, :, None], cells)
+    spread = spread.reshape(batch, 2 * height, 2 * width, channels)
+    left = (x.shape[1] - 2 * height, x.shape[2] - 2 * width)
+    return jnp.pad(spread, ((0, 0), (0, left[0]), (0, left[1]), (0, 0)))

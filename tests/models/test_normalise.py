@@ -1,0 +1,145 @@
+"""Normalisation with its gradient written out: that of automatic differentiation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import lax
+
+from ldl_jax.models import convolution
+from ldl_jax.models.layers import Norm
+from ldl_jax.models.normalise import batch_norm, norm_relu_mean, norm_tanh_max
+
+EPSILON = 1e-3
+
+
+def draw(*shape, seed=0):
+    rng = np.random.default_rng(seed)
+    x = jnp.asarray(rng.normal(2, 3, shape), jnp.float32)
+    scale = jnp.asarray(rng.normal(size=shape[-1]), jnp.float32).at[0].set(-0.7)
+    bias = jnp.asarray(rng.normal(size=shape[-1]), jnp.float32)
+    return x, scale, bias
+
+
+def reference(x, scale, bias):
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    wide = (1,) * (x.ndim - 1) + (-1,)
+    normal = (x - mean) / jnp.sqrt(variance + EPSILON)
+    return normal * scale.reshape(wide) + bias.reshape(wide), mean.ravel(), variance.ravel()
+
+
+def pooled(form, x):
+    """Over windows of 2x2, or over the four places that lie side by side."""
+    window = (1, 1, 1, 4, 1) if x.ndim == 5 else (1, 2, 2, 1)
+    if form == "mean":
+        y = lax.reduce_window(jax.nn.relu(x), 0.0, lax.add, window, window, "VALID") / 4
+    else:
+        y = lax.reduce_window(jnp.tanh(x), -jnp.inf, lax.max, window, window, "VALID")
+    return y[:, :, :, 0] if x.ndim == 5 else y
+
+
+def with_pooling(form):
+    def function(x, scale, bias):
+        y, mean, variance = reference(x, scale, bias)
+        return pooled(form, y), mean, variance
+
+    return function
+
+
+CASES = [
+    (batch_norm, reference, (3, 5, 4, 6)),
+    (batch_norm, reference, (7, 6)),
+    (norm_relu_mean, with_pooling("mean"), (3, 6, 8, 4)),
+    (norm_relu_mean, with_pooling("mean"), (3, 7, 5, 4)),
+    (norm_relu_mean, with_pooling("mean"), (3, 2, 5, 4, 6)),
+    (norm_tanh_max, with_pooling("max"), (3, 6, 8, 4)),
+    (norm_tanh_max, with_pooling("max"), (3, 7, 5, 4)),
+    (norm_tanh_max, with_pooling("max"), (3, 2, 5, 4, 6)),
+]
+
+
+@pytest.mark.parametrize(("form", "expected", "shape"), CASES)
+def test_values_and_gradients(form, expected, shape):
+    arrays = draw(*shape)
+    result = jax.jit(lambda *a: form(*a, EPSILON))(*arrays)
+    like = expected(*arrays)
+    for ours, its in zip(result, like, strict=True):
+        np.testing.assert_allclose(ours, its, rtol=1e-4, atol=1e-5)
+    weight = jnp.asarray(np.random.default_rng(9).normal(size=like[0].shape), jnp.float32)
+
+    def gradient(function):
+        return jax.jit(jax.grad(lambda a: jnp.vdot(function(*a)[0], weight)))(arrays)
+
+    for ours, its in zip(gradient(lambda *a: form(*a, EPSILON)), gradient(expected), strict=True):
+        np.testing.assert_allclose(ours, its, rtol=1e-3, atol=1e-4)
+
+
+def test_a_tie_shares_its_gradient():
+    """Flat pictures have many."""
+    x = jnp.zeros((2, 4, 4, 1)).at[0, 0, 0, 0].set(1.0)
+    one, none = jnp.ones(1), jnp.zeros(1)
+    for form in (norm_tanh_max, norm_relu_mean):
+        gradient = jax.grad(lambda b, form=form: form(x, one, b, EPSILON)[0].sum())(none)
+        assert np.isfinite(gradient).all()
+
+    def slope(scale):
+        return norm_tanh_max(x, scale, none, EPSILON)[0].sum()
+
+    numeric = (slope(one * 1.01) - slope(one * 0.99)) / 0.02
+    np.testing.assert_allclose(jax.grad(slope)(one)[0], numeric, rtol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_norm_is_flax_s_on_the_cpu_too(dtype):
+    x, scale, bias = draw(4, 5, 3, 6)
+    x = x.astype(dtype)
+    results = []
+    for plain in (False, True):
+        norm = Norm(6, jnp.dtype(dtype), nnx.Rngs(0), momentum=0.7)
+        norm.norm.scale[...], norm.norm.bias[...] = scale, bias
+        assert norm.norm.mean[...].dtype == jnp.float32
+        if plain:
+            with convolution.plain():
+                y = norm(x, train=True, bias=bias)
+        else:
+            y = norm(x, train=True, bias=bias)
+        assert y.dtype == dtype
+        results.append((y.astype(jnp.float32), norm.norm.mean[...], norm.norm.var[...]))
+    for ours, its in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, its, rtol=2e-2 if dtype == "bfloat16" else 1e-5, atol=1e-5)
+
+
+def test_a_bias_before_a_norm_moves_the_running_mean_alone():
+    x, _, bias = draw(4, 5, 3, 6)
+    wide = bias[None, None, None]
+    norms = [Norm(6, jnp.dtype("float32"), nnx.Rngs(0)) for _ in range(2)]
+    given = norms[0](x, train=True, bias=bias)
+    np.testing.assert_allclose(given, norms[1](x + wide, train=True), rtol=1e-4, atol=1e-4)
+    for name in ("mean", "var"):
+        ours, its = (getattr(norm.norm, name)[...] for norm in norms)
+        np.testing.assert_allclose(ours, its, rtol=1e-4)
+    np.testing.assert_allclose(
+        norms[0](x, train=False, bias=bias), norms[0](x + wide, train=False), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_a_convolution_in_cells(padding):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 8, 6, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 3, 5)), jnp.float32)
+
+    def apart(x, kernel):
+        y = convolution.direct(x, kernel, 1, padding)
+        batch, height, width, channels = y.shape
+        y = y.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+        return y.reshape(batch, height // 2, width // 2, 4, channels)
+
+    expected, back = jax.vjp(apart, x, kernel)
+    got, ours = jax.vjp(lambda x, k: convolution.in_cells(x, k, padding), x, kernel)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    weight = jnp.asarray(rng.normal(size=expected.shape), jnp.float32)
+    for mine, its in zip(ours(weight), back(weight), strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-4, atol=1e-4)
