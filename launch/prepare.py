@@ -163,7 +163,9 @@ def _records() -> Records:
         raise ValueError("--root, --csv: synthetic faces are drawn, not read")
     parameters = inspect.signature(synthetic.faces).parameters.values()
     known = {one.name: one.default for one in parameters} | {"count": 2000}
-    return synthetic.faces(**{"count": 2000, **_options(known)})
+    del known["lazy"], known["workers"]
+    # The processes that write the pictures draw them, one at a time.
+    return synthetic.faces(**{"count": 2000, **_options(known)}, lazy=True, workers=1)
 
 
 def _options(known: dict[str, Any]) -> dict[str, Any]:

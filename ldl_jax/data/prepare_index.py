@@ -14,7 +14,7 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.records import FoldSplit, Records
 
 ARRAYS = ("labels", "sigma", "folds", "truth", "truth_values", "quads", "points")
-TEXTS = ("sources", "subjects", "split")  # each row's, often that of many
+TEXTS = ("sources", "subjects", "split", "groups")  # each row's, often that of many
 WHOLE = ("name", "unit", "notes", "fold_splits", "alignment")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from ldl_jax.data import prepare_chunk
 from ldl_jax.data.records import DataError
 
-NAME, SPLIT, VERSION = "faces", "pictures", "1.0.0"
+NAME, SPLIT, VERSION = "faces", "pictures", "1.1.0"
 PARTS, PLAN, INDEX, ABOUT = "parts", "plan.json", "index.npz", "prepared.json"
 Json = dict[str, Any]
 

@@ -130,6 +130,8 @@ class Records:
                 changes[field] = tuple(value[row] for row in numbers) if value else ()
             elif isinstance(value, np.ndarray):
                 changes[field] = value[rows]
+            elif isinstance(value, LazyImages):
+                changes[field] = value.take(np.asarray(numbers, np.int64))
             elif value is not None:
                 changes[field] = Chosen(value, np.asarray(numbers, np.int64))
         return dataclasses.replace(self, **changes)

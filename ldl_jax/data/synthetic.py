@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,7 +130,9 @@ def faces(
         ages = low + (high - low) * place
         look = synthetic_people.portray(person, picture, ages)
         told = _of_age(ages, look, spread, np.arange(low, high + 1), picture.label, kind)
-    images = _images(look, size, seed, corruption, severity, workers)
+    spoiled = synthetic_corruptions.spoil_look(look, corruption, severity, seed)
+    drawing = _Drawing(spoiled, numbers, size, seed, corruption, severity, workers)
+    images = LazyImages(count, size, drawing)
     return Records(
         name="synthetic",
         ids=tuple(f"face-{i:06d}" for i in numbers),
@@ -174,18 +177,34 @@ def _of_attractiveness(
     return _Labels(labels, sigma, values, truth)
 
 
-def _images(
-    look: Look, size: int, seed: int, corruption: str, severity: int, workers: int | None
-) -> LazyImages:
-    look = synthetic_corruptions.spoil_look(look, corruption, severity, seed)
+@dataclasses.dataclass(frozen=True)
+class _Drawing:
+    """Pictures of a look, of faces of these numbers."""
 
-    def draw(rows: np.ndarray) -> np.ndarray:
+    look: Look
+    numbers: np.ndarray
+    size: int
+    seed: int
+    corruption: str
+    severity: int
+    workers: int | None
+
+    def draw(self, rows: np.ndarray) -> np.ndarray:
+        numbers = self.numbers[rows]
         drawn = synthetic_canvas.render(
-            synthetic_drawing.LAYERS, look.take(rows), size, seed, rows, workers
+            synthetic_drawing.LAYERS,
+            self.look.take(rows),
+            self.size,
+            self.seed,
+            numbers,
+            self.workers,
         )
-        return synthetic_corruptions.spoil_pictures(drawn, corruption, severity, seed, rows)
+        return synthetic_corruptions.spoil_pictures(
+            drawn, self.corruption, self.severity, self.seed, numbers
+        )
 
-    return LazyImages(len(look.scale), size, draw)
+    def take(self, rows: np.ndarray) -> _Drawing:
+        return dataclasses.replace(self, look=self.look.take(rows), numbers=self.numbers[rows])
 
 
 def _split(persons: np.ndarray, seed: int, test_fraction: float) -> tuple[str, ...]:

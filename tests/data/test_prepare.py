@@ -72,6 +72,7 @@ def everything(records):
         fold_splits=(FoldSplit((0,), (), (1,)), FoldSplit((1,), (0,), ())),
         quads=rng.normal(size=(count, 4, 2)).astype(np.float32),
         points=rng.normal(size=(count, 5, 2)).astype(np.float32),
+        groups=tuple(("", "one", "other")[i % 3] for i in range(count)),
         unit="score",
         notes=("a note", "ein β"),
         sources=tuple(f"line {i}\n\udcff" for i in range(count)),
@@ -123,11 +124,11 @@ def test_any_text_survives_the_index(raw):
 
 
 def test_pictures_drawn_in_memory_lose_nothing(tmp_path):
-    records = synthetic.faces(10, 32)
-    prepare.prepare(records, tmp_path / "out", Form(), workers=1)
+    records = synthetic.faces(10, 32, groups=2, lazy=True)
+    prepare.prepare(records, tmp_path / "out", Form(), workers=2)
     back = datasets.read("prepared", tmp_path / "out")
     assert_same(back, records)
-    np.testing.assert_array_equal(pictures.decode(back.packed, 32)[0], records.images)
+    np.testing.assert_array_equal(pictures.decode(back.packed, 32)[0], records.images[:])
 
 
 @pytest.mark.parametrize("png", [False, True])
@@ -327,14 +328,14 @@ class TestPlace:
         )
         prepare.prepare(raw, tmp_path, Form(), workers=1)
         monkeypatch.undo()
-        assert "prepared in version 0.9.0, this is 1.0.0" in self.refusal(raw, tmp_path)
+        assert "prepared in version 0.9.0, this is 1.1.0" in self.refusal(raw, tmp_path)
         with pytest.raises(
-            DataError, match=r"in version 0\.9\.0, this reads 1\.0\.0; prepare it ag"
+            DataError, match=r"in version 0\.9\.0, this reads 1\.1\.0; prepare it ag"
         ):
             datasets.read("prepared", tmp_path)
 
     def test_in_use(self, raw, tmp_path):
-        plan = {"version": "1.0.0"}
+        plan = {"version": "1.1.0"}
         with (
             prepare_place.claimed(tmp_path / "out", plan),
             pytest.raises(DataError, match="another command is preparing it"),
@@ -384,7 +385,7 @@ class TestReading:
 
     def test_nothing_there(self, tmp_path):
         message = self.complaint(tmp_path)
-        assert f"{tmp_path} has no faces/1.0.0" in message
+        assert f"{tmp_path} has no faces/1.1.0" in message
         assert "python -m launch.prepare" in message
 
     def test_half_way_says_the_command(self, raw, tmp_path):
@@ -401,7 +402,7 @@ class TestReading:
         assert message.endswith("goes on: python -m launch.prepare --dataset=mine")
 
     def test_a_shard_cut_short_or_missing(self, out):
-        shard = sorted((out / "faces/1.0.0").glob("*.array_record-*"))[1]
+        shard = sorted((out / "faces/1.1.0").glob("*.array_record-*"))[1]
         content = shard.read_bytes()
         shard.write_bytes(content[:-100])
         assert f"has {len(content) - 100} of {len(content)} bytes" in self.complaint(out)
@@ -411,11 +412,11 @@ class TestReading:
     @pytest.mark.parametrize("name", ["index.npz", "prepared.json"])
     @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"PK\x03\x04"])
     def test_a_damaged_file(self, out, name, content):
-        (out / "faces/1.0.0" / name).write_bytes(content)
+        (out / "faces/1.1.0" / name).write_bytes(content)
         self.complaint(out)
 
     def test_a_damaged_picture(self, out):
-        shard = sorted((out / "faces/1.0.0").glob("*.array_record-*"))[0]
+        shard = sorted((out / "faces/1.1.0").glob("*.array_record-*"))[0]
         content = bytearray(shard.read_bytes())
         place = bytes(content).find(b"JFIF")
         content[place + 20 : place + 60] = bytes(40)
@@ -494,7 +495,7 @@ def test_real_faces(real_data, tmp_path):
 def test_about_is_whole(raw, tmp_path):
     made = prepare.prepare(raw, tmp_path / "out", Form(size=8), workers=1, command="secret")
     about = json.loads((made.folder / "prepared.json").read_text())
-    assert about["version"] == "1.0.0"
+    assert about["version"] == "1.1.0"
     assert about["plan"]["size"] == 8
     assert "command" not in about["plan"]  # the same files whatever the flags
     assert sum(shard["pictures"] for shard in about["shards"]) == COUNT

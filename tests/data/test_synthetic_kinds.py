@@ -1,5 +1,7 @@
 """Drawn faces as a whole dataset: kinds of labels, groups, folds, corruptions, lazy pictures."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,17 @@ def test_lazy_pictures_are_those_drawn_at_once_in_any_chunks(options):
     np.testing.assert_array_equal(lazy.take(rows)[[0, 3]], whole.images[[29, 11]])
     with pytest.raises(IndexError):
         lazy[30]
+
+
+def test_lazy_pictures_go_with_their_records_and_to_other_processes():
+    records = faces(20, size=32, lazy=True, corruption="occlusion")
+    pair = protocols_cross.combine(records, faces(20, size=32, seed=1))
+    for some in (records, pair):
+        chosen = some.take(np.array([19, 2, 5])).take(slice(1, 3))
+        back = pickle.loads(pickle.dumps(chosen)).images
+        assert isinstance(back, LazyImages)
+        np.testing.assert_array_equal(back[:], some.images[[2, 5]])
+    assert len(pickle.dumps(records.take(slice(0, 1)))) < len(pickle.dumps(records)) / 4
 
 
 def test_a_larger_count_keeps_what_a_smaller_one_had():

@@ -102,6 +102,7 @@ def test_the_quads_usual_margin_is_none(tmp_path):
         ),
         (["--dataset=synthetic", "--root=faces", "--out=out"], ["--root", "drawn"]),
         (["--dataset=synthetic", "--option=counts=9", "--out=out"], ["--option", "count", "size"]),
+        (["--dataset=synthetic", "--option=workers=9", "--out=out"], ["--option", "NAME one of"]),
         (["--dataset=synthetic", "--option=count=few", "--out=out"], ["count is a int", "'few'"]),
         (["--dataset=aaf", "--root=faces", "--option=originals=2", "--out=o"], ["bool", "'2'"]),
         (["--dataset=synthetic", "--option=count=4", "--out=out"], ["count", "at least 8"]),
@@ -227,7 +228,7 @@ prepare.prepare(records, __import__("pathlib").Path({str(tmp_path)!r}) / "out", 
 back = datasets.read("prepared", {str(tmp_path / "out")!r})
 back.packed[3]
 import tensorflow_datasets as tfds
-source = tfds.builder_from_directory({str(tmp_path / "out/faces/1.0.0")!r}).as_data_source(
+source = tfds.builder_from_directory({str(tmp_path / "out/faces/1.1.0")!r}).as_data_source(
     split="pictures", decoders={{"image": tfds.decode.SkipDecoding()}})
 assert len(source) == 8
 one = source[5]
