@@ -12,6 +12,7 @@ from rich.console import Console
 from launch.processes import check_same
 from launch.progress import ProgressBar
 from ldl_jax import experiment, processes, workdir
+from ldl_jax.data import audit, protocols_file
 from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
 from ldl_jax.experiment import Experiment
 from ldl_jax.plan import Run
@@ -94,7 +95,10 @@ def _going_on(folder: Path) -> Iterator[None]:
 
 
 def show_folds(path: Path, runs: Sequence[Run], console: Console) -> None:
-    """Shows the folds' last generations with mean and spread, and keeps them in folds.json."""
+    """Shows the folds' last generations with mean and spread, and keeps them in folds.json.
+
+    And says whether their test parts share pictures, for then the spread is too small.
+    """
     folders = [path / run.folder for run in runs if run.folder.startswith("folds/")]
     last = [workdir.read_results(folder)[-1] for folder in folders]
     rows = [{"fold": folder.name, **row} for folder, row in zip(folders, last, strict=True)]
@@ -102,4 +106,8 @@ def show_folds(path: Path, runs: Sequence[Run], console: Console) -> None:
     table = spread.with_mean(rows, "fold")
     workdir.write_json(path / "folds.json", table)
     console.print(report.table(table, space["unit"]))
+    tests = {f"fold {one.name}": protocols_file.ids(one / "split.json", "test") for one in folders}
+    shared = audit.overlapping_tests(tests)
+    for line in shared or ("each picture is tested in one fold at most",):
+        console.print(f"{'OVERLAP: ' if shared else ''}{line}", markup=False, highlight=False)
     console.print(f"the folds, their mean and spread: {path / 'folds.json'}", markup=False)

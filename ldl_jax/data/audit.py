@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -169,18 +169,22 @@ def mend(parts: Parts, found: Audit) -> Parts:
     )
 
 
-def overlapping_tests(runs: Sequence[Parts]) -> tuple[str, ...]:
+def overlapping_tests(tests: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     """A line for every two runs whose test parts share pictures; () if all are disjoint.
 
     The mean over runs with overlapping tests is no cross-validation: its spread is too small.
+
+    Args:
+      tests: the ids of each run's test pictures, by what to call the run.
     """
     found = []
-    for (first, one), (second, other) in itertools.combinations(enumerate(runs), 2):
-        both = np.intersect1d(one.test, other.test).size
+    sets = {name: frozenset(ids) for name, ids in tests.items()}
+    for (first, one), (second, other) in itertools.combinations(sets.items(), 2):
+        both = len(one & other)
         if both:
             found.append(
-                f"runs {first} and {second} share {both} test pictures, "
-                f"{both / one.test.size:.0%} of run {first}'s"
+                f"{first} and {second} share {both} test pictures, "
+                f"{both / len(one):.0%} of those of {first}"
             )
     return tuple(found)
 

@@ -33,6 +33,7 @@ from ldl_jax.data.pipeline_part import (
 Batch = dict[str, np.ndarray]
 Decoded = Generator[Batch, None, None]
 _AHEAD = 2  # batches on the devices before the step that reads them
+_ALIGNED = 64  # bytes; what starts at such an address JAX takes to a CPU without a copy
 
 
 class _Stopped(Exception):  # noqa: N818 - nobody reads on
@@ -47,13 +48,15 @@ class _Memory:
 
     def lend(self, shape: tuple[int, ...]) -> np.ndarray:
         """A uint8 array of a shape; always the same one."""
+        size = math.prod(shape)
         try:
             memory = self._free.pop()
         except IndexError:
-            memory = bytearray(math.prod(shape))
+            memory = bytearray(size + _ALIGNED)
+        start = -np.frombuffer(memory, np.uint8).ctypes.data % _ALIGNED
         # Every view refers to this array, since what it refers to itself is no array. So it lives,
         # and the memory stays lent, until the last of them, on this side or on JAX's, is gone.
-        whole = np.frombuffer(memory, np.uint8)
+        whole = np.frombuffer(memory, np.uint8, size, start)
         weakref.finalize(whole, self._free.append, memory).atexit = False
         return whole.reshape(shape)
 

@@ -58,6 +58,15 @@ def read(path: Path, records: Records) -> Parts:
     return parts
 
 
+def ids(path: Path, part: str) -> tuple[str, ...]:
+    """The ids of a part's pictures in such a file.
+
+    Raises:
+      DataError: the file is not there or no split.
+    """
+    return tuple(_content(path)[part])
+
+
 def _content(path: Path) -> dict[str, Any]:
     """The file's content, of the types that `dumped` gives."""
     try:

@@ -189,9 +189,11 @@ def test_the_difference_hash_is_its_definition():
 
 
 def test_runs_whose_tests_overlap():
-    runs = [parts_of([9], [], test) for test in ([0, 1], [2, 3], [3, 4, 5])]
-    assert audit.overlapping_tests(runs[:2]) == ()
-    assert audit.overlapping_tests(runs) == ("runs 1 and 2 share 1 test pictures, 50% of run 1's",)
+    tests = {"fold 0": ["a", "b"], "fold 1": ["c", "d"]}
+    assert audit.overlapping_tests(tests) == ()
+    tests["fold 2"] = ["d", "e", "f"]
+    line = "fold 1 and fold 2 share 1 test pictures, 50% of those of fold 1"
+    assert audit.overlapping_tests(tests) == (line,)
 
 
 @pytest.mark.slow

@@ -302,6 +302,15 @@ def test_memory_is_lent_again_when_the_last_view_of_it_is_gone():
     assert memory.lend((4, 6)).ctypes.data == address
 
 
+@pytest.mark.parametrize("shape", [(4, 32, 3), (16, 5, 5, 3)])
+def test_memory_goes_to_a_cpu_without_a_copy(shape):
+    lent = pipeline_stream._Memory().lend(shape)
+    lent[...] = 7
+    array = jax.device_put(lent, jax.devices("cpu")[0])
+    assert array.unsafe_buffer_pointer() == lent.ctypes.data
+    assert (np.asarray(array) == 7).all()
+
+
 @pytest.mark.parametrize("devices", [1, 8])
 def test_batches_that_are_kept_do_not_change(parts, devices):
     rows = pipeline.EpochOrder(COUNT, 8, 20, 0, 1)

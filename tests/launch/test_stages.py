@@ -113,6 +113,7 @@ def test_all_folds_and_their_spread(tmp_path):
     assert len(ids) == 2
     assert not ids[0] & ids[1]
     assert len(ids[0] | ids[1]) == 24
+    assert "each picture is tested in one fold at most" in printed
     # A killed job goes on at its fold: what is there is kept, what is not is made.
     (path / "folds" / "1" / "generation_1.json").unlink()
     before = (path / "folds" / "0" / "metrics.jsonl").stat().st_mtime_ns
@@ -121,6 +122,9 @@ def test_all_folds_and_their_spread(tmp_path):
     assert "--- folds/0" not in again
     assert "--- folds/1" in again
     assert (path / "folds" / "0" / "metrics.jsonl").stat().st_mtime_ns == before
+    split, other = (path / "folds" / fold / "split.json" for fold in "01")
+    other.write_bytes(split.read_bytes())
+    assert "OVERLAP: fold 0 and fold 1 share 12 test pictures, 100%" in run(config, path)
     with pytest.raises(ValueError, match="holds other files and no run"):
         run(small(), path)
 
