@@ -33,6 +33,7 @@ from ldl_jax.data.pipeline_part import (
 Batch = dict[str, np.ndarray]
 Decoded = Generator[Batch, None, None]
 _AHEAD = 2  # batches on the devices before the step that reads them
+_READY = 4  # batches decoded ahead of those that the threads are at
 _ALIGNED = 64  # bytes; what starts at such an address JAX takes to a CPU without a copy
 
 
@@ -44,7 +45,7 @@ class _Memory:
     """Memory of batches, used again when no array looks at it any more: fresh pages cost time."""
 
     def __init__(self) -> None:
-        self._free: collections.deque[bytearray] = collections.deque()
+        self._free: collections.deque[np.ndarray] = collections.deque()
 
     def lend(self, shape: tuple[int, ...]) -> np.ndarray:
         """A uint8 array of a shape; always the same one."""
@@ -52,11 +53,11 @@ class _Memory:
         try:
             memory = self._free.pop()
         except IndexError:
-            memory = bytearray(size + _ALIGNED)
-        start = -np.frombuffer(memory, np.uint8).ctypes.data % _ALIGNED
+            memory = np.empty(size + _ALIGNED, np.uint8)  # in large pages, where there are any
+        start = -memory.ctypes.data % _ALIGNED
         # Every view refers to this array, since what it refers to itself is no array. So it lives,
         # and the memory stays lent, until the last of them, on this side or on JAX's, is gone.
-        whole = np.frombuffer(memory, np.uint8, size, start)
+        whole = np.frombuffer(memory.data, np.uint8, size, start)
         weakref.finalize(whole, self._free.append, memory).atexit = False
         return whole.reshape(shape)
 
@@ -110,7 +111,7 @@ def batches(part: Part, rows: Rows, start: int = 0, shard: tuple[int, int] = (0,
     check_shard(rows, shard)
     source = _Batches(part, rows, shard)
     workers = cores()
-    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers + 2)
+    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers + _READY)
     iterator = iter(grain.MapDataset.source(source)[start:].to_iter_dataset(options))
     try:
         yield from iterator

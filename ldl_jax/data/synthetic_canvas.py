@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
@@ -94,8 +94,9 @@ def render(
     def draw(start: int) -> None:
         rows = slice(start, start + step)
         canvas = _canvas(look.take(rows), size)
-        for layer in layers:
-            _apply(layer, canvas)
+        spans = _spans(canvas.f, [box for _, box, _ in layers], size)
+        for layer, span in zip(layers, spans, strict=True):
+            _apply(layer, canvas, span)
         pictures[rows] = _develop(canvas, seed, numbers[rows])
 
     _keep_freed_memory()
@@ -130,18 +131,20 @@ def _canvas(look: Look, size: int) -> Patch:
     return Patch(rgb, np.zeros_like(x), np.zeros_like(x), x, y, (2 / size) / f.scale, f)
 
 
-def _apply(layer: Layer, canvas: Patch) -> None:
+def _apply(layer: Layer, canvas: Patch, span: np.ndarray) -> None:
     """Paints a layer in its box, on the faces whose flag is not 0 (on all, where it has none)."""
-    paint, box, flag = layer
-    f, size = canvas.f, canvas.x.shape[-1]
-    rows = np.flatnonzero(getattr(f, flag)) if flag else np.arange(len(f.scale))
+    paint, _, flag = layer
+    f, count = canvas.f, len(canvas.x)
+    rows = np.flatnonzero(getattr(f, flag)) if flag else np.arange(count)
     if not rows.size:
         return
-    where = _window(f, box, rows, size)
+    # The least window that holds the box on each of these faces.
+    (top, left), (bottom, right) = span[0, rows].min(0), span[1, rows].max(0)
+    where = (..., slice(top, bottom), slice(left, right))
     rgb, dark, head, x, y = (
         a[where] for a in (canvas.rgb, canvas.dark, canvas.head, canvas.x, canvas.y)
     )
-    if rows.size == len(f.scale):
+    if rows.size == count:
         paint(Patch(rgb, dark, head, x, y, canvas.pixel, f))
         return
     few = Look(**{k: c[:, rows] if c.ndim == 4 else c[rows] for k, c in vars(f).items()})
@@ -150,17 +153,19 @@ def _apply(layer: Layer, canvas: Patch) -> None:
     rgb[:, rows], dark[rows], head[rows] = part.rgb, part.dark, part.head
 
 
-def _window(f: Look, box: Box, rows: np.ndarray, size: int) -> tuple[Any, ...]:
-    """The least window of the picture that holds the box of each face, whatever its pose."""
-    left, top, right, bottom = box
-    px, py = np.array([(x, y) for x in (left, right) for y in (top, bottom)], np.float32).T
-    cos, sin = f.scale * f.cos, f.scale * f.sin
-    corners = (f.shift_y + sin * px + cos * py, f.shift_x + cos * px - sin * py)
-    spans = []
-    for c in corners:
-        low, high = (float(end + 1) * size / 2 for end in (c[rows].min(), c[rows].max()))
-        spans.append(slice(max(0, int(low) - 1), max(0, int(high) + 2)))
-    return (..., *spans)
+def _spans(f: Look, boxes: Sequence[Box], size: int) -> np.ndarray:
+    """Where each box lies on each of n faces, whatever its pose: pixels int64 [boxes, 2, n, 2].
+
+    The second axis is from and to (which is not in it), the last one y and x.
+    """
+    corners = np.array(boxes, np.float32)[:, [[0, 1], [0, 3], [2, 1], [2, 3]]]
+    px, py = corners[..., 0, None], corners[..., 1, None]  # [boxes, 4, 1]
+    cos, sin = ((f.scale * turn)[:, 0, 0] for turn in (f.cos, f.sin))
+    y = f.shift_y[:, 0, 0] + sin * px + cos * py
+    x = f.shift_x[:, 0, 0] + cos * px - sin * py
+    places = (np.stack([y, x], -1) + 1) * (size / 2)  # [boxes, 4, n, 2]
+    ends = np.stack([np.floor(places.min(1)) - 1, np.floor(places.max(1)) + 2], 1)
+    return np.clip(ends, 0, size).astype(np.int64)
 
 
 def _develop(p: Patch, seed: int, numbers: np.ndarray) -> np.ndarray:
@@ -169,13 +174,22 @@ def _develop(p: Patch, seed: int, numbers: np.ndarray) -> np.ndarray:
     p.rgb *= f.gain * (1 + f.light_x * p.x - f.light_y * p.y)
     p.rgb *= np.stack([1 + f.warm, np.ones_like(f.warm), 1 - f.warm])
     for row, number in enumerate(numbers):
-        rng = np.random.default_rng((seed, 2, int(number)))
-        noise = rng.standard_normal((3, *p.x.shape[1:]), np.float32)
-        p.rgb[:, row] += f.noise[row] * noise
+        p.rgb[:, row] += f.noise[row] * _noise((seed, 2, int(number)), p.rgb[:, row].shape)
     np.clip(p.rgb, 0, 1, out=p.rgb)
     p.rgb *= 255
     p.rgb += 0.5
     return p.rgb.astype(np.uint8).transpose(1, 2, 3, 0)
+
+
+def _noise(seed: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of mean 0 and variance 1 that are close to normal, in float32.
+
+    Each is the sum of four random bytes (the Irwin-Hall distribution): a third of the time.
+    """
+    count = math.prod(shape)
+    words = np.random.default_rng(seed).integers(0, 2**64, -(-count // 2), np.uint64)
+    sums = words.view(np.uint8)[: 4 * count].reshape(4, *shape).sum(0, dtype=np.uint16)
+    return (sums - np.float32(510)) / np.float32(np.sqrt((256**2 - 1) / 3))
 
 
 def positive(t: np.ndarray) -> np.ndarray:
