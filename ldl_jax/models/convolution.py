@@ -199,15 +199,17 @@ def in_cells(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
       padding: 0 or 1.
     """
     inputs, outputs = kernel.shape[2:]
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    batch, height, width, _ = x.shape
-    cells = x.reshape(batch, height // 2, 2, width // 2, 2, inputs).transpose(0, 1, 3, 2, 4, 5)
-    cells = cells.reshape(batch, height // 2, width // 2, 4 * inputs)
+    count = 16 * inputs
+    # A convolution that copies collects the patches: XLA would make views of what x is computed
+    # from, and so augment a picture 16 times.
+    copies = jnp.eye(count, dtype=x.dtype).reshape(4, 4, inputs, count)
+    columns = lax.conv_general_dilated(
+        x, copies, (2, 2), [(padding, padding)] * 2, dimension_numbers=_LAYOUT
+    )
     shifts = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in range(2) for j in range(2)]
     kernels = jnp.stack([jnp.pad(kernel, shift) for shift in shifts], axis=3)
-    kernels = kernels.reshape(2, 2, 2, 2, inputs, 4, outputs).transpose(0, 2, 1, 3, 4, 5, 6)
-    y = patches(cells, kernels.reshape(2, 2, 4 * inputs, 4 * outputs), 1, 0)
-    return y.reshape(*y.shape[:3], 4, outputs)
+    y = columns.reshape(-1, count) @ kernels.reshape(count, 4 * outputs)
+    return y.reshape(*columns.shape[:3], 4, outputs)
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
