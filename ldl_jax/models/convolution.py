@@ -177,11 +177,9 @@ def space_to_depth(x: jax.Array, kernel: jax.Array) -> jax.Array:
     kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
     kernel = kernel.reshape(taps, 2, taps, 2, inputs, outputs).transpose(0, 2, 1, 3, 4, 5)
     kernel = kernel.reshape(taps, taps, 4 * inputs, outputs)
-    batch, height, width, _ = x.shape
+    height, width = x.shape[1:3]
     x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
-    rows, columns = x.shape[1] // 2, x.shape[2] // 2
-    cells = x.reshape(batch, rows, 2, columns, 2, inputs).transpose(0, 1, 3, 2, 4, 5)
-    cells = cells.reshape(batch, rows, columns, 4 * inputs)
+    cells = _collected(x, 2, 0)
     # Padded by the convolution itself: a pad before it makes all of this 4 times as slow.
     edges = [(taps // 2, taps // 2 - 1)] * 2
     return lax.conv_general_dilated(cells, kernel, (1, 1), edges, dimension_numbers=_LAYOUT)
@@ -199,17 +197,23 @@ def in_cells(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
       padding: 0 or 1.
     """
     inputs, outputs = kernel.shape[2:]
-    count = 16 * inputs
-    # A convolution that copies collects the patches: XLA would make views of what x is computed
-    # from, and so augment a picture 16 times.
-    copies = jnp.eye(count, dtype=x.dtype).reshape(4, 4, inputs, count)
-    columns = lax.conv_general_dilated(
-        x, copies, (2, 2), [(padding, padding)] * 2, dimension_numbers=_LAYOUT
-    )
+    columns = _collected(x, 4, padding)
     shifts = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in range(2) for j in range(2)]
     kernels = jnp.stack([jnp.pad(kernel, shift) for shift in shifts], axis=3)
-    y = columns.reshape(-1, count) @ kernels.reshape(count, 4 * outputs)
+    y = columns.reshape(-1, 16 * inputs) @ kernels.reshape(16 * inputs, 4 * outputs)
     return y.reshape(*columns.shape[:3], 4, outputs)
+
+
+def _collected(x: jax.Array, size: int, padding: int) -> jax.Array:
+    """Patches of that size, 2 apart, [B, H', W', size * size * in], by a convolution that copies.
+
+    Of views of pictures XLA makes views of what the pictures are computed from: each is augmented
+    for each patch that it is in.
+    """
+    count = size * size * x.shape[-1]
+    copies = jnp.eye(count, dtype=x.dtype).reshape(size, size, x.shape[-1], count)
+    edges = [(padding, padding)] * 2
+    return lax.conv_general_dilated(x, copies, (2, 2), edges, dimension_numbers=_LAYOUT)
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
