@@ -19,23 +19,96 @@ def table(text):
     return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
 
 
-def test_train_step_prints_a_row_for_training_and_one_for_inference(
-    tiny_network, monkeypatch, capsys
-):
-    from benchmarks import roofline, train_step
+@pytest.fixture
+def ceilings(monkeypatch):
+    """Of a device that nobody has time to measure."""
+    from benchmarks import roofline
 
     monkeypatch.setattr(roofline, "side", lambda: 64)
     monkeypatch.setattr(roofline, "_copy_rate", lambda: 1e9)
+
+
+@pytest.mark.usefixtures("ceilings")
+def test_train_step_prints_a_row_for_training_and_one_for_inference(tiny_network, capsys):
+    from benchmarks import train_step
+
     options = "--sizes 32 --dtypes float32 --batch 8 --repeats 2 --no-torch"
-    train_step.main(["--backbones", tiny_network, *options.split()])
+    for more, step in (("", "train"), (" --steps_per_call 4", "train, 4 a call")):
+        train_step.main(["--backbones", tiny_network, *(options + more).split()])
+        text = capsys.readouterr().out
+        assert "tiny (cen, sgd)" in text
+        train, infer = table(text)
+        assert (train["step"], infer["step"]) == (step, "infer")
+        for row in (train, infer):
+            assert row["network"] == "tiny"
+            assert float(row["JAX images/s"]) > 0
+            assert row["PyTorch images/s"] == "-"
+            assert row["of roofline"].endswith("%")
+
+
+def test_the_cost_of_several_steps_in_a_call_is_that_of_one(tiny_network):
+    """Or the share of the roofline would be of another number of steps than the time is."""
+    from benchmarks import train_step_library
+
+    costs = []
+    for steps in (1, 4, 8):
+        config = train_step_library.config_of(tiny_network, 32, "float32", 8, steps)
+        job = train_step_library.job_of(config)
+        weights = train_step_library.weights_of(job)
+        measured = train_step_library.functions(job, weights)["train"]
+        assert measured.steps == steps
+        measured.run(2)
+        costs.append(measured.compiled.cost_analysis())
+    for key in ("flops", "bytes accessed"):
+        np.testing.assert_allclose([cost[key] for cost in costs[1:]], costs[0][key], rtol=0.1)
+
+
+def test_train_step_trains_as_the_shipped_configs_do():
+    from benchmarks import train_step_library
+    from ldl_jax.data.augment_recipes import RECIPES
+
+    def of(name):
+        config = train_step_library.config_of(name, 64, "bfloat16")
+        assert (config.model.name, config.model.dtype) == (name, "bfloat16")
+        recipe = next(key for key, value in RECIPES.items() if value == config.augment)
+        return config.method.name, config.optimizer.name, recipe, config.batch_size
+
+    assert of("ssrnet") == ("ssr", "adam", "ssr_net", 50)
+    assert of("thinagenet") == of("tinyagenet") == ("dldl_v2", "adam", "dldl_v2", 128)
+    assert of("resnet18_tiny") == ("cen", "sgd", "cen", 128)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--steps_per_call -1", "steps_per_call: expected 0 or more, got -1"),
+        ("--sizes 16", "data.size: expected 32 or more, got 16"),
+        ("--backbones vgg16 --sizes 100", "vgg16 takes a multiple of 32"),
+        ("--batch -1", "batch_size: expected 1 or more, got -1"),
+    ],
+)
+def test_train_step_refuses_before_it_measures(options, says, capsys):
+    from benchmarks import train_step
+
+    with pytest.raises(SystemExit):
+        train_step.main(options.split())
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert not captured.out
+
+
+@pytest.mark.usefixtures("ceilings", "optax_promotes")
+def test_train_step_compares_with_pytorch(monkeypatch, capsys):
+    pytest.importorskip("torch", reason="PyTorch is not installed; make test-peers does it")
+    from benchmarks import timing, train_step
+
+    monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
+    train_step.main(["--quick", "--backbones", "ssrnet", "--repeats", "2"])
     train, infer = table(capsys.readouterr().out)
-    assert train["step"] == "train"
-    assert infer["step"] == "infer"
     for row in (train, infer):
-        assert row["network"] == "tiny"
-        assert float(row["JAX images/s"]) > 0
-        assert row["PyTorch images/s"] == "-"
-        assert row["of roofline"].endswith("%")
+        assert (row["network"], row["batch"]) == ("ssrnet", "50")
+        assert row["JAX images/s"] == row["PyTorch images/s"] == "25000"
+        assert row["JAX / PyTorch"] == "1.00"
 
 
 @pytest.mark.parametrize("only", ["stream", "augment", "device", "memory"])
