@@ -82,7 +82,8 @@ class Ssr(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Maps images [B, 3, size, size] to ages [B]."""
         features = self.trunk(images)
-        value, width = 0.0, float(AGE.size)
+        value: Any = 0.0
+        width: Any = float(AGE.size)  # V, of the ages 0 to 100 as the library has it
         for k, bins in enumerate(self.trunk.stages, start=1):
             stage = features[f"stage{k}"]
             p = functional.relu(self.head[f"probs{k}"](stage).float())
@@ -108,11 +109,11 @@ def network_of(config: Config) -> Any:
 
 def optimizer_of(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optimizer:
     """PyTorch's of that name, at a constant rate."""
-    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    rate, decay = config.learning_rate, config.weight_decay
     if config.name == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=config.momentum, **common)
+        return torch.optim.SGD(network.parameters(), rate, config.momentum, weight_decay=decay)
     betas = (config.beta1, config.beta2)
-    return torch.optim.Adam(network.parameters(), betas=betas, eps=config.epsilon, **common)
+    return torch.optim.Adam(network.parameters(), rate, betas, config.epsilon, decay)
 
 
 def runs(config: Config, weights: Weights, device: str) -> dict[str, Callable[[int], None]]:

@@ -86,8 +86,9 @@ def weights_of(job: Job) -> Weights:
     return generations.first_state(job, 1, None).weights
 
 
-def functions(job: Job, weights: Weights) -> dict[str, Measured]:
-    """The "train" and the "infer" of a job, with these weights."""
+def functions(job: Job, weights: Weights | None = None) -> dict[str, Measured]:
+    """The "train" and the "infer" of a job, with these weights, or those that it starts from."""
+    weights = weights_of(job) if weights is None else weights
     train, steps = generations.jitted(job)
     return {"train": _training(job, train, weights), "infer": _inference(job, steps.test, weights)}
 

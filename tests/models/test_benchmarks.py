@@ -53,9 +53,7 @@ def test_the_cost_of_several_steps_in_a_call_is_that_of_one(tiny_network):
     costs = []
     for steps in (1, 4, 8):
         config = train_step_library.config_of(tiny_network, 32, "float32", 8, steps)
-        job = train_step_library.job_of(config)
-        weights = train_step_library.weights_of(job)
-        measured = train_step_library.functions(job, weights)["train"]
+        measured = train_step_library.functions(train_step_library.job_of(config))["train"]
         assert measured.steps == steps
         measured.run(2)
         costs.append(measured.compiled.cost_analysis())
