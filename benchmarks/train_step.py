@@ -13,7 +13,12 @@ the same loss and optimizer, from the same weights, on a batch that is ready and
 channels last, bfloat16 by autocast, and compiled on CUDA; its inference ends at the head's outputs.
 Both are measured in turns, and the ratio is the median of each turn's.
 
-On a GPU one call of the library takes several steps, as in training; PyTorch takes as many.
+On a GPU one call of the library takes several steps, as in training (`config.steps_per_call`); a
+call of PyTorch's side is as many steps. What is claimed is of
+
+    python -m benchmarks.train_step --backbones resnet18_tiny thinagenet ssrnet --dtypes bfloat16
+
+on a GPU, and of --quick on a CPU.
 
 The share of the roofline is the floor of `benchmarks.roofline` over the time taken.
 """
@@ -157,7 +162,7 @@ def _configs(options: argparse.Namespace) -> list[Config]:
     for name in names:
         sizes = options.sizes or ([64] if options.quick else _sizes(name))
         for size, dtype in itertools.product(sizes, dtypes):
-            batch = options.batch or _batch(name, size)
+            batch = _batch(name, size) if options.batch is None else options.batch
             config = train_step_library.config_of(name, size, dtype, batch, options.steps_per_call)
             experiment.check(config, devices=1)
             made.append(config)

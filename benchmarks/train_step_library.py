@@ -61,7 +61,7 @@ def config_of(
     config.init.path = ""
     config.chain.generations = 1
     config.model.name, config.model.dtype = name, dtype
-    config.batch_size = batch or config.batch_size
+    config.batch_size = config.batch_size if batch is None else batch
     config.steps_per_call = steps_per_call
     # It never ends while it is timed, and a rate that falls would end in denormal numbers.
     config.epochs = 10**6

@@ -1,5 +1,6 @@
 """The benchmarks run, and compare what they say they compare."""
 
+import types
 from pathlib import Path
 
 import jax
@@ -82,7 +83,7 @@ def test_train_step_trains_as_the_shipped_configs_do():
         ("--steps_per_call -1", "steps_per_call: expected 0 or more, got -1"),
         ("--sizes 16", "data.size: expected 32 or more, got 16"),
         ("--backbones vgg16 --sizes 100", "vgg16 takes a multiple of 32"),
-        ("--batch -1", "batch_size: expected 1 or more, got -1"),
+        ("--batch 0", "batch_size: expected 1 or more, got 0"),
     ],
 )
 def test_train_step_refuses_before_it_measures(options, says, capsys):
@@ -95,18 +96,28 @@ def test_train_step_refuses_before_it_measures(options, says, capsys):
     assert not captured.out
 
 
-@pytest.mark.usefixtures("ceilings", "optax_promotes")
-def test_train_step_compares_with_pytorch(monkeypatch, capsys):
-    pytest.importorskip("torch", reason="PyTorch is not installed; make test-peers does it")
+@pytest.mark.usefixtures("ceilings")
+def test_both_sides_of_a_row_take_as_many_steps(tiny_network, monkeypatch, capsys):
     from benchmarks import timing, train_step
 
+    steps = {"train": [], "infer": []}
+    side = types.SimpleNamespace(
+        NETWORKS=(tiny_network,),
+        runs=lambda config, weights, device: {name: one.append for name, one in steps.items()},
+        matmul_flops=lambda side, dtype, device: 1e15,
+    )
+    monkeypatch.setattr(train_step, "_import_torch", lambda: (side, "of another"))
     monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
-    train_step.main(["--quick", "--backbones", "ssrnet", "--repeats", "2"])
-    train, infer = table(capsys.readouterr().out)
-    for row in (train, infer):
-        assert (row["network"], row["batch"]) == ("ssrnet", "50")
-        assert row["JAX images/s"] == row["PyTorch images/s"] == "25000"
-        assert row["JAX / PyTorch"] == "1.00"
+    options = "--sizes 32 --dtypes float32 --batch 8 --steps_per_call 4 --repeats 2"
+    train_step.main(["--backbones", tiny_network, *options.split()])
+    text = capsys.readouterr().out
+    assert "float32 1e+03 TFLOP/s" in text
+    train, infer = table(text)
+    assert train["JAX images/s"] == train["PyTorch images/s"] == "16000"
+    assert infer["JAX images/s"] == infer["PyTorch images/s"] == "4000"
+    assert train["JAX / PyTorch"] == infer["JAX / PyTorch"] == "1.00"
+    assert set(steps["train"]) == {4}
+    assert set(steps["infer"]) == {1}
 
 
 @pytest.mark.parametrize("only", ["stream", "augment", "device", "memory"])

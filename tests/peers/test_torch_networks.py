@@ -139,6 +139,27 @@ def test_the_optimizers_take_the_same_steps(name):
     np.testing.assert_allclose(x, module.x.detach().numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_training_changes_the_weights_and_inference_does_not(draw_weights, monkeypatch, name):
+    from benchmarks import torch_runs
+
+    size, options = FAMILIES[name]
+    config, method = made(name, size)
+    network = torch_runs.network_of(config)
+    monkeypatch.setattr(torch_runs, "network_of", lambda config: network)
+    runs = torch_runs.runs(config, draw_weights(models.build(name, **options), method), "cpu")
+
+    def moved(step):
+        before = {key: x.clone() for key, x in network.state_dict().items()}
+        runs[step](1)
+        return {key for key, x in network.state_dict().items() if not torch.equal(x, before[key])}
+
+    assert not moved("infer")
+    statistics = {key for key, _ in network.named_buffers() if "values" not in key}
+    assert statistics < moved("train")
+    assert not moved("infer")
+
+
 @pytest.mark.parametrize(("name", "other"), [("resnet10_tiny", "tinyagenet"), ("ssrnet", "ssrnet")])
 def test_weights_that_do_not_fit_are_refused(draw_weights, name, other):
     from benchmarks import torch_runs
