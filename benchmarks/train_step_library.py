@@ -71,7 +71,9 @@ def config_of(
     config.data.size = size
     config.data.space = "age"
     config.data.feed = "memory"
-    config.data.synthetic_count = max(64, 2 * config.batch_size)
+    # Of small batches several an epoch, which starts with a shuffle on the host.
+    batches = max(2 * config.batch_size, min(512, 8 * config.batch_size))
+    config.data.synthetic_count = max(64, batches)
     return schema.parse(config)
 
 
