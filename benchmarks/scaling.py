@@ -29,7 +29,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks import printing, timing, train_step
+from benchmarks import printing, timing, train_step_library
 from ldl_jax import models
 from ldl_jax.data import pictures, synthetic
 from ldl_jax.models import cost
@@ -143,9 +143,10 @@ def decode_rate(size: int, seconds: float = 1.0) -> float:
 
 def measured_rate(name: str, size: int, batch: int) -> float:
     """Images/s of the library's training step in bfloat16 on this machine's first device."""
-    case = train_step.Case(name, size, "bfloat16", batch)
-    step = train_step.library_steps(case)["train"].run
-    return batch / timing.in_turns({"train": step}, repeats=5)["train"].median
+    config = train_step_library.config_of(name, size, "bfloat16", batch)
+    step = train_step_library.functions(train_step_library.job_of(config))["train"]
+    calls = timing.in_turns({"train": step.run}, repeats=5)["train"]
+    return batch * step.steps / calls.median
 
 
 def network_row(one: Network) -> str:

@@ -1,5 +1,6 @@
 """The benchmarks run, and compare what they say they compare."""
 
+import types
 from pathlib import Path
 
 import jax
@@ -19,23 +20,104 @@ def table(text):
     return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
 
 
-def test_train_step_prints_a_row_for_training_and_one_for_inference(
-    tiny_network, monkeypatch, capsys
-):
-    from benchmarks import roofline, train_step
+@pytest.fixture
+def ceilings(monkeypatch):
+    """Of a device that nobody has time to measure."""
+    from benchmarks import roofline
 
     monkeypatch.setattr(roofline, "side", lambda: 64)
     monkeypatch.setattr(roofline, "_copy_rate", lambda: 1e9)
+
+
+@pytest.mark.usefixtures("ceilings")
+def test_train_step_prints_a_row_for_training_and_one_for_inference(tiny_network, capsys):
+    from benchmarks import train_step
+
     options = "--sizes 32 --dtypes float32 --batch 8 --repeats 2 --no-torch"
+    for more, step in (("", "train"), (" --steps_per_call 4", "train, 4 a call")):
+        train_step.main(["--backbones", tiny_network, *(options + more).split()])
+        text = capsys.readouterr().out
+        assert "tiny (cen, sgd)" in text
+        train, infer = table(text)
+        assert (train["step"], infer["step"]) == (step, "infer")
+        for row in (train, infer):
+            assert row["network"] == "tiny"
+            assert float(row["JAX images/s"]) > 0
+            assert row["PyTorch images/s"] == "-"
+            assert row["of roofline"].endswith("%")
+
+
+def test_the_cost_of_several_steps_in_a_call_is_that_of_one(tiny_network):
+    """Or the share of the roofline would be of another number of steps than the time is."""
+    from benchmarks import train_step_library
+
+    costs = []
+    for steps in (1, 4, 8):
+        config = train_step_library.config_of(tiny_network, 32, "float32", 8, steps)
+        measured = train_step_library.functions(train_step_library.job_of(config))["train"]
+        assert measured.steps == steps
+        measured.run(2)
+        costs.append(measured.compiled.cost_analysis())
+    for key in ("flops", "bytes accessed"):
+        np.testing.assert_allclose([cost[key] for cost in costs[1:]], costs[0][key], rtol=0.1)
+
+
+def test_train_step_trains_as_the_shipped_configs_do():
+    from benchmarks import train_step_library
+    from ldl_jax.data.augment_recipes import RECIPES
+
+    def of(name):
+        config = train_step_library.config_of(name, 64, "bfloat16")
+        assert (config.model.name, config.model.dtype) == (name, "bfloat16")
+        recipe = next(key for key, value in RECIPES.items() if value == config.augment)
+        return config.method.name, config.optimizer.name, recipe, config.batch_size
+
+    assert of("ssrnet") == ("ssr", "adam", "ssr_net", 50)
+    assert of("thinagenet") == of("tinyagenet") == ("dldl_v2", "adam", "dldl_v2", 128)
+    assert of("resnet18_tiny") == ("cen", "sgd", "cen", 128)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--steps_per_call -1", "steps_per_call: expected 0 or more, got -1"),
+        ("--sizes 16", "data.size: expected 32 or more, got 16"),
+        ("--backbones vgg16 --sizes 100", "vgg16 takes a multiple of 32"),
+        ("--batch 0", "batch_size: expected 1 or more, got 0"),
+    ],
+)
+def test_train_step_refuses_before_it_measures(options, says, capsys):
+    from benchmarks import train_step
+
+    with pytest.raises(SystemExit):
+        train_step.main(options.split())
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert not captured.out
+
+
+@pytest.mark.usefixtures("ceilings")
+def test_both_sides_of_a_row_take_as_many_steps(tiny_network, monkeypatch, capsys):
+    from benchmarks import timing, train_step
+
+    steps = {"train": [], "infer": []}
+    side = types.SimpleNamespace(
+        NETWORKS=(tiny_network,),
+        runs=lambda config, weights, device: {name: one.append for name, one in steps.items()},
+        matmul_flops=lambda side, dtype, device: 1e15,
+    )
+    monkeypatch.setattr(train_step, "_import_torch", lambda: (side, "of another"))
+    monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
+    options = "--sizes 32 --dtypes float32 --batch 8 --steps_per_call 4 --repeats 2"
     train_step.main(["--backbones", tiny_network, *options.split()])
-    train, infer = table(capsys.readouterr().out)
-    assert train["step"] == "train"
-    assert infer["step"] == "infer"
-    for row in (train, infer):
-        assert row["network"] == "tiny"
-        assert float(row["JAX images/s"]) > 0
-        assert row["PyTorch images/s"] == "-"
-        assert row["of roofline"].endswith("%")
+    text = capsys.readouterr().out
+    assert "float32 1e+03 TFLOP/s" in text
+    train, infer = table(text)
+    assert train["JAX images/s"] == train["PyTorch images/s"] == "16000"
+    assert infer["JAX images/s"] == infer["PyTorch images/s"] == "4000"
+    assert train["JAX / PyTorch"] == infer["JAX / PyTorch"] == "1.00"
+    assert set(steps["train"]) == {4}
+    assert set(steps["infer"]) == {1}
 
 
 @pytest.mark.parametrize("only", ["stream", "augment", "device", "memory"])

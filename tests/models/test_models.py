@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import math
 import re
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -358,34 +357,3 @@ def test_an_unknown_name_option_or_value_lists_the_known():
 def test_a_bad_value_is_named(name, options, words):
     with pytest.raises(ValueError, match=words):
         models.build(name, **options)
-
-
-def test_resnet_is_pytorch_s(draw_weights, monkeypatch):
-    torch = pytest.importorskip("torch")
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
-    from benchmarks import torch_resnet
-
-    name = "resnet10_tiny"
-    model = models.build(name)
-    weights = draw_weights(model, cen(MORPH))
-    rng = np.random.default_rng(6)
-
-    def shaken(leaf):  # or all scales and variances would be 1, all biases and means 0
-        return leaf * jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), jnp.float32) + jnp.asarray(
-            rng.uniform(0, 0.1, leaf.shape), jnp.float32
-        )
-
-    params, model_state = jax.tree.map(shaken, (weights.params["trunk"], weights.model_state))
-    images = rng.normal(size=(3, 33, 33, 3)).astype(np.float32)
-    network = torch_resnet.ResNet(*torch_resnet.NETWORKS[name])
-    torch_resnet.copy_weights(network, params, model_state)
-    for train in (False, True):
-        features, state = jax.jit(lambda *a, train=train: model.apply(*a, train=train))(
-            params, model_state, images
-        )
-        network.train(train)
-        with torch.no_grad():
-            expected = network(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
-        np.testing.assert_allclose(features, expected, rtol=2e-4, atol=2e-4)
-    mean = state["stem_norm"]["norm"]["mean"]
-    np.testing.assert_allclose(mean, network.stem_norm.running_mean.numpy(), rtol=1e-4, atol=1e-5)

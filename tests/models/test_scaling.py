@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ldl_jax import experiment
 from ldl_jax.models import build
 
 
@@ -48,6 +49,13 @@ def test_the_tables_say_what_is_assumed_and_what_is_not(scaling, tiny_network, c
     cells = [line.strip("| ").split(" | ") for line in text.splitlines() if "| 128 |" in line]
     # 2 x 6400 pictures at 8 x 200 a second are 8 s
     assert [row[:6] for row in cells] == [["tiny", "200", "8", "128", "100", "0.00222"]]
+
+
+def test_a_rate_is_measured_of_the_steps_that_a_call_takes(scaling, tiny_network, monkeypatch):
+    monkeypatch.setattr(scaling.timing, "_time", lambda run, calls: run(1) or 0.002)
+    assert scaling.measured_rate(tiny_network, 32, 16) == 16 / 0.002
+    monkeypatch.setattr(experiment, "_steps_per_call", lambda train: 4)
+    assert scaling.measured_rate(tiny_network, 32, 16) == 4 * 16 / 0.002
 
 
 @pytest.mark.parametrize("rate", ["tiny", "tiny=", "tiny=0", "other=5"])

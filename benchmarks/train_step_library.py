@@ -1,0 +1,134 @@
+"""The library's side of `benchmarks.train_step`: the programs that `launch.main` runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from benchmarks import timing
+from configs.recipes import dldlv2, ssrnet
+from ldl_jax import config as schema
+from ldl_jax import experiment
+from ldl_jax.train import generations
+from ldl_jax.train.generations import Job
+from ldl_jax.train.state import Weights
+
+# The networks whose shipped configs are not CEN's, which `schema.defaults` are.
+SHIPPED = {
+    "ssrnet": lambda: ssrnet.training(50),
+    "thinagenet": dldlv2.fine_tuning,
+    "tinyagenet": dldlv2.fine_tuning,
+    "vgg16": dldlv2.fine_tuning,
+}
+
+
+class Measured(NamedTuple):
+    """A jitted function, ready to be timed.
+
+    Attributes:
+      run: takes a number of calls.
+      steps: of one call.
+      compiled: whose cost is that of one step, however many a call takes.
+      compile_seconds: how long that took.
+    """
+
+    run: timing.Run
+    steps: int
+    compiled: Any
+    compile_seconds: float
+
+
+def config_of(
+    name: str, size: int, dtype: str, batch: int | None = None, steps_per_call: int = 0
+) -> schema.Config:
+    """A network's shipped config, on drawn faces with ages and from fresh weights.
+
+    Args:
+      name: the network's.
+      size: side of the pictures in pixels.
+      dtype: that it computes in.
+      batch: pictures of a step; None for the config's own.
+      steps_per_call: 0 for the library's choice.
+    """
+    config = SHIPPED.get(name, schema.defaults)()
+    for stage in list(config.stages):
+        del config.stages[stage]
+    config.init.path = ""
+    config.chain.generations = 1
+    config.model.name, config.model.dtype = name, dtype
+    config.batch_size = config.batch_size if batch is None else batch
+    config.steps_per_call = steps_per_call
+    # It never ends while it is timed, and a rate that falls would end in denormal numbers.
+    config.epochs = 10**6
+    config.optimizer.schedule = "constant"
+    config.evaluation.flip = False
+    config.evaluation.batch_size = config.batch_size
+    config.data.size = size
+    config.data.space = "age"
+    config.data.feed = "memory"
+    # Of small batches several an epoch, which starts with a shuffle on the host.
+    batches = max(2 * config.batch_size, min(512, 8 * config.batch_size))
+    config.data.synthetic_count = max(64, batches)
+    return schema.parse(config)
+
+
+def job_of(config: schema.Config) -> Job:
+    """The config's objects, on one device; it is tested on the pictures that it trains on."""
+    job = experiment.build(config, lambda text: None, devices=1).job
+    return dataclasses.replace(job, test=job.train)
+
+
+def weights_of(job: Job) -> Weights:
+    """The weights that the job starts from."""
+    return generations.first_state(job, 1, None).weights
+
+
+def functions(job: Job, weights: Weights | None = None) -> dict[str, Measured]:
+    """The "train" and the "infer" of a job, with these weights, or those that it starts from."""
+    weights = weights_of(job) if weights is None else weights
+    train, steps = generations.jitted(job)
+    return {"train": _training(job, train, weights), "infer": _inference(job, steps.test, weights)}
+
+
+def _training(job: Job, train: Any, weights: Weights) -> Measured:
+    state = generations.first_state(job, 1, None, lambda key: weights)
+    store, count = job.train.store, job.schedule.call
+    items = job.train.items(job.order(1), 0)
+
+    def arguments() -> Any:
+        chosen = tuple(itertools.islice(items, count))
+        return (None, store, *chosen) if count == 1 else (None, store, chosen, np.int32(count))
+
+    compiled, seconds = _compile(train, state, *arguments())
+
+    def run(calls: int) -> None:
+        nonlocal state
+        for _ in range(calls):
+            state, scalars = train(state, *arguments())
+        jax.block_until_ready((state, scalars))
+
+    return Measured(run, count, compiled, seconds)
+
+
+def _inference(job: Job, predict: Any, weights: Weights) -> Measured:
+    store = job.test.store
+    items = job.test.items(job.order(1), 0)
+    compiled, seconds = _compile(predict, weights, store, next(items))
+
+    def run(calls: int) -> None:
+        for item in itertools.islice(items, calls):
+            prediction = predict(weights, store, item)
+        jax.block_until_ready(prediction)
+
+    return Measured(run, 1, compiled, seconds)
+
+
+def _compile(jitted: Any, *arguments: Any) -> tuple[Any, float]:
+    start = time.perf_counter()
+    compiled = jitted.lower(*arguments).compile()
+    return compiled, time.perf_counter() - start
