@@ -184,8 +184,8 @@ def test_without_a_form_a_network_is_traced_with_xla_s_own():
             traced = jax.make_jaxpr(lambda *a: model.apply(*a, train=True))(*shapes, images)
         return str(traced).count("conv_general_dilated["), "reduce_window_max" in str(traced)
 
-    assert convolutions() == (9, False)  # the stem's form holds one
-    assert convolutions("small maps") == (12, False)
+    assert convolutions() == (10, False)  # the stem's form holds two
+    assert convolutions("small maps") == (13, False)
     assert convolutions("stem", "max-pool") == (9, True)
     assert convolutions("stem", "small maps", "max-pool") == (12, True)
 
