@@ -98,11 +98,13 @@ def functions(job: Job, weights: Weights | None = None) -> dict[str, Measured]:
 def _training(job: Job, train: Any, weights: Weights) -> Measured:
     state = generations.first_state(job, 1, None, lambda key: weights)
     store, count = job.train.store, job.schedule.call
-    items = job.train.items(job.order(1), 0)
+    order = job.order(1)
+    items = job.train.items(order, 0)
+    if count > 1:
+        items = job.train.spans(order, range(count, len(order), count), 0, count)
 
     def arguments() -> Any:
-        chosen = tuple(itertools.islice(items, count))
-        return (None, store, *chosen) if count == 1 else (None, store, chosen, np.int32(count))
+        return (None, store, next(items), *([] if count == 1 else [np.int32(count)]))
 
     compiled, seconds = _compile(train, state, *arguments())
 

@@ -68,13 +68,17 @@ class Layout:
         """A training state, or weights, where `shardings` says."""
         return jax.tree.map(_put, state, self.shardings(state))
 
+    def by_batch_of(self, axis: int) -> NamedSharding:
+        """One axis split over all devices."""
+        spec = PartitionSpec(*(None,) * axis, *self.by_batch.spec)
+        return NamedSharding(self.by_batch.mesh, spec)
+
     def split(self, tree: Any, axis: int = 0) -> Any:
         """The arrays with one axis, by default the leading one, split over the devices.
 
         With several processes, each gives its own `shard` of that axis, and gets the whole.
         """
-        spec = PartitionSpec(*(None,) * axis, *self.by_batch.spec)
-        sharding = NamedSharding(self.by_batch.mesh, spec)
+        sharding = self.by_batch_of(axis)
         if processes.count() == 1:
             return jax.device_put(tree, sharding)
         return jax.tree.map(

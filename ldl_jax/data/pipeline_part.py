@@ -96,9 +96,10 @@ class Feed:
       fetch: pure `fetch(store, item) -> batch` with uint8 "images" [B, S, S, 3], float32 "labels"
         and "sigma" [B].
       items: `items(rows, start)` yields the items of rows[start:], placed on the devices.
-      spans: `spans(rows, ends, start)` yields one item for each end, with a leading axis: the items
-        of rows[start:ends[0]], of rows[ends[0]:ends[1]] and so on, for steps that run in one call
-        (`jax.lax.scan` over the item, `fetch` inside).
+      spans: `spans(rows, ends, start, length)` yields one item for each end, with a leading axis:
+        the items of rows[start:ends[0]], of rows[ends[0]:ends[1]] and so on, for steps that run in
+        one call, with `fetch` inside. The axis is as long as the span, or `length`, the last item
+        again and again.
     """
 
     part: Part

@@ -49,10 +49,11 @@ def resident(
         for row in range(start, len(rows)):
             yield split(own_columns(rows[row], shard))
 
-    def spans(rows: Rows, ends: Iterable[int], start: int = 0) -> Iterator[Any]:
+    def spans(rows: Rows, ends: Iterable[int], start: int = 0, length: int = 0) -> Iterator[Any]:
         check_shard(rows, shard)
         for first, end in spans_of(ends, start):
             chosen = [own_columns(rows[row], shard) for row in range(first, end)]
+            chosen += chosen[-1:] * (length - len(chosen))
             yield split(np.stack(chosen), axis=1)
 
     return Feed(part, store, fetch, items, spans)

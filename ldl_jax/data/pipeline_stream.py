@@ -93,9 +93,9 @@ def streamed(part: Part, split: Split, shard: tuple[int, int]) -> Feed:
     def items(rows: Rows, start: int = 0) -> Iterator[Any]:
         return _ahead(batches(part, rows, start, shard), split)
 
-    def spans(rows: Rows, ends: Iterable[int], start: int = 0) -> Iterator[Any]:
+    def spans(rows: Rows, ends: Iterable[int], start: int = 0, length: int = 0) -> Iterator[Any]:
         return _ahead(
-            _stacks(batches(part, rows, start, shard), ends, start),
+            _stacks(batches(part, rows, start, shard), ends, start, length),
             functools.partial(split, axis=1),
         )
 
@@ -127,10 +127,11 @@ def cores() -> int:
     return max(2, os.cpu_count() or 2)
 
 
-def _stacks(decoded: Decoded, ends: Iterable[int], start: int) -> Decoded:
+def _stacks(decoded: Decoded, ends: Iterable[int], start: int, length: int) -> Decoded:
     with contextlib.closing(decoded):
         for first, end in spans_of(ends, start):
             chosen = [next(decoded) for _ in range(first, end)]
+            chosen += chosen[-1:] * (length - len(chosen))
             yield {name: np.stack([batch[name] for batch in chosen]) for name in chosen[0]}
 
 

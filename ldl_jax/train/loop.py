@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -24,7 +23,7 @@ from ldl_jax.train.trace import Trace
 
 # `train(state, teacher, store, item) -> (state, scalars)`; `state` is given up to the result.
 JittedStep = Callable[[TrainState, Weights | None, Any, Any], tuple[TrainState, Any]]
-# `train(state, teacher, store, items, count) -> (state, scalars)`; scalars are [len(items)].
+# `train(state, teacher, store, span, count) -> (state, scalars)`; scalars are as long as the span.
 JittedSteps = Callable[[TrainState, Weights | None, Any, Any, Any], tuple[TrainState, Any]]
 
 
@@ -123,7 +122,7 @@ def jit_train_step(
     on every device.
     """
     train = _constrained(step, fetch, recipe, preprocessing, layout, steps)
-    return _placed(train, layout, like)
+    return _placed(train, layout, like, layout.by_batch)
 
 
 def jit_train_steps(
@@ -135,7 +134,7 @@ def jit_train_steps(
     steps: int | None = None,
     like: TrainState | None = None,
 ) -> JittedSteps:
-    """Several of `whole_step` in one call: the first `count` of a tuple of items.
+    """Several of `whole_step` in one call: of the first `count` items of a span, of `Feed.spans`.
 
     The count is an argument, so that calls of any number of steps are one program, and give the
     same bits as that many calls of one step each. (They are not always those of `jit_train_step`:
@@ -145,37 +144,37 @@ def jit_train_steps(
     one = _constrained(step, fetch, recipe, preprocessing, layout, steps)
 
     def train(
-        state: TrainState, teacher: Weights | None, store: Any, items: Any, count: Any
+        state: TrainState, teacher: Weights | None, store: Any, span: Any, count: Any
     ) -> tuple[TrainState, Any]:
-        stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *items)
-
-        def item(place: Any) -> Any:
-            return jax.tree.map(
-                lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), stacked
+        def at(place: Any, state: TrainState) -> tuple[TrainState, Any]:
+            item = jax.tree.map(
+                lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), span
             )
+            return one(state, teacher, store, item)
 
-        _, shapes = jax.eval_shape(one, state, teacher, store, items[0])
-        empty = jax.tree.map(lambda x: jnp.zeros((len(items), *x.shape), x.dtype), shapes)
+        _, shapes = jax.eval_shape(at, 0, state)
+        length = len(jax.tree.leaves(span)[0])
+        empty = jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), shapes)
 
         def body(place: Any, carry: Any) -> Any:
             state, rows = carry
-            state, scalars = one(state, teacher, store, item(place))
+            state, scalars = at(place, state)
             return state, jax.tree.map(lambda row, x: row.at[place].set(x), rows, scalars)
 
         return jax.lax.fori_loop(0, count, body, (state, empty))
 
-    return _placed(train, layout, like, layout.replicated)
+    return _placed(train, layout, like, layout.by_batch_of(1), layout.replicated)
 
 
-def _placed(train: Any, layout: Layout, like: TrainState | None, *more: Any) -> Any:
+def _placed(train: Any, layout: Layout, like: TrainState | None, items: Any, *more: Any) -> Any:
     """A step of (state, teacher, store, items, ...), jitted with the places of each."""
-    same, split = layout.replicated, layout.by_batch
+    same = layout.replicated
     places = same if like is None else layout.shardings(like)
     taught = same if like is None else None  # the first generation has no teacher
     return jax.jit(
         train,
         donate_argnums=0,
-        in_shardings=(places, taught, None, split, *more),  # the store keeps its own
+        in_shardings=(places, taught, None, items, *more),  # the store keeps its own
         out_shardings=(places, same),
     )
 
@@ -220,11 +219,10 @@ def train_generation(
     generation, start = int(state.generation), int(state.step)
     policy = faults or FaultConfig()
     log = Log(generation, order, schedule.log, rate, policy, hooks.write, hooks.fault, watcher)
-    items = feed.items(order, start)
     ends = [schedule.checkpoint, *([] if hooks.validate is None else [schedule.validate])]
-    for first, number in _calls(start, len(order), schedule.call, ends):
-        chosen = list(itertools.islice(items, number - first + 1))
-        state, scalars = _call(train, schedule.call, state, teacher, feed.store, chosen)
+    for first, number, item in _items(feed, order, start, schedule.call, ends):
+        count = () if schedule.call == 1 else (np.int32(number - first + 1),)
+        state, scalars = train(state, teacher, feed.store, item, *count)
         log.add(first, number, scalars)
         for step in range(first, number + 1):
             watcher.step((step - 1) // order.steps_per_epoch + 1)
@@ -257,11 +255,14 @@ def _calls(start: int, total: int, most: int, ends: list[int]) -> Iterator[tuple
         done = last
 
 
-def _call(
-    train: Any, most: int, state: TrainState, teacher: Weights | None, store: Any, items: list[Any]
-) -> tuple[TrainState, Any]:
+def _items(
+    feed: Feed, order: EpochOrder, start: int, most: int, ends: list[int]
+) -> Iterator[tuple[int, int, Any]]:
+    """The (first, last) step of each call, and what it takes."""
+    calls = list(_calls(start, len(order), most, ends))
     if most == 1:
-        return train(state, teacher, store, items[0])
-    count = np.int32(len(items))
-    # Always as many items, since another number would be another program.
-    return train(state, teacher, store, (*items, *items[-1:] * (most - len(items))), count)
+        items = feed.items(order, start)
+    else:  # always as long, since another length would be another program
+        items = feed.spans(order, [last for _, last in calls], start, most)
+    for (first, last), item in zip(calls, items, strict=True):
+        yield first, last, item

@@ -207,6 +207,17 @@ def test_spans_are_the_items_of_several_steps(make, start):
     assert_same(one_by_one, batches(feed, rows, start))
 
 
+def test_spans_of_one_length_end_with_the_last_item_again(make):
+    rows = pipeline.EpochOrder(COUNT, 8, 2, 0, 1)
+    feed = make()
+    pairs = zip(feed.spans(rows, [1, 4], 0, 3), feed.spans(rows, [1, 4]), strict=True)
+    for padded, span in pairs:
+        for ours, its in zip(jax.tree.leaves(padded), jax.tree.leaves(span), strict=True):
+            assert len(ours) == 3
+            expected = np.concatenate([its, *[its[-1:]] * (3 - len(its))])
+            np.testing.assert_array_equal(ours, expected)
+
+
 def test_spans_that_do_not_rise(make):
     rows = pipeline.EpochOrder(COUNT, 8, 2, 0, 1)
     with pytest.raises(ValueError, match="ends: expected ends that rise from 2, got 2"):

@@ -42,20 +42,19 @@ def several(tiny_model, draw_weights):
     rows = [rng.permutation(24)[:B].astype(np.int32) for _ in range(8)]
 
     def take(cuts):
-        weights, items = draw_weights(tiny_model, CEN), list(pictures.items(rows))
+        weights = draw_weights(tiny_model, CEN)
         state = place.place(init_state(weights, SGD, 1, jax.random.key(5), average=True))
         found = []
         if cuts is None:
-            for item in items:
+            for item in pictures.items(rows):
                 state, scalars = one(state, None, pictures.store, item)
                 found.append(jax.device_get(scalars))
             return snapshot(state), found
-        for cut in cuts:
-            call = (*items[:cut], *[items[0]] * (4 - cut))  # what follows is not to be used
-            state, scalars = many(state, None, pictures.store, call, np.int32(cut))
+        spans = pictures.spans(rows, np.cumsum(cuts).tolist(), 0, 4)
+        for cut, span in zip(cuts, spans, strict=True):
+            state, scalars = many(state, None, pictures.store, span, np.int32(cut))
             scalars = jax.device_get(scalars)
             found += [{name: x[i] for name, x in scalars.items()} for i in range(cut)]
-            items = items[cut:]
         return snapshot(state), found
 
     take.program = many
