@@ -23,7 +23,7 @@ from ldl_jax.data.pipeline import Feed
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.evaluation import evaluate
 from ldl_jax.evaluation.report import baseline_mae
-from ldl_jax.experiment_data import Say
+from ldl_jax.experiment_data import Read, Say, read_records
 from ldl_jax.heads import Head
 from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import Layout, layout
@@ -77,8 +77,13 @@ class _Resolved:
         return to_dict(config) | {"method": method}
 
 
-def check(config: Config, devices: int | None = None) -> dict[str, Any]:
+def check(config: Config, devices: int | None = None, read: Read = read_records) -> dict[str, Any]:
     """Checks all that needs neither pictures nor trained weights.
+
+    Args:
+      config: the run.
+      devices: use only the first so many.
+      read: reads the dataset; an `experiment_data.Reader` reads it once for all of a plan.
 
     Returns:
       The config as it will be kept in the workdir.
@@ -86,18 +91,18 @@ def check(config: Config, devices: int | None = None) -> dict[str, Any]:
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
     """
-    resolved = _resolve(config, devices)
+    resolved = _resolve(config, devices, read)
     _steps_per_epoch(config, len(resolved.parts.train))
     return resolved.description(config)
 
 
-def fold_count(config: Config) -> int:
+def fold_count(config: Config, read: Read = read_records) -> int:
     """How many runs the config's protocol has; 1 where it names one of them."""
     if config.data.fold >= 0 or config.data.protocol not in protocols.FOLDED:
         return 1
     try:
         return protocols.fold_count(
-            experiment_data.read_records(config.data),
+            read(config.data),
             config.data.protocol,
             config.data.test_fraction,
         )
@@ -114,6 +119,7 @@ def build(
     stages: Path | None = None,
     workdir: Path | None = None,
     like: Experiment | None = None,
+    read: Read = read_records,
 ) -> Experiment:
     """Reads and checks everything that the config names.
 
@@ -124,11 +130,12 @@ def build(
       stages: the folder of the runs that "stage:NAME" means.
       workdir: where an earlier start of the run may have left its `files`.
       like: a run whose pictures are taken, if it is of the same data.
+      read: reads the dataset, as in `check`.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
     """
-    resolved = _resolve(config, devices)
+    resolved = _resolve(config, devices, read)
     placement, model, method = resolved.layout, resolved.model, resolved.method
     records, parts, space = resolved.records, resolved.parts, resolved.space
     trunk = None
@@ -207,14 +214,14 @@ def build(
     return Experiment(job, description, baseline, protocol, files)
 
 
-def _resolve(config: Config, devices: int | None) -> _Resolved:
+def _resolve(config: Config, devices: int | None, read: Read) -> _Resolved:
     placement = layout(devices, config.mesh.fsdp)
     placement.check_batch("batch_size", config.batch_size)
     placement.check_batch("batch_size / accumulate", config.batch_size // config.accumulate)
     placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
     options = _network(config)
     model = models.build(**options)
-    records = experiment_data.read_records(config.data)
+    records = read(config.data)
     parts = experiment_data.parts_of(config.data, records)
     if config.chain.early_end and not len(parts.validation):
         raise ConfigError(

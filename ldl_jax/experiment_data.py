@@ -31,6 +31,7 @@ from ldl_jax.labels import LabelSpace
 from ldl_jax.layout import Layout
 
 Say = Callable[[str], None]
+Read = Callable[[DataConfig], Records]
 _GLANCE = 8  # pixels, of a picture that is only looked at for damage
 
 
@@ -43,6 +44,25 @@ def read_records(config: DataConfig) -> Records:
     return protocols_cross.combine(
         records, _read(config, config.test, "data.test", config.seed + 1)
     )
+
+
+class Reader:
+    """`read_records` that reads each dataset once, for runs that are checked before they are built.
+
+    A list of millions of files takes minutes.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Records] = {}
+
+    def __call__(self, config: DataConfig) -> Records:
+        """The pictures and labels that the config names."""
+        sources = [(one.name, one.root, one.csv, one.options) for one in (config, config.test)]
+        drawn = (config.synthetic_count, stored_size(config), config.seed, config.crop)
+        key = repr((sources, drawn if "synthetic" in (config.name, config.test.name) else ()))
+        if key not in self._known:
+            self._known[key] = read_records(config)
+        return self._known[key]
 
 
 def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed: int) -> Records:

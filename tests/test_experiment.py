@@ -46,8 +46,8 @@ def make_config(**changes):
     return schema.parse(config)
 
 
-def build(say=lambda text: None, **changes):
-    return experiment.build(make_config(**changes), say, devices=1)
+def build(say=lambda text: None, read=experiment_data.read_records, **changes):
+    return experiment.build(make_config(**changes), say, devices=1, read=read)
 
 
 @pytest.fixture
@@ -359,30 +359,45 @@ def test_what_does_not_fit_is_streamed(pictures):
     assert any("streamed: more than data.memory_gb = 1e-06" in text for text in said)
 
 
-def test_pictures_of_an_archive(pictures, monkeypatch):
+def test_pictures_of_an_archive(pictures):
     config = {**pictures(), "data__audit": False}
     rows = [np.asarray([3, 0, 8, 5], np.int32)]
     plain = build(**config).job.train
     (item,) = plain.items(rows)
     expected = jax.device_get(plain.fetch(plain.store, item))
-    read = experiment_data.read_records
 
     def archive(config, change=lambda content: content):
-        records = read(config)
+        records = experiment_data.read_records(config)
         packed = [change(path.read_bytes()) for path in records.paths]
         return dataclasses.replace(records, paths=(), packed=packed)
 
-    monkeypatch.setattr(experiment_data, "read_records", archive)
     for kind in ("memory", "stream"):
-        train = build(**config, data__feed=kind).job.train
+        train = build(**config, data__feed=kind, read=archive).job.train
         (item,) = train.items(rows)
         given = jax.device_get(train.fetch(train.store, item))
         jax.tree.map(np.testing.assert_array_equal, given, expected)
-    monkeypatch.setattr(
-        experiment_data, "read_records", lambda c: archive(c, lambda content: b"none")
-    )
     with pytest.raises(DataError, match=r"^p1\.png: 4 bytes: cannot be read as a picture"):
-        build(**config)
+        build(**config, read=lambda config: archive(config, lambda content: b"none"))
+
+
+def test_a_reader_reads_each_dataset_once(pictures, monkeypatch):
+    read, seen = experiment_data.Reader(), []
+    once = experiment_data.read_records
+
+    def spy(config):
+        seen.append(config)
+        return once(config)
+
+    monkeypatch.setattr(experiment_data, "read_records", spy)
+    listed = make_config(**pictures()).data
+    for changes in ({}, {"fold": 1}, {"protocol": "kfold"}, {"seed": 7}):
+        assert read(dataclasses.replace(listed, **changes)) is read(listed)
+    assert len(seen) == 1
+    drawn = make_config().data
+    faces = [read(dataclasses.replace(drawn, **changes)) for changes in ({}, {"seed": 7})]
+    assert len(seen) == 3
+    assert faces[0] is read(drawn)
+    assert not np.array_equal(faces[0].labels, faces[1].labels)
 
 
 @pytest.mark.parametrize(
