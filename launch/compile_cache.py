@@ -15,6 +15,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 _PRIVATE = ".writing-"
+_OPTIONS = ("jax_compilation_cache_dir", "jax_persistent_cache_enable_xla_caches")
 
 
 @contextlib.contextmanager
@@ -25,6 +26,9 @@ def compile_cache(path: str) -> Iterator[None]:
     half of one would stay for ever. So each process writes in a folder of its own, which begins
     with links to all entries, and what is new is moved when the process ends, by one rename each.
     A killed process leaves nothing but its folder, which the next one removes.
+
+    Of several processes of a run, JAX lets process 0 alone leave what is new. On CPUs it alone finds
+    it again too, for there JAX's keys are of a process; on GPUs they are of all.
 
     Args:
       path: a folder, shared by as many runs as you like; it is made where there is none. "" for no
@@ -40,23 +44,38 @@ def compile_cache(path: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
-        private = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=folder))
+        private, lock = _private(folder)
     except OSError as error:
         raise ValueError(f"--compile_cache: {folder} cannot be written to ({error})") from None
-    with _locked(private) as _:
+    with lock:
         known = [_link(entry, private) for entry in folder.iterdir() if entry.is_file()]
-        before = jax.config.values["jax_compilation_cache_dir"]
-        _use(str(private))
+        before = [jax.config.values[name] for name in _OPTIONS]
+        # XLA's own caches would lie in the private folder, and its name would be in every key.
+        _use(str(private), "none")
         try:
             yield
         finally:
-            _use(before)
+            _use(*before)
             _publish(private, folder, set(known))
 
 
-def _use(folder: str | None) -> None:
-    jax.config.update("jax_compilation_cache_dir", folder)
+def _use(*values: str | None) -> None:
+    for name, value in zip(_OPTIONS, values, strict=True):
+        jax.config.update(name, value)
     compilation_cache.reset_cache()  # JAX opens it once
+
+
+def _private(folder: Path) -> tuple[Path, TextIO]:
+    """A new folder of this process, and its lock; others that start now may remove it before."""
+    while True:
+        private = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=folder))
+        try:
+            lock = _locked(private)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+        if (private / ".lock").exists():
+            return private, lock
+        lock.close()
 
 
 def _link(entry: Path, private: Path) -> str:
@@ -76,7 +95,11 @@ def _publish(private: Path, folder: Path, known: set[str]) -> None:
 
 def _locked(private: Path) -> TextIO:
     lock = (private / ".lock").open("a")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the process ends
+    except OSError:
+        lock.close()
+        raise
     return lock
 
 

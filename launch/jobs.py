@@ -36,7 +36,7 @@ def check(path: Path, run: Run) -> bool:
 
 
 def train(path: Path, run: Run, console: Console, interrupt: Interrupt, profile: str = "") -> None:
-    """Trains what is left of a run, and shows its results; `profile` takes a trace."""
+    """Trains what is left of a run, and shows its results; `profile` takes process 0's trace."""
     folder = path / run.folder
 
     def say(text: str) -> None:
@@ -50,7 +50,7 @@ def train(path: Path, run: Run, console: Console, interrupt: Interrupt, profile:
         say(f"{processes.count()} processes with {made.job.layout.devices} devices")
     with (
         _going_on(folder),
-        Trace(profile, say) as trace,
+        Trace(profile if processes.leads() else "", say) as trace,
         Workdir(folder, made.description) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
     ):

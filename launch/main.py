@@ -68,9 +68,12 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
     """Trains what is left of all runs that a config asks for, and shows the results."""
     check_same(dataclasses.asdict(config))
     if config.sweep:  # its runs take the place of the last one
+        if profile:
+            raise ValueError("--profile: a sweep is not traced; trace one of its runs alone")
         runs = sweeps.stages(config, sweeps.check(config, path))
     else:
         runs = plan.runs(config, experiment.fold_count(config))
+    check_same({"runs": [one.folder for one in runs]})  # the folds are of the data
     left = [one.folder for one in runs if jobs.check(path, one)]
     left = processes.from_first(left)
     with Interrupt() as interrupt:

@@ -42,10 +42,12 @@ def run(config: Config, path: Path, console: Console) -> None:
         training = _Training(config, path, console, interrupt)
         for some in sweep.groups(points):
             training.train(some)
-    shown = [point for point in points if not (_folder(path, point) / _STOPPED).exists()]
+    lost = [point.name for point in points if (_folder(path, point) / _STOPPED).exists()]
+    lost = processes.from_first(lost)
+    shown = [point for point in points if point.name not in lost]
     if shown and processes.leads():
         _show(config, points, shown, path, console)
-    lost = [point.name for point in points if point not in shown]
+    processes.share(None)  # another process's error would end the one that shows the table
     if lost:
         raise NotFiniteError(
             f"{len(lost)} of {len(points)} runs diverged: {'; '.join(lost)}. Delete {_STOPPED} in "
@@ -65,7 +67,13 @@ def check(config: Config, path: Path) -> tuple[Point, ...]:
         grids = tuple(grid if "data.fold" in grid else grid | every for grid in grids)
     points = sweep.points(dataclasses.replace(config, sweep=grids))
     if config.replicas == "together":
+        if processes.count() > 1:
+            raise ConfigError(
+                "replicas: runs are trained together in one process, and these are "
+                f"{processes.count()}; take replicas='auto', or start a single process"
+            )
         sweep.check_together(points)
+    check_same({"runs": [point.name for point in points]})  # the folds are of the data
     _check(path, points)
     return points
 
@@ -103,7 +111,9 @@ class _Training:
 
     def train(self, points: Sequence[Point]) -> None:
         """Trains what is left of runs that may be put together."""
-        left = [point for point in points if not _done(self._path, point)]
+        names = [point.name for point in points if not _done(self._path, point)]
+        names = processes.from_first(names)
+        left = [point for point in points if point.name in names]
         if self._config.replicas == "one_by_one" or (
             # On CPUs convolutions of several runs are slower: see benchmarks/replicas.py.
             self._config.replicas == "auto" and (len(left) < 2 or jax.default_backend() == "cpu")

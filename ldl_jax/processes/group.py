@@ -84,7 +84,8 @@ class Group:
         self.share(None)
 
     def close(self) -> None:
-        """Lets go of the others; after `leave`."""
+        """Lets go of the others; after `leave`, or as a process that dies would."""
+        self._left.set()  # this process's own threads are not to tell the others of it
         for link in self._links.values():
             link.close()
 

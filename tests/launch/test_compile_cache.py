@@ -46,6 +46,8 @@ def test_new_programs_are_left_and_found_again(tmp_path):
     inodes = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     with compile_cache(str(folder)):
         compile_something(2.0)
+    assert names(folder) == first
+    with compile_cache(str(folder)):
         compile_something(3.0)
     assert set(first) < set(names(folder))
     assert {name: (folder / name).stat().st_mtime_ns for name in first} == inodes
@@ -75,6 +77,35 @@ def test_what_a_killed_process_was_writing_is_gone(tmp_path):
         compile_something(5.0)
     assert names(tmp_path)
     assert all(name.endswith("-cache") and "abc" not in name for name in names(tmp_path))
+
+
+def test_processes_that_start_and_end_at_one_time_leave_one_another_alone(tmp_path):
+    program = (
+        "import sys; from launch.compile_cache import compile_cache\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        f"for _ in range(100):\n    with compile_cache({str(tmp_path)!r}): pass"
+    )
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("\n")
+        child.stdin.flush()
+    for child in children:
+        child.communicate(timeout=60)
+    assert [child.returncode for child in children] == [0, 0, 0]
+    assert names(tmp_path) == []
 
 
 def test_no_folder_no_cache():

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +19,10 @@ from ldl_jax import config as schema
 from ldl_jax import experiment, processes
 from ldl_jax.evaluation import predictions
 from ldl_jax.processes.group import REMEDY
-from ldl_jax.processes.meeting import free_port
 from ldl_jax.train import generations, interrupt
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.workdir import Workdir, WorkdirError, read_results, read_rows
 
-ROOT = Path(__file__).parents[2]
 CHANGES: dict[str, Any] = {
     "model.name": "tiny",
     "data.synthetic_count": 64,
@@ -44,61 +38,6 @@ CHANGES: dict[str, Any] = {
 }
 # Sums over the batch are taken in another order.
 TOLERANCE = 1e-4
-
-
-def both(workdir: Path, **environment: str) -> list[tuple[int, str, str, float]]:
-    """Exit code, what was printed to either stream, and when it ended, of two processes.
-
-    Names in the environment that end in _1 are of process 1 alone, without that end.
-    """
-    port, started = free_port(), []
-    given = [f"--config.{key}={value}" for key, value in CHANGES.items()]
-    for index in (0, 1):
-        own = {key.removesuffix("_1"): value for key, value in environment.items() if index}
-        started.append(
-            subprocess.Popen(
-                [
-                    sys.executable,
-                    "tests/launch/tiny_command.py",
-                    "--config=configs/quickstart.py",
-                    *given,
-                    f"--workdir={workdir}",
-                    f"--coordinator=127.0.0.1:{port}",
-                    "--processes=2",
-                    f"--process={index}",
-                ],
-                cwd=ROOT,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(ROOT),
-                    "XLA_FLAGS": "--xla_force_host_platform_device_count=4 "
-                    "--xla_backend_optimization_level=0",
-                    "CACHE": str(workdir.with_name("compiled")),
-                    **own,
-                },
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    ended: dict[int, float] = {}
-    while len(ended) < 2:
-        for index, process in enumerate(started):
-            if index not in ended and process.poll() is not None:
-                ended[index] = time.monotonic()
-        time.sleep(0.05)
-    found = []
-    for index, process in enumerate(started):
-        printed, errors = process.communicate()
-        assert process.returncode is not None
-        texts = [_without_gloo(text) for text in (printed, errors)]
-        found.append((process.returncode, *texts, ended[index]))
-    return found
-
-
-def _without_gloo(text: str) -> str:
-    """What JAX's collective operations between CPUs print about their connections."""
-    return "".join(line for line in text.splitlines(keepends=True) if "[Gloo]" not in line)
 
 
 def alone(workdir: Path, devices: int) -> None:
@@ -129,15 +68,16 @@ def assert_learnt_the_same(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def two(tmp_path_factory: pytest.TempPathFactory, two_processes: Any) -> dict[str, Any]:
     """A run of two processes of which one kills itself, the folder then, and a second go."""
     folder = tmp_path_factory.mktemp("two")
+    given = ["--config=configs/quickstart.py"]
+    given += [f"--config.{key}={value}" for key, value in CHANGES.items()]
     # At the eighth step of generation 2, once the checkpoint of the sixth is there.
-    died = both(
-        folder / "run", DIE_1="26", ONCE_1=str(folder / "run/checkpoints/generation_2/6.sha256")
-    )
+    once = folder / "run/checkpoints/generation_2/6.sha256"
+    died = two_processes(folder / "run", *given, DIE_1="26", ONCE_1=str(once))
     shutil.copytree(folder / "run", folder / "at the kill")
-    return {"folder": folder, "died": died, "again": both(folder / "run")}
+    return {"folder": folder, "died": died, "again": two_processes(folder / "run", *given)}
 
 
 def test_a_process_that_dies_ends_the_other_with_a_line(two: dict[str, Any]) -> None:

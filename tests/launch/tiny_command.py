@@ -1,4 +1,7 @@
-"""The command on the stand-in network. DIE=n: it kills itself before step n, once ONCE is there."""
+"""The command on the stand-in network.
+
+DIE=n: it kills itself before step n, once ONCE is there. SLOW_TABLE=n: a sweep's takes n seconds.
+"""
 
 import os
 import signal
@@ -15,7 +18,7 @@ from launch import main  # noqa: E402
 from launch.command import parse_flags  # noqa: E402
 from launch.progress import ProgressBar  # noqa: E402
 from ldl_jax import models  # noqa: E402
-from ldl_jax.evaluation import gallery  # noqa: E402
+from ldl_jax.evaluation import ablation, gallery  # noqa: E402
 from ldl_jax.models.functional import functional  # noqa: E402
 from tests.conftest import Tiny  # noqa: E402
 
@@ -35,6 +38,12 @@ def step(self, epoch):
         os.kill(os.getpid(), getattr(signal, os.environ.get("BY", "SIGKILL")))
 
 
+def rows(*arguments, **options):
+    time.sleep(float(os.environ.get("SLOW_TABLE", 0)))
+    return table_rows(*arguments, **options)
+
+
+table_rows, ablation.rows = ablation.rows, rows
 ProgressBar.step = step
 gallery.draw = lambda folder, *_: folder.mkdir()  # which takes as long as all the rest
 app.run(main.main, flags_parser=parse_flags)

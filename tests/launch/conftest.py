@@ -1,0 +1,84 @@
+"""The command in several processes, as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ldl_jax.processes.meeting import free_port
+
+ROOT = Path(__file__).parents[2]
+_PATIENCE = 600.0  # seconds, for machines that do much else
+Ended = tuple[int, str, str, float]
+
+
+@pytest.fixture(scope="session")
+def two_processes() -> Callable[..., list[Ended]]:
+    """`two_processes(workdir, *flags, **environment)`: the command in two, of 4 devices each.
+
+    Exit code, what was printed to either stream, and when it ended, of both. Names in the
+    environment that end in _1 are of process 1 alone, without that end.
+    """
+    return _two_processes
+
+
+def _two_processes(workdir: Path, *given: str, **environment: str) -> list[Ended]:
+    port, started = free_port(), []
+    for index in (0, 1):
+        own = {
+            name.removesuffix("_1"): value
+            for name, value in environment.items()
+            if index == 1 or not name.endswith("_1")
+        }
+        started.append(
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    "tests/launch/tiny_command.py",
+                    *given,
+                    f"--workdir={workdir}",
+                    f"--coordinator=127.0.0.1:{port}",
+                    "--processes=2",
+                    f"--process={index}",
+                ],
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "XLA_FLAGS": "--xla_force_host_platform_device_count=4 "
+                    "--xla_backend_optimization_level=0",
+                    "CACHE": str(workdir.with_name("compiled")),
+                    **own,
+                },
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    ended: dict[int, float] = {}
+    deadline = time.monotonic() + _PATIENCE
+    while len(ended) < 2:
+        for index, process in enumerate(started):
+            if index not in ended and process.poll() is not None:
+                ended[index] = time.monotonic()
+            elif time.monotonic() > deadline:
+                process.kill()  # they wait for one another for ever
+        time.sleep(0.05)
+    found = []
+    for index, process in enumerate(started):
+        printed, errors = process.communicate()
+        assert process.returncode is not None
+        texts = [_without_gloo(text) for text in (printed, errors)]
+        found.append((process.returncode, *texts, ended[index]))
+    return found
+
+
+def _without_gloo(text: str) -> str:
+    """What JAX's collective operations between CPUs print about their connections."""
+    return "".join(line for line in text.splitlines(keepends=True) if "[Gloo]" not in line)
