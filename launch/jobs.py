@@ -15,6 +15,7 @@ from ldl_jax import experiment, processes, workdir
 from ldl_jax.data import audit, protocols_file
 from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
 from ldl_jax.experiment import Experiment
+from ldl_jax.experiment_data import Read
 from ldl_jax.plan import Run
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt
@@ -22,8 +23,8 @@ from ldl_jax.train.trace import Trace
 from ldl_jax.workdir import Workdir
 
 
-def check(path: Path, run: Run) -> bool:
-    """Whether there is something left to train of a run.
+def check(path: Path, run: Run, read: Read) -> bool:
+    """Whether there is something left to train of a run; `read` reads datasets.
 
     Raises:
       ValueError: the config cannot be used, or the run's folder holds another one.
@@ -31,12 +32,23 @@ def check(path: Path, run: Run) -> bool:
     if run.folder.startswith("folds/") and (path / "config.json").exists():
         raise ValueError(f"workdir: {path} holds a single run, not one of folds; give a new folder")
     folder = path / run.folder
-    workdir.check(folder, experiment.check(run.config))
+    workdir.check(folder, experiment.check(run.config, read=read))
     return not generations.finished(run.config.chain, workdir.read_results(folder))
 
 
-def train(path: Path, run: Run, console: Console, interrupt: Interrupt, profile: str = "") -> None:
-    """Trains what is left of a run, and shows its results; `profile` takes process 0's trace."""
+def train(
+    path: Path, run: Run, console: Console, interrupt: Interrupt, profile: str, read: Read
+) -> None:
+    """Trains what is left of a run, and shows its results.
+
+    Args:
+      path: the workdir of all runs.
+      run: one of them.
+      console: takes what the user is told.
+      interrupt: asks whether to stop.
+      profile: a folder for a trace of process 0; "" for none.
+      read: reads datasets.
+    """
     folder = path / run.folder
 
     def say(text: str) -> None:
@@ -44,7 +56,7 @@ def train(path: Path, run: Run, console: Console, interrupt: Interrupt, profile:
 
     if run.folder:
         say(f"--- {run.folder}")
-    made = experiment.build(run.config, say, stages=path / "stages", workdir=folder)
+    made = experiment.build(run.config, say, stages=path / "stages", workdir=folder, read=read)
     check_same(made.description)
     if processes.count() > 1:
         say(f"{processes.count()} processes with {made.job.layout.devices} devices")

@@ -21,6 +21,7 @@ from launch.memory import keep_freed
 from launch.processes import check_same, come_together, together
 from ldl_jax import config as schema
 from ldl_jax import experiment, plan, processes
+from ldl_jax.experiment_data import Reader
 from ldl_jax.smoke import smoke
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import NotFiniteError
@@ -67,24 +68,25 @@ def main(arguments: Sequence[str]) -> None:
 def run(config: schema.Config, path: Path, console: Console, profile: str = "") -> None:
     """Trains what is left of all runs that a config asks for, and shows the results."""
     check_same(dataclasses.asdict(config))
+    read = Reader()
     if config.sweep:  # its runs take the place of the last one
         if profile:
             raise ValueError("--profile: a sweep is not traced; trace one of its runs alone")
-        runs = sweeps.stages(config, sweeps.check(config, path))
+        runs = sweeps.stages(config, sweeps.check(config, path, read))
     else:
-        runs = plan.runs(config, experiment.fold_count(config))
+        runs = plan.runs(config, experiment.fold_count(config, read))
     check_same({"runs": [one.folder for one in runs]})  # the folds are of the data
-    left = [one.folder for one in runs if jobs.check(path, one)]
+    left = [one.folder for one in runs if jobs.check(path, one, read)]
     left = processes.from_first(left)
     with Interrupt() as interrupt:
         for one in runs:
             if one.folder in left or one.folder == "":  # a finished run shows its table again
-                jobs.train(path, one, console, interrupt, profile)
+                jobs.train(path, one, console, interrupt, profile, read)
             if interrupt.check(now=True) is not None and (one is not runs[-1] or config.sweep):
                 assert interrupt.number is not None
                 raise Interrupted(interrupt.number, one.config.chain.generations)
     if config.sweep:
-        sweeps.run(config, path, console)
+        sweeps.run(config, path, console, read)
     elif runs[-1].folder and processes.leads():
         jobs.show_folds(path, runs, console)
 

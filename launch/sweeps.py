@@ -18,6 +18,7 @@ from ldl_jax import experiment, plan, processes, sweep, workdir
 from ldl_jax.config import Config, ConfigError
 from ldl_jax.evaluation import ablation, report
 from ldl_jax.experiment import Experiment
+from ldl_jax.experiment_data import Read
 from ldl_jax.sweep import Point
 from ldl_jax.train import generations, group, replicas
 from ldl_jax.train.group import Group, Replica
@@ -29,17 +30,19 @@ _OWN = {"runs", "stages", "table.md", "ways.json", "ways.partial"}
 _STOPPED = "stopped.json"  # in the folder of a run that diverged
 
 
-def run(config: Config, path: Path, console: Console) -> None:
+def run(config: Config, path: Path, console: Console, read: Read) -> None:
     """Trains what is left of the sweep in PATH/runs/NAME, and shows its table.
+
+    `read` reads datasets.
 
     Raises:
       ConfigError, WorkdirError, ValueError: something is wrong; nothing was trained.
       Interrupted: a signal came; the same call goes on from there.
       NotFiniteError: runs diverged; the others are trained, and shown.
     """
-    points = check(config, path)
+    points = check(config, path, read)
     with Interrupt() as interrupt:
-        training = _Training(config, path, console, interrupt)
+        training = _Training(config, path, console, interrupt, read)
         for some in sweep.groups(points):
             training.train(some)
     lost = [point.name for point in points if (_folder(path, point) / _STOPPED).exists()]
@@ -55,13 +58,13 @@ def run(config: Config, path: Path, console: Console) -> None:
         )
 
 
-def check(config: Config, path: Path) -> tuple[Point, ...]:
+def check(config: Config, path: Path, read: Read) -> tuple[Point, ...]:
     """The runs of a sweep, which the folder can take or go on with.
 
     Raises:
       ConfigError, WorkdirError: something is wrong with them, or with the folder.
     """
-    grids, folds = config.sweep, experiment.fold_count(config)
+    grids, folds = config.sweep, experiment.fold_count(config, read)
     if folds > 1:  # a run for each, where the sweep names none
         every = {"data.fold": tuple(range(folds))}
         grids = tuple(grid if "data.fold" in grid else grid | every for grid in grids)
@@ -74,7 +77,7 @@ def check(config: Config, path: Path) -> tuple[Point, ...]:
             )
         sweep.check_together(points)
     check_same({"runs": [point.name for point in points]})  # the folds are of the data
-    _check(path, points)
+    _check(path, points, read)
     return points
 
 
@@ -102,9 +105,11 @@ def stages(config: Config, points: Sequence[Point]) -> tuple[plan.Run, ...]:
 class _Training:
     """The sweep's folder, and what its runs share."""
 
-    def __init__(self, config: Config, path: Path, console: Console, interrupt: Interrupt) -> None:
+    def __init__(
+        self, config: Config, path: Path, console: Console, interrupt: Interrupt, read: Read
+    ) -> None:
         self._config, self._path, self._console = config, path, console
-        self._interrupt = interrupt
+        self._interrupt, self._read = interrupt, read
         self._like: Experiment | None = None
         self._programs: dict[Any, Any] = {}
         self._said: set[str] = set()
@@ -216,6 +221,7 @@ class _Training:
             stages=self._path / "stages",
             workdir=_folder(self._path, point),
             like=self._like,
+            read=self._read,
         )
         return self._like
 
@@ -257,7 +263,7 @@ def _group(made: Sequence[tuple[Point, Experiment]]) -> Group:
     )
 
 
-def _check(path: Path, points: Sequence[Point]) -> None:
+def _check(path: Path, points: Sequence[Point], read: Read) -> None:
     """Checks that the folder can take the sweep, or go on with it.
 
     Raises:
@@ -268,7 +274,7 @@ def _check(path: Path, points: Sequence[Point]) -> None:
     if path.exists() and any(item.name not in _OWN for item in path.iterdir()):
         raise WorkdirError(f"workdir: {path} holds other files and no sweep; give a new folder")
     for point in points:
-        workdir.check(_folder(path, point), experiment.check(point.config))
+        workdir.check(_folder(path, point), experiment.check(point.config, read=read))
 
 
 def _show(

@@ -20,6 +20,7 @@ from ldl_jax import models, sweep
 from ldl_jax.config import ConfigError
 from ldl_jax.evaluation import ablation, predictions
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.experiment_data import read_records
 from ldl_jax.smoke import smoke
 from ldl_jax.train import group, memory, replicas
 from ldl_jax.train.interrupt import Interrupted
@@ -60,7 +61,7 @@ def make(sweep: Any, **changes: Any) -> Any:
 def run(config: Any, path: Path) -> str:
     out = io.StringIO()
     config = config if isinstance(config, schema.Config) else schema.parse(config)
-    sweeps.run(config, path, Console(file=out, width=120))
+    sweeps.run(config, path, Console(file=out, width=120), read_records)
     return out.getvalue()
 
 
@@ -199,12 +200,14 @@ def test_runs_that_diverge_are_said_and_not_tried_again(tmp_path: Path) -> None:
 
 def test_every_fold_is_a_run_where_the_sweep_names_none(tmp_path: Path) -> None:
     folded = {"data__protocol": "kfold", "data__test_fraction": 0.5}
-    points = sweeps.check(schema.parse(make({"method.lam": (1.0, 2.0)}, **folded)), tmp_path)
+    points = sweeps.check(
+        schema.parse(make({"method.lam": (1.0, 2.0)}, **folded)), tmp_path, read_records
+    )
     assert [point.name for point in points] == [
         f"lam={lam},fold={fold}" for lam in (1, 2) for fold in (0, 1)
     ]
     assert len(sweep.groups(points)) == 1
-    points = sweeps.check(schema.parse(make({"data.fold": 1}, **folded)), tmp_path)
+    points = sweeps.check(schema.parse(make({"data.fold": 1}, **folded)), tmp_path, read_records)
     assert [point.name for point in points] == ["fold=1"]
 
 
