@@ -27,8 +27,8 @@ def compile_cache(path: str) -> Iterator[None]:
     with links to all entries, and what is new is moved when the process ends, by one rename each.
     A killed process leaves nothing but its folder, which the next one removes.
 
-    Of several processes of a run, JAX lets process 0 alone leave what is new. On CPUs it alone finds
-    it again too, for there JAX's keys are of a process; on GPUs they are of all.
+    Of several processes of a run, JAX lets process 0 alone leave what is new. On CPUs it alone
+    finds it again too, for there JAX's keys are of a process; on GPUs they are of all.
 
     Args:
       path: a folder, shared by as many runs as you like; it is made where there is none. "" for no
