@@ -30,9 +30,13 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder = folder.absolute()
+        # A generation's and its best are saved at one time: their processes are not to meet there.
+        own = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=self.folder.name)
         self._manager = ocp.CheckpointManager(
             self.folder,
-            options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep, create=True, multiprocessing_options=own
+            ),
             item_names=("state", "about"),
         )
         self._sealing: threading.Thread | None = None

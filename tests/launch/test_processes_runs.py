@@ -28,7 +28,7 @@ def small(**changes):
     config.update_from_flattened_dict({
         "model.name": "tiny",
         "method.name": "dldl",
-        "data.synthetic_count": 48,
+        "data.synthetic_count": 64,
         "data.size": 32,
         "data.space": "2:1:80",
         "batch_size": 8,
@@ -44,8 +44,14 @@ def small(**changes):
     return config
 
 def get_config():
-    config = small(**{"data.protocol": "subject_kfold", "data.test_fraction": 0.5})
-    config.init.path = "stage:first"
+    config = small(**{
+        "data.protocol": "subject_kfold",
+        "data.test_fraction": 0.5,
+        "data.validation_fraction": 0.25,
+        "best": "mae",  # saved while the last checkpoint is
+        "use": "best",
+        "init.path": "stage:first",
+    })
     config.stages = {"first": small(seed=1)}
     return config
 """
@@ -88,7 +94,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory, tiny_network: str) -> Path:
 
 def assert_learnt_the_same(one: Path, other: Path) -> None:
     ours, theirs = (read_rows(path / "metrics.jsonl") for path in (one, other))
-    assert [row["kind"] for row in ours] == ["train"] * 12 + ["test"]
+    assert [row["kind"] for row in ours] == (["train"] * 3 + ["validation"]) * 4 + ["test"]
     for a, b in zip(ours, theirs, strict=True):
         assert a.keys() == b.keys()
         for name in {"loss", "gradient_norm", "mae"} & a.keys():

@@ -45,5 +45,5 @@ def rows(*arguments, **options):
 
 table_rows, ablation.rows = ablation.rows, rows
 ProgressBar.step = step
-gallery.draw = lambda folder, *_: folder.mkdir()  # which takes as long as all the rest
+gallery.draw = lambda folder, *_: folder.mkdir(exist_ok=True)  # which takes as long as all the rest
 app.run(main.main, flags_parser=parse_flags)
