@@ -87,5 +87,5 @@ def test_how_faces_were_cut_out_goes_into_checkpoints(places):
 
 
 def test_a_root_that_is_not_prepared(places):
-    with pytest.raises(ValueError, match=r"prepared: .* has no faces/1\.0\.0.*launch\.prepare"):
+    with pytest.raises(ValueError, match=r"prepared: .* has no faces/1\.1\.0.*launch\.prepare"):
         build(name="prepared", root=str(places / "raw"))

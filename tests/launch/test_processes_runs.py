@@ -17,6 +17,7 @@ from ldl_jax import config as schema
 from ldl_jax import processes
 from ldl_jax.config import Config, ConfigError, DataConfig, EvaluationConfig, InitConfig
 from ldl_jax.evaluation import predictions
+from ldl_jax.experiment_data import read_records
 from ldl_jax.train.generations import Chain
 from ldl_jax.workdir import read_json, read_rows
 
@@ -183,7 +184,7 @@ def test_replicas_together_need_one_process(
     with pytest.raises(
         ConfigError, match=r"^replicas: .* one process, and these are 2; take .*auto"
     ):
-        sweeps.check(config, tmp_path / "run")
+        sweeps.check(config, tmp_path / "run", read_records)
     assert not (tmp_path / "run").exists()
 
 
