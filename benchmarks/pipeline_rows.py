@@ -36,7 +36,7 @@ class Sizes(NamedTuple):
     network: str = "resnet10_tiny"
 
 
-FULL = Sizes(2048, 64, 224, 64, 5_000_000, 21, 1.5)
+FULL = Sizes(2048, 64, 224, 64, 5_000_000, 21, 3.0)
 QUICK = Sizes(256, 32, 224, 64, 100_000, 3, 0.3)
 
 

@@ -74,7 +74,7 @@ def augment_rows(sizes: Sizes) -> Iterator[Row]:
     """Each recipe alone against the whole step that it is in."""
     placement, stored = layout(1), sizes.steps * 5 // 4
     part = in_memory(4 * sizes.batch, stored)
-    source = feed(part, placement.place, placement.split)
+    source = feed(part, placement.place, placement.hand)
     images = jnp.asarray(source.store["images"][: sizes.batch])
     bound = "≤ 0.3" if jax.default_backend() == "cpu" else "≤ 0.15"
     for name, recipe in RECIPES.items():
@@ -113,11 +113,11 @@ def device_rows(sizes: Sizes) -> Iterator[Row]:
     kinds: dict[str, NamedSharding | None] = {"a copy on every device": None}
     if placement.devices > 1:
         kinds["shares on the devices"] = placement.by_batch
-    streamed = feed(part, placement.place, placement.split, stream=True)
+    streamed = feed(part, placement.place, placement.hand, stream=True)
     fixed = placement.split(next(pipeline_stream.batches(part, rows)))
     runs = {"fixed": _run(training(sizes, streamed, Recipe(), placement), itertools.repeat(fixed))}
     for kind, across in kinds.items():
-        source = feed(part, placement.place, placement.split, across)
+        source = feed(part, placement.place, placement.hand, across)
         runs[kind] = _run(training(sizes, source, Recipe(), placement), source.items(rows))
     times = timing.in_turns(runs, sizes.repeats)
     for kind in kinds:

@@ -59,15 +59,18 @@ def bare(paths: Sequence[Path], size: int, threads: int) -> timing.Run:
     return run
 
 
-def streaming(part: Part, batch: int, then: Callable[[Any], Any] = lambda item: item) -> timing.Run:
-    """One epoch after another of a part that is streamed to the devices."""
+def streaming(
+    part: Part, batch: int, then: Callable[[Any], Any] = lambda images: images[0, 0, 0, 0]
+) -> timing.Run:
+    """One epoch after another of a part that is streamed into a jitted function."""
     placement = layout(1)
-    source = feed(part, placement.place, placement.split)
+    source = feed(part, placement.place, placement.hand)
+    jitted = jax.jit(lambda item: then(item["images"]), in_shardings=placement.by_batch)
 
     def run(times: int) -> None:
         rows = EpochOrder(len(part), batch, times, seed=0, generation=1)
         for item in source.items(rows):
-            result = then(item)
+            result = jitted(item)
         jax.block_until_ready(result)
 
     return run
@@ -112,8 +115,7 @@ def _rate(
 
 def _augmented(size: int) -> Callable[[Any], Any]:
     recipe = functools.partial(augment, recipe=Recipe(), preprocessing=Preprocessing(size, size))
-    jitted, key = jax.jit(recipe), jax.random.key(0)
-    return lambda item: jitted(key, item["images"])
+    return lambda images: recipe(jax.random.key(0), images)
 
 
 class Simulated(Sequence[bytes]):
@@ -151,7 +153,7 @@ def memory_rows(sizes: Sizes) -> Iterator[Row]:
         "size": 8,
     }
     placement = layout(1)
-    source = feed(Part(packed=archive, **rest), placement.place, placement.split)
+    source = feed(Part(packed=archive, **rest), placement.place, placement.hand)
     rows = EpochOrder(count, batch, 1, seed=0, generation=1)
     start, steps = min(100, len(rows) // 4), len(rows)
     used = {}

@@ -212,7 +212,7 @@ def feeds_of(
         name: feed(
             _part(config, records, chosen, space, streams, say),
             placement.place,
-            placement.split,
+            placement.hand,
             across,
             streams,
             placement.shard,

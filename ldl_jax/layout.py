@@ -85,6 +85,16 @@ class Layout:
             lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
         )
 
+    def hand(self, tree: Any, axis: int = 0) -> Any:
+        """The same for a jitted function whose `in_shardings` say how that axis is split.
+
+        Arrays for a single device stay as they are: the call itself takes them there, and not
+        through `device_put`, whose Python costs as much as a whole small step.
+        """
+        if self.devices == 1 and processes.count() == 1:
+            return tree
+        return self.split(tree, axis)
+
     def _of_weights(self, array: Any) -> NamedSharding:
         mesh = self.replicated.mesh
         parts = mesh.shape["fsdp"]

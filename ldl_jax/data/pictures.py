@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ldl_jax.data.records import DataError
 
+_SCAN = 0xDA  # the marker before a JPEG's pixels
 CHUNK = 64  # pictures a task: few enough to report progress, enough to make tasks cheap
 
 
@@ -34,20 +35,18 @@ def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.nda
 
 def decode_into(path: str | Path | bytes, out: np.ndarray, crop: float = 1.0) -> None:
     """The same, written into `out`, uint8 [size, size, 3], contiguous: one of a batch."""
-    size = len(out)
-    with _readable(path):
-        content = path if isinstance(path, bytes) else Path(path).read_bytes()
-        enough = round(2 * size / crop)
-        pixels = _plain_jpeg(content, enough, out if crop == 1 else None)
-        if pixels is not None and np.may_share_memory(pixels, out):
-            return
-        if pixels is not None:
-            out[...] = fit(Image.fromarray(pixels), size, crop)
-            return
-        with Image.open(io.BytesIO(content)) as image:
-            image.draft("RGB", (enough, enough))
-            ImageOps.exif_transpose(image, in_place=True)
-            out[...] = fit(_rgb(image), size, crop)
+    try:
+        content = path if isinstance(path, bytes) else _content(path)
+        enough = round(2 * len(out) / crop)
+        if not _plain_jpeg_into(content, enough, out, crop):
+            with Image.open(io.BytesIO(content)) as image:
+                image.draft("RGB", (enough, enough))
+                ImageOps.exif_transpose(image, in_place=True)
+                out[...] = fit(_rgb(image), len(out), crop)
+    except MemoryError:
+        raise
+    except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...
+        raise _unreadable(path, error) from error
 
 
 def read(path: str | Path | bytes, name: str = "") -> Image.Image:
@@ -90,12 +89,29 @@ def _readable(source: str | Path | bytes, name: str = "") -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...
-        why = str(error)
-        if isinstance(error, UnidentifiedImageError):
-            size = f"{len(source)} bytes" if isinstance(source, bytes) else "a file"
-            why = f"{size} of no known format"  # Pillow names a buffer by its address
-        raise DataError(f"{name or _name(source)}: cannot be read as a picture ({why})") from error
+    except Exception as error:
+        raise _unreadable(source, error, name) from error
+
+
+def _unreadable(source: str | Path | bytes, error: Exception, name: str = "") -> DataError:
+    why = str(error)
+    if isinstance(error, UnidentifiedImageError):
+        size = f"{len(source)} bytes" if isinstance(source, bytes) else "a file"
+        why = f"{size} of no known format"  # Pillow names a buffer by its address
+    return DataError(f"{name or _name(source)}: cannot be read as a picture ({why})")
+
+
+def _content(path: str | Path) -> bytes:
+    """The bytes of a file. `open` takes the interpreter three times as long, and threads wait."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        size = os.fstat(descriptor).st_size
+        content = os.read(descriptor, size)
+        while len(content) < size and (more := os.read(descriptor, size - len(content))):
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def _name(source: str | Path | bytes) -> str:
@@ -183,23 +199,38 @@ def decode(
     return (pixels if kept.size == len(paths) else pixels[kept]), kept
 
 
-def _plain_jpeg(content: bytes, enough: int, out: np.ndarray | None = None) -> np.ndarray | None:
-    """The pixels of a JPEG in full colour that needs no turning and no reducing, or None.
+def _plain_jpeg_into(content: bytes, enough: int, out: np.ndarray, crop: float) -> bool:
+    """Writes a JPEG in full colour that needs no turning and no reducing; whether it was one.
 
-    They are in `out` where they fit. The decoder under it is Pillow's own, libjpeg-turbo, and so
-    are the pixels; without Pillow's copies of them it takes half the time, and lets other threads
-    run meanwhile.
+    The decoder under it is Pillow's own, libjpeg-turbo, and so are the pixels; without Pillow's
+    copies of them it takes half the time, and lets other threads run meanwhile.
     """
-    if not content.startswith(b"\xff\xd8\xff") or b"Exif\0\0" in content:
-        return None
     try:
+        if not _unturned_jpeg(content):
+            return False
         height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
         if colours != "YCbCr" or min(height, width) // enough >= 2:
-            return None
-        buffer = out if out is not None and out.shape == (height, width, 3) else None
-        return simplejpeg.decode_jpeg(content, "RGB", buffer=buffer)
-    except ValueError:
-        return None  # what is broken is for Pillow to tell
+            return False
+        if crop == 1 and out.shape == (height, width, 3):
+            simplejpeg.decode_jpeg(content, "RGB", buffer=out)
+            return True
+        pixels = simplejpeg.decode_jpeg(content, "RGB")
+    except (ValueError, IndexError):
+        return False  # what is broken is for Pillow to tell
+    out[...] = fit(Image.fromarray(pixels), len(out), crop)
+    return True
+
+
+def _unturned_jpeg(content: bytes) -> bool:
+    """Whether these are a JPEG's bytes, and no segment before its pixels holds an orientation."""
+    if not content.startswith(b"\xff\xd8\xff"):
+        return False
+    start = 2
+    while content[start + 1] != _SCAN:
+        if content[start] != 0xFF or content.startswith(b"Exif\0\0", start + 4):
+            return False
+        start += 2 + int.from_bytes(content[start + 2 : start + 4])
+    return content[start] == 0xFF
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -30,8 +30,8 @@ def feed(
     Args:
       part: the pictures.
       place: puts arrays on every device.
-      split: `split(tree, axis=0)` puts arrays on the devices with that axis split; of several
-        processes each gives its share.
+      split: `split(tree, axis=0)` hands arrays to a jitted function with that axis split over the
+        devices (`Layout.hand`); of several processes each gives its share.
       across: where the pictures in device memory are split over the devices; None for a copy on
         every device.
       stream: whether pictures are streamed; None streams those that are not in memory.

@@ -19,10 +19,10 @@ Place = Callable[[Any], Any]
 
 
 class Split(Protocol):
-    """`split(tree, axis=0)`: arrays on the devices, that axis split over them."""
+    """`split(tree, axis=0)`: arrays for a jitted function that has that axis split over devices."""
 
     def __call__(self, tree: Any, axis: int = 0) -> Any:
-        """The arrays, placed."""
+        """The arrays, on the devices or on their way: see `Layout.hand`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Feed:
       store: arrays to pass to the jitted step, {} where the pictures are streamed.
       fetch: pure `fetch(store, item) -> batch` with uint8 "images" [B, S, S, 3], float32 "labels"
         and "sigma" [B].
-      items: `items(rows, start)` yields the items of rows[start:], placed on the devices.
+      items: `items(rows, start)` yields the items of rows[start:], for the jitted step to take.
       spans: `spans(rows, ends, start, length)` yields one item for each end, with a leading axis:
         the items of rows[start:ends[0]], of rows[ends[0]:ends[1]] and so on, for steps that run in
         one call, with `fetch` inside. The axis is as long as the span, or `length`, the last item

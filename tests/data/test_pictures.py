@@ -90,11 +90,13 @@ def test_the_quick_decoder_gives_pillow_s_pixels(tmp_path, monkeypatch, size, op
     with Image.open(tmp_path / "a.jpg") as image:
         expected = np.asarray(image)
     content = (tmp_path / "a.jpg").read_bytes()
-    np.testing.assert_array_equal(pictures._plain_jpeg(content, 64), expected)
+    pixels = np.empty_like(expected)
+    assert pictures._plain_jpeg_into(content, 64, pixels, 1.0)
+    np.testing.assert_array_equal(pixels, expected)
     for side, crop in ((64, 1.0), (40, 1.0), (40, 0.8)):
         quick = pictures.decode_one(tmp_path / "a.jpg", side, crop)
         with monkeypatch.context() as patch:
-            patch.setattr(pictures, "_plain_jpeg", lambda *arguments: None)
+            patch.setattr(pictures, "_plain_jpeg_into", lambda *arguments: False)
             np.testing.assert_array_equal(quick, pictures.decode_one(content, side, crop))
 
 
@@ -107,7 +109,31 @@ def test_the_quick_decoder_leaves_the_rest_to_pillow(tmp_path, odd):
     image.save(tmp_path / "a", "PNG" if odd == "png" else "JPEG", **options)
     content = (tmp_path / "a").read_bytes()
     content = content[: len(content) // 2] if odd == "half" else content
-    assert pictures._plain_jpeg(content, 24 if odd == "large" else 25) is None
+    pixels = np.empty((48, 64, 3), np.uint8)
+    assert not pictures._plain_jpeg_into(content, 24 if odd == "large" else 25, pixels, 1.0)
+
+
+def test_an_orientation_is_seen_wherever_it_is_written(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    smooth(32, 32).save(tmp_path / "a.jpg", quality=95, subsampling=0, exif=exif)
+    content = (tmp_path / "a.jpg").read_bytes()
+    at = content.index(b"Exif") - 4
+    length = 2 + int.from_bytes(content[at + 2 : at + 4])
+    segment, rest = content[at : at + length], content[:at] + content[at + length :]
+    tables = rest.index(b"\xff\xc4")  # Huffman's: the segments just before the pixels
+    late = rest[:tables] + segment + rest[tables:]
+    turned = np.asarray(smooth(32, 32).transpose(Image.Transpose.ROTATE_180)).astype(int)
+    for one in (content, late):
+        np.testing.assert_allclose(pictures.decode_one(one, 32).astype(int), turned, atol=10)
+
+
+def test_a_jpeg_cut_anywhere_before_its_pixels_is_told(tmp_path):
+    smooth(32, 32).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    for end in range(content.index(b"\xff\xda") + 2):
+        with pytest.raises(DataError, match="cannot be read as a picture"):
+            pictures.decode_one(content[:end], 32)
 
 
 @pytest.mark.parametrize("workers", [None, 1, 3])

@@ -68,7 +68,7 @@ def make_feed(parts, kind, devices=1, shard=(0, 1)):
     placement = layout(devices)
     across = placement.by_batch if kind == "shares" else None
     stream = True if kind == "memory, streamed" else None
-    return pipeline.feed(parts[kind], placement.place, placement.split, across, stream, shard=shard)
+    return pipeline.feed(parts[kind], placement.place, placement.hand, across, stream, shard=shard)
 
 
 def batches(feed, rows, start=0):
@@ -279,6 +279,11 @@ def test_a_shard_that_cannot_be(make, shard, says):
             list(give(pipeline.EpochOrder(COUNT, 8, 2, 0, 1)))
 
 
+def test_items_for_one_device_go_there_with_the_call(make):
+    for array in jax.tree.leaves(next(make().items(pipeline.once_each(COUNT, 4)))):
+        assert isinstance(array, np.ndarray)  # that is quicker than to put them there first
+
+
 def test_the_store_holds_what_is_in_memory_and_nothing_that_is_streamed(make, kind):
     store = make().store
     if kind in ("memory", "shares"):
@@ -291,7 +296,7 @@ def test_the_store_holds_what_is_in_memory_and_nothing_that_is_streamed(make, ki
 def test_only_pictures_in_memory_stay_on_the_devices(parts):
     placement = layout(1)
     with pytest.raises(ValueError, match="part: only pictures in memory"):
-        pipeline.feed(parts["files"], placement.place, placement.split, stream=False)
+        pipeline.feed(parts["files"], placement.place, placement.hand, stream=False)
 
 
 def test_a_part_has_as_many_pictures_as_names(parts, kind):
@@ -392,7 +397,7 @@ class Archive(list):
 def test_a_picture_that_breaks_on_the_way_stops_the_stream_in_its_turn(failing, broken):
     part, says = failing(broken)
     placement = layout(1)
-    feed = pipeline.feed(part, placement.place, placement.split)
+    feed = pipeline.feed(part, placement.place, placement.hand)
     before = set(decoding())
     stream = pipeline_stream.batches(part, pipeline.once_each(COUNT, 4))
     assert len(list(itertools.islice(stream, 3))) == 3  # the fourth batch holds picture 13

@@ -46,7 +46,7 @@ def answers(tiny_model, part, weights):
     def answer(batch, devices, progress=lambda done, count: None):
         if (batch, devices) not in found:
             place = layout(devices)
-            pictures = feed(part, place.place, place.split)
+            pictures = feed(part, place.place, place.hand)
             predict = jit_predict(
                 make_predict_step(tiny_model, CEN), pictures.fetch, PREPROCESSING, place
             )
@@ -105,7 +105,7 @@ def test_the_divergence_from_the_truth(part, answers):
 def test_what_is_not_known_is_left_out(tiny_model, part, weights):
     place = layout(1)
     bare = dataclasses.replace(part, sigma=np.full(COUNT, np.nan, np.float32), truth=None)
-    pictures = feed(bare, place.place, place.split)
+    pictures = feed(bare, place.place, place.hand)
     predict = jit_predict(
         make_predict_step(tiny_model, CEN, flip=False), pictures.fetch, PREPROCESSING, place
     )
@@ -116,7 +116,7 @@ def test_what_is_not_known_is_left_out(tiny_model, part, weights):
 
 def test_progress_ends_at_the_count(tiny_model, part, weights):
     place = layout(1)
-    pictures = feed(part, place.place, place.split)
+    pictures = feed(part, place.place, place.hand)
     predict = jit_predict(
         make_predict_step(tiny_model, CEN, flip=False), pictures.fetch, PREPROCESSING, place
     )

@@ -34,7 +34,7 @@ def test_calls_are_cut_at_every_end():
 def several(tiny_model, draw_weights):
     """`several(cuts)`: the last state and the scalars of eight steps, in calls of so many."""
     place = layout(1)
-    pictures = feed(draw_part(), place.place, place.split)
+    pictures = feed(draw_part(), place.place, place.hand)
     step = make_train_step(tiny_model, CEN, SGD, ema=0.9)
     many = jit_train_steps(step, pictures.fetch, RECIPE, PREPROCESSING, place, 8)
     one = jit_train_step(step, pictures.fetch, RECIPE, PREPROCESSING, place, 8)

@@ -38,7 +38,7 @@ def steps(model, weights, teacher, devices):
     """The scalars of some steps and the last state, from pictures in device memory."""
     place = layout(devices)
     across = place.by_batch if devices > 1 else None
-    pictures = feed(draw_part(), place.place, place.split, across)
+    pictures = feed(draw_part(), place.place, place.hand, across)
     optimizer = optax.sgd(1e-3, 0.9)
     step = jit_train_step(
         make_train_step(model, CEN, optimizer),
@@ -52,7 +52,7 @@ def steps(model, weights, teacher, devices):
     rows = EpochOrder(40, B, 2, 0, 2)
     scalars = []
     for item in pictures.items(rows, len(rows) - STEPS):
-        assert len(item.sharding.device_set) == devices
+        assert devices == 1 or len(item.sharding.device_set) == devices
         state, values = step(state, teacher, pictures.store, item)
         scalars.append(jax.device_get(values))  # waits: fake devices share this machine's threads
     return scalars, state

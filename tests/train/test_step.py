@@ -214,7 +214,7 @@ def test_another_networks_and_methods_teacher(tiny_model, draw_weights):
 def jitted(tiny_model):
     """The whole step as a run has it, on one device, and its feed."""
     place = layout(1)
-    pictures = feed(draw_part(), place.place, place.split)
+    pictures = feed(draw_part(), place.place, place.hand)
     step = make_train_step(tiny_model, CEN, SGD)
     return jit_train_step(step, pictures.fetch, RECIPE, PREPROCESSING, place), pictures, place
 
@@ -281,6 +281,7 @@ def test_the_state_is_given_up_and_nothing_else(tiny_model, draw_weights, jitted
     state = first_state(tiny_model, draw_weights, place, generation=2)
     teacher = place.place(draw_weights(tiny_model, CEN, seed=1))
     (item,) = pictures.items([np.arange(B, dtype=np.int32)])
+    item = place.split(item)
     step(state, teacher, pictures.store, item)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.weights.params))
     kept = jax.tree.leaves((teacher, pictures.store, item))

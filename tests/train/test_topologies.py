@@ -67,7 +67,7 @@ class Run:
             state,
             self.layout.shardings(state),
         )
-        self.feed = feed(draw_part(), self.layout.place, self.layout.split)
+        self.feed = feed(draw_part(), self.layout.place, self.layout.hand)
         model, method = gathered(model, CEN, self.layout)
         step = make_train_step(model, method, SGD)
         preprocessing = Preprocessing(SIZE, SIZE)
