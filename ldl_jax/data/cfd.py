@@ -32,7 +32,7 @@ EXPECTED = "the columns 'Model' or 'Target' and 'Attractive'"
 NAME = r"CFD-([A-Z]{2})-(\d+)-(\d+)(-\d+)?-N\.jpg"
 
 
-def read(root: Path, csv: str = "", *, sheet: str = "") -> Records:
+def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
     """Lists the neutral picture of each person in a sheet, with the mean rating "Attractive".
 
     A sheet starts with rows of title and code book: the header is the first row that has both
@@ -53,8 +53,8 @@ def read(root: Path, csv: str = "", *, sheet: str = "") -> Records:
     Args:
       root: the folder of the layout.
       csv: the CSV or .xlsx file, where it has another name.
-      sheet: the title of another sheet of the .xlsx file, such as "CFD-MR U.S. Norming Data",
-        "CFD-I U.S. Norming Data" or "CFD-I INDIA Norming Data".
+      norming_sheet: the title of another sheet of the .xlsx file: "CFD-MR U.S. Norming Data",
+        "CFD-I U.S. Norming Data" or "CFD-I INDIA Norming Data" in version 3.0.
 
     Raises:
       DataError: a piece of the layout, a column or the sheet is missing, the file cannot be read,
@@ -63,7 +63,7 @@ def read(root: Path, csv: str = "", *, sheet: str = "") -> Records:
     """
     images = find(root, "Images")
     path = find_csv(root, csv) if csv else _norming(root)
-    table, notes = _table(path, file_name(path, root), sheet)
+    table, notes = _table(path, file_name(path, root), norming_sheet)
     files, left = _neutral(images)
     entries = []
     for row in _rows(table):
@@ -126,7 +126,7 @@ def _table(path: Path, file: str, sheet: str) -> tuple[_Table, tuple[str, ...]]:
     if is_sheet(path):
         return _of_book(path, file, sheet)
     if sheet:
-        raise DataError(f"cfd: {file} has no sheets; leave out sheet, got {sheet!r}")
+        raise DataError(f"cfd: {file} has no sheets; leave out norming_sheet, got {sheet!r}")
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = [[cell.strip() for cell in cells] for cells in csv_files.reader(stream)]
@@ -152,10 +152,12 @@ def _of_book(path: Path, file: str, sheet: str) -> tuple[_Table, tuple[str, ...]
     main = [title for title in rated if title.startswith("CFD ")]
     title = sheet or (main or list(rated))[0]
     if title not in rated:
-        raise DataError(f"{file}: sheet must be one of {known} (those with ratings), got {sheet!r}")
+        raise DataError(
+            f"{file}: norming_sheet must be one of {known} (those with ratings), got {sheet!r}"
+        )
     if not sheet and len(main or rated) > 1:
         raise DataError(
-            f"{file}: sheets {known} have ratings; give the title of one as the option 'sheet'"
+            f"{file}: sheets {known} have ratings; name one as the option norming_sheet"
         )
     others = ", ".join(repr(other) for other in rated if other != title)
     asked = f", which asks {rated[title].question}" if rated[title].question else ""

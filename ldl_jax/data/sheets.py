@@ -14,9 +14,9 @@ from typing import Any
 
 from ldl_jax.data.records import DataError
 
-SUFFIXES = (".xlsx", ".xls")
-# An .xlsx file is a zip archive, and a small one may unpack to anything. The largest official
-# sheet, SCUT-FBP5500's 330,000 ratings, takes about a fifth of the first and a tenth of the second.
+SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods")  # the last two are refused in clear words
+# An .xlsx file is a zip archive, and a small one may unpack to anything. The largest official one,
+# SCUT-FBP5500's 330,000 votes, needs about a fifth of the first and a tenth of the second.
 LARGEST = 512 * 2**20  # bytes, unpacked
 CELLS = 20_000_000  # in one sheet; an empty row counts as one
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # how .xls files start, and encrypted .xlsx files

@@ -129,7 +129,7 @@ def damaged(kind):
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "zip", "cut", "old", "locked"])
-@pytest.mark.parametrize("name", ["faces.xlsx", "faces.XLS"])
+@pytest.mark.parametrize("name", ["faces.xlsx", "faces.XLS", "faces.ods"])
 def test_a_file_that_is_no_xlsx(tmp_path, kind, name):
     content, expected = damaged(kind)
     write(tmp_path, {"a.jpg": ""})
@@ -290,7 +290,7 @@ def test_cfd_reads_the_main_sheet(tmp_path):
 @pytest.mark.parametrize(("sheet", "person"), [(MIXED, "MF-300"), (INDIA, "IF601-519")])
 def test_cfd_reads_another_sheet_where_it_is_named(tmp_path, sheet, person):
     cfd(tmp_path)
-    records = datasets.read("cfd", tmp_path, sheet=sheet)
+    records = datasets.read("cfd", tmp_path, norming_sheet=sheet)
     assert records.subjects == (person,)
     assert f"ratings are from the sheet '{sheet}', which asks R013B" in records.notes[1]
 
@@ -314,12 +314,12 @@ def test_cfd_complains(tmp_path):
     cfd(tmp_path, {MAIN: norming("R013", {"WF-001": None})})
     message = complaint("cfd", tmp_path)
     assert message == f"{BOOK} sheet '{MAIN}' row 6: attractive is empty"
-    message = complaint("cfd", tmp_path, sheet="Codebook")
+    message = complaint("cfd", tmp_path, norming_sheet="Codebook")
     known = f"'{MIXED}', '{MAIN}', '{INDIA}'"
-    assert f"sheet must be one of {known} (those with ratings), got 'Codebook'" in message
+    assert f"norming_sheet must be one of {known} (those with ratings), got 'Codebook'" in message
     cfd(tmp_path, {"CFD more": norming("R013", {"WF-001": 3})})
     message = complaint("cfd", tmp_path)
-    assert message.endswith("have ratings; give the title of one as the option 'sheet'")
+    assert message.endswith("have ratings; name one as the option norming_sheet")
     book(tmp_path / BOOK, {"Codebook": [["Model"], ["Attractive"]]})
     message = complaint("cfd", tmp_path)
     assert "no row of its sheets (Codebook) has the columns 'Model' or 'Target'" in message
@@ -327,5 +327,5 @@ def test_cfd_complains(tmp_path):
     message = complaint("cfd", tmp_path)
     assert "has no 'norming.csv' and no 'CFD*Norming*Codebook*.xlsx'. Get Chicago" in message
     write(tmp_path, {"norming.csv": "Target,Attractive\nWF-001,5\n"})
-    message = complaint("cfd", tmp_path, sheet=MAIN)
-    assert message == f"cfd: norming.csv has no sheets; leave out sheet, got '{MAIN}'"
+    message = complaint("cfd", tmp_path, norming_sheet=MAIN)
+    assert message == f"cfd: norming.csv has no sheets; leave out norming_sheet, got '{MAIN}'"
