@@ -58,7 +58,7 @@ class TestSetConfig:
       name: one of `ldl_jax.data.datasets.DATASETS`, or "synthetic" (other persons than are trained
         on), "" for none. The protocol is "cross_dataset".
       root: its folder.
-      csv: its CSV file, if it takes one.
+      csv: its CSV or .xlsx file, if it takes one.
       options: what its reader offers.
     """
 
@@ -75,7 +75,7 @@ class DataConfig:
     Attributes:
       name: "synthetic", or one of `ldl_jax.data.datasets.DATASETS`.
       root: the dataset's folder.
-      csv: the CSV file of datasets that take one.
+      csv: the CSV or .xlsx file of datasets that take one.
       options: what the dataset's reader offers, as Adience's `gaps`, or `synthetic.OPTIONS`.
       test: the dataset to test on, where it is another.
       space: the label values: low:step:high (as 0:1:100), a name (age, scut_fbp, cfd, adience), or

@@ -8,44 +8,50 @@ from pathlib import Path
 
 from ldl_jax.data.dataset import Dataset
 from ldl_jax.data.records import DataError, Records
-from ldl_jax.data.tables import Entry, Row, Table, find, find_csv, read_csv, to_records
+from ldl_jax.data.tables import Entry, Row, find, find_csv, read_csv, to_records
 
 LAYOUT = (
-    "'Data_Collection/SCUT-FBP-N.jpg' and 'Rating_Collection/Attractiveness label.csv' (saved from "
-    "the sheet of the same name) with columns Image, Attractiveness label and, if known, std"
+    "'Data_Collection/SCUT-FBP-N.jpg' and 'Rating_Collection/Attractiveness label.xlsx', or that "
+    "sheet as .csv, with columns #Image, Attractiveness label and, if known, Standard Deviation"
 )
 LISTS = (
     "Rating_Collection/Attractiveness label.csv",
     "Rating_Collection/AttractivenessLabel.csv",
     "Rating_Collection/Attractiveness_label.csv",
 )
+DEVIATIONS = ("standard deviation", "std")
 
 
 def read(root: Path, csv: str = "") -> Records:
-    """Lists the pictures; sigma is the raters' standard deviation, where the CSV file has one.
+    """Lists the pictures; sigma is the raters' standard deviation, where the sheet has it.
 
-    DLDL-v2 draws each label's distribution with the raters' deviation; it has to be worked out
-    from the release's single ratings and put into a column std. There is no official split: the
-    authors draw 400 training and 100 test pictures at random (test_fraction 0.2). Everybody is
-    there once, so each picture is a subject.
+    The release's sheet has it: of the sample, over N - 1 raters, of the whole 1-5 votes in
+    'Ratings of all raters.xlsx' (checked for all 500; that file is not read). DLDL-v2 draws each
+    label's distribution with it. Columns may be called Image, score and std, too; where the sheet
+    is there as .csv and as .xlsx, the .csv is read. There is no official split: the authors draw
+    400 training and 100 test pictures at random (test_fraction 0.2). Everybody is there once, so
+    each picture is a subject.
 
     Licence: research only.
     Source: D. Xie et al., "SCUT-FBP: A Benchmark Dataset for Facial Beauty Perception", SMC 2015.
-    Names of folders, pictures and columns: public readers of the release; no copy was seen.
+    The sheet's layout was checked on the release's own; names of folders and pictures are from
+    public readers of the release.
 
     Raises:
-      DataError: a piece of the layout, a column or a listed picture is missing, an image is no
-        number, a score or deviation is not a number, or a picture is listed twice.
+      DataError: a piece of the layout, a column or a listed picture is missing, the sheet cannot
+        be read, an image is no number, a score or deviation is not a number, or a picture is
+        listed twice.
     """
     images = find(root, "Data_Collection")
     table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
-    image, score = table.column("image"), table.column("attractiveness label", "score")
+    image, score = table.column("#image", "image"), table.column("attractiveness label", "score")
+    std = next((name for name in DEVIATIONS if name in table.columns), "")
     return to_records(
-        "scut_fbp", [_entry(row, table, images, image, score) for row in table.rows], unit="score"
+        "scut_fbp", [_entry(row, images, image, score, std) for row in table.rows], unit="score"
     )
 
 
-def _entry(row: Row, table: Table, images: Path, image: str, score: str) -> Entry:
+def _entry(row: Row, images: Path, image: str, score: str, std: str) -> Entry:
     match = re.fullmatch(r"(?:SCUT-FBP-)?(\d+)(?:\.0)?(?:\.jpg)?", row.text(image))
     if match is None:
         raise DataError(f"{row.source}: image must be a number, got {row.text(image)!r}")
@@ -55,7 +61,7 @@ def _entry(row: Row, table: Table, images: Path, image: str, score: str) -> Entr
         path=images / name,
         label=row.number(score),
         source=row.source,
-        sigma=row.deviation("std") if "std" in table.columns else math.nan,
+        sigma=row.deviation(std) if std else math.nan,
         subject=name,
     )
 

@@ -1,17 +1,19 @@
-"""Lists and CSV files, row by row: every dataset reports a bad row in the same words."""
+"""Lists, CSV files and sheets, row by row: every dataset reports a bad row in the same words."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ldl_jax.data import sheets
 from ldl_jax.data.records import DataError, FoldSplit, Records
 
 DELIMITERS = (";", "\t", ",")
@@ -22,7 +24,7 @@ class LayoutError(DataError):
     """A root that lacks a file or folder of the dataset's layout."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """One row of a file: its cells by column, and "FILE row N" (N counts lines from 1)."""
 
@@ -57,7 +59,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The rows of one CSV file; `file` is its name in messages."""
+    """The rows of one CSV file or sheet; `file` is its name in messages."""
 
     file: str
     columns: tuple[str, ...]
@@ -92,11 +94,16 @@ class Entry:
 
 
 def find(root: Path, *names: str) -> Path:
-    """The first of `names` (alternatives) that exists under `root`; LayoutError if none does."""
-    for name in names:
+    """The first of `names` (alternatives) that exists under `root`; LayoutError if none does.
+
+    Where no CSV file of these names is there, a sheet is taken: NAME.xlsx for NAME.csv.
+    """
+    tables = [name.removesuffix(".csv") + ".xlsx" for name in names if name.endswith(".csv")]
+    for name in (*names, *tables):
         if (root / name).exists():
             return root / name
-    raise LayoutError(f"{root} has no {' or '.join(map(repr, names))}")
+    also = " (.csv or .xlsx)" if tables else ""
+    raise LayoutError(f"{root} has no {' or '.join(map(repr, names))}{also}")
 
 
 def find_csv(root: Path, csv_name: str) -> Path:
@@ -107,9 +114,14 @@ def find_csv(root: Path, csv_name: str) -> Path:
     raise LayoutError(f"{root} has no {csv_name!r}, and neither has the working directory")
 
 
+def file_name(path: Path, root: Path) -> str:
+    """A file's name in messages: its path below `root`, or its own name."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
 def read_list(path: Path, root: Path, columns: Sequence[str]) -> tuple[Row, ...]:
     """Rows of a headerless list, cells separated by blanks; the last columns hold none."""
-    file = _name(path, root)
+    file = file_name(path, root)
     rows = []
     for number, line in enumerate(_text(path, file).splitlines(), start=1):
         cells = line.rsplit(maxsplit=len(columns) - 1)
@@ -118,34 +130,30 @@ def read_list(path: Path, root: Path, columns: Sequence[str]) -> tuple[Row, ...]
     return tuple(rows)
 
 
-def read_csv(path: Path, root: Path, columns: Sequence[str] = ()) -> Table:
-    """A CSV file separated by comma, semicolon or tab, with a header unless `columns` is given.
+def read_csv(path: Path, root: Path, columns: Sequence[str] = (), prefer: str = "") -> Table:
+    """A CSV file or the sheet of an .xlsx file, with a header unless `columns` is given.
 
-    Names of columns are compared in lower case.
+    CSV is separated by comma, semicolon or tab. Of a file with several sheets the first that is
+    not empty is read, or the one called `prefer`. Names of columns are compared in lower case.
 
     Raises:
-      DataError: the file is empty, not UTF-8, or repeats a column, or a row's cells are too few
-        or too many for the columns.
+      DataError: the file is empty, not UTF-8, repeats a column, or is no .xlsx file that can be
+        read; or a row's cells are too few or too many for the columns.
     """
-    file = _name(path, root)
-    text = _text(path, file)
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if not first:
-        raise DataError(f"{file}: is empty")
+    file = file_name(path, root)
+    sheet = sheets.is_sheet(path)
+    lines = sheets.lines(path, file, columns, prefer) if sheet else _csv_lines(path, file)
     rows = []
-    line = 1
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first))
-        for record in reader:
-            cells = [cell.strip() for cell in record]
-            if any(cells):
-                if columns:
-                    rows.append(_row(f"{file} row {line}", cells, columns))
-                else:
-                    columns = _header(file, cells)
-            line = reader.line_num + 1  # a quoted cell may span lines: name the row's first
-    except csv.Error as error:
-        raise DataError(f"{file} row {line}: {error}") from error
+    empty = True
+    with contextlib.closing(lines):
+        for source, cells in lines:
+            empty = False
+            if columns:
+                rows.append(_row(source, cells, columns))
+            else:
+                columns = _header(file, cells)
+    if empty:
+        raise DataError(f"{file}: is empty")
     return Table(file, tuple(columns), tuple(rows))
 
 
@@ -230,16 +238,30 @@ def _files(folder: Path) -> set[str]:
         return set()
 
 
-def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-
-
 def _text(path: Path, file: str) -> str:
     try:
         # utf-8-sig: spreadsheets start their CSV files with a byte-order mark.
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: is not UTF-8 text ({error})") from error
+
+
+def _csv_lines(path: Path, file: str) -> Generator[tuple[str, list[str]], None, None]:
+    """The rows with a cell that is not empty, and the place of each."""
+    text = _text(path, file)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if not first:
+        return
+    line = 1
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first))
+        for record in reader:
+            cells = [cell.strip() for cell in record]
+            if any(cells):
+                yield f"{file} row {line}", cells
+            line = reader.line_num + 1  # a quoted cell may span lines: name the row's first
+    except csv.Error as error:
+        raise DataError(f"{file} row {line}: {error}") from error
 
 
 def _row(source: str, cells: Sequence[str], columns: Sequence[str]) -> Row:

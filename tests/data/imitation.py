@@ -1,5 +1,7 @@
 """Small imitations of the datasets' official layouts."""
 
+import openpyxl
+
 
 def write(root, files):
     """Files by name: pictures as empty files (no reader opens one), lists as their text."""
@@ -7,3 +9,15 @@ def write(root, files):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+
+
+def book(path, rows_of):
+    """An .xlsx file of these sheets: the rows of each by its title, None for an empty cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    workbook = openpyxl.Workbook()
+    workbook.remove(workbook.active)
+    for title, rows in rows_of.items():
+        sheet = workbook.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    workbook.save(path)

@@ -5,11 +5,12 @@ import functools
 import io
 import json
 import random
+import zipfile
 
 import numpy as np
 import pytest
 import scipy.io
-from imitation import write
+from imitation import book, write
 from PIL import Image
 
 from ldl_jax.data import datasets, pictures, protocols, protocols_file
@@ -132,6 +133,31 @@ def test_lists(tmp_path, seed):
         outcomes[outcome(read, seed, turn, path.read_bytes())] += 1
         path.write_bytes(before[path])
     assert tree(tmp_path) == before
+    assert min(outcomes["read"], outcomes["refused"]) > 5, outcomes
+
+
+def test_sheets(tmp_path, seed):
+    """The archive damaged, or a part within it."""
+    rng = random.Random(seed)
+    write(tmp_path, {f"Images/CFD-WF-00{n}-00{n}-N.jpg": "" for n in (1, 2)})
+    path = tmp_path / "norming.xlsx"
+    book(path, {"CFD": [["Model", "Age", "Attractive"], ["WF-001", 30, 3.2], ["WF-002", 31.5, 4]]})
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    used = [name for name in parts if "theme" not in name and "docProps" not in name]
+    read = functools.partial(labels_of, "cfd", tmp_path)
+    read()
+    outcomes = collections.Counter()
+    for turn in range(ROUNDS // 4):
+        if turn % 2:
+            path.write_bytes(mutated(rng, whole))
+        else:
+            worst = rng.choice(used)
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, content in parts.items():
+                    archive.writestr(name, mutated(rng, content) if name == worst else content)
+        outcomes[outcome(read, seed, turn)] += 1
     assert min(outcomes["read"], outcomes["refused"]) > 5, outcomes
 
 
