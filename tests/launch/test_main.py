@@ -294,6 +294,17 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     assert not workdir.exists()
 
 
+def test_smoke_is_told_of_the_devices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main.jax, "device_count", lambda: 9)  # and not the 8 that there are
+    given = ["--config=configs/quickstart.py", "--smoke", f"--workdir={tmp_path / 'run'}"]
+    try:
+        assert "batch_size: 18 is not a multiple of the 8" in complaint(capsys, *given)
+    finally:
+        flags.FLAGS.smoke = False
+
+
 def test_missing_flags_and_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--config" in complaint(capsys, "--workdir=somewhere")
     assert "--workdir" in complaint(capsys, "--config=configs/quickstart.py")
