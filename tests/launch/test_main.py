@@ -86,7 +86,13 @@ def test_a_run_leaves_everything_that_was_promised(alone: tuple[Path, str]) -> N
         assert len(found.ids) == len(set(found.ids)) == 12
         assert set(found.heads) == {"distribution", "regression"}
         assert (workdir / "checkpoints" / f"generation_{generation}" / "6").is_dir()
-    for name in ("evolution", "predicted_against_true", "error_by_label", "training_curves"):
+    for name in (
+        "evolution",
+        "predicted_against_true",
+        "error_by_label",
+        "analysis",
+        "training_curves",
+    ):
         with Image.open(workdir / "figures" / f"{name}.png") as figure:
             assert min(figure.size) > 300
     assert sum(file.stat().st_size for file in (workdir / "events").iterdir()) > 1000
