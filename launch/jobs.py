@@ -86,10 +86,14 @@ def look(made: Experiment, opened: Workdir) -> None:
     # From the files: `opened.results` is for all processes to ask together, and this is for one.
     results, part = workdir.read_results(opened.path), made.job.test.part
     answers = [predictions.read(opened.predictions(row["generation"])) for row in results]
-    gallery.draw(opened.path / "figures", answers, opened.rows(), part)
-    for row, answer in zip(results, answers, strict=True):
-        if answer.space_values.size:
-            opened.keep_analysis(row["generation"], analysis.analyse(answer, part.groups))
+    analyses = {
+        row["generation"]: analysis.analyse(answer, part.groups)
+        for row, answer in zip(results, answers, strict=True)
+        if answer.space_values.size
+    }
+    for generation, found in analyses.items():
+        opened.keep_analysis(generation, found)
+    gallery.draw(opened.path / "figures", answers, opened.rows(), part, [*analyses.values()])
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         with together(ValueError, OSError, NotFiniteError), compile_cache(_COMPILE_CACHE.value):
             config = schema.parse(_CONFIG.value)
-            config = smoke(config) if _SMOKE.value else config
+            config = smoke(config, jax.device_count()) if _SMOKE.value else config
             run(config, Path(_WORKDIR.value), console, _PROFILE.value)
     except Interrupted as stop:
         console.print(

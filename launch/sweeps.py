@@ -78,6 +78,7 @@ def check(config: Config, path: Path, read: Read) -> tuple[Point, ...]:
         sweep.check_together(points)
     check_same({"runs": [point.name for point in points]})  # the folds are of the data
     _check(path, points, read)
+    _check_columns(config.table.columns.split(), points, read)
     return points
 
 
@@ -275,6 +276,21 @@ def _check(path: Path, points: Sequence[Point], read: Read) -> None:
         raise WorkdirError(f"workdir: {path} holds other files and no sweep; give a new folder")
     for point in points:
         workdir.check(_folder(path, point), experiment.check(point.config, read=read))
+
+
+def _check_columns(columns: Sequence[str], points: Sequence[Point], read: Read) -> None:
+    """Checks that each column is of one of the runs, though others may lack it."""
+    known: dict[str, None] = {}
+    for point in points:  # as a rule the first has them all
+        if known.keys() >= {*columns}:
+            return
+        known |= dict.fromkeys(experiment.table_columns(point.config, read))
+    for column in columns:
+        if column not in known:
+            raise ConfigError(
+                f"table.columns: no run has {column!r}; take some of {', '.join(known)}, or "
+                "leave it empty for all of a table's"
+            )
 
 
 def _show(

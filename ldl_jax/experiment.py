@@ -96,6 +96,24 @@ def check(config: Config, devices: int | None = None, read: Read = read_records)
     return resolved.description(config)
 
 
+def table_columns(config: Config, read: Read = read_records) -> tuple[str, ...]:
+    """The keys of `report.summary` that the run's test will have.
+
+    Raises:
+      ConfigError, DataError, ValueError: as `check`.
+    """
+    resolved = _resolve(config, None, read)
+    part = experiment_data.labelled(
+        config.data, resolved.records, resolved.parts.test, resolved.space
+    )
+    return evaluate.metrics_of(
+        part,
+        resolved.method,
+        resolved.model.width,
+        distributions=config.evaluation.distributions,
+    )
+
+
 def fold_count(config: Config, read: Read = read_records) -> int:
     """How many runs the config's protocol has; 1 where it names one of them."""
     if config.data.fold >= 0 or config.data.protocol not in protocols.FOLDED:
@@ -156,7 +174,7 @@ def build(
         feeds = experiment_data.feeds_of(config.data, records, parts, space, placement, say)
     steps_per_epoch = _steps_per_epoch(config, len(feeds["train"].part))
     if config.best:
-        _check_best(config.best, feeds, method, model.width)
+        _check_best(config, feeds, method, model.width)
     rate = optimizers.learning_rate(
         config.optimizer, steps_per_epoch, steps_per_epoch * config.epochs
     )
@@ -306,13 +324,18 @@ def pretrained_trunk(
     return trunk
 
 
-def _check_best(metric: str, feeds: dict[str, Feed], method: methods.Method, width: Any) -> None:
+def _check_best(config: Config, feeds: dict[str, Feed], method: methods.Method, width: Any) -> None:
+    metric = config.best
     if "validation" not in feeds:
         raise ConfigError(
             f"best: {metric!r} is of the validation part; hold some pictures out with "
             "data.validation_fraction"
         )
-    known = evaluate.metrics_of(feeds["validation"].part, method, width)
+    known = evaluate.metrics_of(
+        feeds["validation"].part, method, width, distributions=config.evaluation.distributions
+    )
+    # Of a coverage neither more nor less is better: it has a level to keep.
+    known = tuple(name for name in known if name != "coverage90")
     if metric not in known:
         raise ConfigError(f"best: expected one of {', '.join(known)}, got {metric!r}")
 

@@ -221,6 +221,25 @@ def feeds_of(
     }
 
 
+def labelled(config: DataConfig, records: Records, rows: np.ndarray, space: LabelSpace) -> Part:
+    """A part with all that is known of its pictures, but without them."""
+    sigma = np.full(len(records), np.nan, np.float32) if records.sigma is None else records.sigma
+    truth = None
+    if records.truth is not None and np.array_equal(
+        np.asarray(records.truth_values, np.float32), np.asarray(space.values, np.float32)
+    ):
+        truth = records.truth[rows]
+    return Part(
+        ids=tuple(records.ids[row] for row in rows),
+        labels=records.labels[rows].astype(np.float32),
+        sigma=sigma[rows].astype(np.float32),
+        size=stored_size(config),
+        crop=config.crop,
+        truth=truth,
+        groups=tuple(records.groups[row] for row in rows) if records.groups else (),
+    )
+
+
 def _part(
     config: DataConfig,
     records: Records,
@@ -250,21 +269,9 @@ def _part(
             )
         rows = rows[kept]
         images = None if streams else images
-    sigma = np.full(len(records), np.nan, np.float32) if records.sigma is None else records.sigma
-    truth = None
-    if records.truth is not None and np.array_equal(
-        np.asarray(records.truth_values, np.float32), np.asarray(space.values, np.float32)
-    ):
-        truth = records.truth[rows]
-    return Part(
-        ids=tuple(records.ids[row] for row in rows),
-        labels=records.labels[rows].astype(np.float32),
-        sigma=sigma[rows].astype(np.float32),
-        size=stored_size(config),
-        crop=config.crop,
+    return dataclasses.replace(
+        labelled(config, records, rows, space),
         images=images,
         paths=Chosen(records.paths, rows) if records.paths else (),
         packed=None if records.packed is None else Chosen(records.packed, rows),
-        truth=truth,
-        groups=tuple(records.groups[row] for row in rows) if records.groups else (),
     )

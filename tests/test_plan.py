@@ -77,6 +77,23 @@ def test_every_config_in_small_is_a_run(name):
         assert described["model"]["name"] == run.config.model.name
 
 
+@pytest.mark.parametrize(
+    ("devices", "accumulate", "batch"),
+    [(1, 1, 16), (8, 2, 16), (6, 1, 18), (3, 2, 18), (7, 1, 21)],
+)
+def test_devices_divide_a_batch_in_small(devices, accumulate, batch):
+    config = dataclasses.replace(
+        parsed("ssrnet_morph"), batch_size=128 * accumulate, accumulate=accumulate
+    )
+    small = smoke(config, devices)
+    for one in (small, *small.stages.values()):
+        assert one.data.synthetic_count == 4 * one.batch_size
+        experiment.check(one, devices=devices)
+    assert small.batch_size == batch
+    with pytest.raises(ValueError, match="is not a multiple of the 5 devices"):
+        experiment.check(small, devices=5)
+
+
 def parsed(name):
     from ldl_jax.config import parse
 

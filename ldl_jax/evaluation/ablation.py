@@ -46,12 +46,10 @@ def rows(
     Args:
       runs: all of them.
       reference: the setting that the others are compared with; the first one where none has it.
-      columns: keys of `report.summary`; all of its table's where there are none.
+      columns: keys of `report.summary`, "–" in rows that have no such number; all of its table's
+        where there are none.
       generations: a row for each generation, not the last one's alone.
       heads: a row for each head's estimate, then one for the method's.
-
-    Raises:
-      ValueError: no run has a column.
     """
     settings: list[Mapping[str, Any]] = []
     for run in runs:
@@ -101,17 +99,16 @@ def _estimates(answers: list[Predictions], heads: bool) -> dict[str, list[Predic
 
 def _numbers(answers: Sequence[Predictions], columns: Sequence[str]) -> dict[str, str]:
     summaries = [report.summary(one) for one in answers]
-    for column in columns:
-        if not any(column in one for one in summaries):
-            known = ", ".join(summaries[0])
-            raise ValueError(f"table.columns: no run has {column!r}; there are: {known}")
     cells = {}
-    for key, (heading, form) in report.HEADINGS.items():
+    for key in columns or report.HEADINGS:
+        heading, form = report.heading(key)
         values = [one[key] for one in summaries if key in one]
-        if values and (not columns or key in columns):
+        if values:
             cells[heading] = form.format(np.mean(values)).removesuffix("%")
             if len(values) > 1:
                 cells[heading] += f" ± {form.format(np.std(values, ddof=1)).removesuffix('%')}"
+        elif columns:
+            cells[heading] = report.ABSENT
     return cells
 
 

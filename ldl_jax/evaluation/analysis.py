@@ -27,7 +27,8 @@ def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> dict[str, A
         and high (not in it); pictures, mae and bias (mean of estimate - label).
       balanced_mae: the mean of by_label's errors, so that rare labels count as common ones do.
       by_group: the same of each group of persons, where groups are known.
-      confusion: [K][K] pictures, a row a true value, of at most 20 values.
+      confusion: [K][K] pictures, a row a true value, of at most 20 values; label_values and, of
+        groups, label_bounds say which.
       calibration: `metrics.calibration_curve`, how often labels lie at or below each quantile of
         their distributions; equal to the levels where those are calibrated.
       quantile_calibration_error: as `metrics.quantile_calibration_error`.
@@ -57,6 +58,8 @@ def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> dict[str, A
     numbers = _numbers(predictions.values, predictions.labels, predictions.probs, space=space)
     if space.size <= FEW:
         found["label_values"] = list(space.values)
+        if space.bounds:
+            found["label_bounds"] = [list(pair) for pair in space.bounds]
         found["confusion"] = numbers["confusion"].tolist()
     curve = np.asarray(numbers["curve"], np.float64).round(6).tolist()
     found["calibration"] = {"levels": list(LEVELS), "labels_below": curve}

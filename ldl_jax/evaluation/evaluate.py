@@ -82,17 +82,18 @@ def evaluate(
     return _predictions(whole, feed.part, space)
 
 
-def metrics_of(part: Part, method: Method, width: Width) -> tuple[str, ...]:
+def metrics_of(
+    part: Part, method: Method, width: Width, *, distributions: bool = True
+) -> tuple[str, ...]:
     """The keys that `report.summary` will have for a part, but for those that are not defined yet.
 
-    Those alone of which more or less is better: the coverage of an interval has a level to keep.
+    `distributions` says whether the probs are kept. The pictures are not looked at.
     """
     heads = jax.eval_shape(lambda: _untrained(method, width)).heads
     labels, K = jnp.asarray(part.labels), method.space.size
-    probs = jnp.full((len(part), K), 1 / K, jnp.float32)
+    probs = jnp.full((len(part), K if distributions else 0), 1 / K, jnp.float32)
     perfect = Prediction(labels, probs, {name: labels for name in heads})
-    summary = report.summary(_predictions(perfect, part, method.space))
-    return tuple(name for name in summary if name != "coverage90")
+    return tuple(report.summary(_predictions(perfect, part, method.space)))
 
 
 def _untrained(method: Method, width: Width) -> Prediction:

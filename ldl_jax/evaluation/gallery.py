@@ -10,6 +10,7 @@ import numpy as np
 
 from ldl_jax.data.pipeline import Part
 from ldl_jax.evaluation import figures
+from ldl_jax.evaluation.analysis_figure import error_analysis
 from ldl_jax.evaluation.predictions import Predictions
 
 _SHOWN = 6  # test pictures in the figure of evolving distributions
@@ -20,16 +21,18 @@ def draw(
     generations: Sequence[Predictions],
     rows: Sequence[Mapping[str, Any]],
     part: Part,
+    analyses: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Draws evolution, predicted_against_true, error_by_label and training_curves as PNGs.
+    """Draws evolution, predicted_against_true, error_by_label, analysis and training_curves (PNGs).
 
-    Without distributions there is no evolution, and of identities only the curves.
+    Without distributions there is no evolution and no analysis, and of identities only the curves.
 
     Args:
       folder: where to.
       generations: the predictions of each generation, for the pictures of `part` in their order.
       rows: of metrics.jsonl.
       part: the test part.
+      analyses: what `analysis.analyse` found of each generation that has distributions.
     """
     folder.mkdir(exist_ok=True)
     last = generations[-1]
@@ -38,6 +41,8 @@ def draw(
     if last.unit != "identity":
         figures.predicted_against_true(folder / "predicted_against_true.png", last)
         figures.error_by_label(folder / "error_by_label.png", last)
+        if analyses:
+            error_analysis(folder / "analysis.png", analyses)
     figures.training_curves(
         folder / "training_curves.png", [dict(row) for row in rows], unit=last.unit
     )

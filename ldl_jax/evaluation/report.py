@@ -127,7 +127,7 @@ def table(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> Table:
     for name in names:
         # In a narrow terminal headings fold, numbers never do.
         width = max(len(_cell(row, name)) for row in rows)
-        result.add_column(_heading(name), justify="right", min_width=width, overflow="fold")
+        result.add_column(heading(name)[0], justify="right", min_width=width, overflow="fold")
     for row in rows:
         result.add_row(*(_cell(row, name) for name in names))
     return result
@@ -136,7 +136,7 @@ def table(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> Table:
 def markdown(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> str:
     """The same table in Markdown, its units in a line below."""
     names = _columns(rows)
-    lines = [[_heading(name) for name in names], ["---:"] * len(names)]
+    lines = [[heading(name)[0] for name in names], ["---:"] * len(names)]
     lines += [[_cell(row, name) for name in names] for row in rows]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{text}\n\n{footnote(rows, unit)}\n"
@@ -184,10 +184,11 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return shown + maes + [name for name in HEADINGS if name in given and name != "mae"]
 
 
-def _heading(name: str) -> str:
+def heading(name: str) -> tuple[str, str]:
+    """The heading and the format of a column, of any key."""
     if name in HEADINGS:
-        return HEADINGS[name][0]
-    return f"MAE {name.removeprefix('mae_')}" if _is_mae(name) else name
+        return HEADINGS[name]
+    return f"MAE {name.removeprefix('mae_')}" if _is_mae(name) else name, HEADINGS["mae"][1]
 
 
 def _cell(row: Mapping[str, Any], name: str) -> str:
@@ -195,6 +196,6 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ABSENT
     if name in HEADINGS or _is_mae(name) or isinstance(value, float):
-        text = HEADINGS.get(name, HEADINGS["mae"])[1].format(value)
+        text = heading(name)[1].format(value)
         return text.removesuffix("%")  # it is in the heading
     return str(value)

@@ -38,9 +38,7 @@ def batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) 
 
 
 def _batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Any:
-    mean, variance = _moments(x)
-    slope, shift = _line(mean, variance, scale, bias, epsilon)
-    y = x.astype(jnp.float32) * _wide(slope, x) + _wide(shift, x)
+    y, mean, variance = _normed(x, scale, bias, epsilon)
     return (y, mean, variance), (x, scale, mean, variance)
 
 
@@ -67,9 +65,7 @@ def norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: flo
 
 
 def _norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Any:
-    mean, variance = _moments(x)
-    slope, shift = _line(mean, variance, scale, bias, epsilon)
-    y = x.astype(jnp.float32) * _wide(slope, x) + _wide(shift, x)
+    y, mean, variance = _normed(x, scale, bias, epsilon)
     # For a maximum with 0 XLA would write all the zeros out first.
     y = jnp.where(y > 0, y, 0.0)
     # As a window's reduction it is computed once; written out, anew for each that reads it.
@@ -82,7 +78,7 @@ def _norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: fl
 def _norm_relu_mean_back(epsilon: float, saved: Any, cotangents: Any) -> Any:
     x, scale, bias, mean, variance = saved
     slope, shift = _line(mean, variance, scale, bias, epsilon)
-    positive = x.astype(jnp.float32) * _wide(slope, x) + _wide(shift, x) > 0
+    positive = _along(x, slope, shift) > 0
     dy = jnp.where(positive, _spread(cotangents[0] / 4, x), 0.0)
     return _back(x, dy, scale, mean, variance, epsilon)
 
@@ -106,7 +102,7 @@ def _norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: flo
     # another way when it is computed again, x is what it was: so the gradient finds its place.
     sign = jnp.where(slope < 0, -1.0, 1.0)
     top = functools.reduce(jnp.maximum, [v * _wide(sign, v) for v in _places(x)])
-    pooled = jnp.tanh(top * _wide(jnp.abs(slope), top) + _wide(shift, top))
+    pooled = jnp.tanh(_along(top, jnp.abs(slope), shift))
     return (pooled, mean, variance), (x, scale, mean, variance, sign, top, pooled)
 
 
@@ -124,6 +120,11 @@ def _norm_tanh_max_back(epsilon: float, saved: Any, cotangents: Any) -> Any:
 norm_tanh_max.defvjp(_norm_tanh_max, _norm_tanh_max_back)
 
 
+def _normed(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Normed:
+    mean, variance = _moments(x)
+    return _along(x, *_line(mean, variance, scale, bias, epsilon)), mean, variance
+
+
 def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     axes = tuple(range(x.ndim - 1))
     x = x.astype(jnp.float32)
@@ -137,6 +138,10 @@ def _line(
     """a and b of γ x̂ + β = a x + b."""
     slope = scale * lax.rsqrt(variance + epsilon)
     return slope, bias - mean * slope
+
+
+def _along(x: jax.Array, slope: jax.Array, shift: jax.Array) -> jax.Array:
+    return x.astype(jnp.float32) * _wide(slope, x) + _wide(shift, x)
 
 
 def _back(

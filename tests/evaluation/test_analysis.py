@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from ldl_jax.evaluation import analysis
+from ldl_jax.evaluation import analysis, analysis_figure
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import ADIENCE, AGE, SCUT_FBP
 
@@ -62,6 +63,7 @@ def test_confusions_of_few_labels():
     predictions = predictions_of(ADIENCE)
     found = analysis.analyse(predictions)
     assert found["label_values"] == list(ADIENCE.values)
+    assert found["label_bounds"][1] == [4, 6]
     confusion = np.array(found["confusion"])
     assert confusion.shape == (8, 8)
     assert confusion.sum() == 200
@@ -91,3 +93,32 @@ def test_calibrated_distributions_give_the_levels():
     curve = found["calibration"]
     np.testing.assert_allclose(curve["labels_below"], curve["levels"], atol=0.02)
     assert found["quantile_calibration_error"] < 0.01
+
+
+def drawn(path, *generations):
+    """The width and height of the figure in pixels."""
+    analysis_figure.error_analysis(path, generations)
+    with Image.open(path) as picture:
+        picture.load()
+        return picture.size
+
+
+def test_the_figure_has_a_panel_for_all_that_is_known(tmp_path):
+    path = tmp_path / "analysis.png"
+    plain = analysis.analyse(predictions_of(AGE))
+    one = drawn(path, plain)
+    assert drawn(path, plain, plain, plain) == one
+    of_groups = analysis.analyse(predictions_of(AGE), ["a$b$^", "b" * 200, "", "c"] * 50)
+    two = drawn(path, of_groups)
+    assert two == (one[0] + 600, one[1])
+    assert drawn(path, analysis.analyse(predictions_of(ADIENCE), ["a", "b"] * 100))[0] > two[0]
+    many = analysis.analyse(predictions_of(AGE), [f"group {n}" for n in range(100)] * 2)
+    assert drawn(path, many)[1] < 1100
+    assert [file.name for file in tmp_path.iterdir()] == ["analysis.png"]
+    with pytest.raises(ValueError, match="at least one"):
+        analysis_figure.error_analysis(path, [])
+
+
+def test_the_figures_groups_are_the_largest_by_name():
+    sizes = {f"group {n:02}": {"pictures": n, "mae": 1.0, "bias": 0.0} for n in range(25)}
+    assert [*analysis_figure._largest(sizes)] == [f"group {n:02}" for n in range(5, 25)]

@@ -86,7 +86,13 @@ def test_a_run_leaves_everything_that_was_promised(alone: tuple[Path, str]) -> N
         assert len(found.ids) == len(set(found.ids)) == 12
         assert set(found.heads) == {"distribution", "regression"}
         assert (workdir / "checkpoints" / f"generation_{generation}" / "6").is_dir()
-    for name in ("evolution", "predicted_against_true", "error_by_label", "training_curves"):
+    for name in (
+        "evolution",
+        "predicted_against_true",
+        "error_by_label",
+        "analysis",
+        "training_curves",
+    ):
         with Image.open(workdir / "figures" / f"{name}.png") as figure:
             assert min(figure.size) > 300
     assert sum(file.stat().st_size for file in (workdir / "events").iterdir()) > 1000
@@ -292,6 +298,17 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     for word in words:
         assert word in error
     assert not workdir.exists()
+
+
+def test_smoke_is_told_of_the_devices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main.jax, "device_count", lambda: 9)  # and not the 8 that there are
+    given = ["--config=configs/quickstart.py", "--smoke", f"--workdir={tmp_path / 'run'}"]
+    try:
+        assert "batch_size: 18 is not a multiple of the 8" in complaint(capsys, *given)
+    finally:
+        flags.FLAGS.smoke = False
 
 
 def test_missing_flags_and_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:

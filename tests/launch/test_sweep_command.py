@@ -186,6 +186,29 @@ def test_bad_sweeps_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not path.exists()
 
 
+def test_a_column_of_no_run_is_said_before_one_is_trained(tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    methods = {"method.name": ("dldl", "cen")}
+
+    def check(columns: str, sweep: Any = SEEDS, **changes: Any) -> None:
+        config = schema.parse(make(sweep, table__columns=columns, **changes))
+        sweeps.check(config, path, read_records)
+
+    says = r"^table\.columns: no run has 'rsme'; take some of mae, rmse, .*coverage90.*empty[^\n]*$"
+    with pytest.raises(ConfigError, match=says):
+        run(make(SEEDS, table__columns="mae rsme"), path)
+    assert not path.exists()
+    check("mae nll pearson truth_kl")
+    with pytest.raises(ConfigError, match="no run has 'nll'"):
+        check("mae nll", evaluation__distributions=False)
+    with pytest.raises(ConfigError, match="no run has 'mae_regression'"):
+        check("mae_regression", {"method.name": "dldl"})
+    check("mae_regression", methods)  # a run of two has it
+    scores = {"kind": "attractiveness"}
+    with pytest.raises(ConfigError, match="no run has 'ca3'"):
+        check("mae ca3", data__options=scores, data__space="train")
+
+
 def test_runs_that_diverge_are_said_and_not_tried_again(tmp_path: Path) -> None:
     config = make({"optimizer.learning_rate": (1e30, 0.01)})
     with pytest.raises(NotFiniteError, match=r"1 of 2 runs diverged: learning_rate=1e\+30\."):
@@ -297,5 +320,8 @@ def test_the_difference_is_of_errors_averaged_over_runs(tmp_path: Path) -> None:
     # Each picture's difference is (2, 2, 2) - (1, 1, 2).
     assert first["MAE - *'s [95 %]"] == "+0.667 [+0.000, +1.000]"
     assert "MAE - *'s [95 %]" not in second
-    with pytest.raises(ValueError, match=r"table\.columns: no run has 'rsme'; there are: mae"):
-        ablation.rows(runs, {}, columns=("rsme",))
+    # Asked for, they are there in that order, whether a table has them by itself or not.
+    first, _ = ablation.rows(runs, {}, columns=("nll", "epsilon_error", "mae"))
+    assert [*first][2:] == ["nll", "ε-error", "MAE"]
+    assert float(first["nll"].split(" ± ")[0]) > 0
+    assert first["ε-error"] == "–"

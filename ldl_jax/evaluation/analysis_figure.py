@@ -1,0 +1,132 @@
+"""The figure of what `analysis.analyse` finds: calibration, confusion, groups of persons."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from ldl_jax.evaluation.canvas import BLACK, BLUE, GREY, ORANGE, blank, lighten, save
+
+_MOST = 20  # groups, of those with the most pictures
+_LONG = 30  # letters of a group's name
+_BAR = 0.6  # inches; thicker ones would be blocks
+_SIDE = 4.0  # inches of a panel; a table of confusions may need more
+
+
+def error_analysis(path: str | os.PathLike[str], generations: Sequence[Mapping[str, Any]]) -> None:
+    """Calibration of each generation; confusion and errors by group of the last, where known.
+
+    Args:
+      path: the PNG to write.
+      generations: what `analysis.analyse` found of each, the first one first.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if not generations:
+        raise ValueError("generations: expected the analysis of at least one, got none")
+    last = generations[-1]
+    confusion, groups = last.get("confusion"), _largest(last.get("by_group", {}))
+    cells = 1.2 + 0.38 * len(confusion) if confusion else 0.0
+    widths = [_SIDE, *([max(_SIDE, cells)] if confusion else []), *([_SIDE] if groups else [])]
+    height = max(_SIDE, cells, 1.2 + 0.26 * len(groups))
+    figure = blank(sum(widths) + 0.4, height + 0.6)
+    grid = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)
+    axes: list[Axes] = list(grid[0])
+    _draw_calibration(axes[0], generations)
+    if confusion:
+        _draw_confusion(axes[1], np.array(confusion), _names(last))
+        of_groups = "" if last.get("label_bounds") else f" ({last['unit']})"
+        axes[1].set(xlabel=f"estimate{of_groups}", ylabel=f"label{of_groups}")
+    if groups:
+        _draw_groups(axes[-1], groups, last["unit"], round(height / _BAR))
+        if len(groups) < len(last["by_group"]):
+            axes[-1].set_ylabel(f"the {len(groups)} largest of {len(last['by_group'])} groups")
+    save(figure, path)
+
+
+def _largest(groups: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
+    """Those with the most pictures, in the order of their names."""
+    by_size = sorted(groups, key=lambda name: -groups[name]["pictures"])
+    return {name: groups[name] for name in sorted(by_size[:_MOST])}
+
+
+def _names(found: Mapping[str, Any]) -> list[str]:
+    """Each label value as it is read: a number, or its group's bounds."""
+    if bounds := found.get("label_bounds"):
+        return [f"{low:g}–{high:g}" for low, high in bounds]
+    return [f"{value:g}" for value in found["label_values"]]
+
+
+def _draw_calibration(axis: Axes, generations: Sequence[Mapping[str, Any]]) -> None:
+    axis.plot([0, 1], [0, 1], color=BLACK, linestyle="--", linewidth=1, label="calibrated")
+    for number, found in enumerate(generations, start=1):
+        curve, last = found["calibration"], number == len(generations)
+        error = found["quantile_calibration_error"]
+        label = f"generation {number}, error {error:.2g}" if number in (1, len(generations)) else ""
+        axis.plot(
+            [0, *curve["levels"], 1],
+            [0, *curve["labels_below"], 1],
+            color=BLUE if last else GREY,
+            linewidth=1.8 if last else 1.0,
+            marker="o" if last else "",
+            ms=3.5,
+            label=label or None,
+        )
+    axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axis.set(xlabel="quantile of the learned distribution", ylabel="labels at or below it")
+    for along in (axis.xaxis, axis.yaxis):
+        along.set_major_formatter(PercentFormatter(1))
+    axis.legend(fontsize=8, loc="upper left", framealpha=0.9)
+    axis.set_title("calibration")
+    lighten(axis)
+
+
+def _draw_confusion(axis: Axes, counts: np.ndarray, names: Sequence[str]) -> None:
+    """Each row's shares, in percent; a row without pictures stays empty."""
+    pictures = counts.sum(1, keepdims=True)
+    shares = 100 * counts / np.maximum(pictures, 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for i, j in np.argwhere(counts):
+        text, color = f"{shares[i, j]:.0f}", "white" if shares[i, j] > 65 else BLACK
+        axis.text(j, i, text, ha="center", va="center", fontsize=8, color=color)
+    places = range(len(names))
+    axis.set_xticks(places, names, rotation=45 if max(map(len, names)) > 3 else 0, fontsize=8)
+    axis.set_yticks(places, names, fontsize=8)
+    axis.set_title("confusion, % of a label's pictures")
+
+
+def _draw_groups(
+    axis: Axes, groups: Mapping[str, Mapping[str, float]], unit: str, room: int
+) -> None:
+    """A bar a group, with room for some at least."""
+    at = np.arange(len(groups))
+    rows = list(groups.values())
+    bars = axis.barh(at, [row["mae"] for row in rows], 0.7, color=BLUE, alpha=0.75, label="MAE")
+    bias = axis.scatter(
+        [row["bias"] for row in rows],
+        at,
+        25,
+        color=ORANGE,
+        zorder=3,
+        label="bias (estimate − label)",
+    )
+    axis.bar_label(bars, [f"{row['pictures']:,}" for row in rows], fontsize=8, padding=3)
+    axis.axvline(0, color=BLACK, linewidth=0.8)
+    names = [name if len(name) <= _LONG else f"{name[: _LONG - 1]}…" for name in groups]
+    axis.set_yticks(at, names, fontsize=9, parse_math=False)  # a name may hold a $
+    middle, half = (len(groups) - 1) / 2, max(len(groups), room) / 2
+    axis.set_ylim(middle + half, middle - half)
+    axis.margins(x=0.15)
+    axis.set_xlabel(f"error ({unit}); beside a bar its test pictures")
+    axis.legend(
+        handles=[bars, bias], fontsize=9, ncols=2, frameon=False,
+        loc="lower center", bbox_to_anchor=(0.5, 1.0),
+    )  # fmt: skip
+    lighten(axis)
+    axis.grid(visible=False, axis="y")
