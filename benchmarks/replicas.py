@@ -23,6 +23,7 @@ from typing import Any
 import jax
 
 from benchmarks import printing, timing
+from launch.memory import keep_freed
 from ldl_jax import config as schema
 from ldl_jax import experiment
 from ldl_jax.train import generations, replicas
@@ -119,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=50, help="pictures of a run")
     parser.add_argument("--repeats", type=int, default=5, help="turns; slow steps take fewer")
     options = parser.parse_args(arguments)
+    keep_freed()  # as the training command does
     print(f"{printing.device()}, {jax.device_count()} devices; jax {jax.__version__}; images/s\n")
     print(printing.line(COLUMNS))
     print("|---" + "|--:" * (len(COLUMNS) - 2) + "|---|", flush=True)
