@@ -123,7 +123,7 @@ def _draw_groups(
     middle, half = (len(groups) - 1) / 2, max(len(groups), room) / 2
     axis.set_ylim(middle + half, middle - half)
     axis.margins(x=0.15)
-    axis.set_xlabel(f"error ({unit}); beside a bar its test pictures")
+    axis.set_xlabel(f"error ({unit}); numbers are pictures")
     axis.legend(
         handles=[bars, bias], fontsize=9, ncols=2, frameon=False,
         loc="lower center", bbox_to_anchor=(0.5, 1.0),
