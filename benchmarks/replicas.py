@@ -8,8 +8,8 @@ log's scalars included. "Scanned" is the runs one after the other inside one pro
 On several devices "together" gives each device its share of the runs, and "one by one" splits
 every batch over all. The last column is what `replicas="auto"` takes on this machine.
 
-On two busy cores (jax 0.10, float32, R = 4, batches of 16) together had 0.33 of the speed of one by
-one for SSR-Net and 0.68 for ResNet10-Tiny, scanned 0.14 and 0.08: convolutions of several runs are
+On two cores (jax 0.10, float32, R = 8, batches of 50) together had 0.56 of the speed of one by one
+for SSR-Net and 0.34 for ResNet10-Tiny, scanned 0.14 and 0.04: convolutions of several runs are
 grouped ones, and those inside a loop take another path. So CPUs train one by one; on other devices
 a trial like this one decides when a sweep starts.
 """
