@@ -21,3 +21,16 @@ def book(path, rows_of):
         for row in rows:
             sheet.append(row)
     workbook.save(path)
+
+
+def scut_fbp5500(root, folder="train_test_files/split_of_60%training and 40%testing"):
+    """Two pictures and a split."""
+    write(
+        root,
+        {
+            "Images/AF1.jpg": "",
+            "Images/CM2.jpg": "",
+            f"{folder}/train.txt": "CM2.jpg 3.516667\n",
+            f"{folder}/test.txt": "AF1.jpg 2.5\n",
+        },
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imitation import write
+from imitation import scut_fbp5500, write
 from PIL import Image
 
 from ldl_jax.data import datasets
@@ -21,18 +21,6 @@ def aaf(root, folder="aligned faces"):
         | {
             "image sets/train.txt": "00000A02.jpg 0\n07381A80 1\n",
             "image sets/val.txt": "\n00001A35.jpg 0\n",
-        },
-    )
-
-
-def scut(root, folder="train_test_files/split_of_60%training and 40%testing"):
-    write(
-        root,
-        {
-            "Images/AF1.jpg": "",
-            "Images/CM2.jpg": "",
-            f"{folder}/train.txt": "CM2.jpg 3.516667\n",
-            f"{folder}/test.txt": "AF1.jpg 2.5\n",
         },
     )
 
@@ -114,7 +102,7 @@ def test_aaf_complains(tmp_path):
     "folder", ["train_test_files", "train_test_files/split_of_60%training and 40%testing"]
 )
 def test_scut_fbp5500(tmp_path, folder):
-    scut(tmp_path, folder)
+    scut_fbp5500(tmp_path, folder)
     records = datasets.read("scut_fbp5500", tmp_path)
     assert records.ids == ("Images/CM2.jpg", "Images/AF1.jpg")
     np.testing.assert_allclose(records.labels, [3.516667, 2.5], rtol=1e-6)
@@ -139,7 +127,7 @@ def scut_folds(root, tests):
 
 
 def test_scut_fbp5500_folds(tmp_path):
-    scut(tmp_path)
+    scut_fbp5500(tmp_path)
     scut_folds(tmp_path, [["x.jpg"], [], ["AF1.jpg"], [], ["CM2.jpg"]])
     np.testing.assert_array_equal(datasets.read("scut_fbp5500", tmp_path).folds, [4, 2])
     scut_folds(tmp_path, [["AF1.jpg"], [], ["AF1.jpg"], [], ["CM2.jpg"]])
@@ -150,7 +138,7 @@ def test_scut_fbp5500_folds(tmp_path):
 
 
 def test_scut_fbp5500_complains(tmp_path):
-    scut(tmp_path, "train_test_files")
+    scut_fbp5500(tmp_path, "train_test_files")
     write(tmp_path, {"train_test_files/test.txt": "AF1.jpg good\n"})
     message = complaint("scut_fbp5500", tmp_path)
     assert message == "train_test_files/test.txt row 1: score must be a finite number, got 'good'"

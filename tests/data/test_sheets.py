@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from imitation import book, write
+from imitation import book, scut_fbp5500, write
 
 from ldl_jax.data import datasets, sheets
 from ldl_jax.data.records import DataError
@@ -196,16 +196,7 @@ def test_scut_fbp_complains(tmp_path):
 
 
 def votes(root, sheets_of):
-    folder = "train_test_files"
-    write(
-        root,
-        {
-            "Images/AF1.jpg": "",
-            "Images/CM2.jpg": "",
-            f"{folder}/train.txt": "CM2.jpg 3.516667\n",
-            f"{folder}/test.txt": "AF1.jpg 2.5\n",
-        },
-    )
+    scut_fbp5500(root, "train_test_files")
     head = ["Rater", "Filename", "Rating", "original Rating"]
     book(root / "All_Ratings.xlsx", {title: [head, *rows] for title, rows in sheets_of.items()})
 
