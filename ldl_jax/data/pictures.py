@@ -35,18 +35,15 @@ def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.nda
 
 def decode_into(path: str | Path | bytes, out: np.ndarray, crop: float = 1.0) -> None:
     """The same, written into `out`, uint8 [size, size, 3], contiguous: one of a batch."""
-    try:
+    with _readable(path):
         content = path if isinstance(path, bytes) else _content(path)
         enough = round(2 * len(out) / crop)
-        if not _plain_jpeg_into(content, enough, out, crop):
-            with Image.open(io.BytesIO(content)) as image:
-                image.draft("RGB", (enough, enough))
-                ImageOps.exif_transpose(image, in_place=True)
-                out[...] = fit(_rgb(image), len(out), crop)
-    except MemoryError:
-        raise
-    except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...
-        raise _unreadable(path, error) from error
+        if _plain_jpeg_into(content, enough, out, crop):
+            return
+        with Image.open(io.BytesIO(content)) as image:
+            image.draft("RGB", (enough, enough))
+            ImageOps.exif_transpose(image, in_place=True)
+            out[...] = fit(_rgb(image), len(out), crop)
 
 
 def read(path: str | Path | bytes, name: str = "") -> Image.Image:
@@ -89,16 +86,12 @@ def _readable(source: str | Path | bytes, name: str = "") -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except Exception as error:
-        raise _unreadable(source, error, name) from error
-
-
-def _unreadable(source: str | Path | bytes, error: Exception, name: str = "") -> DataError:
-    why = str(error)
-    if isinstance(error, UnidentifiedImageError):
-        size = f"{len(source)} bytes" if isinstance(source, bytes) else "a file"
-        why = f"{size} of no known format"  # Pillow names a buffer by its address
-    return DataError(f"{name or _name(source)}: cannot be read as a picture ({why})")
+    except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...
+        why = str(error)
+        if isinstance(error, UnidentifiedImageError):
+            size = f"{len(source)} bytes" if isinstance(source, bytes) else "a file"
+            why = f"{size} of no known format"  # Pillow names a buffer by its address
+        raise DataError(f"{name or _name(source)}: cannot be read as a picture ({why})") from error
 
 
 def _content(path: str | Path) -> bytes:
