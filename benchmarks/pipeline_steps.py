@@ -15,13 +15,13 @@ from jax.sharding import NamedSharding
 from benchmarks import timing
 from benchmarks.pipeline_rows import Row, Sizes, columns
 from ldl_jax import models
-from ldl_jax.data import pipeline_stream
-from ldl_jax.data.augment import Preprocessing, Recipe, augment
-from ldl_jax.data.augment_recipes import RECIPES
-from ldl_jax.data.pipeline import EpochOrder, Feed, Part, feed
+from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
+from ldl_jax.data.augment.recipes import RECIPES
+from ldl_jax.data.feed import stream
+from ldl_jax.data.feed.feeds import EpochOrder, Feed, Part, feed
 from ldl_jax.labels import AGE
-from ldl_jax.layout import Layout, layout
-from ldl_jax.methods import cen
+from ldl_jax.methods.cen import cen
+from ldl_jax.placement import Layout, layout
 from ldl_jax.train import optimizers
 from ldl_jax.train.loop import jit_train_step
 from ldl_jax.train.state import init_state, init_weights
@@ -114,7 +114,7 @@ def device_rows(sizes: Sizes) -> Iterator[Row]:
     if placement.devices > 1:
         kinds["shares on the devices"] = placement.by_batch
     streamed = feed(part, placement.place, placement.hand, stream=True)
-    fixed = placement.split(next(pipeline_stream.batches(part, rows)))
+    fixed = placement.split(next(stream.batches(part, rows)))
     runs = {"fixed": _run(training(sizes, streamed, Recipe(), placement), itertools.repeat(fixed))}
     for kind, across in kinds.items():
         source = feed(part, placement.place, placement.hand, across)

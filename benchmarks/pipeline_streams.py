@@ -19,10 +19,12 @@ from PIL import Image
 
 from benchmarks import timing
 from benchmarks.pipeline_rows import Row, Sizes, columns
-from ldl_jax.data import pictures, pipeline_stream, synthetic
-from ldl_jax.data.augment import Preprocessing, Recipe, augment
-from ldl_jax.data.pipeline import EpochOrder, Part, feed
-from ldl_jax.layout import layout
+from ldl_jax.data import pictures
+from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
+from ldl_jax.data.feed import stream
+from ldl_jax.data.feed.feeds import EpochOrder, Part, feed
+from ldl_jax.data.synthetic import faces as synthetic
+from ldl_jax.placement import layout
 
 
 def write_files(folder: Path, sizes: Sizes) -> tuple[list[Path], Path]:
@@ -83,7 +85,7 @@ def stream_rows(sizes: Sizes, torch_too: bool) -> Iterator[Row]:
         rest = columns(len(paths), sizes.size)
         files = Part(paths=paths, **rest)
         packed = Part(packed=grain.sources.ArrayRecordDataSource([str(archive)]), **rest)
-        threads = pipeline_stream.cores()
+        threads = stream.cores()
         ready = _augmented(sizes.size)
         runs = {
             "bare": bare(paths, sizes.size, threads),

@@ -23,11 +23,12 @@ from typing import Any
 import jax
 
 from benchmarks import printing, timing
-from launch.memory import keep_freed
-from ldl_jax import config as schema
-from ldl_jax import experiment
-from ldl_jax.train import generations, replicas
-from ldl_jax.train.group import Group, Replica
+from ldl_jax.run import config as schema
+from ldl_jax.run import experiment
+from ldl_jax.run.memory import keep_freed
+from ldl_jax.train import generations
+from ldl_jax.train.together import replicas
+from ldl_jax.train.together.group import Group, Replica
 
 METHODS = {"ssrnet": "ssr", "resnet10_tiny": "cen"}
 COLUMNS = (

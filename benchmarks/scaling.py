@@ -31,7 +31,8 @@ from PIL import Image
 
 from benchmarks import printing, timing, train_step_library
 from ldl_jax import models
-from ldl_jax.data import pictures, synthetic
+from ldl_jax.data import pictures
+from ldl_jax.data.synthetic import faces
 from ldl_jax.models import cost
 
 NETWORK_COLUMNS = (
@@ -130,7 +131,7 @@ def run(one: Network, devices: int, batch: int, task: Task, link: float) -> Run:
 
 def decode_rate(size: int, seconds: float = 1.0) -> float:
     """JPEGs of a drawn face that one core decodes in a second."""
-    face = synthetic.faces(8, size=size, seed=0).images
+    face = faces.faces(8, size=size, seed=0).images
     assert face is not None
     file = io.BytesIO()
     Image.fromarray(np.asarray(face[0])).save(file, "JPEG", quality=90)

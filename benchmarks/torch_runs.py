@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from benchmarks import roofline
 from benchmarks.torch_networks import NETWORKS, SSRNet, copy_weights
-from ldl_jax.config import Config
 from ldl_jax.labels import AGE
+from ldl_jax.run.config import Config
 from ldl_jax.train.optimizers import OptimizerConfig
 from ldl_jax.train.state import Weights
 

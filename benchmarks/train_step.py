@@ -35,9 +35,10 @@ from types import ModuleType
 import jax
 
 from benchmarks import printing, roofline, timing, train_step_library
-from launch.memory import keep_freed
-from ldl_jax import experiment, models
-from ldl_jax.config import Config
+from ldl_jax import models
+from ldl_jax.run import experiment
+from ldl_jax.run.config import Config
+from ldl_jax.run.memory import keep_freed
 
 COLUMNS = (
     "network",

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks import timing
 from configs.recipes import dldlv2, ssrnet
-from ldl_jax import config as schema
-from ldl_jax import experiment
+from ldl_jax.run import config as schema
+from ldl_jax.run import experiment
 from ldl_jax.train import generations
 from ldl_jax.train.generations import Job
 from ldl_jax.train.state import Weights

@@ -12,7 +12,7 @@ optimizer, batch size or weight decay: SGD with momentum 0.9, 128 and 1e-4 are t
 import ml_collections
 
 from configs.recipes import pretraining
-from ldl_jax.config import defaults
+from ldl_jax.run.config import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -8,7 +8,7 @@ python -m launch.main --config=configs/cen_aaf.py --config.data.root=DIR --workd
 
 import ml_collections
 
-from ldl_jax.config import defaults
+from ldl_jax.run.config import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -11,7 +11,7 @@ Trained on the training set's 2,476 pictures, evaluated on the validation set's 
 import ml_collections
 
 from configs.recipes import pretraining
-from ldl_jax.config import defaults
+from ldl_jax.run.config import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:

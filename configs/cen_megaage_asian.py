@@ -11,7 +11,7 @@ CA(5) 82.95, CA(7) 91.98 at t = 4, after pre-training on IMDB-WIKI by Eq. 14, th
 import ml_collections
 
 from configs.recipes import pretraining
-from ldl_jax.config import defaults
+from ldl_jax.run.config import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:

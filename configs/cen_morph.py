@@ -13,7 +13,7 @@ by picture, as the paper; it leaks persons, and the run says so.
 import ml_collections
 
 from configs.recipes import pretraining
-from ldl_jax.config import defaults
+from ldl_jax.run.config import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,7 +9,7 @@ The papers have no number for CEN here. A release without its test list is split
 
 import ml_collections
 
-from ldl_jax.config import defaults
+from ldl_jax.run.config import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -7,7 +7,7 @@ ResNet10-Tiny at 64x64 on 1,600 drawn faces, whose true label distributions are 
 
 import ml_collections
 
-from ldl_jax.config import defaults
+from ldl_jax.run.config import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -17,11 +17,13 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from launch.command import fail, only_flags, parse_flags, quiet
-from ldl_jax.data import folders, pictures, synthetic
-from ldl_jax.data.augment import Preprocessing, Recipe, augment
-from ldl_jax.data.augment_recipes import RECIPES
+from ldl_jax.data import pictures
+from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
+from ldl_jax.data.augment.recipes import RECIPES
+from ldl_jax.data.datasets import folders
+from ldl_jax.data.synthetic import faces as synthetic
 from ldl_jax.evaluation.predictions import replacing
+from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
 
 _RECIPE = flags.DEFINE_enum("recipe", "cen", list(RECIPES), "whose augmentation")
 _OUT = flags.DEFINE_string("out", None, "the PNG to write")

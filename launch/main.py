@@ -15,15 +15,15 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
-from launch import jobs, sweeps
-from launch.command import fail, only_flags, parse_flags, quiet
-from launch.compile_cache import compile_cache
-from launch.memory import keep_freed
-from launch.processes import check_same, come_together, together
-from ldl_jax import config as schema
-from ldl_jax import experiment, plan, processes
-from ldl_jax.experiment_data import Reader
-from ldl_jax.smoke import smoke
+from ldl_jax import processes
+from ldl_jax.run import config as schema
+from ldl_jax.run import experiment, jobs, plan, sweeping
+from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
+from ldl_jax.run.compile_cache import compile_cache
+from ldl_jax.run.data import Reader
+from ldl_jax.run.joining import check_same, come_together, together
+from ldl_jax.run.memory import keep_freed
+from ldl_jax.run.smoke import smoke
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import NotFiniteError
 
@@ -73,7 +73,7 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
     if config.sweep:  # its runs take the place of the last one
         if profile:
             raise ValueError("--profile: a sweep is not traced; trace one of its runs alone")
-        runs = sweeps.stages(config, sweeps.check(config, path, read))
+        runs = sweeping.stages(config, sweeping.check(config, path, read))
     else:
         runs = plan.runs(config, experiment.fold_count(config, read))
     check_same({"runs": [one.folder for one in runs]})  # the folds are of the data
@@ -87,7 +87,7 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
                 assert interrupt.number is not None
                 raise Interrupted(interrupt.number, one.config.chain.generations)
     if config.sweep:
-        sweeps.run(config, path, console, read)
+        sweeping.run(config, path, console, read)
     elif runs[-1].folder and processes.leads():
         jobs.show_folds(path, runs, console)
 

@@ -13,8 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from launch.command import only_flags, parse_flags
 from ldl_jax.methods import METHODS, hyper_parameters
+from ldl_jax.run.command import only_flags, parse_flags
 
 
 def main(arguments: Sequence[str]) -> None:

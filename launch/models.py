@@ -13,10 +13,10 @@ from typing import Any
 import jax
 from absl import app, flags
 
-from launch.command import fail, only_flags, parse_flags, quiet
 from ldl_jax import heads, models
 from ldl_jax.labels import AGE
 from ldl_jax.models import cost
+from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
 
 _MODEL = flags.DEFINE_string("model", None, "one network, e.g. ssrnet; all of them by default")
 _SIZE = flags.DEFINE_integer(

@@ -19,16 +19,16 @@ from PIL import Image
 from rich.console import Console
 
 import ldl_jax
-from launch.command import fail, parse_flags, quiet
-from launch.progress import bar
-from ldl_jax import faces
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import Alignment
 from ldl_jax.evaluation import answers, score_maps
 from ldl_jax.evaluation.annotate import annotate
 from ldl_jax.evaluation.answers import Answer
 from ldl_jax.evaluation.predictions import replacing
-from ldl_jax.predictor import Predictor
+from ldl_jax.predict import faces
+from ldl_jax.predict.predictor import Predictor
+from ldl_jax.run.command import fail, parse_flags, quiet
+from ldl_jax.run.progress import bar
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a run's workdir, one checkpoint, or the authors' SSR-Net file"

@@ -25,17 +25,21 @@ from typing import Any
 from absl import app, flags
 from rich.console import Console
 
-from launch.command import fail, only_flags, parse_flags, quiet
-from launch.progress import bar
-from ldl_jax.data import align, datasets, prepare, prepare_chunk, prepare_sheet, synthetic
+from ldl_jax.data import align
 from ldl_jax.data.align import Alignment
-from ldl_jax.data.prepare_chunk import Form
+from ldl_jax.data.datasets import catalogue
+from ldl_jax.data.prepare import chunk, preparation, sheet
+from ldl_jax.data.prepare.chunk import Form
 from ldl_jax.data.records import Records
+from ldl_jax.data.synthetic import faces
+from ldl_jax.files import whole
+from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
+from ldl_jax.run.progress import bar
 
 # Other commands have flags of these names; they are never in one process, but in tests.
 _SHARED: dict[str, Any] = {"allow_override": True}
 _DATASET = flags.DEFINE_string(
-    "dataset", None, f"synthetic, {', '.join(sorted(datasets.DATASETS))}", **_SHARED
+    "dataset", None, f"synthetic, {', '.join(sorted(catalogue.DATASETS))}", **_SHARED
 )
 _ROOT = flags.DEFINE_string("root", "", "the dataset's folder", **_SHARED)
 _CSV = flags.DEFINE_string("csv", None, "the list of datasets that take one", **_SHARED)
@@ -56,7 +60,7 @@ _PNG = flags.DEFINE_boolean("png", False, "write PNGs, without loss, instead of 
 _FACES = flags.DEFINE_enum(
     "faces",
     "largest",
-    list(prepare_chunk.FACES),
+    list(chunk.FACES),
     "where a detector looks: which of several faces is taken, or none of them",
     **_SHARED,
 )
@@ -109,7 +113,7 @@ def run(console: Console) -> None:
         def show(what: str, done: int, total: int) -> None:
             progress.update(task, description=what, completed=done, total=total)
 
-        made = prepare.prepare(
+        made = preparation.prepare(
             records,
             out,
             form,
@@ -157,15 +161,15 @@ def _check_places(out: Path | None) -> None:
 def _records() -> Records:
     name = _DATASET.value
     if name != "synthetic":
-        known = datasets.DATASETS[name].options if name in datasets.DATASETS else {}
-        return datasets.read(name, _ROOT.value, csv=_CSV.value or "", **_options(known))
+        known = catalogue.DATASETS[name].options if name in catalogue.DATASETS else {}
+        return catalogue.read(name, _ROOT.value, csv=_CSV.value or "", **_options(known))
     if _ROOT.value or _CSV.value:
         raise ValueError("--root, --csv: synthetic faces are drawn, not read")
-    parameters = inspect.signature(synthetic.faces).parameters.values()
+    parameters = inspect.signature(faces.faces).parameters.values()
     known = {one.name: one.default for one in parameters} | {"count": 2000}
     del known["lazy"], known["workers"]
     # The processes that write the pictures draw them, one at a time.
-    return synthetic.faces(**{"count": 2000, **_options(known)}, lazy=True, workers=1)
+    return faces.faces(**{"count": 2000, **_options(known)}, lazy=True, workers=1)
 
 
 def _options(known: dict[str, Any]) -> dict[str, Any]:
@@ -207,9 +211,9 @@ def _beam_options() -> list[str]:
 
 def _draw(records: Records, form: Form) -> None:
     out = Path(_SHEET.value)
-    page = prepare_sheet.sheet(records, form, _SHEET_COUNT.value)
+    page = sheet.sheet(records, form, _SHEET_COUNT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with prepare_chunk.whole(out) as file:
+    with whole(out) as file:
         page.save(file, "PNG", optimize=True)
     print(f"{out}: {min(len(records), _SHEET_COUNT.value)} pictures before and after")
 

@@ -12,8 +12,8 @@ from typing import Any
 from absl import app, flags
 from rich.console import Console
 
-from launch.command import fail, parse_flags
 from ldl_jax.evaluation import compare, predictions, report
+from ldl_jax.run.command import fail, parse_flags
 from ldl_jax.workdir import read_json, read_results
 
 _GENERATION = flags.DEFINE_integer("generation", 0, "which one; 0 for each run's last")

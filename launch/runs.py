@@ -14,8 +14,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from launch.command import fail, parse_flags
 from ldl_jax.evaluation import report
+from ldl_jax.run.command import fail, parse_flags
 from ldl_jax.workdir import WorkdirError, differences, read_json, read_results, read_rows
 
 _SORT = flags.DEFINE_string("sort", "", "a result to sort by, the least first, e.g. mae")

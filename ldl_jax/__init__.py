@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ldl_jax.predictor import Predictor, load
+    from ldl_jax.predict.predictor import Predictor, load
 
 __all__ = ["Predictor", "load"]
 __version__ = "0.1.0"
@@ -15,5 +15,5 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # Late, so that `import ldl_jax.losses` costs no Flax, Orbax or Pillow.
     if name in __all__:
-        return getattr(importlib.import_module("ldl_jax.predictor"), name)
+        return getattr(importlib.import_module("ldl_jax.predict.predictor"), name)
     raise AttributeError(f"module 'ldl_jax' has no attribute {name!r}")

@@ -21,7 +21,7 @@ import pytest  # noqa: E402
 from flax import nnx  # noqa: E402
 
 from ldl_jax import models  # noqa: E402
-from ldl_jax.data.augment import Preprocessing  # noqa: E402
+from ldl_jax.data.augment.augmentation import Preprocessing  # noqa: E402
 from ldl_jax.labels import AGE  # noqa: E402
 from ldl_jax.models.functional import functional  # noqa: E402
 from ldl_jax.train.checkpoint import Checkpoints  # noqa: E402

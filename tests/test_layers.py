@@ -1,4 +1,4 @@
-"""Dependencies point one way: the walk of every import of every module."""
+"""Dependencies point one way: the walk of every import of every module, package by package."""
 
 import ast
 import functools
@@ -8,17 +8,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Flat pure files, each importing only those of its own rank or of one before it. A family, such as
-# losses_ordinal, has its first word's rank.
-ORDER = [
-    {"labels"},
-    {"arrays"},
+# The floors of the house, from the ground up. A package imports from its own floor only itself,
+# and else from floors below; so no arrow points upwards and no two packages know each other.
+FLOORS = [
+    {"labels", "files", "processes"},
+    {"arrays", "workdir", "placement"},
     {"encodings"},
-    {"losses", "decoders", "metrics"},
+    {"decoders", "losses"},
+    {"metrics"},
     {"heads"},
     {"methods"},
+    {"models", "data"},
+    {"evaluation"},
+    {"train"},
+    {"predict"},
+    {"run"},
 ]
-PURE = {"jax", "numpy"}
+DEFINING = {"ldl_jax", "ldl_jax.models", "ldl_jax.processes"}  # packages that are more than names
+# The files that stand flat in ldl_jax/, and in data/. A new one belongs into a package.
+FLAT = {"__init__", "arrays", "files", "heads", "labels", "placement", "workdir"}
+FLAT_DATA = {"__init__", "align", "lazy", "packed", "pictures", "records"}
+PURE = ("labels", "arrays", "encodings", "decoders", "losses", "metrics", "heads", "methods")
 # Of the standard library, what opens files, logs, or runs something.
 IMPURE = {
     "io",
@@ -35,44 +45,44 @@ IMPURE = {
     "multiprocessing",
     "urllib",
 }
-# Flat files that are no pure functions: the junction, and what it stands on.
-FLAT = {
-    "__init__",
-    "config",
-    "experiment",
-    "experiment_data",
-    "faces",
-    "foreign",
-    "layout",
-    "plan",
-    "predictor",
-    "smoke",
-    "sweep",
-    "workdir",
-}
 FRAMEWORKS = {
+    "PIL",
+    "absl",
+    "array_record",
+    "cv2",
     "flax",
     "grain",
+    "h5py",
+    "matplotlib",
+    "ml_collections",
     "optax",
     "orbax",
+    "rich",
+    "safetensors",
+    "scipy",
     "tensorboardX",
     "tensorflow",
     "tensorflow_datasets",
     "torch",
-    "ml_collections",
-    "absl",
-    "matplotlib",
-    "rich",
-    "PIL",
-    "cv2",
 }
-SEES_CONFIGS = {
-    "ldl_jax.config",
-    "ldl_jax.experiment",
-    "ldl_jax.experiment_data",
-    "ldl_jax.plan",
-    "ldl_jax.smoke",
-    "ldl_jax.sweep",
+# The frameworks that a package may import; one that is not named here may import none of them.
+ALLOWED = {
+    "models": {"flax", "h5py", "safetensors"},
+    "data": {"PIL", "array_record", "cv2", "grain", "scipy", "tensorflow_datasets"},
+    "evaluation": {"PIL", "matplotlib", "rich", "scipy"},
+    "train": {"optax", "orbax"},
+    "predict": {"PIL"},
+    "run": {"absl", "ml_collections", "optax", "rich"},
+    "workdir": {"tensorboardX"},
+}
+# Packages of `data`, each with those that it may know beside the flat files.
+DATA = {
+    "augment": set(),
+    "datasets": {"synthetic"},
+    "feed": set(),
+    "prepare": {"datasets"},
+    "splits": set(),
+    "synthetic": set(),
 }
 
 
@@ -82,6 +92,7 @@ def module_name(path):
 
 
 MODULES = {module_name(p): p for p in sorted((ROOT / "ldl_jax").rglob("*.py"))}
+COMMANDS = {module_name(p): p for p in sorted((ROOT / "launch").glob("*.py"))}
 
 
 def names_imported(path):
@@ -110,75 +121,87 @@ def imports(module):
     return {module_of(name) for name in own} - {module}, {n.split(".")[0] for n in names - own}
 
 
-def rank(module):
-    stem = module.removeprefix("ldl_jax.").split("_")[0]
-    return next((place for place, names in enumerate(ORDER) if stem in names), None)
+def package(module):
+    """The package, or the flat file, that a module is in."""
+    return module.split(".")[1]
 
 
-def within(package):
-    return [module for module in MODULES if f"{module}.".startswith(f"ldl_jax.{package}.")]
+INSIDE = [module for module in MODULES if module != "ldl_jax"]
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 
-PURE_FILES = [m for m in MODULES if m.count(".") == 1 and rank(m) is not None]
+def test_flat_files_are_those_that_are_known():
+    """A new file belongs into a package; only what all packages stand on is flat."""
+    assert {p.stem for p in (ROOT / "ldl_jax").glob("*.py")} == FLAT
+    assert {p.stem for p in (ROOT / "ldl_jax/data").glob("*.py")} == FLAT_DATA
 
 
-def test_every_flat_file_has_its_place():
-    flat = {p.stem for p in (ROOT / "ldl_jax").glob("*.py")}
-    pure = {module.removeprefix("ldl_jax.") for module in PURE_FILES}
-    assert flat - pure <= FLAT, "give a new flat file a rank in ORDER, or a place in FLAT"
-    assert {"labels", "arrays", "encodings", "losses", "decoders", "metrics", "heads"} < pure
+def test_every_package_has_its_floor():
+    assert {package(module) for module in INSIDE} == set(FLOOR)
+    assert {p.name for p in (ROOT / "ldl_jax/data").iterdir() if p.is_dir()} - {
+        "__pycache__"
+    } == set(DATA)
 
 
-@pytest.mark.parametrize("module", PURE_FILES)
-def test_pure_files_import_downwards(module):
-    own, others = imports(module)
-    assert others - set(sys.stdlib_module_names) <= PURE
+@pytest.mark.parametrize("module", INSIDE)
+def test_imports_point_downwards(module):
+    for name in imports(module)[0]:
+        same = package(name) == package(module)
+        assert same or FLOOR[package(name)] < FLOOR[package(module)], f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [m for m in INSIDE if m.startswith("ldl_jax.data.")])
+def test_packages_of_data_know_only_what_they_stand_on(module):
+    parts = module.split(".")
+    inner = parts[2] if parts[2] in DATA else ""
+    known = {inner, *DATA[inner]} if inner else set()
+    for name in imports(module)[0]:
+        other = [*name.split("."), "", ""][1:3]
+        if other[0] == "data" and other[1] in DATA:
+            assert other[1] in known, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [m for m in INSIDE if package(m) in PURE])
+def test_pure_packages_need_jax_and_numpy_alone(module):
+    others = imports(module)[1]
+    assert others - set(sys.stdlib_module_names) <= {"jax", "numpy"}
     assert not others & IMPURE
-    for name in own:
-        assert rank(name) is not None, f"{module} imports {name}"
-        assert rank(name) <= rank(module), f"{module} imports {name}"
 
 
-@pytest.mark.parametrize(
-    ("package", "allowed"),
-    [
-        ("models", {"flax"}),
-        ("data", {"grain", "PIL", "cv2", "tensorflow_datasets"}),
-        ("train", {"optax", "orbax"}),
-        ("evaluation", {"matplotlib", "rich", "PIL"}),
-    ],
-)
-def test_frameworks_stay_in_their_folder(package, allowed):
-    assert within(package)
-    for module in within(package):
-        assert imports(module)[1] & FRAMEWORKS <= allowed, module
+@pytest.mark.parametrize("module", INSIDE)
+def test_frameworks_stay_in_their_package(module):
+    assert imports(module)[1] & FRAMEWORKS <= ALLOWED.get(package(module), set())
 
 
-@pytest.mark.parametrize(
-    ("package", "never"),
-    [
-        ("models", ["data", "train", "evaluation", "methods", "losses", "heads"]),
-        ("data", ["models", "train", "evaluation", "methods", "losses", "heads"]),
-        ("evaluation", ["models", "train"]),
-    ],
-)
-def test_folders_that_do_not_know_one_another(package, never):
-    forbidden = {module for name in never for module in within(name)}
-    for module in within(package):
-        assert not imports(module)[0] & forbidden, module
+def test_a_package_defines_nothing_in_its_init():
+    for module, path in MODULES.items():
+        if path.name == "__init__.py" and package(f"{module}.x") not in (
+            "processes",
+            "models",
+            "x",
+        ):
+            for node in ast.parse(path.read_text()).body:
+                assert isinstance(node, ast.Expr | ast.ImportFrom | ast.Assign), module
 
 
-def test_only_the_junction_sees_configs():
-    for module in MODULES:
-        own, others = imports(module)
-        if module not in SEES_CONFIGS:
-            assert not own & SEES_CONFIGS, module
-            assert "ml_collections" not in others, module
+def test_only_run_and_commands_see_configs():
+    for module in INSIDE:
+        if package(module) != "run":
+            assert "ml_collections" not in imports(module)[1], module
 
 
 def test_the_library_imports_no_program():
     for module in MODULES:
         assert not imports(module)[1] & {"launch", "configs", "benchmarks", "tests"}, module
+
+
+def test_launch_holds_commands_alone():
+    """Each file is a command, and none imports another: what they share lives in ldl_jax.run."""
+    for module, path in COMMANDS.items():
+        names = {name for name in names_imported(path) if name.startswith("launch")}
+        assert not names, f"{module} imports {names}"
+        if path.stem != "__init__":
+            assert "__main__" in path.read_text(), module
 
 
 def test_no_cycles():

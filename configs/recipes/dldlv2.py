@@ -3,7 +3,7 @@
 import ml_collections
 
 from configs.recipes import pretraining
-from ldl_jax.config import defaults
+from ldl_jax.run.config import defaults
 
 
 def fine_tuning() -> ml_collections.ConfigDict:

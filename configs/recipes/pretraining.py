@@ -2,8 +2,8 @@
 
 import ml_collections
 
-from ldl_jax.config import defaults, to_dict
-from ldl_jax.data.augment_recipes import RECIPES
+from ldl_jax.data.augment.recipes import RECIPES
+from ldl_jax.run.config import defaults, to_dict
 
 # DLDL-v2's channels on the scale 0-255 (the authors' code).
 MEAN = (0.5958 * 255, 0.4637 * 255, 0.4065 * 255)

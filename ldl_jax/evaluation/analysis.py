@@ -13,7 +13,7 @@ from ldl_jax import arrays, metrics
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.evaluation.report import space_of
 from ldl_jax.labels import LabelSpace
-from ldl_jax.metrics_calibration import LEVELS
+from ldl_jax.metrics.calibration import LEVELS
 
 FEW = 20  # label values, of which a table of confusions can be read
 BIN = {"years": 10.0}  # the width of a bin of labels; of other units 0.5

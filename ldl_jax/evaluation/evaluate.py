@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ldl_jax import metrics
-from ldl_jax.data.augment import Preprocessing, prepare
-from ldl_jax.data.pipeline import Feed, Part, once_each
+from ldl_jax.data.augment.augmentation import Preprocessing, prepare
+from ldl_jax.data.feed.feeds import Feed, Part, once_each
 from ldl_jax.evaluation import report
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.heads import Width
 from ldl_jax.labels import LabelSpace
-from ldl_jax.layout import Layout
 from ldl_jax.methods import Method, Prediction
+from ldl_jax.placement import Layout
 
 # `predict(weights, images) -> Prediction` of preprocessed images.
 Predict = Callable[[Any, jax.Array], Prediction]

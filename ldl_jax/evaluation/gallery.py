@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ldl_jax.data.pipeline import Part
+from ldl_jax.data.feed.feeds import Part
 from ldl_jax.evaluation import figures
 from ldl_jax.evaluation.analysis_figure import error_analysis
 from ldl_jax.evaluation.predictions import Predictions

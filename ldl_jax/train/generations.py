@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import optax
 
 from ldl_jax import processes
-from ldl_jax.data.augment import Preprocessing, Recipe
-from ldl_jax.data.pipeline import EpochOrder, Feed
+from ldl_jax.data.augment.augmentation import Preprocessing, Recipe
+from ldl_jax.data.feed.feeds import EpochOrder, Feed
 from ldl_jax.evaluation import predictions, report
 from ldl_jax.evaluation.evaluate import JittedPredict, Predict, evaluate, jit_predict
-from ldl_jax.layout import Layout
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
+from ldl_jax.placement import Layout
 from ldl_jax.train.best import Best, read_best
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.faults import FaultConfig, first_watch

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ldl_jax.data.pipeline import EpochOrder
+from ldl_jax.data.feed.feeds import EpochOrder
 from ldl_jax.train import faults
 from ldl_jax.train.faults import FaultConfig
 

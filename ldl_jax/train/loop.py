@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ldl_jax.data.augment import Preprocessing, Recipe, augment
-from ldl_jax.data.pipeline import EpochOrder, Feed
-from ldl_jax.layout import Layout
+from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
+from ldl_jax.data.feed.feeds import EpochOrder, Feed
+from ldl_jax.placement import Layout
 from ldl_jax.train.faults import FaultConfig
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import Log

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 
 from ldl_jax.heads import Head
-from ldl_jax.layout import Layout
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
+from ldl_jax.placement import Layout
 
 
 def gathered(model: Model, method: Method, layout: Layout) -> tuple[Model, Method]:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ldl_jax import methods
-from ldl_jax.data.augment import Preprocessing, prepare
-from ldl_jax.data.pipeline import Part, feed
+from ldl_jax.data.augment.augmentation import Preprocessing, prepare
+from ldl_jax.data.feed.feeds import Part, feed
 from ldl_jax.evaluation.evaluate import evaluate, jit_predict
 from ldl_jax.labels import LabelSpace
-from ldl_jax.layout import layout
+from ldl_jax.placement import layout
 from ldl_jax.train.step import make_predict_step
 
 SPACE = LabelSpace.range(0, 9)

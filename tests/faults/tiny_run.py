@@ -12,10 +12,11 @@ from absl import logging
 from flax import nnx
 from rich.console import Console
 
-from launch import command, main
+from launch import main
 from ldl_jax import models
-from ldl_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from ldl_jax.models.functional import functional
+from ldl_jax.run import command
+from ldl_jax.run.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from ldl_jax.train.generations import Chain
 
 

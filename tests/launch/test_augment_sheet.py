@@ -13,9 +13,9 @@ from absl import flags
 from PIL import Image
 
 from launch import augment as launched
-from launch import command
-from ldl_jax.data import synthetic
-from ldl_jax.data.augment_recipes import RECIPES
+from ldl_jax.data.augment.recipes import RECIPES
+from ldl_jax.data.synthetic import faces
+from ldl_jax.run import command
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("recipe", "out", "images", "side", "rows", "draws", "draw_seed", "progress")
@@ -52,7 +52,7 @@ def test_originals_are_first_and_draws_follow(tmp_path: Path) -> None:
     out = tmp_path / "new" / "sheet.png"
     run("--recipe=adience", f"--out={out}", "--side=32", "--rows=3", "--draws=4")
     found = cells(out, 3, 5, 32)
-    np.testing.assert_array_equal(found[:, 0], synthetic.faces(8, 32).images[:3])
+    np.testing.assert_array_equal(found[:, 0], faces.faces(8, 32).images[:3])
     for row in found:
         assert all((row[i] != row[j]).any() for i in range(5) for j in range(i))
     # What a grid hides is the mean colour, 127.5 rounded to an even number.

@@ -111,11 +111,11 @@ def test_a_run_leaves_everything_that_was_promised(alone: tuple[Path, str]) -> N
 def test_a_run_can_be_loaded_and_answers_as_its_predictions_file(
     alone: tuple[Path, str],
 ) -> None:
-    from ldl_jax.data import synthetic
+    from ldl_jax.data.synthetic import faces
 
     workdir, _ = alone
     stored = predictions.read(workdir / "predictions/generation_2.csv")
-    records = synthetic.faces(48, size=32)
+    records = faces.faces(48, size=32)
     rows = [records.ids.index(name) for name in stored.ids]
     answer = load(workdir)(records.images[rows])
     np.testing.assert_allclose(answer.value, stored.values, atol=1e-3)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from launch import command
 from launch import models as launched
 from ldl_jax import models
+from ldl_jax.run import command
 
 ROOT = Path(__file__).parents[2]
 

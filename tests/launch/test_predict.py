@@ -17,10 +17,11 @@ from PIL import Image
 
 import ldl_jax
 from launch import predict
-from ldl_jax import faces, methods, models
+from ldl_jax import methods, models
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import TEMPLATE, Face
 from ldl_jax.labels import AGE
+from ldl_jax.predict import faces
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("tiny_network")

@@ -12,10 +12,10 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from launch import command
 from launch import prepare as launched
-from ldl_jax.data import datasets
 from ldl_jax.data.align import Alignment
+from ldl_jax.data.datasets import catalogue
+from ldl_jax.run import command
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("dataset", "root", "csv", "option", "out", "align", "margin", "size", "png", "faces",
@@ -59,7 +59,7 @@ def test_a_list_of_pictures(faces, tmp_path, capsys):
     assert "6 of 6 pictures" in captured.out
     assert f"--config.data.name=prepared --config.data.root={out}" in captured.out
     assert captured.err == ""
-    assert len(datasets.read("prepared", out)) == 6
+    assert len(catalogue.read("prepared", out)) == 6
     run("--dataset=csv_folder", *arguments)
     assert "(6 were done before)" in capsys.readouterr().out
 
@@ -69,7 +69,7 @@ def test_drawn_faces_with_options_and_a_sheet(tmp_path, capsys):
     run("--dataset=synthetic", "--option=count=10", "--option=size=48", "--align=similarity",
         "--margin=0.1", "--size=32", f"--out={out}", f"--sheet={sheet}", "--sheet_count=4",
         "--workers=1")  # fmt: skip
-    records = datasets.read("prepared", out)
+    records = catalogue.read("prepared", out)
     assert len(records) == 10
     assert records.alignment == Alignment("similarity", 0.1)
     with Image.open(sheet) as page:
@@ -85,7 +85,7 @@ def test_a_sheet_alone(faces, tmp_path):
 def test_the_quads_usual_margin_is_none(tmp_path):
     run("--dataset=synthetic", "--option=count=8", "--align=quad", "--size=16", "--workers=1",
         f"--out={tmp_path / 'out'}")  # fmt: skip
-    assert datasets.read("prepared", tmp_path / "out").alignment == Alignment("quad", 0.0)
+    assert catalogue.read("prepared", tmp_path / "out").alignment == Alignment("quad", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -208,13 +208,13 @@ def test_a_kill_costs_only_what_was_being_done(tmp_path, number):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     with pytest.raises(ValueError, match="was cut off while it was prepared"):
-        datasets.read("prepared", tmp_path / "out")
+        catalogue.read("prepared", tmp_path / "out")
     if number != signal.SIGKILL:
         return  # what is left is the same
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert "were done before)" in done.stdout
     assert done.stderr == ""
-    assert len(datasets.read("prepared", tmp_path / "out")) == count
+    assert len(catalogue.read("prepared", tmp_path / "out")) == count
 
 
 def test_it_needs_neither_tensorflow_nor_jax(tmp_path):
@@ -223,7 +223,7 @@ def test_it_needs_neither_tensorflow_nor_jax(tmp_path):
 import sys
 from launch import prepare as launched
 from ldl_jax.data import datasets, prepare, synthetic
-from ldl_jax.data.prepare_chunk import Form
+from ldl_jax.data.prepare.chunk import Form
 records = synthetic.faces(8, 32)
 prepare.prepare(records, __import__("pathlib").Path({str(tmp_path)!r}) / "out", Form(), workers=1)
 back = datasets.read("prepared", {str(tmp_path / "out")!r})

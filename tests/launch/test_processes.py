@@ -13,12 +13,13 @@ from absl import flags
 from rich.console import Console
 
 from configs import quickstart
-from launch import processes as launched
-from launch.progress import ProgressBar
-from ldl_jax import config as schema
-from ldl_jax import experiment, processes
+from ldl_jax import processes
 from ldl_jax.evaluation import predictions
 from ldl_jax.processes.group import REMEDY
+from ldl_jax.run import config as schema
+from ldl_jax.run import experiment
+from ldl_jax.run import joining as launched
+from ldl_jax.run.progress import ProgressBar
 from ldl_jax.train import generations, interrupt
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.workdir import Workdir, WorkdirError, read_results, read_rows
@@ -152,7 +153,7 @@ def test_another_config_or_split_ends_before_anything_is_written(
 
 
 def test_processes_of_different_numbers_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ldl_jax.layout import layout
+    from ldl_jax.placement import layout
 
     others(monkeypatch, 0, [8, 4])
     with pytest.raises(ValueError, match=r"as many devices as the others, they have \[8, 4\]"):

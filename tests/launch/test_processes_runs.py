@@ -12,17 +12,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from launch import jobs, main, sweeps
-from ldl_jax import config as schema
+from launch import main
 from ldl_jax import processes
-from ldl_jax.config import Config, ConfigError, DataConfig, EvaluationConfig, InitConfig
 from ldl_jax.evaluation import predictions
-from ldl_jax.experiment_data import read_records
+from ldl_jax.run import config as schema
+from ldl_jax.run import jobs, sweeping
+from ldl_jax.run.config import Config, ConfigError, DataConfig, EvaluationConfig, InitConfig
+from ldl_jax.run.data import read_records
 from ldl_jax.train.generations import Chain
 from ldl_jax.workdir import read_json, read_rows
 
 FOLDS = """
-from ldl_jax.config import defaults
+from ldl_jax.run.config import defaults
 
 def small(**changes):
     config = defaults()
@@ -184,7 +185,7 @@ def test_replicas_together_need_one_process(
     with pytest.raises(
         ConfigError, match=r"^replicas: .* one process, and these are 2; take .*auto"
     ):
-        sweeps.check(config, tmp_path / "run", read_records)
+        sweeping.check(config, tmp_path / "run", read_records)
     assert not (tmp_path / "run").exists()
 
 

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 
 from launch import runs
-from ldl_jax import config as schema
+from ldl_jax.run import config as schema
 
 
 @pytest.fixture

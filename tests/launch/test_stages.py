@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from launch import main
-from ldl_jax.config import Config, DataConfig, EvaluationConfig, InitConfig, ModelConfig, parse
-from ldl_jax.smoke import smoke
+from ldl_jax.run.config import Config, DataConfig, EvaluationConfig, InitConfig, ModelConfig, parse
+from ldl_jax.run.smoke import smoke
 from ldl_jax.train.checkpoint import read_weights
 from ldl_jax.train.generations import Chain
 

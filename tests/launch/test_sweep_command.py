@@ -14,17 +14,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from launch import sweeps
-from ldl_jax import config as schema
-from ldl_jax import models, sweep
-from ldl_jax.config import ConfigError
+from ldl_jax import models
 from ldl_jax.evaluation import ablation, predictions
 from ldl_jax.evaluation.predictions import Predictions
-from ldl_jax.experiment_data import read_records
-from ldl_jax.smoke import smoke
-from ldl_jax.train import group, memory, replicas
+from ldl_jax.run import config as schema
+from ldl_jax.run import sweep, sweeping
+from ldl_jax.run.config import ConfigError
+from ldl_jax.run.data import read_records
+from ldl_jax.run.smoke import smoke
+from ldl_jax.train import memory
 from ldl_jax.train.interrupt import Interrupted
 from ldl_jax.train.log import NotFiniteError
+from ldl_jax.train.together import group, replicas
 from ldl_jax.workdir import WorkdirError
 
 pytestmark = pytest.mark.usefixtures("tiny_network", "optax_promotes")
@@ -61,7 +62,7 @@ def make(sweep: Any, **changes: Any) -> Any:
 def run(config: Any, path: Path) -> str:
     out = io.StringIO()
     config = config if isinstance(config, schema.Config) else schema.parse(config)
-    sweeps.run(config, path, Console(file=out, width=120), read_records)
+    sweeping.run(config, path, Console(file=out, width=120), read_records)
     return out.getvalue()
 
 
@@ -78,18 +79,18 @@ def test_the_papers_tables_in_small(
         monkeypatch.setitem(models.MODELS, network, lambda dtype="float32": tiny_model)
     config = dataclasses.replace(config, sweep=grids, model=schema.ModelConfig("tiny"))
     points = sweep.points(config)
-    assert sorted(run.folder for run in sweeps.stages(config, points)) == sorted(
+    assert sorted(run.folder for run in sweeping.stages(config, points)) == sorted(
         f"stages/{stage}" for stage in config.stages
     )
     groups = sweep.groups(points)
     assert len(groups) == {"dldlv2_table4": 5, "cen_table5": 4, "cen_table1": 3}.get(name, 1)
-    monkeypatch.setattr(sweeps.jobs, "look", lambda *rest: None)
+    monkeypatch.setattr(sweeping.jobs, "look", lambda *rest: None)
     if name == "ssrnet_dynamic_range":  # one program
         config = dataclasses.replace(
             config, replicas="together", stages={}, init=schema.InitConfig()
         )
     else:  # results without training
-        monkeypatch.setattr(sweeps._Training, "train", lambda self, some: pretend(tmp_path, some))
+        monkeypatch.setattr(sweeping._Training, "train", lambda self, some: pretend(tmp_path, some))
     text = run(config, tmp_path)
     rows = [line for line in text.splitlines() if "±" in line and "Mean" not in line]
     assert len(rows) == TABLES[name]
@@ -192,7 +193,7 @@ def test_a_column_of_no_run_is_said_before_one_is_trained(tmp_path: Path) -> Non
 
     def check(columns: str, sweep: Any = SEEDS, **changes: Any) -> None:
         config = schema.parse(make(sweep, table__columns=columns, **changes))
-        sweeps.check(config, path, read_records)
+        sweeping.check(config, path, read_records)
 
     says = r"^table\.columns: no run has 'rsme'; take some of mae, rmse, .*coverage90.*empty[^\n]*$"
     with pytest.raises(ConfigError, match=says):
@@ -223,14 +224,14 @@ def test_runs_that_diverge_are_said_and_not_tried_again(tmp_path: Path) -> None:
 
 def test_every_fold_is_a_run_where_the_sweep_names_none(tmp_path: Path) -> None:
     folded = {"data__protocol": "kfold", "data__test_fraction": 0.5}
-    points = sweeps.check(
+    points = sweeping.check(
         schema.parse(make({"method.lam": (1.0, 2.0)}, **folded)), tmp_path, read_records
     )
     assert [point.name for point in points] == [
         f"lam={lam},fold={fold}" for lam in (1, 2) for fold in (0, 1)
     ]
     assert len(sweep.groups(points)) == 1
-    points = sweeps.check(schema.parse(make({"data.fold": 1}, **folded)), tmp_path, read_records)
+    points = sweeping.check(schema.parse(make({"data.fold": 1}, **folded)), tmp_path, read_records)
     assert [point.name for point in points] == ["fold=1"]
 
 
@@ -240,29 +241,29 @@ def test_stages_are_those_that_runs_start_from() -> None:
     config = make({"init.path": ("stage:a", "stage:b"), "seed": (0, 1)})
     config.stages = {"a": stage, "b": stage}
     parsed = schema.parse(config)
-    runs = sweeps.stages(parsed, sweep.points(parsed))
+    runs = sweeping.stages(parsed, sweep.points(parsed))
     assert [run.folder for run in runs] == ["stages/a", "stages/b"]
     config.stages = {"a": stage, "b": stage, "c": stage}
     parsed = schema.parse(config)
     with pytest.raises(ConfigError, match=r"stages\.c: no run of the sweep starts from it"):
-        sweeps.stages(parsed, sweep.points(parsed))
+        sweeping.stages(parsed, sweep.points(parsed))
     config.stages = {"a": stage}
     parsed = schema.parse(config)
     with pytest.raises(ConfigError, match="names the stage 'b'"):
-        sweeps.stages(parsed, sweep.points(parsed))
+        sweeping.stages(parsed, sweep.points(parsed))
 
 
 def test_a_signal_ends_the_sweep_and_the_same_call_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = sweeps.ProgressBar.step
+    real = sweeping.ProgressBar.step
 
     def step(self: Any, epoch: int) -> None:
         signal.raise_signal(signal.SIGTERM)
         real(self, epoch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweeps.ProgressBar, "step", step)
+        patch.setattr(sweeping.ProgressBar, "step", step)
         with pytest.raises(Interrupted, match="SIGTERM in generation 1 after step 1"):
             run(make(SEEDS), tmp_path)
     assert not (tmp_path / "runs/seed=1").exists()
@@ -280,15 +281,15 @@ def test_elsewhere_than_on_a_cpu_a_trial_chooses_once(
         trials.append(len(whole.replicas))
         return replicas.Seconds(together, 2.0)
 
-    monkeypatch.setattr(sweeps.jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(sweeps.replicas, "measure", measure)
+    monkeypatch.setattr(sweeping.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(sweeping.replicas, "measure", measure)
     trained = []
     monkeypatch.setattr(
-        sweeps.replicas, "run", lambda whole, *rest: trained.append(len(whole.replicas)) or {}
+        sweeping.replicas, "run", lambda whole, *rest: trained.append(len(whole.replicas)) or {}
     )
-    monkeypatch.setattr(sweeps.generations, "run", lambda *rest: trained.append(1))
-    monkeypatch.setattr(sweeps, "_show", lambda *rest: None)
-    monkeypatch.setattr(sweeps.jobs, "look", lambda *rest: None)
+    monkeypatch.setattr(sweeping.generations, "run", lambda *rest: trained.append(1))
+    monkeypatch.setattr(sweeping, "_show", lambda *rest: None)
+    monkeypatch.setattr(sweeping.jobs, "look", lambda *rest: None)
     text = run(make(SEEDS), tmp_path)
     assert word in text
     assert f"{together * 1000:.1f} ms together, 2000.0 ms one by one" in text

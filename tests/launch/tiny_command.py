@@ -15,11 +15,11 @@ FLAGS = os.environ["XLA_FLAGS"]
 from absl import app  # noqa: E402
 
 from launch import main  # noqa: E402
-from launch.command import parse_flags  # noqa: E402
-from launch.progress import ProgressBar  # noqa: E402
 from ldl_jax import models  # noqa: E402
 from ldl_jax.evaluation import ablation, gallery  # noqa: E402
 from ldl_jax.models.functional import functional  # noqa: E402
+from ldl_jax.run.command import parse_flags  # noqa: E402
+from ldl_jax.run.progress import ProgressBar  # noqa: E402
 from tests.conftest import Tiny  # noqa: E402
 
 os.environ["XLA_FLAGS"] = FLAGS  # the tests have devices and a cache of their own

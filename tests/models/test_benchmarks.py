@@ -64,7 +64,7 @@ def test_the_cost_of_several_steps_in_a_call_is_that_of_one(tiny_network):
 
 def test_train_step_trains_as_the_shipped_configs_do():
     from benchmarks import train_step_library
-    from ldl_jax.data.augment_recipes import RECIPES
+    from ldl_jax.data.augment.recipes import RECIPES
 
     def of(name):
         config = train_step_library.config_of(name, 64, "bfloat16")
@@ -123,8 +123,8 @@ def test_both_sides_of_a_row_take_as_many_steps(tiny_network, monkeypatch, capsy
 @pytest.mark.parametrize("only", ["stream", "augment", "device", "memory"])
 def test_pipeline_prints_a_row_for_every_claim(tiny_network, monkeypatch, capsys, only):
     from benchmarks import pipeline, pipeline_rows, pipeline_steps, timing
-    from ldl_jax.data.augment_recipes import RECIPES
-    from ldl_jax.layout import layout
+    from ldl_jax.data.augment.recipes import RECIPES
+    from ldl_jax.placement import layout
 
     monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
     monkeypatch.setattr(pipeline_steps, "RECIPES", {"cen": RECIPES["cen"]})

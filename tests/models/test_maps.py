@@ -7,7 +7,7 @@ import pytest
 
 import ldl_jax
 from ldl_jax import methods, models
-from ldl_jax.data.augment import prepare
+from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.labels import AGE
 
 POOLED = [

@@ -15,7 +15,7 @@ import pytest
 from ldl_jax import models
 from ldl_jax.heads import dense, stagewise
 from ldl_jax.labels import AGE, LabelSpace
-from ldl_jax.methods import cen
+from ldl_jax.methods.cen import cen
 from ldl_jax.models import convolution
 
 MORPH = LabelSpace.range(16, 77)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ldl_jax import experiment
 from ldl_jax.models import build
+from ldl_jax.run import experiment
 
 
 @pytest.fixture(autouse=True)

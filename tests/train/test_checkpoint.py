@@ -11,7 +11,7 @@ import pytest
 
 from ldl_jax import methods
 from ldl_jax.labels import LabelSpace
-from ldl_jax.layout import layout
+from ldl_jax.placement import layout
 from ldl_jax.train.checkpoint import Checkpoints, check_seal, read_step, read_weights
 from ldl_jax.train.state import TrainState, Weights, init_state
 

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ldl_jax import config as schema
-from ldl_jax import experiment
 from ldl_jax.evaluation import predictions
 from ldl_jax.models import Model
+from ldl_jax.run import config as schema
+from ldl_jax.run import experiment
 from ldl_jax.train import generations, log
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.generations import Chain, Job

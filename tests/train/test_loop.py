@@ -12,7 +12,7 @@ import pytest
 from test_generations import Silent, content, make_job, run
 from test_step import CEN, PREPROCESSING, RECIPE, SGD, B, draw_part, feed, snapshot
 
-from ldl_jax.layout import layout
+from ldl_jax.placement import layout
 from ldl_jax.train import generations, log
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.faults import FaultConfig

@@ -5,12 +5,13 @@ import numpy as np
 import optax
 import pytest
 
-from ldl_jax import config as schema
-from ldl_jax import experiment, methods, models
-from ldl_jax.data.augment import Preprocessing, Recipe
-from ldl_jax.data.pipeline import EpochOrder, Part, feed
+from ldl_jax import methods, models
+from ldl_jax.data.augment.augmentation import Preprocessing, Recipe
+from ldl_jax.data.feed.feeds import EpochOrder, Part, feed
 from ldl_jax.labels import LabelSpace
-from ldl_jax.layout import layout
+from ldl_jax.placement import layout
+from ldl_jax.run import config as schema
+from ldl_jax.run import experiment
 from ldl_jax.train.loop import jit_train_step
 from ldl_jax.train.state import init_state
 from ldl_jax.train.step import make_train_step

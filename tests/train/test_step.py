@@ -7,11 +7,11 @@ import optax
 import pytest
 
 from ldl_jax import methods, models
-from ldl_jax.data.augment import Preprocessing, Recipe, augment
-from ldl_jax.data.pipeline import Part, feed
+from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
+from ldl_jax.data.feed.feeds import Part, feed
 from ldl_jax.labels import LabelSpace
-from ldl_jax.layout import layout
 from ldl_jax.models.functional import Model
+from ldl_jax.placement import layout
 from ldl_jax.train.faults import FaultConfig
 from ldl_jax.train.loop import jit_train_step
 from ldl_jax.train.state import init_state, init_weights

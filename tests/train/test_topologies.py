@@ -12,14 +12,14 @@ import numpy as np
 import optax
 import pytest
 
-from ldl_jax import layout as module
 from ldl_jax import methods
-from ldl_jax.data.augment import Preprocessing, Recipe
-from ldl_jax.data.pipeline import EpochOrder, Part, feed
+from ldl_jax import placement as module
+from ldl_jax.data.augment.augmentation import Preprocessing, Recipe
+from ldl_jax.data.feed.feeds import EpochOrder, Part, feed
 from ldl_jax.evaluation.evaluate import evaluate, jit_predict
 from ldl_jax.labels import LabelSpace
-from ldl_jax.layout import Layout, layout
 from ldl_jax.models.functional import Model
+from ldl_jax.placement import Layout, layout
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.loop import jit_train_step
 from ldl_jax.train.sharded import gathered

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from ldl_jax import methods, models
-from ldl_jax.data.augment import Preprocessing
+from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.labels import ADIENCE, LabelSpace
 from ldl_jax.models import pretrained
 from ldl_jax.models.functional import Model

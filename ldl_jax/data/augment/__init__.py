@@ -1,0 +1,1 @@
+"""Augmentation inside the jitted step."""

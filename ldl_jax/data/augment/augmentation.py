@@ -1,0 +1,161 @@
+"""Pictures to network inputs, inside the jitted step: augment, resize, normalise.
+
+In this order: crop, flip and warp of a picture as one resampling, its colours, the normalisation,
+and GridMask. What a recipe leaves at rest costs nothing. `augment_recipes` has the papers'.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from ldl_jax.data.augment.colour import Colour, random_colours
+from ldl_jax.data.augment.gridmask import GridMask, random_masks
+from ldl_jax.data.augment.resize import crop_and_resize
+from ldl_jax.data.augment.warp import Warp, random_warp
+
+_TRIES = 10  # of a random box that may not fit, as torchvision's RandomResizedCrop has it
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What is done to every picture before the network; stored with the weights.
+
+    Attributes:
+      stored_size: side in pixels that a picture is first resized to, and kept as uint8.
+      size: side in pixels of the network's input.
+      mean: per channel, in the order of `channels`, on the scale 0-255, subtracted.
+      std: per channel, in the same order, on the scale 0-255, divided by.
+      crop: share of a picture's width and height that is kept, about its middle, before all else.
+      channels: the order that the network takes them in, "rgb" or "bgr".
+    """
+
+    stored_size: int
+    size: int
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    crop: float = 1.0
+    channels: str = "rgb"
+
+    def __post_init__(self) -> None:
+        if self.channels not in ("rgb", "bgr"):
+            raise ValueError(f"channels: expected 'rgb' or 'bgr', got {self.channels!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What happens to training pictures; by default CEN's random resized crop and flip.
+
+    Attributes:
+      scale: range of the crop's share of the picture's area.
+      aspect: range of the crop's width over its height, drawn evenly in its logarithm.
+      flip: probability of a horizontal flip.
+      warp: rotation, shear, shift, zoom and loss of resolution, after crop and flip.
+      colour: grey, brightness, contrast, saturation and hue.
+      gridmask: squares of a grid that are hidden from the network.
+    """
+
+    scale: tuple[float, float] = (0.8, 1.0)
+    aspect: tuple[float, float] = (0.8, 1.25)
+    flip: float = 0.5
+    warp: Warp = dataclasses.field(default_factory=Warp)
+    colour: Colour = dataclasses.field(default_factory=Colour)
+    gridmask: GridMask = dataclasses.field(default_factory=GridMask)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"augment.scale: expected 0 < low <= high <= 1, got {self.scale}")
+        if not 0 < self.aspect[0] <= self.aspect[1]:
+            raise ValueError(f"augment.aspect: expected 0 < low <= high, got {self.aspect}")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"augment.flip: expected a probability, got {self.flip}")
+
+
+def augment(
+    key: jax.Array,
+    images: jax.Array,
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    progress: jax.Array | float | None = None,
+) -> jax.Array:
+    """Random network inputs float32 [B, size, size, 3] from uint8 pictures [B, S, S, 3].
+
+    Args:
+      key: the same key gives the same inputs.
+      images: RGB.
+      recipe: what is drawn.
+      preprocessing: how the result is normalised, and its size.
+      progress: how much of the training is over, from 0 to 1; only recipes that change need it.
+
+    Raises:
+      ValueError: the recipe changes over training, and `progress` is None.
+    """
+    if progress is None and len(set(recipe.gridmask.probability)) > 1:
+        raise ValueError("progress: the probability of augment.gridmask changes; got None")
+    box_key, flip_key = jax.random.split(key)
+    # Numbers from 2 on, since fold_in's 0 and 1 are the keys of `split`.
+    warp_key, colour_key, mask_key = (jax.random.fold_in(key, number) for number in (2, 3, 4))
+    boxes = random_boxes(box_key, images.shape, recipe)
+    flips = jax.random.bernoulli(flip_key, recipe.flip, (images.shape[0],))
+    size = preprocessing.size
+    if recipe.warp.still:
+        pictures = crop_and_resize(images, boxes, flips, size)
+    else:
+        pictures = random_warp(warp_key, images, boxes, flips, size, recipe.warp)
+    if not recipe.colour.still:
+        pictures = random_colours(colour_key, pictures, recipe.colour)
+    pictures = normalise(pictures, preprocessing)
+    if not recipe.gridmask.still:
+        over = jnp.asarray(0.0 if progress is None else progress, jnp.float32)
+        kept = random_masks(mask_key, len(images), size, recipe.gridmask, over)
+        pictures = jnp.where(kept[..., None], pictures, 0.0)
+    return pictures
+
+
+def prepare(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:
+    """The network inputs float32 [B, size, size, 3] of whole uint8 pictures [B, S, S, 3]."""
+    batch, height, width, _ = images.shape
+    if (height, width) == (preprocessing.size, preprocessing.size):
+        return normalise(images.astype(jnp.float32), preprocessing)
+    whole = jnp.asarray([[0.0, 0.0, height, width]], jnp.float32)
+    boxes = jnp.broadcast_to(whole, (batch, 4))
+    flips = jnp.zeros((batch,), bool)
+    return normalise(crop_and_resize(images, boxes, flips, preprocessing.size), preprocessing)
+
+
+def normalise(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:
+    """(images - mean) / std, per channel, of float32 RGB images on the scale 0-255.
+
+    The channels of the result are in the order that the network takes them in.
+    """
+    if preprocessing.channels == "bgr":
+        images = images[..., ::-1]
+    mean = jnp.asarray(preprocessing.mean, jnp.float32)[None, None, None, :]
+    std = jnp.asarray(preprocessing.std, jnp.float32)[None, None, None, :]
+    return (images - mean) / std
+
+
+def random_boxes(key: jax.Array, shape: tuple[int, ...], recipe: Recipe) -> jax.Array:
+    """Random crops [B, 4] as (top, left, height, width) in pixels of pictures [B, H, W, C].
+
+    Each has a random share of the area and a random aspect, lies within the picture, and its place
+    is uniform. A box that does not fit is drawn again, up to ten times; then the whole picture is
+    taken.
+    """
+    batch, rows, columns = shape[:3]
+    area_key, aspect_key, place_key = jax.random.split(key, 3)
+    area = jax.random.uniform(area_key, (batch, _TRIES), jnp.float32, *recipe.scale)
+    low, high = (math.log(a) for a in recipe.aspect)
+    aspect = jnp.exp(jax.random.uniform(aspect_key, (batch, _TRIES), jnp.float32, low, high))
+    heights = jnp.sqrt(area * (rows * columns) / aspect)
+    widths = jnp.sqrt(area * (rows * columns) * aspect)
+    fits = (heights <= rows) & (widths <= columns)
+    first = jnp.argmax(fits, axis=1, keepdims=True)
+    found = fits.any(axis=1)
+    height = jnp.where(found, jnp.take_along_axis(heights, first, 1)[:, 0], float(rows))
+    width = jnp.where(found, jnp.take_along_axis(widths, first, 1)[:, 0], float(columns))
+    place = jax.random.uniform(place_key, (2, batch), jnp.float32)
+    return jnp.stack([place[0] * (rows - height), place[1] * (columns - width), height, width], 1)

@@ -1,0 +1,1 @@
+"""The catalogue of datasets, one file a set, and what their readers share."""

@@ -1,0 +1,94 @@
+"""All-Age-Faces: 13,322 people, one picture each, aged 2-80, mostly Asian."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.tables import Entry, Row, find, read_list, to_records
+from ldl_jax.data.records import DataError, Records
+
+LAYOUT = (
+    "'aligned faces' (the release spells it 'aglined faces') of NNNNNAaa.jpg, "
+    "'image sets/train.txt' and 'image sets/val.txt' of lines 'file gender'; with the option "
+    "originals, 'original images' and 'key points' of NNNNNAaa.txt instead"
+)
+# Of the 49 key points, by iBUG's order without the jaw: the six about each eye, the nose's tip and
+# the corners of the mouth. Seen on 60 of the release's pictures.
+KEY_POINTS = 49
+PARTS = (slice(19, 25), slice(25, 31), slice(13, 14), slice(31, 32), slice(37, 38))
+
+
+def read(root: Path, *, originals: bool = False) -> Records:
+    """Lists the aligned faces; ages and subjects are in the file names.
+
+    Args:
+      root: the folder of the release.
+      originals: list the pictures that the faces were cut out of, with the five points of each
+        face out of its key points: to be aligned in another way.
+
+    The authors' split: train.txt is "train" (6,637 pictures), val.txt "test" (6,685). Ids are the
+    file names alone, so that they don't depend on how the release spells its folder.
+
+    Licence: none stated; given for research, ask the authors about anything else.
+    Source: J. Cheng et al., "Exploiting Effective Facial Patches for Robust Gender Recognition",
+    Tsinghua Science and Technology 24(3), 2019.
+
+    Raises:
+      DataError: a piece of the layout or a listed picture is missing, a file name is not
+        NNNNNAaa.jpg, a picture is listed twice, or its key points are not 49 lines of x and y.
+    """
+    if originals:
+        faces, places = find(root, "original images"), find(root, "key points")
+    else:
+        faces, places = find(root, "aligned faces", "aglined faces"), None
+    entries = []
+    for file, split in (("image sets/train.txt", "train"), ("image sets/val.txt", "test")):
+        rows = read_list(find(root, file), root, ("file", "gender"))
+        entries += [_entry(row, faces, places, split) for row in rows]
+    return to_records("aaf", entries)
+
+
+def _entry(row: Row, faces: Path, places: Path | None, split: str) -> Entry:
+    file = row.text("file")
+    match = re.fullmatch(r"(\d{5})A(\d{2,3})(\.jpg)?", file)
+    if match is None:
+        raise DataError(f"{row.source}: file must be NNNNNAaa.jpg, got {file!r}")
+    number, age, suffix = match.groups()
+    # The release's description leaves the suffix out, its lists write it.
+    name = file if suffix else f"{file}.jpg"
+    return Entry(
+        id=name,
+        path=faces / name,
+        label=float(age),
+        source=row.source,
+        subject=number,
+        split=split,
+        points=() if places is None else _points(places / f"{name[:-4]}.txt", row.source),
+    )
+
+
+def _points(file: Path, source: str) -> tuple[float, ...]:
+    try:
+        places = np.array([line.split() for line in file.read_text().splitlines()], np.float64)
+        if places.shape != (KEY_POINTS, 2) or not np.isfinite(places).all():
+            raise ValueError(f"numbers of shape {list(places.shape)}")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{source}: key points/{file.name}: expected {KEY_POINTS} lines of x and y ({error})"
+        ) from None
+    return tuple(np.concatenate([places[part].mean(axis=0) for part in PARTS]).tolist())
+
+
+DATASET = Dataset(
+    read=read,
+    title="All-Age-Faces",
+    paper="Cheng et al., Exploiting Effective Facial Patches for Robust Gender Recognition, 2019",
+    licence="none stated; given for research",
+    where="https://github.com/JingchunCheng/All-Age-Faces-Dataset",
+    layout=LAYOUT,
+    pictures=(13322,),
+)

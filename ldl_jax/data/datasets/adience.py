@@ -1,0 +1,132 @@
+"""Adience: 19,370 faces from Flickr albums in eight groups of age and five official folds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.folders import Left, left_notes
+from ldl_jax.data.datasets.tables import Entry, LayoutError, Table, find, read_csv, to_records
+from ldl_jax.data.records import DataError, Records
+from ldl_jax.labels import ADIENCE
+
+LAYOUT = (
+    "'aligned/USER/landmark_aligned_face.FACE.PICTURE' and 'fold_0_data.txt' to "
+    "'fold_4_data.txt' (in the root or in 'folds'), separated by tabs"
+)
+FOLDS = 5
+# As the lists write the eight groups; their (8, 12) is the papers' (8, 13).
+GROUPS = (
+    *("(0, 2)", "(4, 6)", "(8, 12)", "(15, 20)"),
+    *("(25, 32)", "(38, 43)", "(48, 53)", "(60, 100)"),
+)
+# Ranges that are none of the eight: two misprints and two narrower ones. (8, 23) spans two groups.
+ODD_RANGES = {"(25, 23)": 4, "(27, 32)": 4, "(38, 42)": 5, "(38, 48)": 5}
+
+
+def read(root: Path, *, gaps: str = "drop") -> Records:
+    """Lists the aligned faces of the five folds; a label is the middle of its group, in years.
+
+    Args:
+      root: the folder of the release.
+      gaps: what becomes of ages that are none of the eight groups. "drop" leaves them out, as the
+        authors' own training lists do (17,321 faces once their repeats are gone). "nearest" keeps
+        most (18,621): a single age takes the group it lies in, or else the one whose bound is
+        nearest, at a tie the one whose middle is, then the younger (3 -> 0-2, 13 -> 8-13,
+        22 -> 15-20, 23, 29, 32, 34 -> 25-32, 35, 36, 42, 45 -> 38-43, 46, 55, 56 -> 48-53, 57,
+        58 -> 60-100); (25, 23) and (27, 32) -> 25-32; (38, 42) and (38, 48) -> 38-43. Rows
+        without an age, and (8, 23), are left out in either case.
+
+    What is left out is counted in the notes. The lists repeat 117 rows; the first is kept. Subjects
+    are the Flickr albums (168); no album is in two folds. Folds of `Records` are the official
+    ones, so the protocol "official_folds" tests on each in turn; never merge and redraw them.
+
+    Licence: research; the pictures are under Creative Commons licences of their owners.
+    Source: E. Eidinger, R. Enbar and T. Hassner, "Age and Gender Estimation of Unfiltered Faces",
+    IEEE TIFS 9(12), 2014. The counts, the ages and the repeats were checked on the five lists that
+    G. Levi and T. Hassner publish with "Age and Gender Classification Using Convolutional Neural
+    Networks" (2015), the choice of "drop" on their training lists. The pictures were not seen.
+
+    Raises:
+      DataError: a piece of the layout, a column or a listed picture is missing, an age that cannot
+        be read, or `gaps` is neither of the two.
+    """
+    if gaps not in ("drop", "nearest"):
+        raise DataError(f"adience: gaps must be 'drop' or 'nearest', got {gaps!r}")
+    faces = find(root, "aligned")
+    left: Left = {}
+    seen: set[str] = set()
+    entries: list[Entry] = []
+    for fold in range(FOLDS):
+        file = find(root, f"fold_{fold}_data.txt", f"folds/fold_{fold}_data.txt")
+        entries += _entries(read_csv(file, root), faces, fold, gaps == "nearest", seen, left)
+    if not entries:
+        raise LayoutError("the five lists name no face with an age")
+    return to_records("adience", entries, notes=left_notes(left))
+
+
+def group(age: str, nearest: bool) -> int | None:
+    """The number of an age's group, from 0; None for one that is left out.
+
+    Raises:
+      ValueError: the age is neither a number, a range, nor "None".
+    """
+    if age in GROUPS:
+        return GROUPS.index(age)
+    single = re.fullmatch(r"\d+", age)
+    if single is None and age not in ("None", "") and not re.fullmatch(r"\(\d+, \d+\)", age):
+        raise ValueError(f"age must be a number, a range as (25, 32), or None, got {age!r}")
+    if not nearest:
+        return None
+    return ODD_RANGES.get(age) if single is None else _nearest(int(age))
+
+
+def _nearest(age: int) -> int:
+    def far(number: int) -> tuple[float, float, int]:
+        low, high = ADIENCE.bounds[number]
+        return max(low - age, age - high, 0), abs(age - ADIENCE.values[number]), number
+
+    return min(range(ADIENCE.size), key=far)
+
+
+def _entries(
+    table: Table, faces: Path, fold: int, nearest: bool, seen: set[str], left: Left
+) -> Iterator[Entry]:
+    user, image = table.column("user_id"), table.column("original_image")
+    face, age = table.column("face_id"), table.column("age")
+    for row in table.rows:
+        name = f"landmark_aligned_face.{row.text(face)}.{row.text(image)}"
+        file = f"{row.text(user)}/{name}"
+        if file in seen:
+            left.setdefault("the face is listed already", []).append(row.source)
+            continue
+        seen.add(file)
+        try:
+            number = group(row.cells[age], nearest)
+        except ValueError as error:
+            raise DataError(f"{row.source}: {error}") from None
+        if number is None:
+            reason = "there is no age" if row.cells[age] in ("None", "") else "the age is no group"
+            left.setdefault(reason, []).append(row.source)
+            continue
+        yield Entry(
+            id=file,
+            path=faces / row.text(user) / name,
+            label=ADIENCE.values[number],
+            source=row.source,
+            subject=row.text(user),
+            fold=fold,
+        )
+
+
+DATASET = Dataset(
+    read=read,
+    title="Adience",
+    paper="Eidinger et al., Age and Gender Estimation of Unfiltered Faces, 2014",
+    licence="research; the pictures under their owners' Creative Commons licences",
+    where="https://talhassner.github.io/home/projects/Adience/Adience-data.html",
+    layout=LAYOUT,
+    pictures=(17321, 18621),
+)

@@ -1,0 +1,98 @@
+"""CACD2000: 163,446 pictures of 2,000 celebrities, aged 14-62."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+
+from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
+from ldl_jax.data.datasets.tables import Entry, to_records
+from ldl_jax.data.records import DataError, Records
+
+LAYOUT = (
+    "AGE_Name_NNNN.jpg (as 53_Robin_Williams_0001.jpg), in 'CACD2000' or the root itself, and "
+    "beside them or in the root, for the official split, 'celebrity2000_meta.mat'"
+)
+PATTERN = r"(\d+)_(.+)_(\d+)\.jpg"
+VALIDATION, TEST = 2, 5  # the greatest ranks of these parts
+
+
+def read(root: Path) -> Records:
+    """Lists the pictures; the age is the difference of two years, so it is off by one at times.
+
+    With celebrity2000_meta.mat, the official split: by the celebrity's rank within a year of
+    birth, 1-2 "validation" (80 people, checked by hand), 3-5 "test" (120, checked by hand), the
+    other 1,800 "train" (labels with errors). Without the file there is none. People are matched
+    by the letters and digits of their names, since copies differ in how accents are spelled.
+    Subjects are the names. A file with another name is counted in the notes.
+
+    Licence: research only.
+    Source: B.-C. Chen, C.-S. Chen and W. H. Hsu, "Cross-Age Reference Coding for Age-Invariant Face
+    Recognition and Retrieval", ECCV 2014. Fields, names of files and the ranks' parts: the
+    authors' page and public readers, the unified benchmark's among them. No copy was seen.
+
+    Raises:
+      DataError: no picture, or a .mat file that is broken, lacks a field, or lacks a person.
+    """
+    folder = root / "CACD2000" if (root / "CACD2000").is_dir() else root
+    mat = next(
+        (place / "celebrity2000_meta.mat" for place in (root, folder) if _has_mat(place)), None
+    )
+    ranks = {} if mat is None else _ranks(mat)
+    left: Left = {}
+    entries = []
+    for file, match in named(pictures(folder), PATTERN, "AGE_Name_NNNN.jpg", left):
+        age, person = float(match.group(1)), match.group(2)
+        split = _split(file, person, ranks) if ranks else ""
+        entries.append(Entry(file, folder / file, age, file, subject=person, split=split))
+    return to_records("cacd2000", entries, notes=left_notes(left))
+
+
+def _has_mat(place: Path) -> bool:
+    return (place / "celebrity2000_meta.mat").is_file()
+
+
+def _split(file: str, person: str, ranks: dict[str, int]) -> str:
+    rank = ranks.get(_letters(person))
+    if rank is None:
+        raise DataError(f"{file}: celebrity2000_meta.mat has no picture of {person!r}")
+    return "validation" if rank <= VALIDATION else "test" if rank <= TEST else "train"
+
+
+def _ranks(mat: Path) -> dict[str, int]:
+    """The rank of each celebrity, by the letters of the name."""
+
+    # Needed by this reader alone; jax brings scipy.
+    import scipy.io  # type: ignore[import-untyped]
+
+    variable = "celebrityImageData"
+    try:
+        data = scipy.io.loadmat(mat, simplify_cells=True, variable_names=[variable])[variable]
+        names, numbers = data["name"], data["rank"]
+    except Exception as error:  # a broken file raises ValueError, KeyError, zlib.error, ...
+        raise DataError(f"{mat.name}: has no {variable} with name and rank ({error})") from error
+    ranks: dict[str, int] = {}
+    for name, rank in zip(names, numbers, strict=True):
+        match = re.fullmatch(PATTERN, str(name))
+        if match is not None:
+            ranks[_letters(match.group(2))] = int(rank)
+    return ranks
+
+
+def _letters(person: str) -> str:
+    plain = unicodedata.normalize("NFKD", person)
+    return "".join(letter for letter in plain if letter.isascii() and letter.isalnum()).lower()
+
+
+DATASET = Dataset(
+    read=read,
+    title="CACD2000",
+    paper="Chen et al., Cross-Age Reference Coding for Age-Invariant Face Recognition and "
+    "Retrieval, 2014",
+    licence="research only",
+    where="https://bcsiriuschen.github.io/CARC/",
+    layout=LAYOUT,
+    pictures=(163446,),
+)

@@ -1,0 +1,154 @@
+"""The datasets that can be read, and the one function that reads them by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldl_jax.data.datasets import (
+    aaf,
+    adience,
+    afad,
+    agedb,
+    appa_real,
+    cacd2000,
+    cfd,
+    chalearn15,
+    chalearn16,
+    csv_folder,
+    face_benchmark,
+    fg_net,
+    imdb_wiki,
+    label_folders,
+    megaage_asian,
+    morph,
+    ms_celeb,
+    prepared,
+    scut_fbp,
+    scut_fbp5500,
+    utkface,
+)
+from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.tables import LayoutError
+from ldl_jax.data.records import DataError, Records
+
+OLDEST = 130  # years; nobody has been as old
+
+DATASETS: dict[str, Dataset] = {
+    "aaf": aaf.DATASET,
+    "adience": adience.DATASET,
+    "afad": afad.DATASET,
+    "agedb": agedb.DATASET,
+    "appa_real": appa_real.DATASET,
+    "cacd2000": cacd2000.DATASET,
+    "cfd": cfd.DATASET,
+    "chalearn15": chalearn15.DATASET,
+    "chalearn16": chalearn16.DATASET,
+    "csv_folder": csv_folder.DATASET,
+    "face_benchmark": face_benchmark.DATASET,
+    "fg_net": fg_net.DATASET,
+    "imdb_wiki": imdb_wiki.DATASET,
+    "label_folders": label_folders.DATASET,
+    "megaage_asian": megaage_asian.DATASET,
+    "morph": morph.DATASET,
+    "ms_celeb": ms_celeb.DATASET,
+    "prepared": prepared.DATASET,
+    "scut_fbp": scut_fbp.DATASET,
+    "scut_fbp5500": scut_fbp5500.DATASET,
+    "utkface": utkface.DATASET,
+}
+
+
+def read(name: str, root: str | Path, *, csv: str = "", **options: Any) -> Records:
+    """Lists a dataset's pictures and labels; opens no picture.
+
+    Links below the root are followed wherever they point, for they are the user's own; a list's
+    path that leaves the root is refused.
+
+    Args:
+      name: one of `DATASETS`.
+      root: the folder that holds the dataset's layout; "" with `csv`: the CSV file's folder.
+      csv: the list of the datasets that take one; looked for in the root, then as given.
+      options: what the dataset's reader offers (`Dataset.options`).
+
+    Raises:
+      DataError: the name or an option is unknown, the layout is not there (the message says what
+        to get, where, and how to point at it), or a row cannot be used (it names file and row).
+    """
+    if name not in DATASETS:
+        raise DataError(f"dataset: {name!r} is not one of {', '.join(sorted(DATASETS))}")
+    dataset = DATASETS[name]
+    if csv and not dataset.takes_csv:
+        raise DataError(f"{name}: reads its official lists and takes no csv, got {csv!r}")
+    for option in options:
+        if option not in dataset.options:
+            known = ", ".join(dataset.options) or "none"
+            raise DataError(f"{name}: has no option {option!r}; its options: {known}")
+    try:
+        folder = _folder(root, csv)
+        arguments = (folder, csv) if dataset.takes_csv else (folder,)
+        records = dataset.read(*arguments, **options)
+    except LayoutError as error:
+        raise DataError(f"{name}: {error}. {_remedy(dataset)}") from None
+    if records.paths:
+        _check_inside(records, folder)
+    _check_ages(records)
+    return dataclasses.replace(records, notes=records.notes + _count_notes(dataset, records))
+
+
+def _check_inside(records: Records, root: Path) -> None:
+    """No picture lies outside the root, by its path."""
+    prefix = "" if root == Path() else f"{str(root).rstrip(os.sep)}{os.sep}"
+    for path, source in zip(records.paths, records.sources, strict=True):
+        text = str(path)
+        below = text[len(prefix) :]
+        if not text.startswith(prefix) or below.startswith(os.sep) or ".." in below.split(os.sep):
+            raise DataError(
+                f"{source}: {path} leaves the root {root}; give a root that holds all pictures"
+            )
+
+
+def _check_ages(records: Records) -> None:
+    """Labels in years can be ages, known ones (NaN is none)."""
+    if records.unit != "years":
+        return
+    wrong = np.flatnonzero(~((records.labels >= 0) & (records.labels <= OLDEST)))
+    if wrong.size:
+        row = int(wrong[0])
+        raise DataError(
+            f"{records.sources[row]}: {records.labels[row]:g} is no age of 0 to {OLDEST} years; "
+            f"{wrong.size} of {len(records)} labels are none"
+        )
+
+
+def _count_notes(dataset: Dataset, records: Records) -> tuple[str, ...]:
+    if not dataset.pictures or len(records) in dataset.pictures:
+        return ()
+    expected = " or ".join(f"{count:,}" for count in dataset.pictures)
+    return (
+        f"{len(records):,} pictures of {dataset.title}; a whole official copy gives {expected}: "
+        "numbers in print may not compare",
+    )
+
+
+def _folder(root: str | Path, csv: str) -> Path:
+    if str(root) == "" and csv == "":
+        raise LayoutError("no root is given")
+    folder = Path(root).expanduser() if str(root) else Path(csv).expanduser().parent
+    if not folder.is_dir():
+        raise LayoutError(f"{folder} is not a folder")
+    return folder
+
+
+def _remedy(dataset: Dataset) -> str:
+    source = ""
+    if dataset.where:
+        source = f"Get {dataset.title} from {dataset.where} (licence: {dataset.licence}). "
+    flags = "--config.data.root=DIR"
+    if dataset.takes_csv:
+        flags += " --config.data.csv=FILE"
+    return f"{source}Expected under the root: {dataset.layout}. Point at it with {flags}"

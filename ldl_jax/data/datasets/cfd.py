@@ -1,0 +1,213 @@
+"""Chicago Face Database: the attractiveness of faces, 1-7, as raters in the USA gave it."""
+
+from __future__ import annotations
+
+import csv as csv_files
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.folders import Left, below, left_notes
+from ldl_jax.data.datasets.sheets import is_sheet, opened
+from ldl_jax.data.datasets.tables import (
+    Entry,
+    LayoutError,
+    Row,
+    file_name,
+    find,
+    find_csv,
+    to_records,
+)
+from ldl_jax.data.records import DataError, Records
+
+LAYOUT = (
+    "'Images' with CFD-XX-NNN-NNN-N.jpg in any folders below, and the release's 'CFD ... Norming "
+    "Data and Codebook.xlsx', or one of its sheets as 'norming.csv', with columns Model (or "
+    "Target) and Attractive"
+)
+BOOKS = "CFD*Norming*Codebook*.xlsx"
+EXPECTED = "the columns 'Model' or 'Target' and 'Attractive'"
+NAME = r"CFD-([A-Z]{2})-(\d+)-(\d+)(-\d+)?-N\.jpg"
+
+
+def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
+    """Lists the neutral picture of each person in a sheet, with the mean rating "Attractive".
+
+    A sheet starts with rows of title and code book: the header is the first row that has both
+    columns. Pictures with another expression are not rated, and are not read. Subjects are the
+    models. There is no official split, and no sigma (DLDL-v2 takes 0.5). 'norming.csv' is read
+    before the release's .xlsx file.
+
+    Mind the question: the main sheet's R013 asks for attractiveness "with respect to other people
+    of the same race and gender", the later sheets' R013B for an absolute one; do not mix them.
+    Of an .xlsx file one sheet is read, by default the main one ("CFD U.S. Norming Data" in version
+    3.0); the notes name it, its question and the other sheets with ratings.
+
+    Licence: non-commercial research only.
+    Source: D. S. Ma, J. Correll and B. Wittenbrink, "The Chicago Face Database: A Free Stimulus
+    Set of Faces and Norming Data", Behavior Research Methods 47, 2015. Names of files, sheets and
+    columns: public readers of versions 2.0.3 and 3.0; no copy was seen.
+
+    Args:
+      root: the folder of the layout.
+      csv: the CSV or .xlsx file, where it has another name.
+      norming_sheet: the title of another sheet of the .xlsx file: "CFD-MR U.S. Norming Data",
+        "CFD-I U.S. Norming Data" or "CFD-I INDIA Norming Data" in version 3.0.
+
+    Raises:
+      DataError: a piece of the layout, a column or the sheet is missing, the file cannot be read,
+        it is not clear which sheet is the main one, a rating is not a number, a person is rated
+        twice, or a rated person has no picture or two.
+    """
+    images = find(root, "Images")
+    path = find_csv(root, csv) if csv else _norming(root)
+    table, notes = _table(path, file_name(path, root), norming_sheet)
+    files, left = _neutral(images)
+    entries = []
+    for row in _rows(table):
+        person = row.text("model")
+        if person not in files:
+            raise DataError(f"{row.source}: {person} has no neutral picture in {images.name}")
+        file = files.pop(person)
+        label = row.number("attractive")
+        entries.append(Entry(file, images / file, label, row.source, subject=person))
+    if files:
+        left["the sheet does not rate the person"] = sorted(files.values())
+    return to_records("cfd", entries, unit="score", notes=left_notes(left) + notes)
+
+
+def _norming(root: Path) -> Path:
+    try:
+        return find(root, "norming.csv")
+    except LayoutError:
+        books = sorted(root.glob(BOOKS))
+    if len(books) > 1:
+        raise DataError(
+            f"{root} has {' and '.join(repr(book.name) for book in books)}: name one as the csv"
+        )
+    if not books:
+        raise LayoutError(f"{root} has no 'norming.csv' and no '{BOOKS}'")
+    return books[0]
+
+
+def _neutral(images: Path) -> tuple[dict[str, str], Left]:
+    """The neutral picture of each model, by the name that the sheet gives the model."""
+    files: dict[str, str] = {}
+    left: Left = {}
+    for file in below(images):
+        match = re.fullmatch(NAME, file.rsplit("/", 1)[-1])
+        if match is None:
+            continue
+        kind, number, second, again = match.groups(default="")
+        # The Indian extension's models have two numbers and no dash after the letters.
+        person = (f"{kind}{number}-{second}" if kind[0] == "I" else f"{kind}-{number}") + again
+        if person in files:
+            raise DataError(f"{file}: {person} has another neutral picture, {files[person]}")
+        files[person] = file
+    if not files:
+        raise LayoutError(f"{images} has no CFD-XX-NNN-NNN-N.jpg")
+    return files, left
+
+
+@dataclasses.dataclass(frozen=True)
+class _Table:
+    """The rows of a CSV file or sheet, whose place messages start with, from the header on."""
+
+    place: str
+    lines: Sequence[tuple[int, Sequence[str]]]
+    columns: tuple[int, int]
+    question: str
+
+
+def _table(path: Path, file: str, sheet: str) -> tuple[_Table, tuple[str, ...]]:
+    """What is read of a file, and notes on it."""
+    if is_sheet(path):
+        return _of_book(path, file, sheet)
+    if sheet:
+        raise DataError(f"cfd: {file} has no sheets; leave out norming_sheet, got {sheet!r}")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            lines = [[cell.strip() for cell in cells] for cells in csv_files.reader(stream)]
+    except (UnicodeDecodeError, csv_files.Error) as error:
+        raise DataError(f"{file}: cannot be read as CSV ({error})") from error
+    table = _headed(file, list(enumerate(lines, start=1)))
+    if table is None:
+        raise DataError(f"{file}: no row has {EXPECTED}")
+    return table, ()
+
+
+def _of_book(path: Path, file: str, sheet: str) -> tuple[_Table, tuple[str, ...]]:
+    rated: dict[str, _Table] = {}
+    with opened(path, file) as book:
+        for title in book.titles:
+            table = _headed(f"{file} sheet {title!r}", list(book.rows(title)))
+            if table is not None:
+                rated[title] = table
+    if not rated:
+        raise DataError(f"{file}: no row of its sheets ({', '.join(book.titles)}) has {EXPECTED}")
+    known = ", ".join(map(repr, rated))
+    # The extensions' sheets are called CFD-MR ... and CFD-I ...
+    main = [title for title in rated if title.startswith("CFD ")]
+    title = sheet or (main or list(rated))[0]
+    if title not in rated:
+        raise DataError(
+            f"{file}: norming_sheet must be one of {known} (those with ratings), got {sheet!r}"
+        )
+    if not sheet and len(main or rated) > 1:
+        raise DataError(
+            f"{file}: sheets {known} have ratings; name one as the option norming_sheet"
+        )
+    others = ", ".join(repr(other) for other in rated if other != title)
+    asked = f", which asks {rated[title].question}" if rated[title].question else ""
+    note = f"ratings are from the sheet {title!r}{asked}"
+    return rated[title], (f"{note} (not read: {others})" if others else note,)
+
+
+def _headed(place: str, lines: Sequence[tuple[int, Sequence[str]]]) -> _Table | None:
+    """The rows below the header; None where no row is one."""
+    for start, (_, cells) in enumerate(lines):
+        columns = _columns(cells)
+        if columns is not None:
+            above = [row[columns[1]] for _, row in lines[:start] if len(row) > columns[1]]
+            question = next((cell for cell in above if re.fullmatch(r"R\d+B?", cell)), "")
+            return _Table(place, lines[start + 1 :], columns, question)
+    return None
+
+
+def _rows(table: _Table) -> list[Row]:
+    model, attractive = table.columns
+    rows: list[Row] = []
+    seen: set[str] = set()
+    for line, cells in table.lines:
+        source = f"{table.place} row {line}"
+        if len(cells) <= model or not cells[model]:
+            continue  # the sheets have rows of units and blanks after the header
+        if cells[model] in seen:
+            raise DataError(f"{source}: {cells[model]} is rated already")
+        seen.add(cells[model])
+        rating = cells[attractive] if len(cells) > attractive else ""
+        rows.append(Row(source, {"model": cells[model], "attractive": rating}))
+    return rows
+
+
+def _columns(cells: Sequence[str]) -> tuple[int, int] | None:
+    names = [cell.lower() for cell in cells]
+    model = next((name for name in ("model", "target") if name in names), None)
+    if model is None or "attractive" not in names:
+        return None
+    return names.index(model), names.index("attractive")
+
+
+DATASET = Dataset(
+    read=read,
+    title="Chicago Face Database",
+    paper="Ma et al., The Chicago Face Database: A Free Stimulus Set of Faces and Norming Data, "
+    "2015",
+    licence="non-commercial research only",
+    where="https://www.chicagofaces.org/",
+    layout=LAYOUT,
+    takes_csv=True,
+    pictures=(597, 158),
+)

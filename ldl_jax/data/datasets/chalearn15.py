@@ -1,0 +1,65 @@
+"""ChaLearn LAP 2015: the apparent age of faces, the mean and deviation of at least ten votes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.tables import Entry, find, read_csv, to_records
+from ldl_jax.data.records import Records
+
+LAYOUT = (
+    "folders 'Train' and 'Validation' of pictures, 'Train.csv' and 'Validation.csv' of lines "
+    "'file;mean;std'"
+)
+
+
+def read(root: Path) -> Records:
+    """Lists the training (2,476) and validation (1,136) pictures, with the votes' deviation.
+
+    By the papers' protocol (DLDL, DLDL-v2, CEN) Train.csv is "train" and Validation.csv "test";
+    the challenge's own test pictures are not read. Sigma is the votes' standard deviation, and 0
+    where all votes agree. A header line and commas for semicolons are accepted.
+
+    Licence: research, under the challenge's terms of use.
+    Source: S. Escalera et al., "ChaLearn Looking at People 2015: Apparent Age and Cultural Event
+    Recognition Datasets and Results", ICCV Workshops 2015.
+
+    Raises:
+      DataError: a piece of the layout or a listed picture is missing, a mean or deviation is not
+        a number, a deviation is negative, or a picture is listed twice.
+    """
+    entries: list[Entry] = []
+    for folder, split in (("Train", "train"), ("Validation", "test")):
+        entries += _entries(root, folder, split)
+    return to_records("chalearn15", entries)
+
+
+def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
+    images = find(root, folder)
+    table = read_csv(find(root, f"{folder}.csv"), root, columns=("file", "mean", "std"))
+    for position, row in enumerate(table.rows):
+        file = row.text("file")
+        if position == 0 and "." not in file:
+            continue  # a header: its first cell is no file name
+        yield Entry(
+            id=f"{folder}/{file}",
+            path=images / file,
+            label=row.number("mean"),
+            source=row.source,
+            sigma=row.deviation("std"),
+            split=split,
+        )
+
+
+DATASET = Dataset(
+    read=read,
+    title="ChaLearn LAP 2015 apparent age (V1)",
+    paper="Escalera et al., ChaLearn Looking at People 2015: Apparent Age and Cultural Event "
+    "Recognition Datasets and Results, 2015",
+    licence="research, under the challenge's terms of use",
+    where="https://chalearnlap.cvc.uab.cat/dataset/18/description/",
+    layout=LAYOUT,
+    pictures=(3612,),
+)

@@ -1,0 +1,192 @@
+"""The unified facial age benchmark: databases in JSON, and splits of their folders in YAML."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.tables import LARGEST, Entry, LayoutError, find_csv, to_records
+from ldl_jax.data.records import DataError, FoldSplit, Records
+
+LAYOUT = (
+    "the pictures at the databases' img_path, and a benchmark's YAML file (its databases' paths "
+    "relative to it) or one database's JSON file, as the csv"
+)
+PARTS = ("trn", "val", "tst")
+
+
+def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
+    """Lists the pictures of a benchmark's database, with its official ways to split the folders.
+
+    Args:
+      root: the folder that the databases' img_path are relative to.
+      csv: a benchmark's YAML file, [{database, tag, split: [{trn, val, tst}]}], or one database's
+        JSON file, [{img_path, age, folder, ...}], which is then not split.
+      tag: which database of the benchmark; "" for those it trains on. The others (cross-dataset
+        tests) have no training folder: read one by its tag, and combine it with the first.
+
+    `folds` are the entries' folders, numbered from 0 over the databases, `fold_splits` the
+    benchmark's splits: the protocol "official_folds" takes one by its number. The five splits of
+    most databases have overlapping test folders, so they are no cross-validation. Subjects are
+    id_num or name, where the database has one (UTKFace's and CLAP2016's don't: their folders may
+    share people). Sigma is std_age, the quad is aligned_bbox.
+
+    Licence: MIT for the lists; the pictures have their own.
+    Source: J. Paplhám and V. Franc, "A Call to Reflect on Evaluation Practices for Age Estimation:
+    Comparative Analysis of the State-of-the-Art and a Unified Benchmark", CVPR 2024. Checked on
+    the published lists of AgeDB, CLAP2016 and FG-NET and on the benchmark's YAML files.
+
+    Raises:
+      DataError: a file or a listed picture is missing, a file is no such list, or no database has
+        the tag.
+    """
+    if not csv:
+        raise LayoutError("no benchmark's YAML file or database's JSON file is given (csv)")
+    path = find_csv(root, csv)
+    if path.suffix == ".json":
+        members: list[dict[str, Any]] = [{"database": path, "tag": path.stem, "split": []}]
+    else:
+        members = _members(path, tag)
+    folds: dict[tuple[int, int], int] = {}
+    entries: list[Entry] = []
+    for number, member in enumerate(members):
+        prefix = f"{member['tag']}:" if len(members) > 1 else ""
+        entries += _entries(root, member["database"], prefix, number, folds)
+    return to_records("face_benchmark", entries, fold_splits=_splits(path, members, folds))
+
+
+def _members(path: Path, tag: str) -> list[dict[str, Any]]:
+    import yaml  # type: ignore[import-untyped]  # ml_collections brings it
+
+    try:
+        listed = yaml.safe_load(_text(path))
+        members = [
+            {
+                "database": path.parent / one["database"],
+                "tag": str(one.get("tag", Path(one["database"]).stem)),
+                "split": [
+                    {part: tuple(map(int, split[part])) for part in PARTS} for split in one["split"]
+                ],
+            }
+            for one in listed
+        ]
+    except DataError:
+        raise
+    # PyYAML raises ValueError of a date that is none, RecursionError of one list in another.
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as e:
+        raise DataError(
+            f"{path.name}: expected a list of {{database, tag, split: [{{trn, val, tst}}]}} "
+            f"({type(e).__name__}: {e})".replace("\n", " ")
+        ) from e
+    known = ", ".join(one["tag"] for one in members)
+    if tag:
+        members = [one for one in members if one["tag"] == tag]
+    else:
+        members = [one for one in members if any(split["trn"] for split in one["split"])]
+    if not members:
+        wanted = f"no database {tag!r}" if tag else "no database that is trained on"
+        raise DataError(f"{path.name}: has {wanted}; its databases: {known}")
+    return members
+
+
+def _entries(
+    root: Path, database: Path, prefix: str, number: int, folds: dict[tuple[int, int], int]
+) -> Iterator[Entry]:
+    if not os.path.isfile(database):  # False of a name that no file could have, too
+        raise LayoutError(f"{database.parent} has no {database.name!r}")
+    try:
+        listed = json.loads(_text(database))
+    except DataError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{database.name}: is no JSON ({error})") from error
+    if not isinstance(listed, list):
+        raise DataError(f"{database.name}: expected a list of pictures")
+    for folder in sorted({_folder(one) for one in listed} - {-1}):
+        folds[number, folder] = len(folds)
+    for position, one in enumerate(listed):
+        source = f"{database.name} entry {position + 1}"
+        fold = folds.get((number, _folder(one)), -1)
+        yield _entry(root, one, source, prefix, fold)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name}: is not UTF-8 text ({error})") from error
+
+
+def _folder(one: Any) -> int:
+    return one["folder"] if isinstance(one, Mapping) and isinstance(one.get("folder"), int) else -1
+
+
+def _entry(root: Path, one: Any, source: str, prefix: str, fold: int) -> Entry:
+    try:
+        subject = str(one.get("id_num", one.get("name", "")))
+        label, sigma = float(one["age"]), float(one.get("std_age", math.nan))
+        if not abs(label) <= LARGEST or sigma < 0 or math.isinf(sigma):
+            raise ValueError(f"age is {label:g}, std_age {sigma:g}")
+        return Entry(
+            id=prefix + one["img_path"],
+            path=root / one["img_path"],
+            label=label,
+            source=source,
+            sigma=sigma,
+            subject=prefix + subject if subject else "",
+            fold=fold,
+            quad=_quad(one.get("aligned_bbox", ())),
+        )
+    except (TypeError, LookupError, AttributeError, ValueError, OverflowError) as error:
+        raise DataError(
+            f"{source}: expected {{img_path, age, folder, ...}} ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _quad(corners: Sequence[float]) -> tuple[float, ...]:
+    if len(corners) not in (0, 8):
+        raise ValueError(f"aligned_bbox has {len(corners)} numbers, not 8")
+    return tuple(float(value) for value in corners)
+
+
+def _splits(
+    path: Path, members: Sequence[dict[str, Any]], folds: Mapping[tuple[int, int], int]
+) -> tuple[FoldSplit, ...]:
+    counts = {len(member["split"]) for member in members}
+    if len(counts) > 1:
+        raise DataError(f"{path.name}: its databases have different numbers of splits: {counts}")
+    found = []
+    for run in range(counts.pop()):
+        parts = []
+        for part in PARTS:
+            listed = [
+                (number, folder)
+                for number, member in enumerate(members)
+                for folder in member["split"][run][part]
+            ]
+            parts.append(tuple(folds[key] for key in listed if key in folds))
+        found.append(FoldSplit(*parts))
+    return tuple(found)
+
+
+DATASET = Dataset(
+    read=read,
+    title="the unified facial age benchmark",
+    paper="Paplhám and Franc, A Call to Reflect on Evaluation Practices for Age Estimation, 2024",
+    licence="MIT for the lists; the pictures have their own",
+    where="https://github.com/paplhjak/Facial-Age-Estimation-Benchmark-Databases",
+    layout=LAYOUT,
+    takes_csv=True,
+)

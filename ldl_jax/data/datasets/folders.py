@@ -1,0 +1,88 @@
+"""Pictures listed by the folders that hold them: for sets whose labels are in names of files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from pathlib import Path
+
+from ldl_jax.data.datasets.tables import LayoutError
+from ldl_jax.data.records import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+Left = MutableMapping[str, list[str]]
+
+
+def pictures(folder: Path) -> tuple[str, ...]:
+    """The names of the picture files in a folder, sorted; none where it is no folder."""
+    return _names(folder, want_folders=False)
+
+
+def subfolders(folder: Path) -> tuple[str, ...]:
+    """The names of the folders in a folder, sorted, hidden ones left out."""
+    return _names(folder, want_folders=True)
+
+
+def below(folder: Path, prefix: str = "") -> Iterator[str]:
+    """The picture files in a folder and those below it, as paths relative to it, sorted."""
+    for name in pictures(folder):
+        yield f"{prefix}{name}"
+    for name in subfolders(folder):
+        yield from below(folder / name, f"{prefix}{name}/")
+
+
+def named(
+    files: Sequence[str], pattern: str, expected: str, left: Left | None = None
+) -> Iterator[tuple[str, re.Match[str]]]:
+    """Each file with the match of `pattern` against its name (the path's last part).
+
+    Args:
+      files: paths relative to the root.
+      pattern: a regular expression for the whole name.
+      expected: the name's form, for messages.
+      left: where names of another form are put, for sets known to hold some; None: an error.
+
+    Raises:
+      LayoutError: there is no file.
+      DataError: a name has another form, and `left` is None.
+    """
+    if not files:
+        raise LayoutError("the folder holds no picture")
+    for file in files:
+        match = re.fullmatch(pattern, file.rsplit("/", 1)[-1])
+        if match is not None:
+            yield file, match
+        elif left is None:
+            raise DataError(f"{file}: a file's name must be {expected}")
+        else:
+            left.setdefault(f"the name is not {expected}", []).append(file)
+
+
+def left_notes(left: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """A line a reason for which pictures were left out: how many, and the first."""
+    return tuple(
+        f"{len(rows)} {'picture' if len(rows) == 1 else 'pictures'} left out: {reason} "
+        f"(the first: {rows[0]})"
+        for reason, rows in left.items()
+        if rows
+    )
+
+
+def _names(folder: Path, want_folders: bool) -> tuple[str, ...]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [
+                entry.name
+                for entry in entries
+                if not entry.name.startswith(".")
+                and (
+                    entry.is_dir()
+                    if want_folders
+                    else entry.name.lower().endswith(SUFFIXES) and entry.is_file()
+                )
+            ]
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return tuple(sorted(found))

@@ -1,0 +1,52 @@
+"""MegaAge-Asian: 40,000 training and 3,945 test faces, aged 0-70."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.tables import Entry, find, read_list, to_records
+from ldl_jax.data.records import DataError, Records
+
+LAYOUT = (
+    "folders 'train' and 'test' of pictures, 'list/train_name.txt', 'list/train_age.txt', "
+    "'list/test_name.txt' and 'list/test_age.txt' of one name or age a line"
+)
+
+
+def read(root: Path) -> Records:
+    """Lists the pictures of the official split, "train" and "test". Subjects are not known.
+
+    Licence: non-commercial research only.
+    Source: Y. Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons", BMVC 2017.
+
+    Raises:
+      DataError: a piece of the layout or a listed picture is missing, a list of names is not as
+        long as its list of ages, an age is not a number, or a picture is listed twice.
+    """
+    entries = [entry for split in ("train", "test") for entry in _entries(root, split)]
+    return to_records("megaage_asian", entries)
+
+
+def _entries(root: Path, split: str) -> Iterator[Entry]:
+    folder = find(root, split)
+    names_file, ages_file = f"list/{split}_name.txt", f"list/{split}_age.txt"
+    names = read_list(find(root, names_file), root, ("name",))
+    ages = read_list(find(root, ages_file), root, ("age",))
+    if len(names) != len(ages):
+        raise DataError(f"{names_file} has {len(names)} rows, {ages_file} has {len(ages)}")
+    for name, age in zip(names, ages, strict=True):
+        file = name.text("name")
+        yield Entry(f"{split}/{file}", folder / file, age.number("age"), age.source, split=split)
+
+
+DATASET = Dataset(
+    read=read,
+    title="MegaAge-Asian",
+    paper="Zhang et al., Quantifying Facial Age by Posterior of Age Comparisons, 2017",
+    licence="non-commercial research only",
+    where="http://mmlab.ie.cuhk.edu.hk/projects/MegaAge/",
+    layout=LAYOUT,
+    pictures=(43945,),
+)

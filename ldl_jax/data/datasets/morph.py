@@ -1,0 +1,62 @@
+"""MORPH (album 2): 55,134 pictures of about 13,600 people, aged 16-77."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.tables import Entry, find, find_csv, read_csv, to_records
+from ldl_jax.data.records import Records
+
+LAYOUT = (
+    "the pictures in any folders, and 'morph.csv' with columns path, age, subject, or the "
+    "release's own 'morph_2008_nonCommercial.csv' with columns photo, age, id_num"
+)
+LISTS = ("morph.csv", "morph_2008_nonCommercial.csv")
+
+
+def read(root: Path, csv: str = "") -> Records:
+    """Lists the pictures of a CSV file (default: the first of `LISTS`) with path, age, subject.
+
+    "photo" will do for "path", and "subject_id", "id_num" or "id" for "subject". Paths are relative
+    to `root`. There is no official split: papers take 80-20 by picture, which shows most test
+    subjects in training too, or by subject.
+
+    The non-commercial release's columns (id_num, picture_num, dob, doa, race, gender, facial_hair,
+    age, age_diff, glasses, photo) are those that public readers of it use; no copy was seen.
+
+    Licence: academic or commercial, to be asked of the University of North Carolina Wilmington.
+    Source: K. Ricanek and T. Tesafaye, "MORPH: A Longitudinal Image Database of Normal Adult
+    Age-Progression", FG 2006.
+
+    Raises:
+      DataError: the CSV file, a column or a listed picture is missing, an age is not a number,
+        or a picture is listed twice.
+    """
+    table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
+    path, age = table.column("path", "photo"), table.column("age")
+    subject = table.column("subject", "subject_id", "id_num", "id")
+    entries = [
+        Entry(
+            id=row.text(path),
+            path=root / row.text(path),
+            label=row.number(age),
+            source=row.source,
+            subject=row.cells[subject],
+        )
+        for row in table.rows
+    ]
+    return to_records("morph", entries)
+
+
+DATASET = Dataset(
+    read=read,
+    title="MORPH, album 2",
+    paper="Ricanek and Tesafaye, MORPH: A Longitudinal Image Database of Normal Adult "
+    "Age-Progression, 2006",
+    licence="academic or commercial licence of the University of North Carolina Wilmington",
+    where="https://uncw.edu/oic/tech/morph.html",
+    layout=LAYOUT,
+    takes_csv=True,
+    pictures=(55134,),
+)

@@ -1,0 +1,136 @@
+"""The folder of a prepared set: what is in it, and whose it is.
+
+OUT/parts/            while it goes on: plan.json, and two files for each chunk that is done
+OUT/faces/1.0.0/      the TFDS dataset, there once it is whole: ArrayRecord shards, features.json
+                      and dataset_info.json of TFDS, index.npz (everything but the pictures) and
+                      prepared.json (the plan, the shards' sizes, what was left out)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ldl_jax.data.records import DataError
+from ldl_jax.files import whole
+
+NAME, SPLIT, VERSION = "faces", "pictures", "1.1.0"
+PARTS, PLAN, INDEX, ABOUT = "parts", "plan.json", "index.npz", "prepared.json"
+Json = dict[str, Any]
+
+
+def dataset(out: Path) -> Path:
+    """Where the TFDS dataset goes."""
+    return out / NAME / VERSION
+
+
+def shard(number: int, count: int) -> str:
+    """The name of a shard's file, as TFDS gives it."""
+    return f"{NAME}-{SPLIT}.array_record-{number:05d}-of-{count:05d}"
+
+
+def about(out: Path) -> Json | None:
+    """What prepared.json says of a set that is whole; None where there is none of this version.
+
+    Raises:
+      DataError: it is no such file.
+    """
+    file = dataset(out) / ABOUT
+    return _read(file) if file.exists() else None
+
+
+def unfinished(out: Path) -> Json | None:
+    """The plan of a set that was cut off half-way; None where there is none.
+
+    Raises:
+      DataError: it is no such file.
+    """
+    file = out / PARTS / PLAN
+    return _read(file) if file.exists() else None
+
+
+def other_version(out: Path) -> str:
+    """The version of a set that is there and not of this one; "" where there is none."""
+    places = (out / NAME).glob(f"*/{ABOUT}")
+    return next((path.parent.name for path in places if path.parent.name != VERSION), "")
+
+
+def check_same(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raises DataError where two plans differ, saying in what."""
+    differ = [
+        f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if key != "command" and old.get(key) != new.get(key)
+    ]
+    if differ:
+        raise DataError(
+            f"{out}: holds what another command prepares or prepared ({'; '.join(differ)}); give "
+            "another folder, or that command again"
+        )
+
+
+@contextlib.contextmanager
+def claimed(out: Path, plan: Json) -> Iterator[Path]:
+    """The folder of the parts, for this process alone.
+
+    Raises:
+      DataError: `out` holds something else, or is in use.
+    """
+    parts = out / PARTS
+    before = unfinished(out)
+    if before is not None:
+        check_same(out, before, plan)
+    elif other := other_version(out):
+        raise DataError(
+            f"{out}: holds a set prepared in version {other}, this is {VERSION}; give another "
+            "folder, or remove it"
+        )
+    elif out.exists():
+        _check_empty(out)
+    parts.mkdir(parents=True, exist_ok=True)
+    with (parts / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the process ends
+        except OSError:
+            raise DataError(f"{out}: another command is preparing it at this moment") from None
+        write_json(parts / PLAN, plan)
+        # What a kill left of files that were being written, and of TFDS's temporary folder.
+        for leftover in [*parts.glob("*.partial-*"), *(out / NAME).glob(f"{VERSION}.incomplete*")]:
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        yield parts
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, all of it or none."""
+    with whole(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def _check_empty(out: Path) -> None:
+    if not out.is_dir():
+        raise DataError(f"{out}: is a file; give a folder")
+    others = sorted(path.name for path in out.iterdir() if path.name != PARTS)
+    parts = out / PARTS
+    if not others and parts.is_dir():
+        others = sorted(
+            f"{PARTS}/{path.name}"
+            for path in parts.iterdir()
+            if path.name != ".lock" and not path.name.startswith(f"{PLAN}.partial")
+        )
+    if others:
+        raise DataError(f"{out}: holds other files (as {others[0]}); give a new or empty folder")
+
+
+def _read(path: Path) -> Json:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is no JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected an object")
+    return content

@@ -1,0 +1,122 @@
+"""SCUT-FBP5500: the attractiveness of 5,500 faces, 1-5, the mean of 60 raters."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.tables import Entry, LayoutError, find, read_csv, read_list, to_records
+from ldl_jax.data.records import DataError, Records
+
+LAYOUT = (
+    "'Images/*.jpg', 'train_test_files/split_of_60%training and 40%testing/train.txt' and "
+    "'test.txt' beside it (or both in 'train_test_files') of lines 'file score', and for the five "
+    "folds 'train_test_files/5_folders_cross_validations_files/cross_validation_N/test_N.txt'; for "
+    "each picture's sigma 'All_Ratings.xlsx' (or .csv) with columns Filename and Rating, a row a "
+    "vote"
+)
+FOLDERS = ("train_test_files/split_of_60%training and 40%testing", "train_test_files")
+RATINGS = "All_Ratings"
+FOLDS = "train_test_files/5_folders_cross_validations_files"
+
+
+def read(root: Path) -> Records:
+    """Lists the pictures of the official 60/40 split (3,300 "train", 2,200 "test").
+
+    Where the release's five test lists are there, a picture's fold is the list that it is in, and
+    the protocol "official_folds" tests on each in turn (4,400 training and 1,100 test pictures).
+    Where the release's single votes are there (All_Ratings.xlsx, its sheet ALL or else the first;
+    a .csv of the same name is read instead), sigma is the deviation of a picture's votes: of the
+    sample, over N - 1 raters, as the authors give it for SCUT-FBP. Reading the 330,000 takes about
+    ten seconds; without that file there is no sigma.
+    A copy without test.txt lists its training pictures alone; it then has no official test part.
+    Subjects are not known: the release doesn't say whether a person is in it twice.
+
+    Licence: non-commercial research only.
+    Source: L. Liang et al., "SCUT-FBP5500: A Diverse Benchmark Dataset for Multi-Paradigm Facial
+    Beauty Prediction", ICPR 2018. That the five test lists part the 5,500 pictures was checked on
+    the lists of the release's repository; their folder's name, and the sheet's name and columns,
+    are from public readers of the release.
+
+    Raises:
+      DataError: a piece of the layout or a listed picture is missing, a score or vote is not a
+        number, a picture is listed twice, a listed one is in no fold or in two, or has fewer than
+        two votes, or the sheet cannot be read.
+    """
+    images = find(root, "Images")
+    train = find(root, *(f"{folder}/train.txt" for folder in FOLDERS))
+    lists = [(train, "train")]
+    test = train.with_name("test.txt")
+    if test.exists():
+        lists.append((test, "test"))
+    folds = _folds(root) if (root / FOLDS).is_dir() else None
+    sigma = _sigma(root)
+    entries = []
+    for part, split in lists:
+        for row in read_list(part, root, ("file", "score")):
+            file = row.text("file")
+            score = row.number("score")
+            if folds is not None and file not in folds:
+                raise DataError(f"{row.source}: {file} is in none of the five test lists")
+            if sigma and file not in sigma:
+                raise DataError(
+                    f"{row.source}: {file} has fewer than two votes in {RATINGS}; move that file "
+                    "away to go on without sigma"
+                )
+            fold = -1 if folds is None else folds[file]
+            entries.append(
+                Entry(
+                    f"Images/{file}",
+                    images / file,
+                    score,
+                    row.source,
+                    sigma=sigma.get(file, math.nan),
+                    split=split,
+                    fold=fold,
+                )
+            )
+    notes = (f"sigma is the raters' deviation, from the votes of {RATINGS}",) if sigma else ()
+    return to_records("scut_fbp5500", entries, unit="score", notes=notes)
+
+
+def _sigma(root: Path) -> dict[str, float]:
+    """The deviation of each picture's votes, by its file's name; empty where there are none."""
+    try:
+        path = find(root, f"{RATINGS}.csv")
+    except LayoutError:
+        return {}
+    # Sheets of one race and sex may follow; the first one has the votes on all pictures.
+    table = read_csv(path, root, prefer="ALL")
+    file, rating = table.column("filename"), table.column("rating")
+    votes: dict[str, list[float]] = {}
+    for row in table.rows:
+        votes.setdefault(row.text(file), []).append(row.number(rating))
+    return {name: float(np.std(each, ddof=1)) for name, each in votes.items() if len(each) > 1}
+
+
+def _folds(root: Path) -> dict[str, int]:
+    """The fold, from 0, that each picture is tested in."""
+    folds: dict[str, int] = {}
+    for number in range(1, 6):
+        path = find(root, f"{FOLDS}/cross_validation_{number}/test_{number}.txt")
+        for row in read_list(path, root, ("file", "score")):
+            file = row.text("file")
+            if file in folds:
+                raise DataError(f"{row.source}: {file} is in fold {folds[file] + 1} already")
+            folds[file] = number - 1
+    return folds
+
+
+DATASET = Dataset(
+    read=read,
+    title="SCUT-FBP5500",
+    paper="Liang et al., SCUT-FBP5500: A Diverse Benchmark Dataset for Multi-Paradigm Facial "
+    "Beauty Prediction, 2018",
+    licence="non-commercial research only",
+    where="https://github.com/HCIILAB/SCUT-FBP5500-Database-Release",
+    layout=LAYOUT,
+    pictures=(5500,),
+)

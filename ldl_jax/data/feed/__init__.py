@@ -1,0 +1,1 @@
+"""Pictures to the device: resident or streamed batches in one order."""

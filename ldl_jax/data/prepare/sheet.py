@@ -1,0 +1,90 @@
+"""A contact sheet: pictures with the square that is cut out of each, beside what is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ldl_jax.data import align, pictures
+from ldl_jax.data.align import Square
+from ldl_jax.data.prepare import chunk
+from ldl_jax.data.prepare.chunk import Form, LeftOut
+from ldl_jax.data.records import DataError, Records
+
+CELL, GAP, LINE = 160, 4, 18  # pixels
+_SQUARE, _POINT, _HALO, _OUTSIDE = (255, 196, 0), (0, 230, 118), (20, 20, 20), (225, 225, 225)
+_FINE = 3  # drawn so many times as large, then reduced: lines are smooth
+
+
+def sheet(records: Records, form: Form, count: int = 8, columns: int = 2) -> Image.Image:
+    """Some pictures from all over the records, before and after.
+
+    Before: whole, with the square (yellow; what will be its upper edge is thick) and the points
+    that come with the dataset (green). After: as prepared. Below: the name, and why a picture is
+    left out.
+
+    Args:
+      records: the pictures.
+      form: what is done to each.
+      count: how many, at most.
+      columns: of pairs.
+    """
+    rows = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int))
+    high, wide = CELL + LINE + GAP, 2 * CELL + 4 * GAP
+    lines = -(-len(rows) // columns)
+    page = Image.new("RGB", (min(columns, len(rows)) * wide, lines * high), (255, 255, 255))
+    font = ImageFont.load_default(12)
+    for place, row in enumerate(rows.tolist()):
+        top, left = (place // columns) * high, (place % columns) * wide
+        before, after, text = _pair(records, row, form)
+        page.paste(before, (left + (CELL - before.width) // 2, top + (CELL - before.height) // 2))
+        if after is not None:
+            page.paste(after, (left + CELL + GAP, top))
+        name = records.ids[row] if not text else f"{records.ids[row]}: {text}"
+        ImageDraw.Draw(page).text((left, top + CELL + 2), name[-52:], (60, 60, 60), font)
+    return page
+
+
+def _pair(records: Records, row: int, form: Form) -> tuple[Image.Image, Image.Image | None, str]:
+    """A picture, what is made of it, and what is wrong with it."""
+    try:
+        image = chunk.picture(records, row)
+    except DataError:
+        return Image.new("RGB", (CELL, CELL), _OUTSIDE), None, "cannot be read"
+    try:
+        square = chunk.chosen_square(records, row, image, form) if form.aligned else None
+        made = pictures.read(chunk.encoded(records, row, form))
+    except LeftOut as reason:
+        return _drawn(records, row, image, None), None, str(reason)
+    made.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    if max(made.size) < CELL:
+        scale = CELL / max(made.size)
+        made = made.resize((round(made.width * scale), round(made.height * scale)))
+    return _drawn(records, row, image, square), made, ""
+
+
+def _drawn(records: Records, row: int, image: Image.Image, square: Square | None) -> Image.Image:
+    """The picture, on a canvas that holds its square too, with the square and the points."""
+    ends = np.array([(0, 0), image.size], np.float64)
+    if square is not None:
+        ends = np.concatenate([ends, align.square_corners(square)])
+    origin = ends.min(axis=0)
+    width, height = ends.max(axis=0) - origin
+    scale = _FINE * CELL / max(width, height)
+    canvas = Image.new(
+        "RGB", (max(_FINE, round(width * scale)), max(_FINE, round(height * scale))), _OUTSIDE
+    )
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    place = np.round(-origin * scale).astype(int).tolist()
+    canvas.paste(image.resize(size, Image.Resampling.BICUBIC), (place[0], place[1]))
+    draw = ImageDraw.Draw(canvas)
+    if square is not None:
+        corners = [tuple(one) for one in (align.square_corners(square) - origin) * scale]
+        for color, more in ((_HALO, 2 * _FINE), (_SQUARE, 0)):
+            draw.line([*corners, corners[0]], color, _FINE + more, "curve")
+            draw.line(corners[:2], color, 3 * _FINE + more)
+    if records.points is not None and np.isfinite(records.points[row]).all():
+        for x, y in (records.points[row] - origin) * scale:
+            for color, radius in ((_HALO, 3 * _FINE), (_POINT, 2 * _FINE)):
+                draw.ellipse((x - radius, y - radius, x + radius, y + radius), color)
+    return canvas.reduce(_FINE)

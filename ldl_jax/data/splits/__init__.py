@@ -1,0 +1,1 @@
+"""Which pictures train, validate and test; what leaks between them."""

@@ -1,0 +1,84 @@
+"""A split as a file: what a run saw, with a hash, so that another run can take the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.splits.protocols import Parts, fingerprint
+
+PARTS = ("train", "validation", "test")
+
+
+def dumped(records: Records, parts: Parts) -> bytes:
+    """A split as JSON: protocol, seed, fold, notes, ids by part, and the hash of all of it.
+
+    The hash is `protocols.fingerprint` (SHA-256 of ids, labels, sigma and parts).
+    """
+    content = {
+        "dataset": records.name,
+        "protocol": parts.protocol,
+        "seed": parts.seed,
+        "fold": parts.fold,
+        "sha256": fingerprint(records, parts),
+        "notes": list(parts.notes),
+        **{part: [records.ids[row] for row in getattr(parts, part)] for part in PARTS},
+    }
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read(path: Path, records: Records) -> Parts:
+    """The split of a file that holds what `dumped` gave, for the same records.
+
+    Raises:
+      DataError: the file is not there or no split, names a picture that the records lack, or its
+        hash is not that of these records, because ids or labels have changed.
+    """
+    rows = {name: row for row, name in enumerate(records.ids)}
+    content = _content(path)
+    try:
+        listed = {part: np.asarray([rows[one] for one in content[part]], int) for part in PARTS}
+    except KeyError as error:
+        raise DataError(f"{path.name}: {records.name} has no {error}") from error
+    parts = Parts(
+        **listed,
+        notes=tuple(content["notes"]),
+        protocol=content["protocol"],
+        seed=content["seed"],
+        fold=content["fold"],
+    )
+    if fingerprint(records, parts) != content["sha256"]:
+        raise DataError(
+            f"{path.name}: was made for other pictures, labels or parts than {records.name} has now"
+        )
+    return parts
+
+
+def ids(path: Path, part: str) -> tuple[str, ...]:
+    """The ids of a part's pictures in such a file.
+
+    Raises:
+      DataError: the file is not there or no split.
+    """
+    return tuple(_content(path)[part])
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The file's content, of the types that `dumped` gives."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path.name}: is no split ({error})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path.name}: is no split, but a {type(content).__name__}")
+    kinds = {"protocol": str, "sha256": str, "seed": int, "fold": int}
+    for name, kind in {**dict.fromkeys((*PARTS, "notes"), list), **kinds}.items():
+        value = content.get(name)
+        texts = value if isinstance(value, list) else ()
+        if not isinstance(value, kind) or not all(isinstance(text, str) for text in texts):
+            raise DataError(f"{path.name}: is no split: {name} is {str(value)[:60]!r}")
+    return content

@@ -1,0 +1,1 @@
+"""Drawn faces whose true label distributions are known."""

@@ -1,0 +1,232 @@
+"""Decoders of probabilities [..., K] over a label space.
+
+Reached as `ldl_jax.decoders.NAME`.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from ldl_jax import arrays
+from ldl_jax.labels import LabelSpace
+
+# Sums of float32 probabilities that differ by less than this are taken as equal.
+_TOLERANCE = 1e-6
+
+
+def expectation(probs: ArrayLike, space: LabelSpace) -> jax.Array:
+    """The mean label: ŷ = Σ_k p_k l_k. It minimises the expected squared error.
+
+    Args:
+      probs: [..., K], summing to one.
+      space: the K label values.
+
+    Returns:
+      [...] float32, in the space's unit.
+
+    Raises:
+      ValueError: K disagrees.
+
+    Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10;
+    Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 16.
+    """
+    p = arrays.with_last_axis("probs", probs, space.size)
+    # A sum of products, not a matrix product: those may run in TF32 or bfloat16 on accelerators.
+    return jnp.sum(p * arrays.grid(space, p.ndim), axis=-1)
+
+
+def variance(probs: ArrayLike, space: LabelSpace) -> jax.Array:
+    """The variance of the label: v = Σ_k p_k (l_k - ŷ)^2 with ŷ = Σ_k p_k l_k.
+
+    Args:
+      probs: [..., K], summing to one.
+      space: the K label values.
+
+    Returns:
+      [...] float32, in the space's unit squared.
+
+    Raises:
+      ValueError: K disagrees.
+
+    Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018).
+    """
+    p = arrays.with_last_axis("probs", probs, space.size)
+    mean = expectation(p, space)
+    return jnp.sum(p * jnp.square(arrays.grid(space, p.ndim) - mean[..., None]), axis=-1)
+
+
+def entropy(probs: ArrayLike) -> jax.Array:
+    """The entropy of the label, in nats: H = -Σ_k p_k ln p_k, with 0 ln 0 = 0.
+
+    Args:
+      probs: [..., K], summing to one.
+
+    Returns:
+      [...] float32 in [0, ln K].
+
+    Source: Shannon, "A Mathematical Theory of Communication" (1948), Sec. 6.
+    """
+    p = arrays.float32(probs)
+    return -jnp.sum(p * jnp.log(jnp.where(p > 0, p, 1.0)), axis=-1)
+
+
+def median(probs: ArrayLike, space: LabelSpace) -> jax.Array:
+    """The least label whose cumulative probability reaches one half.
+
+    ŷ = min {l_k : Σ_{j<=k} p_j >= 1/2}. It minimises the expected absolute error, so it is the
+    decoder that matches MAE.
+
+    Args:
+      probs: [..., K]; divided by its sum.
+      space: the K label values.
+
+    Returns:
+      [...] float32, one of the label values.
+
+    Raises:
+      ValueError: K disagrees.
+
+    Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
+    (CVPR 2024), the Bayes-optimal decision for MAE.
+    """
+    return quantile(probs, space, 0.5)
+
+
+def mode(probs: ArrayLike, space: LabelSpace) -> jax.Array:
+    """The most probable label: ŷ = l_k with k = argmax_k p_k, a tie going to the lower value.
+
+    Args:
+      probs: [..., K].
+      space: the K label values.
+
+    Returns:
+      [...] float32, one of the label values.
+
+    Raises:
+      ValueError: K disagrees.
+    """
+    p = arrays.with_last_axis("probs", probs, space.size)
+    return _value_at(jnp.argmax(p, axis=-1), space)
+
+
+def quantile(probs: ArrayLike, space: LabelSpace, level: ArrayLike) -> jax.Array:
+    """The least label whose cumulative probability reaches a level.
+
+    ŷ = min {l_k : Σ_{j<=k} p_j >= q}
+
+    Args:
+      probs: [..., K]; divided by its sum.
+      space: the K label values.
+      level: q in [0, 1], a scalar.
+
+    Returns:
+      [...] float32, one of the label values.
+
+    Raises:
+      ValueError: K disagrees, or level is a number outside [0, 1].
+    """
+    _unit_interval("level", level)
+    p = arrays.with_last_axis("probs", probs, space.size)
+    mass = jax.lax.cumsum(p, axis=p.ndim - 1)
+    needed = (arrays.with_shape("level", level, ()) - _TOLERANCE) * mass[..., -1:]
+    return _value_at(jnp.sum(mass < needed, axis=-1, dtype=jnp.int32), space)
+
+
+def interval(
+    probs: ArrayLike, space: LabelSpace, coverage: ArrayLike = 0.9
+) -> tuple[jax.Array, jax.Array]:
+    """The central interval: the quantiles that leave half of the rest on either side.
+
+    [min {l_k : c_k >= (1 - a)/2}, min {l_k : c_k >= (1 + a)/2}],  c_k = Σ_{j<=k} p_j
+
+    Args:
+      probs: [..., K]; divided by its sum.
+      space: the K label values.
+      coverage: a in [0, 1], a scalar; the labels of the closed interval hold at least that.
+
+    Returns:
+      low [...] and high [...], float32, of the label values.
+
+    Raises:
+      ValueError: K disagrees, or coverage is a number outside [0, 1].
+    """
+    _unit_interval("coverage", coverage)
+    a = arrays.with_shape("coverage", coverage, ())
+    return quantile(probs, space, 0.5 * (1.0 - a)), quantile(probs, space, 0.5 * (1.0 + a))
+
+
+def highest_density_interval(
+    probs: ArrayLike, space: LabelSpace, coverage: ArrayLike = 0.9
+) -> tuple[jax.Array, jax.Array]:
+    """The shortest interval that holds the coverage, and the most probable among equally short.
+
+    Of a distribution with one mode it is the highest-density set.
+
+    Args:
+      probs: [..., K]; divided by its sum.
+      space: the K label values.
+      coverage: a in [0, 1], a scalar; the labels of the closed interval hold at least that.
+
+    Returns:
+      low [...] and high [...], float32, of the label values.
+
+    Raises:
+      ValueError: K disagrees, or coverage is a number outside [0, 1].
+
+    Source: Hyndman, "Computing and Graphing Highest Density Regions" (1996), kept in one piece.
+    """
+    _unit_interval("coverage", coverage)
+    p = arrays.with_last_axis("probs", probs, space.size)
+    mass = jax.lax.cumsum(p, axis=p.ndim - 1)
+    total = mass[..., -1:]
+    before = mass - p
+    # For each first label, the last that it needs: how many cumulative masses fall short.
+    needed = before + (arrays.with_shape("coverage", coverage, ()) - _TOLERANCE) * total
+    short = jnp.sum(mass[..., None, :] < needed[..., :, None], axis=-1, dtype=jnp.int32)
+    last = jnp.maximum(short, arrays.row(np.arange(space.size), p.ndim).astype(jnp.int32))
+    values = arrays.grid(space, p.ndim)
+    width = jnp.where(last < space.size, _value_at(last, space) - values, jnp.inf)
+    finest = float(np.diff(space.values).min())
+    shortest = width < jnp.min(width, axis=-1, keepdims=True) + 1e-3 * finest
+    held = jnp.take_along_axis(mass, jnp.minimum(last, space.size - 1), axis=-1) - before
+    first = jnp.argmax(jnp.where(shortest, held, -1.0), axis=-1)
+    end = jnp.take_along_axis(last, first[..., None], axis=-1)[..., 0]
+    return _value_at(first, space), _value_at(end, space)
+
+
+def minimum_cost(probs: ArrayLike, space: LabelSpace, cost: ArrayLike) -> jax.Array:
+    """The label of least expected cost: the Bayes decision.
+
+    ŷ = l_i with i = argmin_i Σ_j C_ij p_j, a tie going to the lower value. C_ij = |l_i - l_j| gives
+    the median, [i != j] the mode.
+
+    Args:
+      probs: [..., K].
+      space: the K label values.
+      cost: C [K, K], of deciding l_i (row) where the label is l_j (column).
+
+    Returns:
+      [...] float32, one of the label values.
+
+    Raises:
+      ValueError: K or the cost's shape disagrees.
+
+    Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
+    (CVPR 2024), the plug-in Bayes-optimal decision.
+    """
+    p = arrays.with_last_axis("probs", probs, space.size)
+    matrix = arrays.with_shape("cost", cost, (space.size, space.size))
+    risk = jnp.einsum("...j,ij->...i", p, matrix, precision=jax.lax.Precision.HIGHEST)
+    return _value_at(jnp.argmin(risk, axis=-1), space)
+
+
+def _value_at(index: jax.Array, space: LabelSpace) -> jax.Array:
+    return jnp.take(jnp.asarray(space.values, jnp.float32), index, mode="clip")
+
+
+def _unit_interval(name: str, x: ArrayLike) -> None:
+    if isinstance(x, int | float) and not 0 <= x <= 1:
+        raise ValueError(f"{name}: must be in [0, 1], got {x}")

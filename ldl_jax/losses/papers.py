@@ -1,0 +1,257 @@
+"""The joint objectives and the papers' own losses: CEN, DLDL-v2, DEX.
+
+Reached as `ldl_jax.losses.NAME`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from ldl_jax import arrays, encodings
+from ldl_jax.labels import LabelSpace
+from ldl_jax.losses.distribution import (
+    class_cross_entropy,
+    cross_entropy,
+    kl_divergence,
+)
+from ldl_jax.losses.regression import (
+    expectation_l1,
+    l1,
+    slack_l1,
+)
+
+
+def dldl_v2(
+    logits: ArrayLike,
+    target: ArrayLike,
+    labels: ArrayLike,
+    space: LabelSpace,
+    lam: ArrayLike = 1.0,
+    *,
+    kl_reduction: Literal["sum", "mean"] = "sum",
+) -> jax.Array:
+    """DLDL-v2: learn the label distribution and its expectation together.
+
+    L = Σ_k p_k ln(p_k / p̂_k) + λ |Σ_k p̂_k l_k - y|,  p̂ = softmax(x), so that
+    ∂L/∂x = p̂ - p + λ sign(ŷ - y) p̂ ∘ (l - ŷ1).
+
+    Args:
+      logits: x [..., K].
+      target: p [..., K], e.g. `encodings.gaussian(labels, space)`.
+      labels: y [...], in the space's unit.
+      space: the K label values.
+      lam: λ, a scalar, per unit of the label.
+      kl_reduction: "sum" over the K labels is the paper's; "mean" is that of the authors' Torch
+        code, whose KL is averaged over the batch and the K labels but whose l1 over the batch
+        alone: its λ = 1 is the paper's λ = K, and its loss the paper's divided by K.
+
+    Returns:
+      [...] float32.
+
+    Raises:
+      ValueError: K or the shapes disagree, or kl_reduction is neither.
+
+    Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 12,
+    with Eq. 9's full divergence. Eq. 13 drops the target's entropy, which no gradient sees.
+    """
+    if kl_reduction not in ("sum", "mean"):
+        raise ValueError(f"kl_reduction: expected 'sum' or 'mean', got {kl_reduction!r}")
+    x = arrays.with_last_axis("logits", logits, space.size)
+    divergence = kl_divergence(x, target)
+    if kl_reduction == "mean":
+        divergence = divergence / space.size
+    return divergence + arrays.float32(lam) * expectation_l1(x, labels, space)
+
+
+def cen_initial(
+    logits: ArrayLike,
+    score: ArrayLike,
+    labels: ArrayLike,
+    space: LabelSpace,
+    lam: ArrayLike = 4.0,
+) -> jax.Array:
+    """CEN's first ancestor: classify the label and regress it.
+
+    L = -Σ_k o_k ln softmax(z)_k + λ |s - y|,  y = (l - l_1) / (l_K - l_1)
+
+    Args:
+      logits: z [..., K].
+      score: s [...], the regression head's output in the normalised scale of Eq. 1.
+      labels: l [...], in the space's unit; o is one-hot at the nearest label value.
+      space: the K label values.
+      lam: λ, a scalar.
+
+    Returns:
+      [...] float32.
+
+    Raises:
+      ValueError: K or the shapes disagree.
+
+    Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 4, 9 and 14.
+    """
+    x = arrays.with_last_axis("logits", logits, space.size)
+    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    regression = l1(
+        arrays.with_shape("score", score, label.shape), encodings.normalised(label, space)
+    )
+    return class_cross_entropy(x, label, space) + arrays.float32(lam) * regression
+
+
+def cen_evolution(
+    logits: ArrayLike,
+    score: ArrayLike,
+    labels: ArrayLike,
+    space: LabelSpace,
+    teacher_probs: ArrayLike,
+    slack: ArrayLike,
+    alpha: ArrayLike = 0.5,
+    lam: ArrayLike = 4.0,
+    temperature: ArrayLike = 2.0,
+    *,
+    hard_temperature: ArrayLike = 1.0,
+    scale_by_temperature_squared: bool = False,
+) -> jax.Array:
+    """CEN's offspring: learn from the ancestor's distribution and stay within its error.
+
+    L = -α Σ_k q_k ln softmax(z/τ)_k - (1-α) Σ_k o_k ln softmax(z)_k + λ max(0, |s - y| - Δs)
+
+    Args:
+      logits: z [..., K].
+      score: s [...], the regression head's output in the normalised scale of Eq. 1.
+      labels: l [...], in the space's unit; o is one-hot at the nearest label value, y normalised.
+      space: the K label values.
+      teacher_probs: q [..., K], the ancestor's distribution, already at temperature τ.
+      slack: Δs [...], the ancestor's |s - y| in the normalised scale (Eq. 10).
+      alpha: α, a scalar in [0, 1].
+      lam: λ, a scalar.
+      temperature: τ, of the student's softmax in the transfer term.
+      hard_temperature: of the student's softmax in the hard-label term. The paper writes one p^t
+        for that term, for Eq. 6 and for Eq. 16's estimate, which to the letter is at τ in all
+        three; 1 is our reading of the first and the last.
+      scale_by_temperature_squared: multiply the transfer term by τ^2, which keeps its gradient's
+        scale as τ changes (Hinton et al., "Distilling the Knowledge in a Neural Network", Sec. 2).
+
+    Returns:
+      [...] float32.
+
+    Raises:
+      ValueError: K or the shapes disagree, or a temperature is not positive.
+
+    Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 6, 7, 13 and 15.
+    Eq. 6 is Eq. 5 without the ancestor's entropy, which no gradient sees, and so is this.
+    """
+    x = arrays.with_last_axis("logits", logits, space.size)
+    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    s = arrays.with_shape("score", score, label.shape)
+    a, tau = arrays.float32(alpha), arrays.positive("temperature", temperature)
+    transfer = cross_entropy(x / tau, arrays.with_shape("teacher_probs", teacher_probs, x.shape))
+    if scale_by_temperature_squared:
+        transfer = jnp.square(tau) * transfer
+    hard_x = x / arrays.positive("hard_temperature", hard_temperature)
+    hard = class_cross_entropy(hard_x, label, space)
+    regression = slack_l1(s, encodings.normalised(label, space), slack)
+    return a * transfer + (1.0 - a) * hard + arrays.float32(lam) * regression
+
+
+def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
+    """DEX: classify the label (and decode the expectation).
+
+    L = -ln softmax(x)_y
+
+    Args:
+      logits: x [..., K].
+      labels: y [...], in the space's unit, each taken to its own value as `one_hot` does.
+      space: the K label values.
+
+    Returns:
+      [...] float32.
+
+    Raises:
+      ValueError: K or the shapes disagree.
+
+    Source: Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single
+    image without facial landmarks" (IJCV 2018).
+    """
+    x = arrays.with_last_axis("logits", logits, space.size)
+    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    return class_cross_entropy(x, label, space)
+
+
+def sord(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    space: LabelSpace,
+    *,
+    distance: Literal["absolute", "squared"] = "absolute",
+    alpha: ArrayLike = 1.0,
+) -> jax.Array:
+    """SORD: cross-entropy against soft ordinal targets.
+
+    L = -Σ_k p_k ln softmax(x)_k,  p_k = exp(-α φ(y, l_k)) / Σ_j exp(-α φ(y, l_j))
+
+    Args:
+      logits: x [..., K].
+      labels: y [...], in the space's unit.
+      space: the K label values.
+      distance: φ, as in `encodings.sord`.
+      alpha: α, as in `encodings.sord`.
+
+    Returns:
+      [...] float32.
+
+    Raises:
+      ValueError: K or the shapes disagree, or an option is unknown.
+
+    Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019).
+    """
+    x = arrays.with_last_axis("logits", logits, space.size)
+    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    return cross_entropy(x, encodings.sord(label, space, distance=distance, alpha=alpha))
+
+
+def megaage(
+    logits: ArrayLike,
+    rank_logits: ArrayLike,
+    labels: ArrayLike,
+    space: LabelSpace,
+    sigma: ArrayLike = 2.0,
+    truncation: float = 3.0,
+) -> jax.Array:
+    """MegaAge: ordinal hyperplanes away from the label, and the posterior over the values.
+
+    L = Σ_{k: l_k < y - d or l_k >= y + d} (σ(h_k) - [y > l_k])^2 - Σ_k p_k ln softmax(x)_k,
+    p the normalised Gaussian around y
+
+    Args:
+      logits: x [..., K], of the posterior: there, a dense layer on σ(h).
+      rank_logits: h [..., K-1], of the hyperplanes "above l_k".
+      labels: y [...], in the space's unit.
+      space: the K label values.
+      sigma: σ of the Gaussian, in the space's unit; a scalar, or one a label [...].
+      truncation: d in the space's unit; hyperplanes nearer to the label are left alone.
+
+    Returns:
+      [...] float32.
+
+    Raises:
+      ValueError: K or the shapes disagree, or truncation is negative.
+
+    Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons" (BMVC 2017), in
+    the form of the reimplementation by Paplhám and Franc, "A Call to Reflect on Evaluation
+    Practices for Age Estimation" (CVPR 2024), whose σ, d and equal weights of the two terms are
+    the defaults: of the paper itself only the abstract was at hand.
+    """
+    if not truncation >= 0:
+        raise ValueError(f"truncation: must not be negative, got {truncation}")
+    x = arrays.with_last_axis("logits", logits, space.size)
+    y = arrays.with_shape("labels", labels, x.shape[:-1])
+    h = arrays.with_shape("rank_logits", rank_logits, (*y.shape, space.size - 1))
+    away = arrays.grid(space, x.ndim)[..., :-1] - y[..., None]
+    far = (away < -truncation) | (away >= truncation)
+    error = jnp.square(jax.nn.sigmoid(h) - encodings.rank(y, space))
+    hyperplanes = jnp.sum(jnp.where(far, error, 0.0), axis=-1)
+    return hyperplanes + cross_entropy(x, encodings.gaussian(y, space, sigma))

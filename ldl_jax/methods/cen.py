@@ -1,0 +1,78 @@
+"""CEN: two heads on one network, refined over generations.
+
+Reached as `ldl_jax.methods.get("cen", ...)`.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from ldl_jax import decoders, encodings, losses
+from ldl_jax.heads import Outputs, dense
+from ldl_jax.labels import LabelSpace
+from ldl_jax.methods.contract import (
+    Batch,
+    Knowledge,
+    Method,
+    Prediction,
+    check_choice,
+    check_number,
+)
+from ldl_jax.methods.transfer import DECODERS, Transfer, one_hot_encoder
+
+
+def cen(
+    space: LabelSpace,
+    lam: float = 4.0,
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    hard_temperature: float = 1.0,
+    scale_by_temperature_squared: bool = False,
+    decode: str = "expectation",
+) -> Method:
+    """CEN: a distribution and a regressed value, each refined over generations.
+
+    Source: Li et al., "A Coupled Evolutionary Network for Age Estimation": Eq. 14 for the first
+    generation, Eq. 15 for the later ones, Eqs. 16-18 for the estimate. `hard_temperature` and
+    `scale_by_temperature_squared` settle what the paper leaves open, see `losses.cen_evolution`;
+    `decode` is of the distribution's head, "expectation" (Eq. 16), "median" or "mode".
+    """
+    check_number("lam", lam, low=0.0)
+    check_number("hard_temperature", hard_temperature, low=0.0, strict=True)
+    Transfer(alpha, temperature, scale_by_temperature_squared).checked()
+    check_choice("decode", decode, tuple(DECODERS))
+
+    def loss(outputs: Outputs, batch: Batch, knowledge: Knowledge | None = None) -> jax.Array:
+        logits, score, labels = outputs["logits"], outputs["score"], batch["labels"]
+        if knowledge is None:
+            return losses.cen_initial(logits, score, labels, space, lam)
+        return losses.cen_evolution(
+            logits,
+            score,
+            labels,
+            space,
+            knowledge.probs,
+            knowledge.slack,
+            alpha,
+            lam,
+            temperature,
+            hard_temperature=hard_temperature,
+            scale_by_temperature_squared=scale_by_temperature_squared,
+        )
+
+    def predict(outputs: Outputs) -> Prediction:
+        probs = jax.nn.softmax(outputs["logits"])
+        distribution = DECODERS[decode](probs, space)
+        regression = decoders.from_score(outputs["score"], space)
+        value = (distribution + regression) / 2
+        return Prediction(value, probs, {"distribution": distribution, "regression": regression})
+
+    def teach(outputs: Outputs, batch: Batch) -> Knowledge:
+        target = encodings.normalised(batch["labels"], space)
+        probs = jax.nn.softmax(outputs["logits"] / temperature)
+        return Knowledge(probs, jnp.abs(outputs["score"] - target))
+
+    encode = one_hot_encoder(space)  # CEN makes no assumption on the distribution's form
+    head = dense(logits=space.size, score=None)
+    return Method("cen", space, head, encode, loss, predict, teach)

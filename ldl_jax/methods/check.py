@@ -1,0 +1,87 @@
+"""Whether a method of one's own keeps the contract, seen before anything is trained.
+
+Reached as `ldl_jax.methods.check`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ldl_jax.heads import Features, Width
+from ldl_jax.methods.contract import Batch, Knowledge, Method, Prediction
+
+_B = 3
+
+
+def check(method: Method, width: Width) -> None:
+    """Puts one small batch through all of a method's functions.
+
+    Args:
+      method: the method.
+      width: how many features its network has, as `Model.width` says.
+
+    Raises:
+      ValueError: naming the function, what it returned and what was expected: a loss that is
+        reduced over the batch, probabilities of another K or that do not sum to one, ...
+    """
+    K = method.space.size
+    found = jax.jit(lambda: answers(method, width))()
+    for name in ("loss", "taught loss"):
+        _check(method, name, found[name], (_B,), "one a picture, not reduced over the batch")
+    prediction, knowledge = found["predict"], found["teach"]
+    if not isinstance(prediction, Prediction):
+        raise ValueError(_says(method, "predict", f"a {type(prediction).__name__}", "a Prediction"))
+    if not isinstance(knowledge, Knowledge):
+        raise ValueError(_says(method, "teach", f"a {type(knowledge).__name__}", "a Knowledge"))
+    _check(method, "predict's value", prediction.value, (_B,), "one a picture")
+    _check(method, "teach's slack", knowledge.slack, (_B,), "one a picture")
+    for name, probs in (("predict's", prediction.probs), ("teach's", knowledge.probs)):
+        _check(method, f"{name} probs", probs, (_B, K), "a distribution a picture")
+        totals = np.asarray(probs, np.float64).sum(axis=-1)
+        if not (np.allclose(totals, 1, atol=1e-3) and (np.asarray(probs) >= 0).all()):
+            raise ValueError(
+                _says(
+                    method, f"{name} probs", f"sums of {totals}", "no negative ones, and sums of 1"
+                )
+            )
+
+
+def answers(method: Method, width: Width) -> dict[str, Any]:
+    """What all of a method's functions say to one small batch; can be traced."""
+    params = method.head.init(jax.random.key(0), width)
+    outputs = method.head.apply(params, _features(width))
+    labels = jnp.linspace(method.space.low, method.space.high, _B, dtype=jnp.float32)
+    batch: Batch = {"labels": labels, "sigma": jnp.full(_B, jnp.nan, jnp.float32)}
+    K = method.space.size
+    knowledge = Knowledge(jnp.full((_B, K), 1 / K, jnp.float32), jnp.zeros(_B, jnp.float32))
+    return {
+        "loss": method.loss(outputs, batch),
+        "taught loss": method.loss(outputs, batch, knowledge),
+        "predict": method.predict(outputs),
+        "teach": method.teach(outputs, batch),
+    }
+
+
+def _features(width: Width) -> Features:
+    if isinstance(width, int):
+        return jax.random.normal(jax.random.key(1), (_B, width), jnp.float32)
+    return {name: _features(part) for name, part in width.items()}  # type: ignore[misc]
+
+
+def _check(method: Method, name: str, x: Any, shape: tuple[int, ...], what: str) -> None:
+    found = getattr(x, "shape", type(x).__name__)
+    if found != shape:
+        wanted = f"{list(shape)} for a batch of {_B}: {what}"
+        raise ValueError(_says(method, name, f"shape {found}", wanted))
+    if x.dtype != jnp.float32:
+        raise ValueError(_says(method, name, str(x.dtype), "float32"))
+    if not np.isfinite(x).all():
+        raise ValueError(_says(method, name, str(np.asarray(x)), "finite numbers"))
+
+
+def _says(method: Method, name: str, found: str, expected: str) -> str:
+    return f"method.name: {method.name!r}: its {name}: expected {expected}, got {found}"

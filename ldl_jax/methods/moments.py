@@ -1,0 +1,165 @@
+"""Methods of one softmax whose loss is not a divergence from a target: moments, distances, scores.
+
+Each is `factory(space, **hyper_parameters) -> Method`, and takes what those in
+`methods.distribution` do. Reached as `ldl_jax.methods.get(NAME, ...)`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+
+from ldl_jax import losses
+from ldl_jax.heads import Outputs
+from ldl_jax.labels import LabelSpace
+from ldl_jax.methods.contract import Batch, Method, check_choice, check_flag, check_number
+from ldl_jax.methods.transfer import (
+    Transfer,
+    distribution_method,
+    gaussian_encoder,
+    one_hot_encoder,
+)
+
+
+def mean_variance(
+    space: LabelSpace,
+    mean_weight: float = 0.2,
+    variance_weight: float = 0.05,
+    decode: str = "expectation",
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    scale_by_temperature_squared: bool = False,
+) -> Method:
+    """Mean-variance: cross-entropy, the error of the mean, and the variance.
+
+    Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face".
+    """
+    check_number("mean_weight", mean_weight, low=0.0)
+    check_number("variance_weight", variance_weight, low=0.0)
+
+    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
+        return losses.mean_variance(
+            outputs["logits"], batch["labels"], space, mean_weight, variance_weight
+        )
+
+    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
+    return distribution_method("mean_variance", space, loss, decode=decode, transfer=transfer)
+
+
+def mean_residue(
+    space: LabelSpace,
+    mean_weight: float = 0.2,
+    residue_weight: float = 0.05,
+    decode: str = "expectation",
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    scale_by_temperature_squared: bool = False,
+) -> Method:
+    """Mean-residue: cross-entropy, the error of the mean, and the residue's entropy.
+
+    Source: Zhao et al., "Adaptive Mean-Residue Loss for Robust Facial Age Estimation".
+    """
+    check_number("mean_weight", mean_weight, low=0.0)
+    check_number("residue_weight", residue_weight, low=0.0)
+
+    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
+        return losses.mean_residue(
+            outputs["logits"], batch["labels"], space, mean_weight, residue_weight
+        )
+
+    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
+    return distribution_method("mean_residue", space, loss, decode=decode, transfer=transfer)
+
+
+def unimodal(
+    space: LabelSpace,
+    lam: float = 1000.0,
+    decode: str = "expectation",
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    scale_by_temperature_squared: bool = False,
+) -> Method:
+    """Unimodal-concentrated: the likelihood of the label under mean and variance, and one mode.
+
+    Source: Li et al., "Unimodal-Concentrated Loss: Fully Adaptive Label Distribution Learning for
+    Ordinal Regression".
+    """
+    check_number("lam", lam, low=0.0)
+
+    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
+        return losses.unimodal_concentrated(outputs["logits"], batch["labels"], space, lam)
+
+    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
+    return distribution_method("unimodal", space, loss, decode=decode, transfer=transfer)
+
+
+def emd(
+    space: LabelSpace,
+    squared: bool = True,
+    sigma: float = 0.0,
+    decode: str = "expectation",
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    scale_by_temperature_squared: bool = False,
+) -> Method:
+    """EMD: the earth mover's distance from the label, squared as in its source or plain.
+
+    The target is the label's own value, or with a `sigma` (in the label's unit) a Gaussian.
+
+    Source: Hou et al., "Squared Earth Mover's Distance-based Loss for Training Deep Neural
+    Networks".
+    """
+    check_flag("squared", squared)
+    check_number("sigma", sigma, low=0.0)
+    encode = gaussian_encoder(space, sigma) if sigma else one_hot_encoder(space)
+
+    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
+        target = encode(batch["labels"], batch["sigma"])
+        if squared:
+            return losses.squared_emd(outputs["logits"], target)
+        return losses.emd(outputs["logits"], target, space)
+
+    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
+    return distribution_method("emd", space, loss, encode=encode, decode=decode, transfer=transfer)
+
+
+def crps(
+    space: LabelSpace,
+    decode: str = "expectation",
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    scale_by_temperature_squared: bool = False,
+) -> Method:
+    """CRPS: the continuous ranked probability score, in the label's unit.
+
+    Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation".
+    """
+
+    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
+        return losses.crps(outputs["logits"], batch["labels"], space)
+
+    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
+    return distribution_method("crps", space, loss, decode=decode, transfer=transfer)
+
+
+def weighted_kappa(
+    space: LabelSpace,
+    penalty: Literal["quadratic", "linear"] = "quadratic",
+    decode: str = "expectation",
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    scale_by_temperature_squared: bool = False,
+) -> Method:
+    """Weighted kappa: the expected cost over that of chance, taken over the batch.
+
+    Source: de la Torre et al., "Weighted kappa loss function for multi-class classification of
+    ordinal data in deep learning".
+    """
+    check_choice("penalty", penalty, ("quadratic", "linear"))
+
+    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
+        return losses.weighted_kappa(outputs["logits"], batch["labels"], space, penalty)
+
+    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
+    return distribution_method("weighted_kappa", space, loss, decode=decode, transfer=transfer)

@@ -1,0 +1,190 @@
+"""Whether learned probabilities are the frequencies of what they are of.
+
+Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ldl_jax import arrays
+from ldl_jax.labels import LabelSpace
+from ldl_jax.metrics.accumulators import (
+    Mask,
+    Metric,
+    Rows,
+    Score,
+    averaged,
+    distributions,
+    once,
+    own_index,
+)
+
+Levels = np.ndarray | Sequence[float]
+LEVELS = tuple(float(level) for level in np.arange(1, 20) / 20)
+
+
+def ece(probs: Rows, labels: Rows, space: LabelSpace, bins: int = 15, mask: Mask = None) -> Array:
+    """Expected calibration error of the most probable label.
+
+    Σ_m |B_m|/N |acc(B_m) - conf(B_m)|, B_m the rows whose confidence max_k p_k is in
+    ((m-1)/M, m/M], acc the fraction of them whose most probable value is the label's own (as in
+    `encodings.one_hot`), conf their mean confidence.
+
+    It does not see how far off a wrong value is; `quantile_calibration_error` is of the whole
+    ordered distribution.
+
+    Args:
+      probs: p [N, K].
+      labels: y [N], in the space's unit.
+      space: the K label values.
+      bins: M.
+      mask: [N], the rows that count.
+
+    Returns:
+      [] float32 in [0, 1].
+
+    Raises:
+      ValueError: the shapes disagree, or bins is below 1.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), Eq. 3.
+    """
+    return once(ece_metric(space, bins), probs, labels, mask=mask)
+
+
+def ece_metric(space: LabelSpace, bins: int = 15) -> Metric:
+    """The accumulator of `ece(..., space, bins)`.
+
+    Raises:
+      ValueError: bins is below 1.
+    """
+    if bins < 1:
+        raise ValueError(f"bins: expected at least 1, got {bins}")
+    inner = np.arange(1, bins) / bins
+
+    def score(probs: Rows, labels: Rows) -> Array:
+        """What the row adds to acc - conf of its bin."""
+        p, y = distributions(probs, labels, space)
+        confidence = jnp.max(p, axis=1)
+        place = jnp.sum(confidence[:, None] > arrays.row(inner, 2), axis=1, dtype=jnp.int32)
+        right = jnp.argmax(p, axis=1).astype(jnp.int32) == own_index(y, space)
+        gap = right.astype(jnp.float32) - confidence
+        return jnp.where(place[:, None] == jnp.arange(bins)[None], gap[:, None], 0.0)
+
+    return averaged(score, lambda gaps: jnp.sum(jnp.abs(gaps)), shape=(bins,))
+
+
+def calibration_curve(
+    probs: Rows,
+    labels: Rows,
+    space: LabelSpace,
+    levels: Levels = LEVELS,
+    mask: Mask = None,
+) -> Array:
+    """How often the label lies at or below each quantile of its distribution: the PIT's CDF.
+
+    f(u) = (1/N) Σ_n F_n(u),  F_n(u) = min(max((u - c_k-1) / (c_k - c_k-1), 0), 1),
+    c_k = Σ_{j<=k} p_nj, l_k the label's own value (as in `encodings.one_hot`)
+
+    Calibrated distributions have f(u) = u in expectation, however coarse the grid. The plain
+    fraction of labels with c_k <= u falls short of u, the more so the more mass single values hold.
+    So a label's c is spread evenly over [c_k-1, c_k], which is the mean of drawing it from there.
+
+    Args:
+      probs: p [N, K]; divided by its sum.
+      labels: y [N], in the space's unit.
+      space: the K label values.
+      levels: u [J] in [0, 1], no traced array.
+      mask: [N], the rows that count.
+
+    Returns:
+      f [J] float32 in [0, 1].
+
+    Raises:
+      ValueError: the shapes disagree, or a level is outside [0, 1].
+
+    Source: Czado, Gneiting and Held, "Predictive Model Assessment for Count Data" (Biometrics
+    2009), the nonrandomized probability integral transform.
+    """
+    return once(calibration_curve_metric(space, levels), probs, labels, mask=mask)
+
+
+def calibration_curve_metric(space: LabelSpace, levels: Levels = LEVELS) -> Metric:
+    """The accumulator of `calibration_curve(..., space, levels)`.
+
+    Raises:
+      ValueError: a level is outside [0, 1].
+    """
+    u = _checked(levels)
+    return averaged(_pit_below(space, u), shape=u.shape)
+
+
+def quantile_calibration_error(
+    probs: Rows,
+    labels: Rows,
+    space: LabelSpace,
+    levels: Levels = LEVELS,
+    mask: Mask = None,
+) -> Array:
+    """Calibration error of the quantiles: (1/J) Σ_j (u_j - f(u_j))², f the `calibration_curve`.
+
+    Args:
+      probs: p [N, K]; divided by its sum.
+      labels: y [N], in the space's unit.
+      space: the K label values.
+      levels: u [J] in [0, 1], no traced array.
+      mask: [N], the rows that count.
+
+    Returns:
+      [] float32 in [0, 1].
+
+    Raises:
+      ValueError: the shapes disagree, or a level is outside [0, 1].
+
+    Source: Kuleshov, Fenner and Ermon, "Accurate Uncertainties for Deep Learning Using Calibrated
+    Regression" (ICML 2018), its calibration error with all weights 1/J. That of a discrete
+    distribution is our extension: see `calibration_curve`.
+    """
+    return once(quantile_calibration_error_metric(space, levels), probs, labels, mask=mask)
+
+
+def quantile_calibration_error_metric(space: LabelSpace, levels: Levels = LEVELS) -> Metric:
+    """The accumulator of `quantile_calibration_error(..., space, levels)`.
+
+    Raises:
+      ValueError: a level is outside [0, 1].
+    """
+    u = _checked(levels)
+    return averaged(_pit_below(space, u), lambda f: jnp.mean(jnp.square(f - u)), shape=u.shape)
+
+
+def _checked(levels: Levels) -> np.ndarray:
+    u = np.asarray(levels, np.float32)
+    if u.ndim != 1 or not len(u) or not np.all((u >= 0) & (u <= 1)):
+        raise ValueError(f"levels: expected [J >= 1] in [0, 1], got {u.tolist()}")
+    return u
+
+
+def _pit_below(space: LabelSpace, levels: np.ndarray) -> Score:
+    """How much of the label's [c_k-1, c_k] lies below each level, [N, J]."""
+
+    def score(probs: Rows, labels: Rows) -> Array:
+        p, y = distributions(probs, labels, space)
+        mass = jax.lax.cumsum(p, axis=1)
+        mass = mass / mass[:, -1:]
+        place, u = own_index(y, space)[:, None], arrays.row(levels, 2)
+        upper = jnp.take_along_axis(mass, place, axis=1)
+        before = jnp.take_along_axis(mass, jnp.maximum(place - 1, 0), axis=1)
+        lower = jnp.where(place > 0, before, 0.0)
+        width = upper - lower
+        part = (u - lower) / jnp.where(width > 0, width, 1.0)
+        inside = jnp.where(u <= lower, 0.0, part)
+        below = jnp.where(u >= upper, 1.0, inside)
+        return jnp.where(jnp.isnan(upper), jnp.nan, below)
+
+    return score

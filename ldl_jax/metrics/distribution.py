@@ -1,0 +1,167 @@
+"""Scores of learned distributions against labels, and what their intervals hold.
+
+Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metrics.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ldl_jax import arrays, decoders
+from ldl_jax.labels import LabelSpace
+from ldl_jax.metrics.accumulators import (
+    Mask,
+    Metric,
+    Rows,
+    averaged,
+    distributions,
+    once,
+    own_index,
+)
+
+
+class Coverage(NamedTuple):
+    """What intervals hold, and how wide they are."""
+
+    fraction: Array  # [] in [0, 1], of the labels that lie in their row's interval
+    width: Array  # [] in the space's unit, the mean of high - low
+
+
+def nll(probs: Rows, labels: Rows, space: LabelSpace, mask: Mask = None) -> Array:
+    """Mean negative log-likelihood of the labels, in nats: -(1/N) Σ_n ln p_n,k(n).
+
+    Args:
+      probs: p [N, K].
+      labels: y [N], in the space's unit; l_k(n) is the label's own value, as in
+        `encodings.one_hot`.
+      space: the K label values.
+      mask: [N], the rows that count.
+
+    Returns:
+      [] float32. p is held above 1.2e-38, the least normal float32, so that a probability that
+      underflowed costs 87.3 and not infinity.
+
+    Raises:
+      ValueError: the shapes disagree.
+
+    Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
+    (JASA 2007), Sec. 4.1, the logarithmic score.
+    """
+    return once(nll_metric(space), probs, labels, mask=mask)
+
+
+def nll_metric(space: LabelSpace) -> Metric:
+    """The accumulator of `nll(..., space)`."""
+
+    def score(probs: Rows, labels: Rows) -> Array:
+        p, y = distributions(probs, labels, space)
+        own = jnp.take_along_axis(p, own_index(y, space)[:, None], axis=1)[:, 0]
+        return -jnp.log(jnp.maximum(own, jnp.finfo(jnp.float32).tiny))
+
+    return averaged(score)
+
+
+def crps(probs: Rows, labels: Rows, space: LabelSpace, mask: Mask = None) -> Array:
+    """Mean continuous ranked probability score; of one-hot distributions the MAE.
+
+    (1/N) Σ_n ∫ (F_n(l) - [l >= y_n])² dl,  F_n the step function with F_n(l_k) = Σ_{j<=k} p_nj
+
+    Exact for a fractional label, and for one beyond the ends; of groups, F steps at the midpoints.
+    The same score of logits, row by row, is `losses.crps`.
+
+    Args:
+      probs: p [N, K], summing to one.
+      labels: y [N], in the space's unit.
+      space: the K label values.
+      mask: [N], the rows that count.
+
+    Returns:
+      [] float32, in the space's unit.
+
+    Raises:
+      ValueError: the shapes disagree.
+
+    Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
+    (JASA 2007), Eq. 20.
+    """
+    return once(crps_metric(space), probs, labels, mask=mask)
+
+
+def crps_metric(space: LabelSpace) -> Metric:
+    """The accumulator of `crps(..., space)`."""
+    steps = np.diff(space.values)
+
+    def score(probs: Rows, labels: Rows) -> Array:
+        p, y = distributions(probs, labels, space)
+        F = jax.lax.cumsum(p, axis=1)[:, :-1]
+        step = arrays.row(steps, 2)
+        # How much of each [l_k, l_k+1] lies below the label: there the indicator is 0, above it 1.
+        below = jnp.clip(y[:, None] - arrays.grid(space, 2)[:, :-1], 0.0, step)
+        inner = jnp.sum(jnp.square(F) * below + jnp.square(1.0 - F) * (step - below), axis=1)
+        nearest = jnp.clip(y, space.values[0], space.values[-1])
+        return inner + jnp.abs(y - nearest)
+
+    return averaged(score)
+
+
+def interval_coverage(
+    probs: Rows,
+    labels: Rows,
+    space: LabelSpace,
+    level: float = 0.9,
+    shortest: bool = False,
+    mask: Mask = None,
+) -> Coverage:
+    """The fraction of labels in their distribution's interval, and the intervals' mean width.
+
+    As an interval of label values holds at least the level, a calibrated coarse distribution covers
+    more; the width says at what price.
+
+    Args:
+      probs: p [N, K].
+      labels: y [N], in the space's unit; its own value (as in `encodings.one_hot`) lies in the
+        interval or not.
+      space: the K label values.
+      level: in [0, 1], the probability that an interval is to hold.
+      shortest: False takes the central interval, `decoders.interval`; True the shortest,
+        `decoders.highest_density_interval`, which compares N K² numbers: of many rows, use the
+        accumulator on batches of them.
+      mask: [N], the rows that count.
+
+    Returns:
+      Coverage(fraction [], width []); the width in the space's unit, 0 of a single value.
+
+    Raises:
+      ValueError: the shapes disagree, or level is outside [0, 1].
+
+    Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
+    (JASA 2007), Sec. 6.2, the central prediction interval.
+    """
+    return once(interval_coverage_metric(space, level, shortest), probs, labels, mask=mask)
+
+
+def interval_coverage_metric(
+    space: LabelSpace, level: float = 0.9, shortest: bool = False
+) -> Metric:
+    """The accumulator of `interval_coverage(..., space, level, shortest)`.
+
+    Raises:
+      ValueError: level is outside [0, 1].
+    """
+    if not 0 <= level <= 1:
+        raise ValueError(f"level: expected a number in [0, 1], got {level}")
+    interval = decoders.highest_density_interval if shortest else decoders.interval
+
+    def score(probs: Rows, labels: Rows) -> Array:
+        p, y = distributions(probs, labels, space)
+        low, high = interval(p, space, level)
+        own = jnp.take(jnp.asarray(space.values, jnp.float32), own_index(y, space), mode="fill")
+        inside = (own >= low) & (own <= high)
+        return jnp.stack([inside.astype(jnp.float32), high - low], axis=1)
+
+    return averaged(score, lambda means: Coverage(means[0], means[1]), shape=(2,))

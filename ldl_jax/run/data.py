@@ -1,0 +1,268 @@
+"""The data of a run: what a config names becomes records, parts, a label space and feeds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldl_jax import processes
+from ldl_jax.data import pictures
+from ldl_jax.data.align import Alignment
+from ldl_jax.data.datasets import catalogue
+from ldl_jax.data.feed.choice import GB, SHARES, STREAM, Memory, choose, least, measure
+from ldl_jax.data.feed.feeds import Feed, Part, feed
+from ldl_jax.data.lazy import LazyImages
+from ldl_jax.data.records import Chosen, DataError, Records
+from ldl_jax.data.splits import audit, cross, hashes, hashes_file, protocols, split_file
+from ldl_jax.data.synthetic import faces
+from ldl_jax.labels import LabelSpace
+from ldl_jax.placement import Layout
+from ldl_jax.run.config import ConfigError, DataConfig, TestSetConfig
+
+Say = Callable[[str], None]
+Read = Callable[[DataConfig], Records]
+_GLANCE = 8  # pixels, of a picture that is only looked at for damage
+
+
+def read_records(config: DataConfig) -> Records:
+    """The pictures and labels that the config names."""
+    records = _read(config, config, "data", config.seed)
+    if not config.test.name:
+        return records
+    # Other persons are drawn to test on than to train on.
+    return cross.combine(records, _read(config, config.test, "data.test", config.seed + 1))
+
+
+class Reader:
+    """`read_records` that reads each dataset once, for runs that are checked before they are built.
+
+    A list of millions of files takes minutes.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Records] = {}
+
+    def __call__(self, config: DataConfig) -> Records:
+        """The pictures and labels that the config names."""
+        sources = [(one.name, one.root, one.csv, one.options) for one in (config, config.test)]
+        drawn = (config.synthetic_count, stored_size(config), config.seed, config.crop)
+        key = repr((sources, drawn if "synthetic" in (config.name, config.test.name) else ()))
+        if key not in self._known:
+            self._known[key] = read_records(config)
+        return self._known[key]
+
+
+def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed: int) -> Records:
+    """One dataset of the config; `key` is where the config names it."""
+    if source.name not in ("synthetic", *catalogue.DATASETS):
+        known = ", ".join(("synthetic", *catalogue.DATASETS))
+        raise ConfigError(f"{key}.name: expected one of {known}, got {source.name!r}")
+    if source.name != "synthetic":
+        return catalogue.read(source.name, source.root, csv=source.csv, **source.options)
+    if source.root or source.csv:
+        raise ConfigError(
+            f"{key}.root, {key}.csv: synthetic faces are drawn, not read; "
+            f"name a dataset with {key}.name ({', '.join(catalogue.DATASETS)})"
+        )
+    if config.crop != 1:
+        raise ConfigError(f"data.crop: synthetic faces are drawn whole, got {config.crop}")
+    for option in source.options:
+        if option not in faces.OPTIONS:
+            known = ", ".join(faces.OPTIONS)
+            raise ConfigError(
+                f"{key}.options: synthetic faces have no option {option!r}; theirs: {known}"
+            )
+    try:
+        return faces.faces(
+            config.synthetic_count, stored_size(config), seed, lazy=True, **source.options
+        )
+    except ValueError as error:
+        raise ConfigError(f"{key}.options.{error}") from None
+
+
+def parts_of(config: DataConfig, records: Records) -> protocols.Parts:
+    """Which pictures are for training, validation and test, as the config says."""
+    if config.split_file:
+        return split_file.read(Path(config.split_file), records)
+    try:
+        return protocols.split(
+            records,
+            config.protocol,
+            config.seed,
+            config.test_fraction,
+            config.validation_fraction,
+            max(0, config.fold),
+        )
+    except DataError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"data.{error}") from None
+
+
+def prints_of(config: DataConfig, records: Records, workdir: Path | None) -> hashes.Prints | None:
+    """The pictures' prints, where they are audited; those that the workdir holds, if it does."""
+    if _drawn(config) or not config.audit:
+        return None
+    kept = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
+    return kept or hashes.take(records)
+
+
+def _drawn(config: DataConfig) -> bool:
+    return {config.name, config.test.name} <= {"synthetic", ""}
+
+
+def audited(
+    config: DataConfig,
+    records: Records,
+    parts: protocols.Parts,
+    taken: hashes.Prints | None,
+    say: Say,
+) -> str:
+    """What a number of this split may be called; `say` takes the auditor's verdict."""
+    if _drawn(config):  # one by one: faces that look alike are no copies
+        return parts.protocol
+    if taken is None:
+        say("data.audit is off: whether the parts share pictures is not known")
+        return f"{parts.protocol}, not audited"
+    found = audit.audit(records, parts, taken)
+    say(str(found))
+    return found.name
+
+
+def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpace:
+    """The label space of the config's text, checked against the labels it has to hold."""
+    used = np.concatenate([parts.train, parts.validation, parts.test])
+    if text != "train":
+        try:
+            space = dataclasses.replace(LabelSpace.parse(text), unit=records.unit)
+        except ValueError as error:
+            raise ConfigError(f"data.space: {str(error).removeprefix('space: ')}") from None
+        protocols.check_labels(records, space, used)
+        return space
+    finite = records.labels[np.isfinite(records.labels)]
+    everything = LabelSpace.range(np.floor(finite.min()), np.ceil(finite.max()) + 1)
+    protocols.check_labels(records, everything, used)
+    labels = records.labels[parts.train]
+    low, high = float(np.floor(labels.min())), float(np.ceil(labels.max()))
+    if low == high:
+        raise ConfigError(f"data.space: all training labels are {low:g}; give low:step:high")
+    return LabelSpace.range(low, high, unit=records.unit)
+
+
+def alignment(config: DataConfig, records: Records) -> Alignment:
+    """How the pictures were cut out: as the config says, or the prepared set."""
+    given, known = config.alignment, records.alignment
+    if known is None or given == known:
+        return given
+    if given.kind != "none":
+        raise ConfigError(
+            f"data.alignment: the set was prepared with {known}, the config says {given}; leave it "
+            "out, or prepare the set so"
+        )
+    return known
+
+
+def stored_size(config: DataConfig) -> int:
+    """The side that pictures are first resized to, in pixels."""
+    return config.stored_size or config.size
+
+
+def feeds_of(
+    config: DataConfig,
+    records: Records,
+    parts: protocols.Parts,
+    space: LabelSpace,
+    placement: Layout,
+    say: Say,
+) -> dict[str, Feed]:
+    """The feeds of the parts that have pictures, by name."""
+    rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    rows = {name: chosen for name, chosen in rows.items() if len(chosen)}
+    size = stored_size(config)
+    count = sum(len(chosen) for chosen in rows.values())
+    free = measure(placement.replicated.mesh.devices.flatten().tolist())
+    choice = choose(
+        count * size * size * 3.0,
+        least([Memory(*one) for one in processes.share(list(free))]),
+        config.feed,
+        config.memory_gb * GB,
+    )
+    streams = choice.where == STREAM
+    say(
+        f"{records.name}: "
+        + ", ".join(f"{len(chosen):,} {name}" for name, chosen in rows.items())
+        + f" pictures, labels {space.low:g} to {space.high:g} {space.unit}, "
+        + f"{count * size * size * 3 / 1e9:.2f} GB at {size}x{size}, {choice}"
+    )
+    across = placement.by_batch if choice.where == SHARES else None
+    return {
+        name: feed(
+            _part(config, records, chosen, space, streams, say),
+            placement.place,
+            placement.hand,
+            across,
+            streams,
+            placement.shard,
+        )
+        for name, chosen in rows.items()
+    }
+
+
+def labelled(config: DataConfig, records: Records, rows: np.ndarray, space: LabelSpace) -> Part:
+    """A part with all that is known of its pictures, but without them."""
+    sigma = np.full(len(records), np.nan, np.float32) if records.sigma is None else records.sigma
+    truth = None
+    if records.truth is not None and np.array_equal(
+        np.asarray(records.truth_values, np.float32), np.asarray(space.values, np.float32)
+    ):
+        truth = records.truth[rows]
+    return Part(
+        ids=tuple(records.ids[row] for row in rows),
+        labels=records.labels[rows].astype(np.float32),
+        sigma=sigma[rows].astype(np.float32),
+        size=stored_size(config),
+        crop=config.crop,
+        truth=truth,
+        groups=tuple(records.groups[row] for row in rows) if records.groups else (),
+    )
+
+
+def _part(
+    config: DataConfig,
+    records: Records,
+    rows: np.ndarray,
+    space: LabelSpace,
+    streams: bool,
+    say: Say,
+) -> Part:
+    images = None
+    if records.images is not None:
+        images = records.images
+        lazy = streams and isinstance(images, LazyImages)
+        images = images.take(rows) if lazy else images[rows]
+    elif not streams or config.unreadable == "skip":
+        files: Any = records.paths if records.packed is None else records.packed
+        names = None if records.packed is None else Chosen(records.ids, rows)
+        # Streamed pictures are looked through once, so that the bad ones are known at the start.
+        size = _GLANCE if streams else stored_size(config)
+        images, kept = pictures.decode(
+            Chosen(files, rows), size, config.unreadable, config.crop, names=names
+        )
+        if len(kept) < len(rows):
+            first = np.setdiff1d(rows, rows[kept])[0]
+            say(
+                f"skipped {len(rows) - len(kept)} unreadable pictures of {len(rows)}; the first is "
+                f"{records.paths[first]} ({records.sources[first]})"
+            )
+        rows = rows[kept]
+        images = None if streams else images
+    return dataclasses.replace(
+        labelled(config, records, rows, space),
+        images=images,
+        paths=Chosen(records.paths, rows) if records.paths else (),
+        packed=None if records.packed is None else Chosen(records.packed, rows),
+    )

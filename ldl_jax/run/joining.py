@@ -1,0 +1,91 @@
+"""Several processes for one command: its flags, and how all of them end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+import jax
+from absl import flags, logging
+
+from ldl_jax import processes
+from ldl_jax.processes import address
+from ldl_jax.run.command import fail
+from ldl_jax.train.interrupt import Interrupted
+from ldl_jax.workdir import differences
+
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "several processes: HOST:PORT where process 0 listens"
+)
+_PROCESSES = flags.DEFINE_integer("processes", None, "how many processes run this command")
+_PROCESS = flags.DEFINE_integer("process", None, "which of them this is, from 0")
+_SECONDS = flags.DEFINE_float("connect_seconds", 300, "how long they wait for one another")
+_ECHO = 10.0  # seconds in which the group learns why a collective operation broke
+
+
+def come_together() -> None:
+    """Joins the processes that the flags, the environment or SLURM tell of; may end this one."""
+    try:
+        found = address.find(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, os.environ)
+        if _SECONDS.value <= 0:
+            fail(f"--connect_seconds: expected more than 0, got {_SECONDS.value:g}")
+        if found is not None:
+            processes.join(found, _SECONDS.value, end)
+    except ValueError as error:
+        fail(str(error))
+
+
+@contextlib.contextmanager
+def together(*known: type[Exception]) -> Iterator[None]:
+    """What fails in one process ends all: errors that are `known` with their line alone.
+
+    One process by itself is left as it is.
+    """
+    try:
+        yield
+    except known as error:
+        if processes.count() == 1:
+            raise
+        if flags.FLAGS.verbosity >= logging.DEBUG:
+            traceback.print_exc()
+        processes.fail(str(error))
+    except Interrupted:
+        processes.leave()
+        raise
+    except Exception as error:
+        if processes.count() == 1:
+            raise
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            time.sleep(_ECHO)  # most likely another process has ended, and this one does here
+        traceback.print_exc()
+        processes.fail(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    processes.leave()
+
+
+def check_same(description: Mapping[str, Any]) -> None:
+    """Compares what the processes are about to run.
+
+    Raises:
+      ValueError: this process's is another than process 0's; the line says in what.
+    """
+    own = json.loads(json.dumps(description))
+    if found := differences(processes.from_first(own), own):
+        raise ValueError(
+            f"runs something else than process 0: {'; '.join(found)}; give all processes the same "
+            "command, code and data"
+        )
+    processes.share(None)
+
+
+def end(text: str) -> NoReturn:
+    """Ends this process at once, whatever its other threads do, with a line for the user."""
+    if text:
+        sys.stderr.write(f"error: {' '.join(text.split())}\n")
+        sys.stderr.flush()
+    os._exit(1)

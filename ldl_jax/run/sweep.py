@@ -1,0 +1,201 @@
+"""Sweeps: many runs of one config, what they are called, and which may be trained together."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ldl_jax import methods
+from ldl_jax.labels import LabelSpace
+from ldl_jax.run.config import Config, ConfigError, from_dict, to_dict
+
+# What runs that are trained together may differ in, besides numbers.
+FREE = ("seed", "data.fold")
+# The optimizer's numbers that a program can be given; lengths in epochs shape its schedule.
+_OPTIMIZER = ("learning_rate", "momentum", "beta1", "beta2", "epsilon", "weight_decay")
+_TRIAL = LabelSpace.range(0, 100)
+_WIDTH = 8  # of the features that a method is tried with
+
+
+class Point(NamedTuple):
+    """One run of a sweep.
+
+    Attributes:
+      name: short, a folder's.
+      config: of the run alone.
+      values: what the sweep set, by dotted key.
+    """
+
+    name: str
+    config: Config
+    values: dict[str, Any]
+
+
+def points(config: Config) -> tuple[Point, ...]:
+    """The runs of a config's sweep; the last key of a grid changes fastest.
+
+    A tuple or list lists values of a key, anything else is its one value.
+
+    Raises:
+      ConfigError: an unknown key, a value that cannot be used, or two runs of one name.
+    """
+    found: dict[str, Point] = {}
+    for grid in config.sweep:
+        choices = {key: x if isinstance(x, (tuple, list)) else (x,) for key, x in grid.items()}
+        for key, listed in choices.items():
+            if not listed:
+                raise ConfigError(f"sweep: {key}: expected one value or more, got none")
+        for chosen in itertools.product(*choices.values()):
+            values = dict(zip(choices, chosen, strict=True))
+            point = Point(_name(values), _config(config, values), values)
+            if point.name in found:
+                raise ConfigError(f"sweep: two runs are {point.name}; give each value once")
+            found[point.name] = point
+    return tuple(found.values())
+
+
+def groups(points: Sequence[Point]) -> tuple[tuple[Point, ...], ...]:
+    """The runs put together that differ in seed, fold and numbers alone."""
+    varied = _varied(points)
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        free = {*FREE, *(key for key in varied if traceable(point.config, key))}
+        fixed = {key: x for key, x in _resolved(point.config).items() if key not in free}
+        found.setdefault(json.dumps(fixed, sort_keys=True), []).append(point)
+    return tuple(map(tuple, found.values()))
+
+
+def check_together(points: Sequence[Point]) -> None:
+    """Checks that all runs can be trained in one program.
+
+    Raises:
+      ConfigError: they differ in an option that shapes it; the message names it.
+    """
+    set_here = {key for point in points for key in point.values}
+    for key in sorted(_varied(points), key=lambda key: key not in set_here):
+        if key not in FREE and not all(traceable(point.config, key) for point in points):
+            raise ConfigError(
+                f"replicas: runs that differ in {key} cannot be one program; only seed, data.fold "
+                "and numbers of the method or the optimizer may differ. Take replicas='auto'"
+            )
+
+
+def numbers(group: Sequence[Point]) -> list[dict[str, float]]:
+    """Each run's values of the numbers in which the runs of a group differ, by dotted key."""
+    keys = [key for key in _varied(group) if key not in FREE]
+    return [{key: float(_resolved(point.config)[key]) for key in keys} for point in group]
+
+
+def settings(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """Each run's values of all keys that the sweep sets, but for seed and fold."""
+    return [_setting(point.config, points) for point in points]
+
+
+def own_setting(config: Config, points: Sequence[Point]) -> dict[str, Any]:
+    """The config's own values of those keys."""
+    return _setting(config, points)
+
+
+def _setting(config: Config, points: Sequence[Point]) -> dict[str, Any]:
+    keys = dict.fromkeys(key for point in points for key in point.values if key not in FREE)
+    resolved = _resolved(config)
+    return {key: resolved.get(key) for key in keys}
+
+
+def program(config: Config) -> str:
+    """All of a run but its seed and fold: runs of which it is the same have the same programs."""
+    fixed = {key: x for key, x in _resolved(config).items() if key not in FREE}
+    return json.dumps(fixed, sort_keys=True)
+
+
+def traceable(config: Config, key: str) -> bool:
+    """Whether a program can take the number of a key as an argument."""
+    section, _, name = key.partition(".")
+    if section == "optimizer":
+        return name in _OPTIMIZER
+    value = _resolved(config).get(key)
+    if section != "method" or not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return _traces(config.method.name, json.dumps(config.method.hyper_parameters), name)
+
+
+@functools.cache
+def _traces(method: str, given: str, key: str) -> bool:
+    """Whether a method can be made, and its functions called, with a traced hyper-parameter."""
+
+    def trial(number: jax.Array) -> Any:
+        counts = jnp.ones(_TRIAL.size, jnp.float32)
+        values = {**json.loads(given), key: number}
+        return methods.answers(methods.get(method, space=_TRIAL, counts=counts, **values), _WIDTH)
+
+    try:
+        jax.eval_shape(trial, jax.ShapeDtypeStruct((), jnp.float32))
+    except (TypeError, ValueError):  # it decides by the value, or wants another kind of number
+        return False
+    return True
+
+
+def _config(config: Config, values: dict[str, Any]) -> Config:
+    """The config with these values, and without a sweep."""
+    content = to_dict(config)
+    for key, value in values.items():
+        *path, last = key.split(".")
+        section = content
+        for name in path:
+            section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise ConfigError(f"sweep: {key}: unknown key; {name} has none below it")
+        section[last] = value
+    try:
+        made = from_dict(content)
+        given = made.method.hyper_parameters
+        counts = jnp.ones(_TRIAL.size, jnp.float32)
+        methods.get(made.method.name, space=_TRIAL, counts=counts, **given)
+    except ValueError as error:
+        raise ConfigError(f"sweep: {error}") from None
+    # What is not kept with a run stays as it is, but for the sweep itself.
+    kept = {field.name for field in dataclasses.fields(config)} - content.keys() - {"sweep"}
+    return dataclasses.replace(made, **{name: getattr(config, name) for name in kept})
+
+
+def _name(values: dict[str, Any]) -> str:
+    """As "lam=0.1,seed=2"; keys that end alike are written whole."""
+    lasts = [key.rpartition(".")[2] for key in values]
+    parts = []
+    for (key, value), last in zip(values.items(), lasts, strict=True):
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        text = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-.")
+        parts.append(f"{last if lasts.count(last) == 1 else key}={text}")
+    return ",".join(parts)
+
+
+def _varied(points: Sequence[Point]) -> list[str]:
+    """The keys in which the runs differ."""
+    resolved = [_resolved(point.config) for point in points]
+    keys = dict.fromkeys(key for one in resolved for key in one)
+    return [key for key in keys if len({json.dumps(one.get(key)) for one in resolved}) > 1]
+
+
+def _resolved(config: Config) -> dict[str, Any]:
+    """All values by dotted key, the method's defaults included."""
+    content = to_dict(config)
+    content["method"] = methods.hyper_parameters(config.method.name) | content["method"]
+    return _flat(content)
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            result |= _flat(value, f"{prefix}{key}.")
+        else:
+            result[prefix + key] = value
+    return result
