@@ -21,7 +21,7 @@ from ldl_jax.data.feed import stream
 from ldl_jax.data.feed.feeds import EpochOrder, Feed, Part, feed
 from ldl_jax.labels import AGE
 from ldl_jax.methods.cen import cen
-from ldl_jax.placement import Layout, layout
+from ldl_jax.placement import Placement, make_placement
 from ldl_jax.train import optimizers
 from ldl_jax.train.loop import jit_train_step
 from ldl_jax.train.state import init_state, init_weights
@@ -34,7 +34,9 @@ def in_memory(count: int, size: int) -> Part:
     return Part(images=images, **columns(count, size))
 
 
-def training(sizes: Sizes, source: Feed, recipe: Recipe, placement: Layout) -> Callable[..., Any]:
+def training(
+    sizes: Sizes, source: Feed, recipe: Recipe, placement: Placement
+) -> Callable[..., Any]:
     """`step(item)`: a training step of the library on an item of a feed."""
     model, method = models.build(sizes.network), cen(AGE)
     config = optimizers.OptimizerConfig()
@@ -72,9 +74,9 @@ def _run(step: Callable[..., Any], items: Iterator[Any]) -> timing.Run:
 
 def augment_rows(sizes: Sizes) -> Iterator[Row]:
     """Each recipe alone against the whole step that it is in."""
-    placement, stored = layout(1), sizes.steps * 5 // 4
+    placement, stored = make_placement(1), sizes.steps * 5 // 4
     part = in_memory(4 * sizes.batch, stored)
-    source = feed(part, placement.place, placement.hand)
+    source = feed(part, placement.place, placement.device_put)
     images = jnp.asarray(source.store["images"][: sizes.batch])
     bound = "≤ 0.3" if jax.default_backend() == "cpu" else "≤ 0.15"
     for name, recipe in RECIPES.items():
@@ -106,18 +108,18 @@ def augment_rows(sizes: Sizes) -> Iterator[Row]:
 
 def device_rows(sizes: Sizes) -> Iterator[Row]:
     """A step with pictures from device memory against a step on one fixed batch."""
-    placement = layout()
+    placement = make_placement()
     batch = -(-sizes.batch // placement.devices) * placement.devices
     part = in_memory(16 * batch, sizes.steps)
     rows = EpochOrder(len(part), batch, 10**6, seed=0, generation=1)
     kinds: dict[str, NamedSharding | None] = {"a copy on every device": None}
     if placement.devices > 1:
         kinds["shares on the devices"] = placement.by_batch
-    streamed = feed(part, placement.place, placement.hand, stream=True)
+    streamed = feed(part, placement.place, placement.device_put, stream=True)
     fixed = placement.split(next(stream.batches(part, rows)))
     runs = {"fixed": _run(training(sizes, streamed, Recipe(), placement), itertools.repeat(fixed))}
     for kind, across in kinds.items():
-        source = feed(part, placement.place, placement.hand, across)
+        source = feed(part, placement.place, placement.device_put, across)
         runs[kind] = _run(training(sizes, source, Recipe(), placement), source.items(rows))
     times = timing.in_turns(runs, sizes.repeats)
     for kind in kinds:

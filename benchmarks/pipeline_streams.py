@@ -24,7 +24,7 @@ from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.feed import stream
 from ldl_jax.data.feed.feeds import EpochOrder, Part, feed
 from ldl_jax.data.synthetic import faces as synthetic
-from ldl_jax.placement import layout
+from ldl_jax.placement import make_placement
 
 
 def write_files(folder: Path, sizes: Sizes) -> tuple[list[Path], Path]:
@@ -65,8 +65,8 @@ def streaming(
     part: Part, batch: int, then: Callable[[Any], Any] = lambda images: images[0, 0, 0, 0]
 ) -> timing.Run:
     """One epoch after another of a part that is streamed into a jitted function."""
-    placement = layout(1)
-    source = feed(part, placement.place, placement.hand)
+    placement = make_placement(1)
+    source = feed(part, placement.place, placement.device_put)
     jitted = jax.jit(lambda item: then(item["images"]), in_shardings=placement.by_batch)
 
     def run(times: int) -> None:
@@ -154,8 +154,8 @@ def memory_rows(sizes: Sizes) -> Iterator[Row]:
         "sigma": np.full(count, np.nan, np.float32),
         "size": 8,
     }
-    placement = layout(1)
-    source = feed(Part(packed=archive, **rest), placement.place, placement.hand)
+    placement = make_placement(1)
+    source = feed(Part(packed=archive, **rest), placement.place, placement.device_put)
     rows = EpochOrder(count, batch, 1, seed=0, generation=1)
     start, steps = min(100, len(rows) // 4), len(rows)
     used = {}

@@ -60,7 +60,7 @@ def group_of(network: str, runs: int, batch: int) -> Group:
         made = experiment.build(schema.parse(config), lambda text: None, like=made)
         members.append(Replica(f"seed={seed}", made.job, {}))
     job = members[0].job
-    devices = tuple(job.layout.replicated.mesh.devices.flat)
+    devices = tuple(job.placement.replicated.mesh.devices.flat)
     return Group(tuple(members), experiment.rebuild(schema.parse(config), job), devices)
 
 

@@ -112,9 +112,9 @@ def network(name: str, task: Task, rate: float | None, flops: float, source: str
     def features(params: object, model_state: object, images: jax.Array) -> jax.Array:
         return model.apply(params, model_state, images, train=False)[0]
 
-    trunk = cost.measure(features, params, model_state, task.size, activations=False)
-    parameters = trunk.parameters + (model.width + 1) * task.identities
-    per_picture = 6.0 * (trunk.multiply_adds + model.width * task.identities)
+    backbone = cost.measure(features, params, model_state, task.size, activations=False)
+    parameters = backbone.parameters + (model.width + 1) * task.identities
+    per_picture = 6.0 * (backbone.multiply_adds + model.width * task.identities)
     return Network(name, parameters, per_picture, rate or flops / per_picture, source)
 
 

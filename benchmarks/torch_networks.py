@@ -167,14 +167,14 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
 def copy_weights(
     network: nn.Module, params: Mapping[str, Any], model_state: Mapping[str, Any]
 ) -> None:
-    """Gives a network of a `trunk` and a `head` the library's weights of one of that name.
+    """Gives a network of a `backbone` and a `head` the library's weights of one of that name.
 
     Raises:
       ValueError: they differ in a layer or in its shape.
     """
     names = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
     state = {}
-    for path, leaf in [*_leaves(params), *_leaves({"trunk": model_state})]:
+    for path, leaf in [*_leaves(params), *_leaves({"backbone": model_state})]:
         # Each of the library's normalisations wraps one named "norm".
         *modules, last = [part for part in path if part != "norm"]
         value = torch.from_numpy(np.array(leaf))

@@ -21,17 +21,17 @@ from ldl_jax.train.state import Weights
 
 
 class Cen(nn.Module):
-    """A trunk with CEN's two heads, and its first loss (Eq. 14) with λ = 4."""
+    """A backbone with CEN's two heads, and its first loss (Eq. 14) with λ = 4."""
 
-    def __init__(self, trunk: Any) -> None:
+    def __init__(self, backbone: Any) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.backbone = backbone
         units = {"logits": AGE.size, "score": 1}
-        self.head = nn.ModuleDict({name: nn.Linear(trunk.width, n) for name, n in units.items()})
+        self.head = nn.ModuleDict({name: nn.Linear(backbone.width, n) for name, n in units.items()})
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Maps images [B, 3, H, W] to logits [B, K] and scores [B]."""
-        features = self.trunk(images)
+        features = self.backbone(images)
         return self.head["logits"](features), self.head["score"](features)[:, 0]
 
     def loss(self, outputs: tuple[torch.Tensor, torch.Tensor], ages: torch.Tensor) -> torch.Tensor:
@@ -42,19 +42,19 @@ class Cen(nn.Module):
 
 
 class DldlV2(nn.Module):
-    """A trunk with DLDL-v2's head, and its loss (Eq. 12) with σ = 2 and λ = 1."""
+    """A backbone with DLDL-v2's head, and its loss (Eq. 12) with σ = 2 and λ = 1."""
 
     values: torch.Tensor
 
-    def __init__(self, trunk: Any) -> None:
+    def __init__(self, backbone: Any) -> None:
         super().__init__()
-        self.trunk = trunk
-        self.head = nn.ModuleDict({"logits": nn.Linear(trunk.width, AGE.size)})
+        self.backbone = backbone
+        self.head = nn.ModuleDict({"logits": nn.Linear(backbone.width, AGE.size)})
         self.register_buffer("values", torch.tensor(AGE.values), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Maps images [B, 3, H, W] to logits [B, K]."""
-        return self.head["logits"](self.trunk(images))
+        return self.head["logits"](self.backbone(images))
 
     def loss(self, logits: torch.Tensor, ages: torch.Tensor) -> torch.Tensor:
         """The batch's mean, of ages [B]."""
@@ -67,24 +67,24 @@ class DldlV2(nn.Module):
 class Ssr(nn.Module):
     """SSR-Net with its stages' head, and the mean absolute error."""
 
-    def __init__(self, trunk: SSRNet) -> None:
+    def __init__(self, backbone: SSRNet) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.backbone = backbone
         self.head = nn.ModuleDict()
-        for k, bins in enumerate(trunk.stages, start=1):
+        for k, bins in enumerate(backbone.stages, start=1):
             for name, part, units in (
                 ("probs", "stage", bins),
                 ("offsets", "stage", bins),
                 ("range", "range", 1),
             ):
-                self.head[f"{name}{k}"] = nn.Linear(trunk.widths[f"{part}{k}"], units)
+                self.head[f"{name}{k}"] = nn.Linear(backbone.widths[f"{part}{k}"], units)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Maps images [B, 3, size, size] to ages [B]."""
-        features = self.trunk(images)
+        features = self.backbone(images)
         value: Any = 0.0
         width: Any = float(AGE.size)  # V, of the ages 0 to 100 as the library has it
-        for k, bins in enumerate(self.trunk.stages, start=1):
+        for k, bins in enumerate(self.backbone.stages, start=1):
             stage = features[f"stage{k}"]
             p = functional.relu(self.head[f"probs{k}"](stage).float())
             eta = torch.tanh(self.head[f"offsets{k}"](stage).float())

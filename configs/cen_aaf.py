@@ -28,6 +28,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.chain.generations = 3
     # From scratch, without the paper's pre-training: what a generation has learnt is not thrown
     # away, and the transfer keeps its weight against the hard labels.
-    config.chain.offspring = "ancestor"
+    config.chain.student = "teacher"
     config.method.scale_by_temperature_squared = True
     return config

@@ -25,5 +25,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.weight_decay = 0.0
     config.optimizer.schedule = "cosine"
     config.chain.generations = 3
-    config.chain.offspring = "ancestor"  # there is no pre-training to start from
+    config.chain.student = "teacher"  # there is no pre-training to start from
     return config

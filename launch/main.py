@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     if not flags.FLAGS["config"].present:
         fail("--config: give a config file, e.g. --config=configs/quickstart.py")
     come_together()
-    console = Console(quiet=not processes.leads())
+    console = Console(quiet=not processes.primary())
     try:
         with together(ValueError, OSError, NotFiniteError), compile_cache(_COMPILE_CACHE.value):
             config = schema.parse(_CONFIG.value)
@@ -78,7 +78,7 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
         runs = plan.runs(config, experiment.fold_count(config, read))
     check_same({"runs": [one.folder for one in runs]})  # the folds are of the data
     left = [one.folder for one in runs if jobs.check(path, one, read)]
-    left = processes.from_first(left)
+    left = processes.broadcast(left)
     with Interrupt() as interrupt:
         for one in runs:
             if one.folder in left or one.folder == "":  # a finished run shows its table again
@@ -88,7 +88,7 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
                 raise Interrupted(interrupt.number, one.config.chain.generations)
     if config.sweep:
         sweeping.run(config, path, console, read)
-    elif runs[-1].folder and processes.leads():
+    elif runs[-1].folder and processes.primary():
         jobs.show_folds(path, runs, console)
 
 

@@ -82,11 +82,14 @@ def _row(name: str, size: int | None, memory: bool) -> list[str]:
     side = size or model.size
     head = usual_head(name, options)
     key = jax.random.key(0)
-    trunk, model_state = jax.eval_shape(model.init, key)
-    params = {"trunk": trunk, "head": jax.eval_shape(lambda k: head.init(k, model.width), key)}
+    backbone, model_state = jax.eval_shape(model.init, key)
+    params = {
+        "backbone": backbone,
+        "head": jax.eval_shape(lambda k: head.init(k, model.width), key),
+    }
 
     def infer(params: Any, model_state: Any, images: jax.Array) -> Any:
-        features, _ = model.apply(params["trunk"], model_state, images, train=False)
+        features, _ = model.apply(params["backbone"], model_state, images, train=False)
         return head.apply(params["head"], features)
 
     found = cost.measure(infer, params, model_state, side, activations=memory)

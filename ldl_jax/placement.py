@@ -15,7 +15,7 @@ _SPLIT_FROM = 2**12  # elements; to gather smaller arrays costs more than keepin
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class Placement:
     """Placement over a mesh of two axes, `data` and `fsdp`, of the devices of all processes.
 
     A batch is split over both. The state of training is copied along `data` and split along `fsdp`,
@@ -85,7 +85,7 @@ class Layout:
             lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
         )
 
-    def hand(self, tree: Any, axis: int = 0) -> Any:
+    def device_put(self, tree: Any, axis: int = 0) -> Any:
         """The same for a jitted function whose `in_shardings` say how that axis is split.
 
         Arrays for a single device stay as they are: the call itself takes them there, and not
@@ -105,8 +105,8 @@ class Layout:
         return NamedSharding(mesh, PartitionSpec(*[None] * axis, "fsdp"))
 
 
-def layout(devices: int | None = None, fsdp: int = 1) -> Layout:
-    """The layout over the first `devices` devices, or those of all processes.
+def make_placement(devices: int | None = None, fsdp: int = 1) -> Placement:
+    """The placement over the first `devices` devices, or those of all processes.
 
     Args:
       devices: how many of this process's devices; None for all of all processes.
@@ -118,7 +118,7 @@ def layout(devices: int | None = None, fsdp: int = 1) -> Layout:
     chosen = jax.devices() if devices is None else jax.local_devices()[:devices]
     if devices is not None and processes.count() > 1:
         raise ValueError("devices: several processes use all of their devices")
-    counts = processes.share(jax.local_device_count())
+    counts = processes.all_gather(jax.local_device_count())
     if len(set(counts)) > 1:
         raise ValueError(
             f"every process needs as many devices as the others, they have {counts}; give each "
@@ -132,7 +132,7 @@ def layout(devices: int | None = None, fsdp: int = 1) -> Layout:
         )
     mesh = Mesh(np.asarray(chosen).reshape(-1, fsdp), ("data", "fsdp"))
     rows = PartitionSpec(("data", "fsdp"))
-    return Layout(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, rows))
+    return Placement(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, rows))
 
 
 def _put(array: Any, sharding: NamedSharding) -> jax.Array:

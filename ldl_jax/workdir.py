@@ -63,7 +63,7 @@ class Workdir:
         self._lock: TextIO | None = None
         self._metrics: TextIO | None = None
         self._events: SummaryWriter | None = None
-        if processes.leads():
+        if processes.primary():
             check(path, description)
             path.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
@@ -93,24 +93,24 @@ class Workdir:
 
     def results(self) -> list[Row]:
         """The results of the finished generations, from the first; all processes ask together."""
-        found: list[Row] = processes.from_first(
-            read_results(self.path) if processes.leads() else None
+        found: list[Row] = processes.broadcast(
+            read_results(self.path) if processes.primary() else None
         )
         return found
 
     def finish(self, generation: int, results: Row) -> None:
         """Marks a generation as finished."""
-        if processes.leads():
+        if processes.primary():
             write_json(self._marker(generation), results)
 
     def unfinish(self, generation: int) -> None:
         """Takes the mark back: the generation is to be trained on."""
-        if processes.leads():
+        if processes.primary():
             self._marker(generation).unlink(missing_ok=True)
 
     def start_metrics(self, generation: int, step: int) -> None:
         """Opens metrics.jsonl at a checkpoint: rows after it will be written anew."""
-        if not processes.leads():
+        if not processes.primary():
             return
         path = self.path / "metrics.jsonl"
         kept = [row for row in read_rows(path) if _before(row, generation, step)]
@@ -124,7 +124,7 @@ class Workdir:
 
     def write(self, row: Row, speed: float | None = None) -> None:
         """Appends a row; `speed` in images/s goes to TensorBoard alone, as it is never the same."""
-        if not processes.leads():
+        if not processes.primary():
             return
         assert self._metrics is not None, "start_metrics comes first"
         assert self._events is not None
@@ -139,7 +139,7 @@ class Workdir:
     def keep(self, name: str, content: bytes) -> None:
         """Writes a file, all of it or none; leaves one alone that is the same."""
         path = self.path / name
-        if not processes.leads():
+        if not processes.primary():
             return
         if path.is_file() and path.read_bytes() == content:
             return
@@ -170,12 +170,12 @@ class Workdir:
         """Waits until all processes see the folder, by a word that process 0 leaves in its lock."""
         if processes.count() == 1:
             return
-        word = processes.from_first(uuid.uuid4().hex)
+        word = processes.broadcast(uuid.uuid4().hex)
         if self._lock is not None:
             self._lock.truncate(0)
             self._lock.write(word)
             self._lock.flush()
-        processes.share(None)
+        processes.all_gather(None)
         lock, end = self.path / ".lock", time.monotonic() + _SEEN
         while not (lock.exists() and lock.read_text() == word):
             if time.monotonic() > end:
@@ -184,7 +184,7 @@ class Workdir:
                     f"{self.path}; give a folder on a file system that all processes share"
                 )
             time.sleep(0.1)
-        processes.share(None)
+        processes.all_gather(None)
 
     def _locked(self) -> TextIO:
         lock = (self.path / ".lock").open("a")

@@ -119,7 +119,9 @@ def draw_weights():
 
         shapes = jax.eval_shape(model.init, jax.random.key(0))
         head = jax.eval_shape(lambda key: method.head.init(key, model.width), jax.random.key(0))
-        trunk, model_state = jax.tree.map_with_path(leaf, shapes)
-        return Weights({"trunk": trunk, "head": jax.tree.map_with_path(leaf, head)}, model_state)
+        backbone, model_state = jax.tree.map_with_path(leaf, shapes)
+        return Weights(
+            {"backbone": backbone, "head": jax.tree.map_with_path(leaf, head)}, model_state
+        )
 
     return draw

@@ -13,7 +13,7 @@ from ldl_jax.workdir import Workdir, WorkdirError, differences, read_results, re
 DESCRIPTION = {
     "seed": 0,
     "data": {"size": 64, "scale": (0.8, 1.0)},
-    "chain": {"generations": 3, "offspring": "pretrained"},
+    "chain": {"generations": 3, "student": "pretrained"},
     "resolved": {"split": "abc"},
 }
 
@@ -74,7 +74,7 @@ def test_the_same_run_again(run):
         (changed("data", "scale", (0.5, 1.0)), r"data.scale: \[0.8, 1.0\] -> \[0.5, 1.0\]"),
         ({**DESCRIPTION, "seed": 1}, "seed: 0 -> 1"),
         ({**DESCRIPTION, "batch_size": 8}, "batch_size: None -> 8"),
-        (changed("chain", "offspring", "fresh"), "chain.offspring: 'pretrained' -> 'fresh'"),
+        (changed("chain", "student", "fresh"), "chain.student: 'pretrained' -> 'fresh'"),
         (changed("resolved", "split", "xyz"), "resolved.split: 'abc' -> 'xyz'"),
     ],
 )

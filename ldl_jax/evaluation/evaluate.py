@@ -17,7 +17,7 @@ from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.heads import Width
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import Method, Prediction
-from ldl_jax.placement import Layout
+from ldl_jax.placement import Placement
 
 # `predict(weights, images) -> Prediction` of preprocessed images.
 Predict = Callable[[Any, jax.Array], Prediction]
@@ -29,26 +29,26 @@ def jit_predict(
     predict: Predict,
     fetch: Callable[[Any, Any], dict[str, Any]],
     preprocessing: Preprocessing,
-    layout: Layout,
+    placement: Placement,
     like: Any = None,
     *,
     distributions: bool = True,
 ) -> JittedPredict:
     """The predict step on the devices, from an item of a feed.
 
-    Every process gets all predictions. The weights live where the layout puts those like `like`,
+    Every process gets all predictions. The weights live where the placement puts those like `like`,
     without it on every device. `distributions` keeps the probs.
     """
 
     def whole(weights: Any, store: Any, item: Any) -> Prediction:
-        batch = jax.lax.with_sharding_constraint(fetch(store, item), layout.by_batch)
+        batch = jax.lax.with_sharding_constraint(fetch(store, item), placement.by_batch)
         prediction = predict(weights, prepare(batch["images"], preprocessing))
         if distributions:
             return prediction
         return prediction._replace(probs=prediction.probs[:, :0])
 
-    same, split = layout.replicated, layout.by_batch
-    places = same if like is None else layout.shardings(like)
+    same, split = placement.replicated, placement.by_batch
+    places = same if like is None else placement.shardings(like)
     return jax.jit(whole, in_shardings=(places, None, split), out_shardings=same)
 
 

@@ -98,14 +98,14 @@ def smooth_l1(value: ArrayLike, labels: ArrayLike, beta: ArrayLike = 1.0) -> jax
 
 
 def slack_l1(score: ArrayLike, target: ArrayLike, slack: ArrayLike) -> jax.Array:
-    """Absolute error beyond what the ancestor already made.
+    """Absolute error beyond what the teacher already made.
 
     L = max(0, |s - y| - Δs), with gradient 0 at both kinks.
 
     Args:
       score: s [...], the regression head's output in the normalised scale.
       target: y [...], the label in the same scale (`encodings.normalised`).
-      slack: Δs [...], the ancestor's |s - y| in the same scale (Eq. 10).
+      slack: Δs [...], the teacher's |s - y| in the same scale (Eq. 10).
 
     Returns:
       [...] float32, in that scale.

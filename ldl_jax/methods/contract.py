@@ -22,7 +22,7 @@ class Knowledge(NamedTuple):
     """What a generation hands to the next one about a batch.
 
     Attributes:
-      probs: [B, K] the ancestor's distribution, already softened by its temperature.
+      probs: [B, K] the teacher's distribution, already softened by its temperature.
       slack: [B] |its normalised estimate - the normalised label| (CEN Eq. 10).
     """
 

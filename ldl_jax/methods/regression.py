@@ -1,7 +1,7 @@
 """Methods that regress a value: one unit, or SSR-Net's stages.
 
-A value has no distribution of its own, so each says what stands for one. From an ancestor they take
-its slack: an error within the ancestor's costs nothing (CEN Eqs. 10-13). Reached as
+A value has no distribution of its own, so each says what stands for one. From a teacher they take
+its slack: an error within the teacher's costs nothing (CEN Eqs. 10-13). Reached as
 `ldl_jax.methods.get(NAME, ...)`.
 """
 
@@ -186,7 +186,7 @@ def _of_value(
     error: Callable[[Outputs, Batch, jax.Array], jax.Array],
     predict: Callable[[Outputs], Prediction],
 ) -> Method:
-    """A method of a value, by `error(outputs, batch, slack) -> [B]`; no ancestor is slack 0."""
+    """A method of a value, by `error(outputs, batch, slack) -> [B]`; no teacher is slack 0."""
 
     def loss(outputs: Outputs, batch: Batch, knowledge: Knowledge | None = None) -> jax.Array:
         slack = jnp.zeros_like(batch["labels"]) if knowledge is None else knowledge.slack

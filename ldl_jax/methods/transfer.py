@@ -1,7 +1,7 @@
 """Methods that learn a distribution: what they share, whatever their own loss is.
 
-A generation learns from its ancestor by CEN's Eq. 7, here for every method: part of the loss is the
-cross-entropy from the ancestor's distribution, both softened by a temperature, the rest its own.
+A generation learns from its teacher by CEN's Eq. 7, here for every method: part of the loss is the
+cross-entropy from the teacher's distribution, both softened by a temperature, the rest its own.
 Reached as `ldl_jax.methods.NAME`.
 """
 
@@ -36,11 +36,11 @@ DECODERS = {
 
 
 class Transfer(NamedTuple):
-    """How much a later generation learns from its ancestor, and how softly.
+    """How much a later generation learns from its teacher, and how softly.
 
     L = α c CE(p̂^τ, q) + (1 - α) L_own,  c = τ^2 if scaled, else 1
 
-    with q the ancestor's distribution at its temperature, p̂^τ the student's at τ.
+    with q the teacher's distribution at its temperature, p̂^τ the student's at τ.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 7; the factor τ^2
     is that of Hinton et al., "Distilling the Knowledge in a Neural Network", Sec. 2.
@@ -119,7 +119,7 @@ def distribution_method(
     Args:
       name: for tables and messages.
       space: the label space.
-      own_loss: `own_loss(outputs, batch) -> [B]`, the loss of a generation without an ancestor.
+      own_loss: `own_loss(outputs, batch) -> [B]`, the loss of a generation without a teacher.
       encode: the target of the method; one-hot by default.
       head: one dense layer to "logits" [B, K] by default.
       form: how the outputs stand for a distribution.
@@ -174,7 +174,7 @@ def from_loss(
       space: the label space.
       name: for tables and messages.
       decode: "expectation", "median" or "mode".
-      alpha: how much a later generation learns from its ancestor (CEN Eq. 7).
+      alpha: how much a later generation learns from its teacher (CEN Eq. 7).
       temperature: of both distributions in that.
 
     Raises:

@@ -51,14 +51,14 @@ class Layout(NamedTuple):
 
     Attributes:
       title: for messages.
-      trunk: the sources of the network's parameters and statistics, from their shapes.
+      backbone: the sources of the network's parameters and statistics, from their shapes.
       head: the sources of a head's layers "kernel" and "bias", by (layer, "kernel"), from the
         same shapes.
       inputs: the pictures that such weights expect; None where it differs from file to file.
     """
 
     title: str
-    trunk: Callable[[Shapes], dict[Path, Source]]
+    backbone: Callable[[Shapes], dict[Path, Source]]
     head: Callable[[Shapes], dict[Path, Source]]
     inputs: Inputs | None
 
@@ -115,16 +115,16 @@ def torch_head(**modules: str) -> Callable[[Shapes], dict[Path, Source]]:
 
 
 def by_module(names: Callable[[Path], str]) -> Callable[[Shapes], dict[Path, Source]]:
-    """A trunk whose modules, our path without its leaf, have these names in PyTorch."""
+    """A backbone whose modules, our path without its leaf, have these names in PyTorch."""
 
-    def trunk(shapes: Shapes) -> dict[Path, Source]:
+    def backbone(shapes: Shapes) -> dict[Path, Source]:
         # Each of our normalisations wraps one named "norm".
         return {
             path: torch_source(path, names(tuple(p for p in path[:-1] if p != "norm")), shape)
             for path, shape in shapes.items()
         }
 
-    return trunk
+    return backbone
 
 
 def resnet_module(path: Path) -> str:
@@ -151,27 +151,27 @@ _VGG16 = {
 }
 
 
-def vgg_trunk(fc6: str, fc7: str, *, convolved: bool) -> Callable[[Shapes], dict[Path, Source]]:
-    """VGG16's trunk, of which the first dense layers differ between torchvision and timm."""
+def vgg_backbone(fc6: str, fc7: str, *, convolved: bool) -> Callable[[Shapes], dict[Path, Source]]:
+    """VGG16's backbone, of which the first dense layers differ between torchvision and timm."""
 
     def names(path: Path) -> str:
         dense = {"fc6": fc6, "fc7": fc7}
         return dense.get(path[0]) or f"features.{_VGG16[path[0]]}"
 
-    def trunk(shapes: Shapes) -> dict[Path, Source]:
+    def backbone(shapes: Shapes) -> dict[Path, Source]:
         sources = by_module(names)(shapes)
         sources["fc6", "kernel"] = Source(f"{fc6}.weight", flattened(512, convolved=convolved))
         if convolved:
             sources["fc7", "kernel"] = Source(f"{fc7}.weight", POINT)
         return sources
 
-    return trunk
+    return backbone
 
 
-def vit_trunk(names: Mapping[str, str], block: str) -> Callable[[Shapes], dict[Path, Source]]:
-    """A vision transformer's trunk: its names outside the blocks and in them, and the blocks'."""
+def vit_backbone(names: Mapping[str, str], block: str) -> Callable[[Shapes], dict[Path, Source]]:
+    """A vision transformer's backbone: its names outside the blocks, in them, and the blocks'."""
 
-    def trunk(shapes: Shapes) -> dict[Path, Source]:
+    def backbone(shapes: Shapes) -> dict[Path, Source]:
         sources: dict[Path, Source] = {}
         for path, shape in shapes.items():
             *modules, leaf = (part for part in path if part != "norm")
@@ -184,7 +184,7 @@ def vit_trunk(names: Mapping[str, str], block: str) -> Callable[[Shapes], dict[P
                 sources[path] = torch_source(path, names[modules[0]], shape)
         return sources
 
-    return trunk
+    return backbone
 
 
 _TIMM_VIT = {
@@ -219,23 +219,23 @@ RESNET = (
 VGG16 = (
     Layout(
         "torchvision's VGG16",
-        vgg_trunk("classifier.0", "classifier.3", convolved=False),
+        vgg_backbone("classifier.0", "classifier.3", convolved=False),
         torch_head(logits="classifier.6"),
         IMAGENET,
     ),
     Layout(
         "timm's VGG16",
-        vgg_trunk("pre_logits.fc1", "pre_logits.fc2", convolved=True),
+        vgg_backbone("pre_logits.fc1", "pre_logits.fc2", convolved=True),
         torch_head(logits="head.fc"),
         IMAGENET,
     ),
 )
 VIT = (
-    Layout("timm's ViT", vit_trunk(_TIMM_VIT, "blocks."), torch_head(logits="head"), None),
+    Layout("timm's ViT", vit_backbone(_TIMM_VIT, "blocks."), torch_head(logits="head"), None),
     *(
         Layout(
             "torchvision's ViT",
-            vit_trunk(names, "encoder.layers.encoder_layer_"),
+            vit_backbone(names, "encoder.layers.encoder_layer_"),
             torch_head(logits="heads.head"),
             IMAGENET,
         )

@@ -79,11 +79,11 @@ def load(
     wanted = jax.eval_shape(model.init, jax.random.key(0))
     shapes = {route: leaf.shape for tree in wanted for route, leaf in _leaves(tree)}
     layout = max(LAYOUTS[model.name], key=lambda one: _overlap(one, shapes, arrays))
-    trunk, ends = layout.trunk(shapes), layout.head(shapes)
+    backbone, ends = layout.backbone(shapes), layout.head(shapes)
     layers, notices = _head(ends, arrays, head)
-    known = {source.name for source in (*trunk.values(), *ends.values())}
+    known = {source.name for source in (*backbone.values(), *ends.values())}
     faults = [f"left over {name} {list(arrays[name].shape)}" for name in arrays.keys() - known]
-    for route, source in trunk.items():
+    for route, source in backbone.items():
         faults += _fault(source, arrays, shapes[route])
     if strict:
         faults += notices
@@ -93,7 +93,7 @@ def load(
         )
 
     def fill(tree: Any) -> Any:
-        return _nested({route: _convert(trunk[route], arrays) for route, _ in _leaves(tree)})
+        return _nested({route: _convert(backbone[route], arrays) for route, _ in _leaves(tree)})
 
     return Pretrained(fill(wanted[0]), fill(wanted[1]), layers, tuple(notices), layout.inputs)
 
@@ -108,7 +108,7 @@ def _fault(source: Source, arrays: Mapping[str, np.ndarray], shape: layouts.Shap
 
 
 def _overlap(layout: Layout, shapes: layouts.Shapes, arrays: Mapping[str, np.ndarray]) -> int:
-    return sum(source.name in arrays for source in layout.trunk(shapes).values())
+    return sum(source.name in arrays for source in layout.backbone(shapes).values())
 
 
 def _head(

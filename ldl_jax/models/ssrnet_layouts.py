@@ -40,7 +40,7 @@ def _keras(layer: str, leaf: str) -> Source:
     return Source(f"{layer}/{layer}/{leaf}:0", SAME)
 
 
-def keras_trunk(shapes: Shapes) -> dict[Path, Source]:
+def keras_backbone(shapes: Shapes) -> dict[Path, Source]:
     """Keras numbers its layers by kind as they are made: all of X, all of S, then the stages."""
     count = _stages(shapes)
     blocks = count + 1
@@ -77,7 +77,7 @@ def keras_head(shapes: Shapes) -> dict[Path, Source]:
     return sources
 
 
-def port_trunk(shapes: Shapes) -> dict[Path, Source]:
+def port_backbone(shapes: Shapes) -> dict[Path, Source]:
     """The port's blocks are numbered by the stage that reads them; the first stage has two."""
     count = _stages(shapes)
     sources: dict[Path, Source] = {}
@@ -120,14 +120,14 @@ def port_head(shapes: Shapes) -> dict[Path, Source]:
 SSRNET = (
     Layout(
         "the authors' Keras SSR-Net",
-        keras_trunk,
+        keras_backbone,
         keras_head,
         Inputs("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     ),
     # It normalises BGR pictures by ImageNet's moments for RGB, in that order.
     Layout(
         "the PyTorch port's SSR-Net (built here with form='pytorch')",
-        port_trunk,
+        port_backbone,
         port_head,
         Inputs("BGR", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     ),

@@ -50,17 +50,17 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             "flip": False,
         }
         return about, {
-            "params": {"trunk": found.params, "head": found.head},
+            "params": {"backbone": found.params, "head": found.head},
             "model_state": found.model_state,
         }
     for name in pretrained.LAYOUTS:
         if _holds(path, name):
             raise ValueError(
-                f"path: {path} holds the trunk of a {name} only, without a head for ages; train "
+                f"path: {path} holds the backbone of a {name} only, without a head for ages; train "
                 f"one on it with --config.model.name={name} --config.init.path={path}"
             )
     raise ValueError(
-        f"path: {path} is neither a whole age model (an SSR-Net) nor the trunk of one of "
+        f"path: {path} is neither a whole age model (an SSR-Net) nor the backbone of one of "
         f"{', '.join(pretrained.LAYOUTS)}; as an SSR-Net: {min(reasons, key=len)[:300]}"
     )
 

@@ -118,7 +118,7 @@ class Predictor:
     def _mapped(self, weights: Weights, images: jax.Array) -> jax.Array:
         assert self._model.maps is not None
         maps = self._model.maps(
-            weights.params["trunk"], weights.model_state, prepare(images, self.preprocessing)
+            weights.params["backbone"], weights.model_state, prepare(images, self.preprocessing)
         )
         outputs = self._method.head.apply(weights.params["head"], maps.mean(axis=(1, 2)))
         probs = self._method.predict(outputs).probs

@@ -68,19 +68,19 @@ def count() -> int:
     return 1 if _group is None else _group.count
 
 
-def leads() -> bool:
+def primary() -> bool:
     """Whether this process writes the files and talks to the user."""
     return index() == 0
 
 
-def share(value: Any) -> list[Any]:
+def all_gather(value: Any) -> list[Any]:
     """The values, of JSON's types, of all processes; waits for all of them to give theirs."""
     return [value] if _group is None else _group.share(value)
 
 
-def from_first(value: Any) -> Any:
+def broadcast(value: Any) -> Any:
     """Process 0's value, of JSON's types, in all processes."""
-    return share(value if leads() else None)[0]
+    return all_gather(value if primary() else None)[0]
 
 
 def post(value: Any) -> int:

@@ -206,7 +206,7 @@ class InitConfig:
         are then normalised as that network's were. "" for fresh weights.
       head: take its head too, of the same method over as many labels.
       freeze: train the head alone; the network stays as it is, its batch statistics too.
-      trunk_rate: factor of the network's learning rate; the head's is 1.
+      backbone_rate: factor of the network's learning rate; the head's is 1.
       layer_decay: factor of the learning rate from each block of the network to the one before it,
         starting at the head. Blocks are the top-level names of the network's parameters in the
         order it uses them, those without a kernel with the one before (`ldl_jax.train.transfer`).
@@ -217,12 +217,12 @@ class InitConfig:
     path: str = ""
     head: bool = False
     freeze: bool = False
-    trunk_rate: float = 1.0
+    backbone_rate: float = 1.0
     layer_decay: float = 1.0
     strict: bool = True
 
     def __post_init__(self) -> None:
-        _positive("init.trunk_rate", self.trunk_rate)
+        _positive("init.backbone_rate", self.backbone_rate)
         _positive("init.layer_decay", self.layer_decay)
         if self.layer_decay > 1:
             raise ConfigError(f"init.layer_decay: expected at most 1, got {self.layer_decay}")
@@ -230,9 +230,9 @@ class InitConfig:
             raise ConfigError("init.freeze: keeps a trained network as it is; give init.path")
         if self.head and not self.path:
             raise ConfigError("init.head: takes a trained network's head; give init.path")
-        if self.freeze and (self.trunk_rate, self.layer_decay) != (1, 1):
+        if self.freeze and (self.backbone_rate, self.layer_decay) != (1, 1):
             raise ConfigError(
-                "init.freeze: a frozen network has no learning rate; leave init.trunk_rate and "
+                "init.freeze: a frozen network has no learning rate; leave init.backbone_rate and "
                 "init.layer_decay at 1"
             )
 
@@ -366,10 +366,10 @@ class Config:
             raise ConfigError("use: 'best' needs a validation metric; give best, as best='mae'")
         _at_least("seed", self.seed, 0)
         _positive("checkpoint_every", self.checkpoint_every)
-        if self.init.freeze and self.chain.offspring == "fresh" and self.chain.generations > 1:
+        if self.init.freeze and self.chain.student == "fresh" and self.chain.generations > 1:
             raise ConfigError(
-                "init.freeze: chain.offspring='fresh' gives later generations random networks; "
-                "take 'pretrained' or 'ancestor'"
+                "init.freeze: chain.student='fresh' gives later generations random networks; "
+                "take 'pretrained' or 'teacher'"
             )
 
 

@@ -20,7 +20,7 @@ from ldl_jax.data.records import Chosen, DataError, Records
 from ldl_jax.data.splits import audit, cross, hashes, hashes_file, protocols, split_file
 from ldl_jax.data.synthetic import faces
 from ldl_jax.labels import LabelSpace
-from ldl_jax.placement import Layout
+from ldl_jax.placement import Placement
 from ldl_jax.run.config import ConfigError, DataConfig, TestSetConfig
 
 Say = Callable[[str], None]
@@ -176,7 +176,7 @@ def feeds_of(
     records: Records,
     parts: protocols.Parts,
     space: LabelSpace,
-    placement: Layout,
+    placement: Placement,
     say: Say,
 ) -> dict[str, Feed]:
     """The feeds of the parts that have pictures, by name."""
@@ -187,7 +187,7 @@ def feeds_of(
     free = measure(placement.replicated.mesh.devices.flatten().tolist())
     choice = choose(
         count * size * size * 3.0,
-        least([Memory(*one) for one in processes.share(list(free))]),
+        least([Memory(*one) for one in processes.all_gather(list(free))]),
         config.feed,
         config.memory_gb * GB,
     )
@@ -203,7 +203,7 @@ def feeds_of(
         name: feed(
             _part(config, records, chosen, space, streams, say),
             placement.place,
-            placement.hand,
+            placement.device_put,
             across,
             streams,
             placement.shard,

@@ -20,7 +20,7 @@ from ldl_jax.evaluation import evaluate
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.heads import Head
 from ldl_jax.labels import LabelSpace
-from ldl_jax.placement import Layout, layout
+from ldl_jax.placement import Placement, make_placement
 from ldl_jax.run import data
 from ldl_jax.run.config import Config, ConfigError, DataConfig, to_dict
 from ldl_jax.run.data import Read, Say, read_records
@@ -61,7 +61,7 @@ class Experiment:
 class _Resolved:
     """What a config names, but for pictures and trained weights."""
 
-    layout: Layout
+    placement: Placement
     options: dict[str, Any]  # of the network
     model: models.Model
     records: Records
@@ -150,13 +150,13 @@ def build(
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
     """
     resolved = _resolve(config, devices, read)
-    placement, model, method = resolved.layout, resolved.model, resolved.method
+    placement, model, method = resolved.placement, resolved.model, resolved.method
     records, parts, space = resolved.records, resolved.parts, resolved.space
-    trunk = None
+    backbone = None
     if config.init.path:
         head = method.head if config.init.head else None
-        trunk = pretrained_trunk(config, model, say, stages, head)
-    preprocessing = _preprocessing(config.data, {} if trunk is None else trunk.inputs)
+        backbone = pretrained_backbone(config, model, say, stages, head)
+    preprocessing = _preprocessing(config.data, {} if backbone is None else backbone.inputs)
     for note in parts.notes:
         say(note)
     if like is not None and like.description["data"] == to_dict(config.data):
@@ -190,7 +190,7 @@ def build(
         rate=rate,
         recipe=config.augment,
         preprocessing=preprocessing,
-        layout=placement,
+        placement=placement,
         train=feeds["train"],
         validation=feeds.get("validation"),
         test=feeds["test"],
@@ -206,8 +206,8 @@ def build(
         ),
         chain=config.chain,
         flip=config.evaluation.flip,
-        trunk=None if trunk is None else (trunk.params, trunk.model_state),
-        head=None if trunk is None else trunk.head,
+        backbone=None if backbone is None else (backbone.params, backbone.model_state),
+        head=None if backbone is None else backbone.head,
         about=about,
         frozen=config.init.freeze,
         distributions=config.evaluation.distributions,
@@ -229,7 +229,7 @@ def build(
 
 
 def _resolve(config: Config, devices: int | None, read: Read) -> _Resolved:
-    placement = layout(devices, config.mesh.fsdp)
+    placement = make_placement(devices, config.mesh.fsdp)
     placement.check_batch("batch_size", config.batch_size)
     placement.check_batch("batch_size / accumulate", config.batch_size // config.accumulate)
     placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
@@ -291,13 +291,13 @@ def kind(config: Config, job: Job) -> tuple[Any, ...]:
     return group.kind(job), tuple(counts)
 
 
-def pretrained_trunk(
+def pretrained_backbone(
     config: Config,
     model: models.Model,
     say: Say,
     stages: Path | None = None,
     head: Head | None = None,
-) -> transfer.Trunk:
+) -> transfer.Backbone:
     """The network that init.path holds, with that head; `say` takes lines on what did not fit.
 
     Raises:
@@ -310,14 +310,14 @@ def pretrained_trunk(
         path = str(stages / config.init.stage)
     key = jax.random.key(config.seed)
     try:
-        trunk = transfer.read_trunk(path, model, key, strict=config.init.strict, head=head)
+        backbone = transfer.read_backbone(path, model, key, strict=config.init.strict, head=head)
     except ValueError as error:
         text = str(error).removeprefix("path: ")  # which may list every array of a network
         text = text if len(text) < 600 else f"{text[:600]} ... and more"
         raise ConfigError(f"init.path: {text}") from error
-    for note in trunk.notes:
+    for note in backbone.notes:
         say(f"init.path: not taken: {note}")
-    return trunk
+    return backbone
 
 
 def _check_best(config: Config, feeds: dict[str, Feed], method: methods.Method, width: Any) -> None:
@@ -357,8 +357,8 @@ def _optimizer(
     init = config.init
     if init.freeze:
         return transfer.head_only(made)
-    if (init.trunk_rate, init.layer_decay) != (1, 1):
-        factors = transfer.learning_rate_factors(model, init.trunk_rate, init.layer_decay)
+    if (init.backbone_rate, init.layer_decay) != (1, 1):
+        factors = transfer.learning_rate_factors(model, init.backbone_rate, init.layer_decay)
         return transfer.scaled(made, factors)
     return made
 

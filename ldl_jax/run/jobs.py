@@ -60,10 +60,10 @@ def train(
     made = experiment.build(run.config, say, stages=path / "stages", workdir=folder, read=read)
     check_same(made.description)
     if processes.count() > 1:
-        say(f"{processes.count()} processes with {made.job.layout.devices} devices")
+        say(f"{processes.count()} processes with {made.job.placement.devices} devices")
     with (
         _going_on(folder),
-        Trace(profile if processes.leads() else "", say) as trace,
+        Trace(profile if processes.primary() else "", say) as trace,
         Workdir(folder, made.description) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
     ):
@@ -71,7 +71,7 @@ def train(
             opened.keep(name, content)
         job = dataclasses.replace(made.job, trace=trace)
         results = generations.run(job, opened, interrupt, progress)
-        if not processes.leads():
+        if not processes.primary():
             return
         look(made, opened)
     unit = made.job.method.space.unit

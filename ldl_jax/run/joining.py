@@ -75,12 +75,12 @@ def check_same(description: Mapping[str, Any]) -> None:
       ValueError: this process's is another than process 0's; the line says in what.
     """
     own = json.loads(json.dumps(description))
-    if found := differences(processes.from_first(own), own):
+    if found := differences(processes.broadcast(own), own):
         raise ValueError(
             f"runs something else than process 0: {'; '.join(found)}; give all processes the same "
             "command, code and data"
         )
-    processes.share(None)
+    processes.all_gather(None)
 
 
 def end(text: str) -> NoReturn:

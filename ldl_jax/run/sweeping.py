@@ -47,11 +47,11 @@ def run(config: Config, path: Path, console: Console, read: Read) -> None:
         for some in sweep.groups(points):
             training.train(some)
     lost = [point.name for point in points if (_folder(path, point) / _STOPPED).exists()]
-    lost = processes.from_first(lost)
+    lost = processes.broadcast(lost)
     shown = [point for point in points if point.name not in lost]
-    if shown and processes.leads():
+    if shown and processes.primary():
         _show(config, points, shown, path, console)
-    processes.share(None)  # another process's error would end the one that shows the table
+    processes.all_gather(None)  # another process's error would end the one that shows the table
     if lost:
         raise NotFiniteError(
             f"{len(lost)} of {len(points)} runs diverged: {'; '.join(lost)}. Delete {_STOPPED} in "
@@ -119,7 +119,7 @@ class _Training:
     def train(self, points: Sequence[Point]) -> None:
         """Trains what is left of runs that may be put together."""
         names = [point.name for point in points if not _done(self._path, point)]
-        names = processes.from_first(names)
+        names = processes.broadcast(names)
         left = [point for point in points if point.name in names]
         if self._config.replicas == "one_by_one" or (
             # On CPUs convolutions of several runs are slower: see benchmarks/replicas.py.
@@ -141,7 +141,7 @@ class _Training:
             self._together(made, whole)
             return
         job = made[0][1].job
-        possible = bool(job.train.store) and not job.layout.splits and processes.count() == 1
+        possible = bool(job.train.store) and not job.placement.splits and processes.count() == 1
         fits = group.fitting(_group(made)) if possible else 1
         for some in (made[i : i + fits] for i in range(0, len(made), max(1, fits))):
             if len(some) > 1 and self._together_is_quicker(_group(some)):
@@ -199,7 +199,7 @@ class _Training:
             _keep(folder, made)
             try:
                 generations.run(made.job, folder, self._interrupt, progress, self._programs[key])
-                if processes.leads():
+                if processes.primary():
                     jobs.look(made, folder)
             except NotFiniteError as error:
                 self._stopped(folder.path, point.name, str(error))
@@ -212,7 +212,7 @@ class _Training:
             raise Interrupted(self._interrupt.number, job.chain.generations, len(job.order(1)))
 
     def _stopped(self, folder: Path, name: str, why: str) -> None:
-        if processes.leads():
+        if processes.primary():
             workdir.write_json(folder / _STOPPED, {"why": why})
         self._say(f"{name}: {why}")
 
@@ -261,7 +261,7 @@ def _group(made: Sequence[tuple[Point, Experiment]]) -> Group:
             for (point, one), numbers in zip(made, sweep.numbers(points), strict=True)
         ),
         experiment.rebuild(points[0].config, first),
-        tuple(first.layout.replicated.mesh.devices.flat),
+        tuple(first.placement.replicated.mesh.devices.flat),
     )
 
 

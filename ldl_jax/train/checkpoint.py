@@ -56,7 +56,7 @@ class Checkpoints:
                     state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
                 ),
             )
-        if not processes.leads():
+        if not processes.primary():
             return
         # A daemon, since a save that fails leaves it nothing to wait for.
         self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
@@ -64,7 +64,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, latest first."""
-        found: list[int] = processes.from_first(sorted(self._manager.all_steps(), reverse=True))
+        found: list[int] = processes.broadcast(sorted(self._manager.all_steps(), reverse=True))
         return found
 
     def rewind(self, step: int) -> None:
@@ -109,7 +109,7 @@ class Checkpoints:
     def remove(self, step: int) -> None:
         """Removes a step's checkpoint and its seal."""
         self._manager.delete(step)
-        if processes.leads():
+        if processes.primary():
             _seal_of(self.folder / str(step)).unlink(missing_ok=True)
 
     def _restored(self, step: int, abstract: Any) -> Any:
@@ -139,7 +139,7 @@ class Checkpoints:
             self._sealing.join()
             self._sealing = None
         for seal in self.folder.glob("*.sha256"):
-            if processes.leads() and not seal.with_suffix("").exists():
+            if processes.primary() and not seal.with_suffix("").exists():
                 seal.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -188,12 +188,12 @@ class DamageError(ValueError):
 def _shared_check(step_folder: Path) -> bool:
     """`check_seal` by process 0, with the same end in all."""
     intact, damage = False, ""
-    if processes.leads():
+    if processes.primary():
         try:
             intact = check_seal(step_folder)
         except DamageError as error:
             damage = str(error)
-    intact, damage = processes.from_first([intact, damage])
+    intact, damage = processes.broadcast([intact, damage])
     if damage:
         raise DamageError(damage)
     return intact

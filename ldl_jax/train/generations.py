@@ -19,7 +19,7 @@ from ldl_jax.evaluation import predictions, report
 from ldl_jax.evaluation.evaluate import JittedPredict, Predict, evaluate, jit_predict
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
-from ldl_jax.placement import Layout
+from ldl_jax.placement import Placement
 from ldl_jax.train.best import Best, read_best
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.faults import FaultConfig, first_watch
@@ -42,7 +42,7 @@ from ldl_jax.workdir import Row, Workdir
 
 # `draw(key)`: fresh weights.
 Draw = Callable[[jax.Array], Weights]
-OFFSPRING = ("pretrained", "ancestor", "fresh")
+STUDENTS = ("pretrained", "teacher", "fresh")
 USES = ("last", "best")
 
 
@@ -52,22 +52,22 @@ class Chain:
 
     Attributes:
       generations: at most so many.
-      offspring: "pretrained" starts every generation as the first one (from init.path's weights,
-        the paper's way, or fresh where there are none); "ancestor" from its ancestor's weights;
+      student: "pretrained" starts every generation as the first one (from init.path's weights,
+        the paper's way, or fresh where there are none); "teacher" from its teacher's weights;
         "fresh" from random ones.
       early_end: stop before the generation that follows one without a better validation MAE.
     """
 
     generations: int = 4
-    offspring: str = "pretrained"
+    student: str = "pretrained"
     early_end: bool = False
 
     def __post_init__(self) -> None:
         if self.generations < 1:
             raise ValueError(f"chain.generations: expected 1 or more, got {self.generations}")
-        if self.offspring not in OFFSPRING:
+        if self.student not in STUDENTS:
             raise ValueError(
-                f"chain.offspring: expected one of {', '.join(OFFSPRING)}, got {self.offspring!r}"
+                f"chain.student: expected one of {', '.join(STUDENTS)}, got {self.student!r}"
             )
 
 
@@ -81,7 +81,7 @@ class Job:
     rate: optax.Schedule
     recipe: Recipe
     preprocessing: Preprocessing
-    layout: Layout
+    placement: Placement
     train: Feed
     validation: Feed | None
     test: Feed
@@ -92,10 +92,10 @@ class Job:
     schedule: Schedule
     chain: Chain
     flip: bool
-    trunk: tuple[Any, Any] | None  # the pre-trained network's params and state
+    backbone: tuple[Any, Any] | None  # the pre-trained network's params and state
     about: dict[str, Any]  # goes into every checkpoint: what the weights are
     head: Any = None  # the pre-trained head's params, where they are taken
-    frozen: bool = False  # the trunk is not trained
+    frozen: bool = False  # the backbone is not trained
     distributions: bool = True  # test pictures' are kept
     accumulate: int = 1  # parts of a batch, one after the other
     ema: float = 0.0  # the decay of the weights' moving average
@@ -152,7 +152,7 @@ def run(
 
 def jitted(job: Job) -> tuple[JittedStep | JittedSteps, Steps]:
     """The jitted train step of a job, and the other functions."""
-    model, method = gathered(job.model, job.method, job.layout)
+    model, method = gathered(job.model, job.method, job.placement)
     step = make_train_step(
         model,
         method,
@@ -170,7 +170,7 @@ def jitted(job: Job) -> tuple[JittedStep | JittedSteps, Steps]:
         job.train.fetch,
         job.recipe,
         job.preprocessing,
-        job.layout,
+        job.placement,
         steps=len(job.order(1)),
         like=state,
     )
@@ -188,7 +188,7 @@ def predicting(job: Job, feed: Feed, predict: Predict, like: Any = None) -> Jitt
         predict,
         feed.fetch,
         job.preprocessing,
-        job.layout,
+        job.placement,
         like,
         distributions=job.distributions,
     )
@@ -227,7 +227,7 @@ def _chosen(
     """The weights that are tested and teach, and their step where they are the best ones."""
     if job.use == "best":
         if (found := read_best(folder, watcher.say)) is not None:
-            return job.layout.place_state(found[1]), found[0]
+            return job.placement.place_state(found[1]), found[0]
         watcher.say(f"{folder}: no best checkpoint can be read, so the last weights are taken")
     return state.answers, None
 
@@ -244,7 +244,7 @@ def like(job: Job) -> TrainState:
     return jax.tree.map(
         lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
         shapes,
-        job.layout.shardings(shapes),
+        job.placement.shardings(shapes),
     )
 
 
@@ -258,22 +258,22 @@ def finished(chain: Chain, results: list[Row]) -> bool:
 
 
 def first_state(
-    job: Job, generation: int, ancestor: Weights | None, draw: Draw | None = None
+    job: Job, generation: int, teacher: Weights | None, draw: Draw | None = None
 ) -> TrainState:
     """The state at a generation's step 0."""
     key = jax.random.fold_in(jax.random.key(job.seed), generation)
     init_key, train_key = jax.random.split(key)
     weights = (draw or drawing(job))(init_key)
-    if job.chain.offspring == "ancestor" and ancestor is not None:
-        weights = ancestor
-    elif job.trunk is not None and not (job.chain.offspring == "fresh" and generation > 1):
-        trunk, model_state = job.trunk
+    if job.chain.student == "teacher" and teacher is not None:
+        weights = teacher
+    elif job.backbone is not None and not (job.chain.student == "fresh" and generation > 1):
+        backbone, model_state = job.backbone
         head = weights.params["head"] if job.head is None else job.head
-        weights = Weights({"trunk": trunk, "head": head}, model_state)
-    # A copy: the training state is given up step by step, the ancestor and the trunk stay.
+        weights = Weights({"backbone": backbone, "head": head}, model_state)
+    # A copy: the training state is given up step by step, the teacher and the backbone stay.
     weights = jax.tree.map(lambda x: jnp.array(x, copy=True), weights)
     average = job.ema > 0
-    return job.layout.place_state(
+    return job.placement.place_state(
         init_state(weights, job.optimizer, generation, train_key, average=average)
     )
 
@@ -294,13 +294,13 @@ class Generation:
         """The state of the last checkpoint that can be read."""
         state = self.checkpoints.restore(like(self.job), self._watcher.say)
         if state is not None and state.watch is None:
-            watch = self.job.layout.place(first_watch(state.weights.params))
+            watch = self.job.placement.place(first_watch(state.weights.params))
             state = state._replace(watch=watch)
         return state
 
-    def first(self, ancestor: Weights | None) -> TrainState:
+    def first(self, teacher: Weights | None) -> TrainState:
         """The state at step 0."""
-        return first_state(self.job, self.number, ancestor, self._steps.draw)
+        return first_state(self.job, self.number, teacher, self._steps.draw)
 
     def start(self, step: int) -> None:
         """Rows after `step` will be written anew."""
@@ -329,7 +329,7 @@ class Generation:
         folder = self._workdir.checkpoints(self.number)
         weights, best_step = _chosen(self.job, state, folder, self._watcher)
         results = self._evaluate(self._steps.test, self.job.test, weights)
-        if not processes.leads():
+        if not processes.primary():
             return weights
         predictions.write(self._workdir.predictions(self.number), results)
         summary = report.summary(results)

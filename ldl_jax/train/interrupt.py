@@ -64,7 +64,7 @@ class Interrupt:
             return self.number
         self._calls += 1
         if now:
-            self._agree(processes.share(self._noted))
+            self._agree(processes.all_gather(self._noted))
         elif self._calls % _AGREE == 0:
             if self._posted >= 0:
                 self._agree(processes.collect(self._posted))

@@ -13,7 +13,7 @@ import optax
 
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.feed.feeds import EpochOrder, Feed
-from ldl_jax.placement import Layout
+from ldl_jax.placement import Placement
 from ldl_jax.train.faults import FaultConfig
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import Log
@@ -112,17 +112,17 @@ def jit_train_step(
     fetch: Callable[[Any, Any], dict[str, Any]],
     recipe: Recipe,
     preprocessing: Preprocessing,
-    layout: Layout,
+    placement: Placement,
     steps: int | None = None,
     like: TrainState | None = None,
 ) -> JittedStep:
     """`whole_step` on the devices.
 
-    The state lives where the layout puts one like `like`, the teacher as its weights; without it,
-    on every device.
+    The state lives where the placement puts one like `like`, the teacher as its weights; without
+    it, on every device.
     """
-    train = _constrained(step, fetch, recipe, preprocessing, layout, steps)
-    return _placed(train, layout, like, layout.by_batch)
+    train = _constrained(step, fetch, recipe, preprocessing, placement, steps)
+    return _placed(train, placement, like, placement.by_batch)
 
 
 def jit_train_steps(
@@ -130,7 +130,7 @@ def jit_train_steps(
     fetch: Callable[[Any, Any], dict[str, Any]],
     recipe: Recipe,
     preprocessing: Preprocessing,
-    layout: Layout,
+    placement: Placement,
     steps: int | None = None,
     like: TrainState | None = None,
 ) -> JittedSteps:
@@ -141,7 +141,7 @@ def jit_train_steps(
     inside a loop XLA may compile a network in another way; for CPUs it does, and so slowly that
     several steps in a call are no use there.) State and teacher live as in `jit_train_step`.
     """
-    one = _constrained(step, fetch, recipe, preprocessing, layout, steps)
+    one = _constrained(step, fetch, recipe, preprocessing, placement, steps)
 
     def train(
         state: TrainState, teacher: Weights | None, store: Any, span: Any, count: Any
@@ -163,13 +163,15 @@ def jit_train_steps(
 
         return jax.lax.fori_loop(0, count, body, (state, empty))
 
-    return _placed(train, layout, like, layout.by_batch_of(1), layout.replicated)
+    return _placed(train, placement, like, placement.by_batch_of(1), placement.replicated)
 
 
-def _placed(train: Any, layout: Layout, like: TrainState | None, items: Any, *more: Any) -> Any:
+def _placed(
+    train: Any, placement: Placement, like: TrainState | None, items: Any, *more: Any
+) -> Any:
     """A step of (state, teacher, store, items, ...), jitted with the places of each."""
-    same = layout.replicated
-    places = same if like is None else layout.shardings(like)
+    same = placement.replicated
+    places = same if like is None else placement.shardings(like)
     taught = same if like is None else None  # the first generation has no teacher
     return jax.jit(
         train,
@@ -184,11 +186,11 @@ def _constrained(
     fetch: Callable[[Any, Any], dict[str, Any]],
     recipe: Recipe,
     preprocessing: Preprocessing,
-    layout: Layout,
+    placement: Placement,
     steps: int | None,
 ) -> JittedStep:
     def constrained(arrays: Any) -> Any:
-        return jax.lax.with_sharding_constraint(arrays, layout.by_batch)
+        return jax.lax.with_sharding_constraint(arrays, placement.by_batch)
 
     return whole_step(step, fetch, recipe, preprocessing, steps, constrained)
 

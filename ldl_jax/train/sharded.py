@@ -11,23 +11,23 @@ import jax
 from ldl_jax.heads import Head
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
-from ldl_jax.placement import Layout
+from ldl_jax.placement import Placement
 
 
-def gathered(model: Model, method: Method, layout: Layout) -> tuple[Model, Method]:
-    """The network and the method's head, for parameters that lie as `layout.shardings` says.
+def gathered(model: Model, method: Method, placement: Placement) -> tuple[Model, Method]:
+    """The network and the method's head, for parameters that lie as `placement.shardings` says.
 
     Each array is gathered whole before it is used, and its gradient is summed over the devices into
     the same parts. Left to itself, XLA may rather gather the activations of the whole batch, which
-    are larger. Where the layout splits nothing, they are returned as they are.
+    are larger. Where the placement splits nothing, they are returned as they are.
 
     Source: Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter
     Models", SC 2020, §5. Departure: what was gathered for the forward pass may be kept for the
     backward pass.
     """
-    if not layout.splits:
+    if not placement.splits:
         return model, method
-    whole = _whole(layout)
+    whole = _whole(placement)
 
     def apply(params: Any, model_state: Any, *arguments: Any, **options: Any) -> Any:
         return model.apply(whole(params), whole(model_state), *arguments, **options)
@@ -39,16 +39,16 @@ def gathered(model: Model, method: Method, layout: Layout) -> tuple[Model, Metho
     return dataclasses.replace(model, apply=apply), dataclasses.replace(method, head=head)
 
 
-def _whole(layout: Layout) -> Callable[[Any], Any]:
+def _whole(placement: Placement) -> Callable[[Any], Any]:
     @jax.custom_vjp
     def gather(array: jax.Array) -> jax.Array:
-        return jax.lax.with_sharding_constraint(array, layout.replicated)
+        return jax.lax.with_sharding_constraint(array, placement.replicated)
 
     def forward(array: jax.Array) -> tuple[jax.Array, None]:
         return gather(array), None
 
     def backward(_: None, gradient: jax.Array) -> tuple[jax.Array]:
-        return (jax.lax.with_sharding_constraint(gradient, layout.shardings(gradient)),)
+        return (jax.lax.with_sharding_constraint(gradient, placement.shardings(gradient)),)
 
     gather.defvjp(forward, backward)
     return lambda tree: jax.tree.map(gather, tree)

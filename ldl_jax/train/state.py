@@ -17,7 +17,7 @@ class Weights(NamedTuple):
     """All that a network needs to answer: what a teacher is, and what a checkpoint is read for.
 
     Attributes:
-      params: {"trunk": the network's, "head": the method's head's}, float32.
+      params: {"backbone": the network's, "head": the method's head's}, float32.
       model_state: the network's running statistics, float32.
     """
 
@@ -54,10 +54,10 @@ class TrainState(NamedTuple):
 
 def init_weights(model: Model, method: Method, key: jax.Array) -> Weights:
     """Fresh weights of a network and its head."""
-    trunk_key, head_key = jax.random.split(key)
-    trunk, model_state = model.init(trunk_key)
+    backbone_key, head_key = jax.random.split(key)
+    backbone, model_state = model.init(backbone_key)
     head = method.head.init(head_key, model.width)
-    return Weights({"trunk": trunk, "head": head}, model_state)
+    return Weights({"backbone": backbone, "head": head}, model_state)
 
 
 def init_state(

@@ -46,8 +46,8 @@ def make_train_step(
       model: the student's network.
       method: the student's method.
       optimizer: of the student's parameters.
-      frozen: whether the trunk is left as it is: it runs as in inference, so its running statistics
-        stay and it drops nothing out, and no gradient is taken through it.
+      frozen: whether the backbone is left as it is: it runs as in inference, so its running
+        statistics stay and it drops nothing out, and no gradient is taken through it.
       teacher_model: the teacher's network; the student's where it is None.
       teacher_method: the teacher's method; the student's where it is None.
       accumulate: N, the parts of a batch that the gradient is summed over, one after the other. It
@@ -70,8 +70,8 @@ def make_train_step(
         weights = Weights(optax.apply_updates(state.weights.params, updates), model_state)
         mean = None if state.ema is None else averaged(state.ema, weights, ema, state.step)
         norm = optax.global_norm(gradient)
-        # A frozen trunk has no gradients, and no dead units.
-        alive = {"trunk": jax.tree.map(jnp.ones_like, gradient["trunk"])} if frozen else {}
+        # A frozen backbone has no gradients, and no dead units.
+        alive = {"backbone": jax.tree.map(jnp.ones_like, gradient["backbone"])} if frozen else {}
         assert state.watch is not None, "a state of before it was there gets a first_watch"
         watch, finite, seen = observe(
             policy, state.watch, scalars["loss"], norm, {**gradient, **alive}
@@ -98,7 +98,7 @@ def _learner(
         if teacher is None:
             return None
         features, _ = teacher_model.apply(
-            teacher.params["trunk"], teacher.model_state, batch["images"], train=False
+            teacher.params["backbone"], teacher.model_state, batch["images"], train=False
         )
         outputs = teacher_method.head.apply(teacher.params["head"], features)
         return jax.lax.stop_gradient(teacher_method.teach(outputs, batch))
@@ -109,9 +109,9 @@ def _learner(
         taught = knowledge(teacher, batch)
 
         def mean_loss(params: dict[str, Any]) -> tuple[jax.Array, tuple[Any, Any]]:
-            trunk = jax.lax.stop_gradient(params["trunk"]) if frozen else params["trunk"]
+            backbone = jax.lax.stop_gradient(params["backbone"]) if frozen else params["backbone"]
             features, model_state = model.apply(
-                trunk, weights.model_state, batch["images"], train=not frozen, key=key
+                backbone, weights.model_state, batch["images"], train=not frozen, key=key
             )
             outputs = method.head.apply(params["head"], features)
             return method.loss(outputs, batch, taught).mean(), (outputs, model_state)
@@ -166,7 +166,9 @@ def make_predict_step(model: Model, method: Method, *, flip: bool = True) -> Pre
     """
 
     def once(weights: Weights, images: jax.Array) -> Prediction:
-        features, _ = model.apply(weights.params["trunk"], weights.model_state, images, train=False)
+        features, _ = model.apply(
+            weights.params["backbone"], weights.model_state, images, train=False
+        )
         return method.predict(method.head.apply(weights.params["head"], features))
 
     def predict(weights: Weights, images: jax.Array) -> Prediction:

@@ -1,4 +1,4 @@
-"""Transfer: a trunk from another run or from another's file, and how far training may move it."""
+"""Transfer: a backbone from another run or a foreign file, and how far training may move it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ldl_jax.models.functional import Model
 from ldl_jax.train import checkpoint
 
 
-class Trunk(NamedTuple):
+class Backbone(NamedTuple):
     """A network's weights without a head.
 
     Attributes:
@@ -35,15 +35,15 @@ class Trunk(NamedTuple):
     head: Any = None
 
 
-def read_trunk(
+def read_backbone(
     path: str | Path,
     model: Model,
     key: jax.Array,
     *,
     strict: bool = True,
     head: Head | None = None,
-) -> Trunk:
-    """The trunk in a run's workdir, a checkpoint of any method, or a foreign weight file.
+) -> Backbone:
+    """The backbone in a run's workdir, a checkpoint of any method, or a foreign weight file.
 
     Args:
       path: one of those.
@@ -66,7 +66,7 @@ def read_trunk(
         if found.inputs is not None:
             inputs = {"mean": found.inputs.mean, "std": found.inputs.std}
             inputs["channels"] = found.inputs.colours.lower()
-        return Trunk(found.params, found.model_state, inputs, head=found.head if head else None)
+        return Backbone(found.params, found.model_state, inputs, head=found.head if head else None)
     about, weights = checkpoint.read(path)
     if about["model"]["name"] != model.name:
         raise ValueError(f"{path} holds {about['model']['name']}, model.name is {model.name}")
@@ -74,10 +74,10 @@ def read_trunk(
     inputs = {"mean": tuple(stored["mean"]), "std": tuple(stored["std"])}
     inputs["channels"] = stored.get("channels", "rgb")
     trees, notes = _fitted(
-        (weights["params"]["trunk"], weights["model_state"]), model, key, path, strict
+        (weights["params"]["backbone"], weights["model_state"]), model, key, path, strict
     )
     if wanted is None:
-        return Trunk(*trees, inputs, notes)
+        return Backbone(*trees, inputs, notes)
     stored_head = weights["params"]["head"]
     faults = _differences(stored_head, wanted)
     if faults:
@@ -85,7 +85,7 @@ def read_trunk(
             f"{path} holds another head than method {about['method']['name']!r} has over these "
             f"labels: {'; '.join(faults)}; leave init.head off"
         )
-    return Trunk(*trees, inputs, notes, stored_head)
+    return Backbone(*trees, inputs, notes, stored_head)
 
 
 def _fitted(
@@ -152,21 +152,23 @@ def blocks(model: Model) -> list[list[str]]:
     return found
 
 
-def learning_rate_factors(model: Model, trunk_rate: float, layer_decay: float) -> dict[str, float]:
-    """The factor of the learning rate of each top-level name of the trunk; the head's is 1.
+def learning_rate_factors(
+    model: Model, backbone_rate: float, layer_decay: float
+) -> dict[str, float]:
+    """The factor of the learning rate of each top-level name of the backbone; the head's is 1.
 
     r d^(n + 1 - i) for block i = 1, ..., n of `blocks`, so that the last block has r d.
 
     Args:
       model: the network.
-      trunk_rate: r.
+      backbone_rate: r.
       layer_decay: d.
 
     Source: Clark et al., "ELECTRA" (ICLR 2020), App. A; Bao et al., "BEiT" (ICLR 2022).
     """
     groups = blocks(model)
     return {
-        name: trunk_rate * layer_decay ** (len(groups) - place)
+        name: backbone_rate * layer_decay ** (len(groups) - place)
         for place, names in enumerate(groups)
         for name in names
     }
@@ -175,7 +177,7 @@ def learning_rate_factors(model: Model, trunk_rate: float, layer_decay: float) -
 def scaled(
     optimizer: optax.GradientTransformation, factors: Mapping[str, float]
 ) -> optax.GradientTransformation:
-    """The optimizer with the trunk's learning rates times these factors.
+    """The optimizer with the backbone's learning rates times these factors.
 
     Its updates are proportional to the rate (a decoupled decay's too), so they are what is
     multiplied; its state is the optimizer's own.
@@ -185,17 +187,17 @@ def scaled(
         gradient: Any, state: optax.OptState, params: Any = None
     ) -> tuple[Any, optax.OptState]:
         updates, state = optimizer.update(gradient, state, params)
-        trunk = {
+        backbone = {
             name: jax.tree.map(lambda u, f=factors[name]: u * jnp.asarray(f, u.dtype), tree)
-            for name, tree in updates["trunk"].items()
+            for name, tree in updates["backbone"].items()
         }
-        return {**updates, "trunk": trunk}, state
+        return {**updates, "backbone": backbone}, state
 
     return optax.GradientTransformation(optimizer.init, update)
 
 
 def head_only(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """The optimizer of the head alone; the trunk stays, and takes no place in its state."""
+    """The optimizer of the head alone; the backbone stays, and takes no place in its state."""
 
     def init(params: Any) -> optax.OptState:
         return optimizer.init(_head(params))
@@ -204,8 +206,8 @@ def head_only(optimizer: optax.GradientTransformation) -> optax.GradientTransfor
         gradient: Any, state: optax.OptState, params: Any = None
     ) -> tuple[Any, optax.OptState]:
         updates, state = optimizer.update(_head(gradient), state, _head(params))
-        still = jax.tree.map(jnp.zeros_like, gradient["trunk"])
-        return {**updates, "trunk": still}, state
+        still = jax.tree.map(jnp.zeros_like, gradient["backbone"])
+        return {**updates, "backbone": still}, state
 
     return optax.GradientTransformation(init, update)
 

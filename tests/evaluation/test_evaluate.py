@@ -11,7 +11,7 @@ from ldl_jax.data.augment.augmentation import Preprocessing, prepare
 from ldl_jax.data.feed.feeds import Part, feed
 from ldl_jax.evaluation.evaluate import evaluate, jit_predict
 from ldl_jax.labels import LabelSpace
-from ldl_jax.placement import layout
+from ldl_jax.placement import make_placement
 from ldl_jax.train.step import make_predict_step
 
 SPACE = LabelSpace.range(0, 9)
@@ -45,8 +45,8 @@ def answers(tiny_model, part, weights):
 
     def answer(batch, devices, progress=lambda done, count: None):
         if (batch, devices) not in found:
-            place = layout(devices)
-            pictures = feed(part, place.place, place.hand)
+            place = make_placement(devices)
+            pictures = feed(part, place.place, place.device_put)
             predict = jit_predict(
                 make_predict_step(tiny_model, CEN), pictures.fetch, PREPROCESSING, place
             )
@@ -103,9 +103,9 @@ def test_the_divergence_from_the_truth(part, answers):
 
 
 def test_what_is_not_known_is_left_out(tiny_model, part, weights):
-    place = layout(1)
+    place = make_placement(1)
     bare = dataclasses.replace(part, sigma=np.full(COUNT, np.nan, np.float32), truth=None)
-    pictures = feed(bare, place.place, place.hand)
+    pictures = feed(bare, place.place, place.device_put)
     predict = jit_predict(
         make_predict_step(tiny_model, CEN, flip=False), pictures.fetch, PREPROCESSING, place
     )
@@ -115,8 +115,8 @@ def test_what_is_not_known_is_left_out(tiny_model, part, weights):
 
 
 def test_progress_ends_at_the_count(tiny_model, part, weights):
-    place = layout(1)
-    pictures = feed(part, place.place, place.hand)
+    place = make_placement(1)
+    pictures = feed(part, place.place, place.device_put)
     predict = jit_predict(
         make_predict_step(tiny_model, CEN, flip=False), pictures.fetch, PREPROCESSING, place
     )

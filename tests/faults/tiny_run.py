@@ -44,7 +44,7 @@ def config(epochs):
         data=DataConfig(synthetic_count=48, size=32, space="age"),
         model=ModelConfig("pooled"),
         evaluation=EvaluationConfig(batch_size=12),
-        chain=Chain(2, offspring="ancestor"),
+        chain=Chain(2, student="teacher"),
     )
 
 

@@ -283,7 +283,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--config.data.space=0-50"], ["0-50", "low:step:high"]),
         (["--config.data.protocol=offical"], ["offical"]),
         (["--config.chain.early_end=true"], ["early_end", "validation_fraction"]),
-        (["--config.chain.offspring=child"], ["offspring", "ancestor"]),
+        (["--config.chain.student=child"], ["student", "teacher"]),
         (["--config.init.path=nowhere"], ["init.path", "nowhere"]),
         (["extra"], ["extra"]),
     ],

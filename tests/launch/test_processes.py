@@ -153,11 +153,11 @@ def test_another_config_or_split_ends_before_anything_is_written(
 
 
 def test_processes_of_different_numbers_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ldl_jax.placement import layout
+    from ldl_jax.placement import make_placement
 
     others(monkeypatch, 0, [8, 4])
     with pytest.raises(ValueError, match=r"as many devices as the others, they have \[8, 4\]"):
-        layout()
+        make_placement()
 
 
 def test_a_folder_that_the_other_process_does_not_see(

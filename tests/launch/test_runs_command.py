@@ -22,7 +22,7 @@ def folder(tmp_path):
             (path / f"generation_{number}.json").write_text(json.dumps(row))
         (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    chain = {"generations": 2, "offspring": "fresh", "early_end": False}
+    chain = {"generations": 2, "student": "fresh", "early_end": False}
     write("a", [{"mae": 5.25}, {"mae": 4.125, "ca5": 0.5}], chain=chain)
     write("b", [{"mae": 3.5}], [{"total_step": 7}], chain=chain, seed=3, epochs=2)
     write("c")

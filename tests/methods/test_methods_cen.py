@@ -45,7 +45,7 @@ def cen():
 
 
 @pytest.mark.parametrize("lam", [4.0, 0.7])
-def test_cen_initial_ancestor(cen, lam):
+def test_cen_initial_teacher(cen, lam):
     """L¹ = -Σ o_i ln p_i + λ |s - y|, p = softmax(z) (Eqs. 3, 4, 9 and 14)."""
     q, outputs, batch = cen
     method = methods.get("cen", space=YEARS, lam=lam)
@@ -58,12 +58,12 @@ def test_cen_evolution(cen, alpha, lam, tau):
     """Lᵗ = α L_kl + (1-α) L_ce + λ max(0, |s - y| - Δs), L_kl at τ (Eqs. 6, 7, 13 and 15)."""
     q, outputs, batch = cen
     rng = np.random.default_rng(4)
-    ancestor_z, ancestor_s = rng.normal(0, 2, q["z"].shape), rng.normal(0.5, 0.3, B)
+    teacher_z, teacher_s = rng.normal(0, 2, q["z"].shape), rng.normal(0.5, 0.3, B)
     method = methods.get("cen", space=YEARS, alpha=alpha, lam=lam, temperature=tau)
-    ancestor = {"logits": ancestor_z, "score": ancestor_s}
-    knowledge = method.teach({n: jnp.asarray(x, jnp.float32) for n, x in ancestor.items()}, batch)
+    teacher = {"logits": teacher_z, "score": teacher_s}
+    knowledge = method.teach({n: jnp.asarray(x, jnp.float32) for n, x in teacher.items()}, batch)
 
-    taught, slack = softmax(ancestor_z / tau), np.abs(ancestor_s - q["y"])  # Eqs. 4 and 10
+    taught, slack = softmax(teacher_z / tau), np.abs(teacher_s - q["y"])  # Eqs. 4 and 10
     np.testing.assert_allclose(knowledge.probs, taught, rtol=1e-5)
     np.testing.assert_allclose(knowledge.slack, slack, rtol=1e-5, atol=1e-7)
 
@@ -76,8 +76,8 @@ def test_cen_evolution(cen, alpha, lam, tau):
     np.testing.assert_allclose(method.loss(outputs, batch, knowledge), expected, rtol=1e-5)
 
 
-def test_cen_transfer_term_is_the_divergence_but_for_the_ancestors_entropy(cen):
-    """Eq. 6 is Eq. 5 less Σ p ln p, so a student that equals its ancestor has no gradient."""
+def test_cen_transfer_term_is_the_divergence_but_for_the_teachers_entropy(cen):
+    """Eq. 6 is Eq. 5 less Σ p ln p, so a student that equals its teacher has no gradient."""
     _, outputs, batch = cen
     method = methods.get("cen", space=YEARS, alpha=1.0, lam=0.0)
     knowledge = method.teach(outputs, batch)

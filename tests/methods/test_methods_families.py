@@ -25,7 +25,7 @@ def softmax(x):
 
 
 def draw(method, seed=0):
-    """Outputs, a batch of labels without sigma, and an ancestor's knowledge."""
+    """Outputs, a batch of labels without sigma, and a teacher's knowledge."""
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(
         lambda key: method.head.apply(method.head.init(key, 4), jnp.zeros((B, 4))),
@@ -100,7 +100,7 @@ def test_the_estimate_is_decoded_from_the_distribution(name, decode):
 
 
 @pytest.mark.parametrize("name", ["coral", "corn", "dex", "dldl_v2", "sord"])
-def test_a_student_that_is_its_ancestor_has_nothing_to_learn_from_it(name):
+def test_a_student_that_is_its_teacher_has_nothing_to_learn_from_it(name):
     """The gradient of the transfer term alone is zero."""
     method = methods.get(name, space=YEARS, alpha=1.0, temperature=1.7)
     outputs, batch, _ = draw(method)
@@ -126,7 +126,7 @@ def test_ranking_counts_its_ranks_and_clips_those_that_rise():
     np.testing.assert_allclose(prediction.probs[0], clipped, rtol=1e-5)
 
 
-def test_corn_learns_an_ancestor_s_distribution_by_its_cross_entropy():
+def test_corn_learns_a_teacher_s_distribution_by_its_cross_entropy():
     method = methods.get("corn", space=YEARS, alpha=1.0, temperature=1.0)
     outputs, batch, knowledge = draw(method)
     probs = np.asarray(method.predict(outputs).probs, np.float64)
@@ -134,7 +134,7 @@ def test_corn_learns_an_ancestor_s_distribution_by_its_cross_entropy():
     np.testing.assert_allclose(method.loss(outputs, batch, knowledge), expected, rtol=1e-4)
 
 
-def test_ranking_learns_an_ancestor_s_ranks():
+def test_ranking_learns_a_teacher_s_ranks():
     """The mapping of DLDL-v2's Eqs. 5 and 6, at the temperature."""
     method = methods.get("ranking", space=YEARS, alpha=1.0, temperature=2.0)
     outputs, batch, knowledge = draw(method)
@@ -148,7 +148,7 @@ def test_ranking_learns_an_ancestor_s_ranks():
 
 
 @pytest.mark.parametrize("name", ["regression_l1", "regression_l2"])
-def test_a_taught_regression_pays_beyond_its_ancestor_s_error(name):
+def test_a_taught_regression_pays_beyond_its_teacher_s_error(name):
     method = methods.get(name, space=YEARS)
     batch = {"labels": jnp.full(3, 17.0), "sigma": jnp.full(3, jnp.nan)}
     outputs = {"score": jnp.asarray([0.5, 0.6, 0.9])}  # the label is 0.5

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec
 
 from ldl_jax import metrics
 from ldl_jax.labels import LabelSpace
-from ldl_jax.placement import layout
+from ldl_jax.placement import make_placement
 
 SPACE = LabelSpace.range(0, 15)
 BATCH, MOST = 16, 120
@@ -131,7 +131,7 @@ def test_psum_over_eight_devices(kind: str) -> None:
         return jax.lax.psum(metric.update(metric.init(), a, b, mask), "data")
 
     data = PartitionSpec("data")
-    mesh = layout(8).by_batch.mesh
+    mesh = make_placement(8).by_batch.mesh
     reduced = jax.shard_map(shard, mesh=mesh, in_specs=(data,) * 3, out_specs=PartitionSpec())
     got = metric.result(jax.jit(reduced)(*arrays, kept))
     check(got, once(kind, tuple(x[kept] for x in arrays)), ANY)
@@ -145,7 +145,7 @@ def test_stacked_accumulators_of_eight_devices() -> None:
         return jax.tree.map(lambda leaf: leaf[None], SPEARMAN.update(SPEARMAN.init(), *batch))
 
     data = PartitionSpec("data")
-    mesh = layout(8).by_batch.mesh
+    mesh = make_placement(8).by_batch.mesh
     stacked = jax.jit(jax.shard_map(shard, mesh=mesh, in_specs=(data,) * 3, out_specs=data))(
         *arrays, kept
     )
@@ -160,7 +160,7 @@ def test_sharded_rows_in_one_program(kind: str) -> None:
     """As an evaluation runs: the compiler splits the update over the devices."""
     arrays = rows(kind, 3, MOST)
     metric = ALL[kind]
-    split = layout(8).split((*arrays, np.ones(MOST, bool)))
+    split = make_placement(8).split((*arrays, np.ones(MOST, bool)))
     assert len(split[0].sharding.device_set) == 8
     check(metric.result(UPDATES[kind](metric.init(), *split)), once(kind, arrays), ANY)
 

@@ -124,11 +124,11 @@ def test_both_sides_of_a_row_take_as_many_steps(tiny_network, monkeypatch, capsy
 def test_pipeline_prints_a_row_for_every_claim(tiny_network, monkeypatch, capsys, only):
     from benchmarks import pipeline, pipeline_rows, pipeline_steps, timing
     from ldl_jax.data.augment.recipes import RECIPES
-    from ldl_jax.placement import layout
+    from ldl_jax.placement import make_placement
 
     monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
     monkeypatch.setattr(pipeline_steps, "RECIPES", {"cen": RECIPES["cen"]})
-    monkeypatch.setattr(pipeline_steps, "layout", lambda devices=2: layout(devices))
+    monkeypatch.setattr(pipeline_steps, "placement", lambda devices=2: make_placement(devices))
     sizes = pipeline_rows.Sizes(8, 4, 32, 32, 2000, 2, 0.0, tiny_network)
     pipeline.main(["--only", only, "--no-torch"], sizes)
     rows = {row["case"]: row for row in table(capsys.readouterr().out)}

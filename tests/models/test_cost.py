@@ -13,7 +13,7 @@ PUBLISHED = {"resnet18": 1.81, "resnet34": 3.66, "resnet50": 4.09, "vgg16": 15.4
 
 def measure(name, size=None, *, activations=False, **units):
     model, head = models.build(name), heads.dense(**units)
-    trunk, model_state = jax.eval_shape(model.init, jax.random.key(0))
+    backbone, model_state = jax.eval_shape(model.init, jax.random.key(0))
     top = jax.eval_shape(lambda key: head.init(key, model.width), jax.random.key(0))
 
     def infer(params, model_state, images):
@@ -21,7 +21,7 @@ def measure(name, size=None, *, activations=False, **units):
         return head.apply(params[1], features)
 
     side = size or model.size
-    return cost.measure(infer, (trunk, top), model_state, side, activations=activations)
+    return cost.measure(infer, (backbone, top), model_state, side, activations=activations)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -45,7 +45,7 @@ def test_the_features_are_the_maps_mean(draw_weights, name, dtype, tolerance):
     model = models.build(name, dtype=dtype)
     weights = draw_weights(model, methods.get("dex", space=AGE))
     images = np.random.default_rng(0).normal(size=(3, 64, 96, 3)).astype(np.float32)
-    arguments = weights.params["trunk"], weights.model_state, images
+    arguments = weights.params["backbone"], weights.model_state, images
     features, _ = jax.jit(lambda *a: model.apply(*a, train=False))(*arguments)
     maps = jax.jit(model.maps)(*arguments)
     assert maps.shape[1:3] == (2, 3)
@@ -80,7 +80,7 @@ def test_a_score_maps_mean_is_the_expected_logit(
     maps = predictor.score_maps(images)
     assert maps.shape == (2, 3, 3)
     features, _ = jax.jit(lambda *a: model.apply(*a, train=False))(
-        weights.params["trunk"], weights.model_state, prepare(images, predictor.preprocessing)
+        weights.params["backbone"], weights.model_state, prepare(images, predictor.preprocessing)
     )
     outputs = chosen.head.apply(weights.params["head"], features)
     expected = (chosen.predict(outputs).probs * outputs["logits"]).sum(axis=-1)

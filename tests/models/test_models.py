@@ -90,7 +90,7 @@ def built(request, draw_weights):
     model = models.build(request.param, **QUICK.get(request.param, {}))
     weights = draw_weights(model, cen(MORPH))
     images = draw_images(side_of(model))
-    return Built(request.param, model, weights.params["trunk"], weights.model_state, images)
+    return Built(request.param, model, weights.params["backbone"], weights.model_state, images)
 
 
 def assert_features(model, features, count):
@@ -265,10 +265,10 @@ def network_shapes(name):
 
 
 def shapes_of(name, head):
-    """(trunk and head, running statistics)."""
-    width, (trunk, model_state) = network_shapes(name)
+    """(backbone and head, running statistics)."""
+    width, (backbone, model_state) = network_shapes(name)
     top = jax.eval_shape(lambda key: head.init(key, width), jax.random.key(0))
-    return (trunk, top), model_state
+    return (backbone, top), model_state
 
 
 @pytest.mark.parametrize(("name", "head"), EXACT)
@@ -282,9 +282,9 @@ def test_sizes_that_the_papers_give_with_the_running_statistics():
     mebibytes = 4 * size_of(shapes_of("resnet18_adience", dense(logits=8))) / 2**20
     assert round(mebibytes, 2) == 47.92
     # MobileNet 0.25 as keras.applications counts it, without what SSR-Net's code puts on top.
-    (trunk, _), statistics = shapes_of("mobilenet", dense(score=None))
-    top = size_of((trunk["reduce"], trunk["dense"]))
-    assert size_of((trunk, statistics)) - top == 218_544
+    (backbone, _), statistics = shapes_of("mobilenet", dense(score=None))
+    top = size_of((backbone["reduce"], backbone["dense"]))
+    assert size_of((backbone, statistics)) - top == 218_544
     # SSR-Net's Table 1: OR-CNN 1.7 MB, MobileNet and DenseNet about 1 MB.
     assert round(4 * size_of(shapes_of("orcnn", dense(rank_logits=100))) / 2**20, 1) == 1.7
     for name in ("mobilenet", "densenet"):

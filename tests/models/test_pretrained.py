@@ -139,7 +139,7 @@ def timm_vit(vit, tmp_path):
     rng = np.random.default_rng(0)
     arrays = {
         source.name: rng.normal(size=source.conversion.shape(shapes[path])).astype(np.float32)
-        for path, source in layout.trunk(shapes).items()
+        for path, source in layout.backbone(shapes).items()
     }
     arrays |= {"head.weight": np.ones((10, 24), np.float32), "head.bias": np.ones(10, np.float32)}
 

@@ -98,7 +98,7 @@ def test_dropout_comes_after_the_range_s_part(small):
 
     @jax.jit
     def features(key):
-        arguments = weights.params["trunk"], weights.model_state, images
+        arguments = weights.params["backbone"], weights.model_state, images
         return model.apply(*arguments, train=True, key=key)[0]
 
     first, other = (features(jax.random.key(seed)) for seed in (1, 2))
@@ -142,7 +142,7 @@ def test_training_on_a_cpu_is_that_of_xla_s_own_forms(draw_weights, form, size):
 
     def results():
         fresh = jax.value_and_grad(lambda params: loss(params), has_aux=True)
-        return jax.jit(fresh)(weights.params["trunk"])
+        return jax.jit(fresh)(weights.params["backbone"])
 
     fast = results()
     with convolution.plain():

@@ -56,11 +56,11 @@ def test_the_parameters_are_as_many(name):
 
     config, method = made(name, 64)
     model = models.build(name)
-    trunk, _ = jax.eval_shape(model.init, jax.random.key(0))
+    backbone, _ = jax.eval_shape(model.init, jax.random.key(0))
     head = jax.eval_shape(lambda key: method.head.init(key, model.width), jax.random.key(0))
     with torch.device("meta"):
         network = torch_runs.network_of(config)
-    own = sum(leaf.size for leaf in jax.tree.leaves((trunk, head)))
+    own = sum(leaf.size for leaf in jax.tree.leaves((backbone, head)))
     assert sum(parameter.numel() for parameter in network.parameters()) == own
 
 
@@ -90,7 +90,7 @@ def test_outputs_and_loss_are_the_same(draw_weights, name):
 
     def outputs_of(params, model_state, train):
         features, state = model.apply(
-            params["trunk"], model_state, images, train=train, key=jax.random.key(0)
+            params["backbone"], model_state, images, train=train, key=jax.random.key(0)
         )
         outputs = method.head.apply(params["head"], features)
         batch = {"labels": jnp.asarray(ages), "sigma": jnp.full(4, jnp.nan)}

@@ -96,13 +96,13 @@ def write_ssrnet(path, leave=(), form="keras"):
         jax.eval_shape(lambda k: method.head.init(k, model.width), key),
         *jax.eval_shape(model.init, key),
     )
-    head, *trunk = ({_route(p): x for p, x in jax.tree.leaves_with_path(t)} for t in shapes)
-    trunk = {**trunk[0], **trunk[1]}
+    head, *backbone = ({_route(p): x for p, x in jax.tree.leaves_with_path(t)} for t in shapes)
+    backbone = {**backbone[0], **backbone[1]}
     layout = pretrained.LAYOUTS["ssrnet"][form == "pytorch"]
     rng = np.random.default_rng(0)
     content = {}
-    for sources, arrays in ((layout.trunk, trunk), (layout.head, head)):
-        routes = sources({route: x.shape for route, x in trunk.items()})
+    for sources, arrays in ((layout.backbone, backbone), (layout.head, head)):
+        routes = sources({route: x.shape for route, x in backbone.items()})
         for route, source in routes.items():
             if source.name in leave:
                 continue
@@ -158,23 +158,25 @@ def test_the_authors_own_files_answer_as_in_keras(real_data, name):
     np.testing.assert_allclose(answer.value, golden[f"age_{name}"], atol=1e-3)
 
 
-def test_a_file_of_a_trunk_alone_says_what_it_is_for(tmp_path, monkeypatch):
+def test_a_file_of_a_backbone_alone_says_what_it_is_for(tmp_path, monkeypatch):
     model = models.build("resnet18")
     shapes = {}
     for tree in jax.eval_shape(model.init, jax.random.key(0)):
         shapes |= {_route(p): x.shape for p, x in jax.tree.leaves_with_path(tree)}
-    sources = pretrained.LAYOUTS["resnet18"][0].trunk(shapes)
+    sources = pretrained.LAYOUTS["resnet18"][0].backbone(shapes)
     arrays = {s.name: np.zeros(s.conversion.shape(shapes[r]), "f4") for r, s in sources.items()}
     safetensors.numpy.save_file(arrays, tmp_path / "r18.safetensors")
     with pytest.raises(
-        ValueError, match=r"trunk of a resnet18 only.*--config\.init\.path=.*r18\.safetensors"
+        ValueError, match=r"backbone of a resnet18 only.*--config\.init\.path=.*r18\.safetensors"
     ):
         ldl_jax.load(tmp_path / "r18.safetensors")
     two = {name: pretrained.LAYOUTS[name] for name in ("ssrnet", "resnet18")}
     monkeypatch.setattr(pretrained, "LAYOUTS", two)  # the large networks take their time
     del arrays["conv1.weight"]
     safetensors.numpy.save_file(arrays, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"neither a whole age model .* nor the trunk of one of"):
+    with pytest.raises(
+        ValueError, match=r"neither a whole age model .* nor the backbone of one of"
+    ):
         foreign.read(tmp_path / "other.safetensors")
 
 
@@ -184,7 +186,7 @@ def test_a_layer_that_is_missing_is_named(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"as an SSR-Net: .*missing dense_3/dense_3/kernel:0"):
         ldl_jax.load(path)
     path = write_ssrnet(tmp_path / "b.h5", leave=["delta_s2/delta_s2/kernel:0"])
-    with pytest.raises(ValueError, match="holds the trunk of a ssrnet only"):
+    with pytest.raises(ValueError, match="holds the backbone of a ssrnet only"):
         ldl_jax.load(path)
 
 

@@ -152,11 +152,11 @@ def test_a_section_that_is_none(section):
         ("optimizer.beta1", 1.0, "[0, 1)"),
         ("optimizer.beta2", 1.5, "[0, 1)"),
         ("chain.generations", 0, "1 or more"),
-        ("chain.offspring", "parent", "pretrained, ancestor, fresh"),
+        ("chain.student", "parent", "pretrained, teacher, fresh"),
         ("evaluation.batch_size", 0, "1 or more"),
         ("evaluation.every", 0.0, "more than 0"),
-        ("init.trunk_rate", 0.0, "more than 0"),
-        ("init.trunk_rate", float("nan"), "finite"),
+        ("init.backbone_rate", 0.0, "more than 0"),
+        ("init.backbone_rate", float("nan"), "finite"),
         ("init.layer_decay", -0.5, "more than 0"),
         ("init.layer_decay", 1.5, "at most 1"),
     ],
@@ -175,9 +175,12 @@ def test_a_value_out_of_range(key, value, expected):
     ("changes", "says"),
     [
         ({}, r"init\.freeze: .*give init\.path"),
-        ({"init.path": "runs/a", "init.trunk_rate": 0.5}, r"init\.freeze: .* init\.trunk_rate"),
+        (
+            {"init.path": "runs/a", "init.backbone_rate": 0.5},
+            r"init\.freeze: .* init\.backbone_rate",
+        ),
         ({"init.path": "runs/a", "init.layer_decay": 0.5}, r"init\.freeze: .* init\.layer_decay"),
-        ({"init.path": "runs/a", "chain.offspring": "fresh"}, r"init\.freeze: .*'fresh'"),
+        ({"init.path": "runs/a", "chain.student": "fresh"}, r"init\.freeze: .*'fresh'"),
     ],
 )
 def test_what_a_frozen_network_does_not_go_with(changes, says):

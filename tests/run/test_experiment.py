@@ -138,10 +138,10 @@ def test_synthetic():
     counts = {"train": len(job.train.part), "test": len(job.test.part)}
     assert sum(counts.values()) == 24
     assert job.validation is None
-    assert job.trunk is None
+    assert job.backbone is None
     assert job.train.part.images.shape == (counts["train"], 32, 32, 3)
     assert job.train.part.labels.dtype == job.train.part.sigma.dtype == np.float32
-    assert (job.method.name, job.model.name, job.layout.devices) == ("cen", "tiny", 1)
+    assert (job.method.name, job.model.name, job.placement.devices) == ("cen", "tiny", 1)
     assert len(job.order(1)) == counts["train"] // 8
     assert made.baseline > 0
     (line,) = said
@@ -562,23 +562,23 @@ def test_a_finished_run(finished):
     about, weights = read_weights(finished / "checkpoints" / "generation_1")
     assert about["model"] == {"name": "tiny", "dtype": "float32"}
     assert (about["generation"], about["flip"]) == (1, True)
-    assert set(weights["params"]) == {"trunk", "head"}
+    assert set(weights["params"]) == {"backbone", "head"}
 
 
 def test_init_from_takes_the_network_and_a_fresh_head(finished, tmp_path):
     _, weights = read_weights(finished / "checkpoints" / "generation_1")
     changes = {"chain__generations": 2, "optimizer__learning_rate": 1e-30}
     made = build(init__path=str(finished), data__space="2:1:80", **changes)
-    trunk, model_state = made.job.trunk
-    assert_same(trunk, weights["params"]["trunk"])
-    assert_same(model_state, weights["model_state"])  # of the ancestor; training moves it on
-    before = jax.tree.map(np.array, made.job.trunk)
+    backbone, model_state = made.job.backbone
+    assert_same(backbone, weights["params"]["backbone"])
+    assert_same(model_state, weights["model_state"])  # of the teacher; training moves it on
+    before = jax.tree.map(np.array, made.job.backbone)
     run(made, tmp_path / "run")
-    assert_same(made.job.trunk, before)  # training has not written into it
+    assert_same(made.job.backbone, before)  # training has not written into it
     heads = []
     for generation in (1, 2):  # the paper's way: each generation starts from those weights
         _, after = read_weights(tmp_path / "run" / "checkpoints" / f"generation_{generation}")
-        assert_same(after["params"]["trunk"], trunk)
+        assert_same(after["params"]["backbone"], backbone)
         heads.append(after["params"]["head"]["logits"]["kernel"])
     assert (heads[0] != heads[1]).any()
     assert (heads[0] != weights["params"]["head"]["logits"]["kernel"]).any()
@@ -616,7 +616,7 @@ def test_a_frozen_network_stays_through_a_whole_run(finished, tmp_path):
     made = build(init__path=str(finished), init__freeze=True, optimizer__learning_rate=0.1)
     run(made, tmp_path / "run")
     _, after = read_weights(tmp_path / "run" / "checkpoints" / "generation_1")
-    assert_same((after["params"]["trunk"], after["model_state"]), made.job.trunk)
+    assert_same((after["params"]["backbone"], after["model_state"]), made.job.backbone)
     fresh = generations.first_state(made.job, 1, None).weights.params["head"]
     assert (after["params"]["head"]["logits"]["kernel"] != fresh["logits"]["kernel"]).any()
 
@@ -628,7 +628,9 @@ def test_slower_layers_learn_less_in_a_run(finished, tmp_path):
         made = build(**changes, **slower)
         run(made, tmp_path / name)
         _, after = read_weights(tmp_path / name / "checkpoints" / "generation_1")
-        kernels = [t["dense"]["kernel"] for t in (after["params"]["trunk"], made.job.trunk[0])]
+        kernels = [
+            t["dense"]["kernel"] for t in (after["params"]["backbone"], made.job.backbone[0])
+        ]
         moved[name] = np.abs(kernels[0] - kernels[1]).max()
     assert 0 < moved["slow"] < 0.1 * moved["fast"]
 

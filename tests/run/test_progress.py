@@ -9,7 +9,7 @@ import pytest
 
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe
 from ldl_jax.data.augment.gridmask import GridMask
-from ldl_jax.placement import layout
+from ldl_jax.placement import make_placement
 from ldl_jax.train.loop import jit_train_step
 
 
@@ -22,7 +22,7 @@ class State(NamedTuple):
 
 def images_at(step: int, steps: int | None) -> np.ndarray:
     """The network's inputs at a step, of pictures that a grid hides from 0 % to 100 % of time."""
-    whole = layout(1)
+    whole = make_placement(1)
     recipe = Recipe(gridmask=GridMask(spacing=(0.25, 0.25), keep=0.5, probability=(0.0, 1.0)))
 
     def see(state: State, batch: dict[str, Any], key: jax.Array, teacher: Any) -> Any:

@@ -19,9 +19,9 @@ def test_the_decay_warms_up():
 def test_what_does_not_move_stays_to_the_bit():
     """A frozen network's average is the network."""
     rng = np.random.default_rng(0)
-    weights = Weights({"trunk": jnp.asarray(rng.normal(size=50), jnp.float32)}, {})
+    weights = Weights({"backbone": jnp.asarray(rng.normal(size=50), jnp.float32)}, {})
     after = averaged(weights, weights, 0.999, jnp.int32(7))
-    np.testing.assert_array_equal(after.params["trunk"], weights.params["trunk"])
+    np.testing.assert_array_equal(after.params["backbone"], weights.params["backbone"])
 
 
 def test_the_state_s_average_is_that_of_its_weights(tiny_model, draw_weights, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from ldl_jax import methods
 from ldl_jax.labels import LabelSpace
-from ldl_jax.placement import layout
+from ldl_jax.placement import make_placement
 from ldl_jax.train.checkpoint import Checkpoints, check_seal, read_step, read_weights
 from ldl_jax.train.state import TrainState, Weights, init_state
 
@@ -30,7 +30,7 @@ def make_state(tiny_model, draw_weights):
         values = jax.tree.map(
             lambda x: x + jnp.asarray(step, x.dtype), (state.opt_state, state.step)
         )
-        return layout().place(state._replace(opt_state=values[0], step=values[1]))
+        return make_placement().place(state._replace(opt_state=values[0], step=values[1]))
 
     return make
 

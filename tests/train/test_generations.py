@@ -258,21 +258,21 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
     assert len(Workdir(tmp_path, description).results()) == 1
 
 
-@pytest.mark.parametrize("offspring", ["pretrained", "ancestor", "fresh"])
+@pytest.mark.parametrize("student", ["pretrained", "teacher", "fresh"])
 def test_what_a_generation_starts_from(
-    made: tuple[Job, dict[str, Any]], tmp_path: Path, offspring: str
+    made: tuple[Job, dict[str, Any]], tmp_path: Path, student: str
 ) -> None:
     job, _ = made
-    trunk = tiny_model().init(jax.random.key(99))
-    job = dataclasses.replace(job, trunk=trunk, chain=Chain(3, offspring))
-    ancestor = generations.first_state(job, 1, None).weights
-    ancestor = ancestor._replace(params=jax.tree.map(lambda x: x + 1, ancestor.params))
+    backbone = tiny_model().init(jax.random.key(99))
+    job = dataclasses.replace(job, backbone=backbone, chain=Chain(3, student))
+    teacher = generations.first_state(job, 1, None).weights
+    teacher = teacher._replace(params=jax.tree.map(lambda x: x + 1, teacher.params))
     first = generations.first_state(job, 1, None).weights
-    second = generations.first_state(job, 2, ancestor).weights
+    second = generations.first_state(job, 2, teacher).weights
     same = jax.tree_util.Partial(lambda a, b: jax.tree.all(jax.tree.map(np.array_equal, a, b)))
-    assert same(first.params["trunk"], trunk[0])
-    assert same(second.params["trunk"], trunk[0]) == (offspring == "pretrained")
-    assert same(second.params, ancestor.params) == (offspring == "ancestor")
+    assert same(first.params["backbone"], backbone[0])
+    assert same(second.params["backbone"], backbone[0]) == (student == "pretrained")
+    assert same(second.params, teacher.params) == (student == "teacher")
     assert not same(second.params["head"], first.params["head"])
 
 

@@ -12,7 +12,7 @@ import pytest
 from test_generations import Silent, content, make_job, run
 from test_step import CEN, PREPROCESSING, RECIPE, SGD, B, draw_part, feed, snapshot
 
-from ldl_jax.placement import layout
+from ldl_jax.placement import make_placement
 from ldl_jax.train import generations, log
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.faults import FaultConfig
@@ -33,8 +33,8 @@ def test_calls_are_cut_at_every_end():
 @pytest.fixture(scope="module")
 def several(tiny_model, draw_weights):
     """`several(cuts)`: the last state and the scalars of eight steps, in calls of so many."""
-    place = layout(1)
-    pictures = feed(draw_part(), place.place, place.hand)
+    place = make_placement(1)
+    pictures = feed(draw_part(), place.place, place.device_put)
     step = make_train_step(tiny_model, CEN, SGD, ema=0.9)
     many = jit_train_steps(step, pictures.fetch, RECIPE, PREPROCESSING, place, 8)
     one = jit_train_step(step, pictures.fetch, RECIPE, PREPROCESSING, place, 8)

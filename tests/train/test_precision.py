@@ -20,9 +20,9 @@ def traced_step(model, method):
     """(state before, (state after, scalars)) of a step; nothing is computed."""
     made = optimizer(OptimizerConfig(name="adamw"), lambda step: 1e-3)
     key = jax.random.key(0)
-    trunk, model_state = jax.eval_shape(model.init, key)
+    backbone, model_state = jax.eval_shape(model.init, key)
     head = jax.eval_shape(lambda key: method.head.init(key, model.width), key)
-    weights = Weights({"trunk": trunk, "head": head}, model_state)
+    weights = Weights({"backbone": backbone, "head": head}, model_state)
     state = jax.eval_shape(lambda w, k: init_state(w, made, 1, k, average=True), weights, key)
     like = jax.ShapeDtypeStruct((BATCH,), jnp.float32)
     images = jax.ShapeDtypeStruct((BATCH, 32, 32, 3), jnp.float32)

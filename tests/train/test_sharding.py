@@ -9,7 +9,7 @@ from ldl_jax import methods, models
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe
 from ldl_jax.data.feed.feeds import EpochOrder, Part, feed
 from ldl_jax.labels import LabelSpace
-from ldl_jax.placement import layout
+from ldl_jax.placement import make_placement
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
 from ldl_jax.train.loop import jit_train_step
@@ -37,9 +37,9 @@ def draw_part():
 
 def steps(model, weights, teacher, devices):
     """The scalars of some steps and the last state, from pictures in device memory."""
-    place = layout(devices)
+    place = make_placement(devices)
     across = place.by_batch if devices > 1 else None
-    pictures = feed(draw_part(), place.place, place.hand, across)
+    pictures = feed(draw_part(), place.place, place.device_put, across)
     optimizer = optax.sgd(1e-3, 0.9)
     step = jit_train_step(
         make_train_step(model, CEN, optimizer),
@@ -106,12 +106,12 @@ def test_every_device_has_the_same_state(both):
 
 def test_a_batch_that_the_devices_do_not_divide():
     with pytest.raises(ValueError, match=r"^batch_size: 12 is not a multiple of the 8 devices; 8 "):
-        layout(8).check_batch("batch_size", 12)
+        make_placement(8).check_batch("batch_size", 12)
     with pytest.raises(ValueError, match=r"^batch_size: 3 is not a multiple of the 8 devices; 8 "):
-        layout(8).check_batch("batch_size", 3)
-    layout(8).check_batch("batch_size", 16)
-    layout(1).check_batch("batch_size", 3)
-    assert layout().devices == len(jax.devices()) == 8
+        make_placement(8).check_batch("batch_size", 3)
+    make_placement(8).check_batch("batch_size", 16)
+    make_placement(1).check_batch("batch_size", 3)
+    assert make_placement().devices == len(jax.devices()) == 8
 
 
 @pytest.mark.parametrize("key", ["batch_size", "evaluation.batch_size"])

@@ -11,7 +11,7 @@ from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.feed.feeds import Part, feed
 from ldl_jax.labels import LabelSpace
 from ldl_jax.models.functional import Model
-from ldl_jax.placement import layout
+from ldl_jax.placement import make_placement
 from ldl_jax.train.faults import FaultConfig
 from ldl_jax.train.loop import jit_train_step
 from ldl_jax.train.state import init_state, init_weights
@@ -109,7 +109,7 @@ def test_scalars_are_the_batchs_means(tiny_model, draw_weights):
 
     def loss(params):
         features, _ = tiny_model.apply(
-            params["trunk"], weights.model_state, batch["images"], train=True
+            params["backbone"], weights.model_state, batch["images"], train=True
         )
         outputs = CEN.head.apply(params["head"], features)
         return CEN.loss(outputs, batch).mean(), CEN.predict(outputs).value
@@ -147,7 +147,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(draw_weights, parts):
         assert int(after.step) == 1
         results.append((after.weights.params, after.opt_state, scalars))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6), *results)
-    assert (results[0][0]["trunk"]["kernel"] != weights.params["trunk"]["kernel"]).all()
+    assert (results[0][0]["backbone"]["kernel"] != weights.params["backbone"]["kernel"]).all()
 
 
 def test_every_example_is_in_one_part(draw_weights):
@@ -197,10 +197,10 @@ def test_another_networks_and_methods_teacher(tiny_model, draw_weights):
 
     @jax.jit
     def by_hand(teacher, student):
-        features, _ = linear.apply(teacher.params["trunk"], {}, batch["images"], train=False)
+        features, _ = linear.apply(teacher.params["backbone"], {}, batch["images"], train=False)
         knowledge = dldl.teach(dldl.head.apply(teacher.params["head"], features), batch)
         features, _ = tiny_model.apply(
-            student.params["trunk"], student.model_state, batch["images"], train=True
+            student.params["backbone"], student.model_state, batch["images"], train=True
         )
         outputs = CEN.head.apply(student.params["head"], features)
         return CEN.loss(outputs, batch, knowledge).mean()
@@ -213,8 +213,8 @@ def test_another_networks_and_methods_teacher(tiny_model, draw_weights):
 @pytest.fixture(scope="module")
 def jitted(tiny_model):
     """The whole step as a run has it, on one device, and its feed."""
-    place = layout(1)
-    pictures = feed(draw_part(), place.place, place.hand)
+    place = make_placement(1)
+    pictures = feed(draw_part(), place.place, place.device_put)
     step = make_train_step(tiny_model, CEN, SGD)
     return jit_train_step(step, pictures.fetch, RECIPE, PREPROCESSING, place), pictures, place
 
@@ -239,8 +239,8 @@ def test_a_later_generations_loss_is_its_methods(tiny_model, draw_weights, jitte
         images = augment(augment_key, images, RECIPE, PREPROCESSING)
 
         def outputs(weights, *, train):
-            trunk, head = weights.params["trunk"], weights.params["head"]
-            features, _ = tiny_model.apply(trunk, weights.model_state, images, train=train)
+            backbone, head = weights.params["backbone"], weights.params["head"]
+            features, _ = tiny_model.apply(backbone, weights.model_state, images, train=train)
             return CEN.head.apply(head, features)
 
         batch = {"labels": labels}
@@ -365,8 +365,8 @@ def test_first_weights(tiny_model):
     weights = init_weights(tiny_model, CEN, jax.random.key(0))
     again, other = (init_weights(tiny_model, CEN, jax.random.key(k)) for k in (0, 1))
     assert_equal(weights, again)
-    assert set(weights.params) == {"trunk", "head"}
-    for name in ("trunk", "head"):
+    assert set(weights.params) == {"backbone", "head"}
+    for name in ("backbone", "head"):
         mine, others = (jax.tree.leaves(w.params[name]) for w in (weights, other))
         assert any((x != y).any() for x, y in zip(mine, others, strict=True))
     state = init_state(weights, SGD, 3, jax.random.key(7))

@@ -141,7 +141,7 @@ def test_a_policy_does_not_change_finite_steps(skipping, tiny_model, draw_weight
     jax.tree.map(np.testing.assert_array_equal, ours.weights, its.weights)
 
 
-def test_a_frozen_trunk_has_no_dead_units(tiny_model, draw_weights):
+def test_a_frozen_backbone_has_no_dead_units(tiny_model, draw_weights):
     config = FaultConfig(dead_after=1)
     step = jax.jit(make_train_step(tiny_model, CEN, SGD, frozen=True, faults=config))
     state = init_state(draw_weights(tiny_model, CEN), SGD, 1, jax.random.key(0))
@@ -153,7 +153,7 @@ def test_dead_units_of_a_network(tiny_model, draw_weights):
     step = jax.jit(make_train_step(tiny_model, CEN, SGD, faults=FaultConfig(dead_after=2)))
     weights = draw_weights(tiny_model, CEN)
     shift = jnp.zeros(16).at[:5].set(-100.0)
-    weights.params["trunk"]["norm"]["bias"] = shift
+    weights.params["backbone"]["norm"]["bias"] = shift
     state = init_state(weights, optax.sgd(0.0, 0.9), 1, jax.random.key(0))
     found = []
     for _ in range(3):

@@ -19,7 +19,7 @@ from ldl_jax.data.feed.feeds import EpochOrder, Part, feed
 from ldl_jax.evaluation.evaluate import evaluate, jit_predict
 from ldl_jax.labels import LabelSpace
 from ldl_jax.models.functional import Model
-from ldl_jax.placement import Layout, layout
+from ldl_jax.placement import Placement, make_placement
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.loop import jit_train_step
 from ldl_jax.train.sharded import gathered
@@ -59,26 +59,26 @@ class Run:
     def __init__(
         self, model: Model, devices: int, fsdp: int, state: TrainState, teacher: Weights
     ) -> None:
-        self.layout = layout(devices, fsdp)
-        self.state = self.layout.place_state(state)
-        self.teacher = self.layout.place_state(teacher)
+        self.placement = make_placement(devices, fsdp)
+        self.state = self.placement.place_state(state)
+        self.teacher = self.placement.place_state(teacher)
         self.like = jax.tree.map(
             lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
             state,
-            self.layout.shardings(state),
+            self.placement.shardings(state),
         )
-        self.feed = feed(draw_part(), self.layout.place, self.layout.hand)
-        model, method = gathered(model, CEN, self.layout)
+        self.feed = feed(draw_part(), self.placement.place, self.placement.device_put)
+        model, method = gathered(model, CEN, self.placement)
         step = make_train_step(model, method, SGD)
         preprocessing = Preprocessing(SIZE, SIZE)
         self.step = jit_train_step(
-            step, self.feed.fetch, Recipe(), preprocessing, self.layout, like=state
+            step, self.feed.fetch, Recipe(), preprocessing, self.placement, like=state
         )
         self.predict = jit_predict(
             make_predict_step(model, method),
             self.feed.fetch,
             preprocessing,
-            self.layout,
+            self.placement,
             state.weights,
         )
 
@@ -126,7 +126,7 @@ def test_every_device_holds_its_part_of_the_state_alone(runs: Any) -> None:
         held = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree))
         whole = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
         assert held < whole / 4  # the small arrays are whole on each
-    kernel = run.state.weights.params["trunk"]["dense"]["kernel"]
+    kernel = run.state.weights.params["backbone"]["dense"]["kernel"]
     assert kernel.shape == (48, 16)
     assert {shard.data.shape for shard in kernel.addressable_shards} == {(6, 16)}
     whole, _ = runs["eight"]
@@ -189,11 +189,11 @@ def test_a_mesh_that_does_not_fit(devices: int, fsdp: int) -> None:
     fitting = "1 or 2 or 4 or 8" if devices == 8 else "1 or 2 or 4"
     line = rf"^mesh.fsdp: {fsdp} does not divide the {devices} devices; take {fitting}$"
     with pytest.raises(ValueError, match=line):
-        layout(devices, fsdp)
+        make_placement(devices, fsdp)
 
 
 def test_what_is_split_and_along_which_axis() -> None:
-    place: Layout = layout(8, 4)
+    place: Placement = make_placement(8, 4)
     shapes = {
         "largest": (128, 512),
         "divisible": (1022, 8),

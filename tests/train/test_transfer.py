@@ -1,4 +1,4 @@
-"""A trunk from elsewhere: what is taken, what may move, and by how much."""
+"""A backbone from elsewhere: what is taken, what may move, and by how much."""
 
 import dataclasses
 
@@ -95,9 +95,10 @@ def batch():
 
 
 def weights_of(model, seed=0):
-    trunk, model_state = model.init(jax.random.key(seed))
+    backbone, model_state = model.init(jax.random.key(seed))
     return Weights(
-        {"trunk": trunk, "head": DEX.head.init(jax.random.key(seed + 1), model.width)}, model_state
+        {"backbone": backbone, "head": DEX.head.init(jax.random.key(seed + 1), model.width)},
+        model_state,
     )
 
 
@@ -125,7 +126,8 @@ def test_a_layers_step_is_its_factor_times_the_plain_one(name):
     assert_equal(ordinary.weights.params["head"], scaled.weights.params["head"])
     for layer, factor in factors.items():
         before, after, slow = (
-            w.params["trunk"][layer]["kernel"] for w in (weights, ordinary.weights, scaled.weights)
+            w.params["backbone"][layer]["kernel"]
+            for w in (weights, ordinary.weights, scaled.weights)
         )
         np.testing.assert_allclose(slow - before, factor * (after - before), rtol=2e-3, atol=1e-7)
     # The optimizer's own state is as it was, so that a checkpoint fits either.
@@ -141,22 +143,22 @@ def test_scaling_by_one_changes_no_bit():
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_a_frozen_trunk_stays_to_the_bit(name):
+def test_a_frozen_backbone_stays_to_the_bit(name):
     model = chain_model()
     plain = optimizer(OptimizerConfig(name, weight_decay=0.1), rate)
     weights = weights_of(model)
     state, scalars = trained(model, transfer.head_only(plain), weights, frozen=True)
-    assert_equal(state.weights.params["trunk"], weights.params["trunk"])
+    assert_equal(state.weights.params["backbone"], weights.params["backbone"])
     assert_equal(state.weights.model_state, weights.model_state)
     changed = jax.tree.map(
         lambda a, b: bool((a != b).any()), state.weights.params["head"], weights.params["head"]
     )
     assert all(jax.tree.leaves(changed))
     shapes = {leaf.shape for leaf in jax.tree.leaves(state.opt_state)}
-    assert (3, 4) not in shapes  # nothing is kept for the trunk
+    assert (3, 4) not in shapes  # nothing is kept for the backbone
     # The head learns as it does on fixed features.
     features, _ = model.apply(
-        weights.params["trunk"], weights.model_state, batch()["images"], train=False
+        weights.params["backbone"], weights.model_state, batch()["images"], train=False
     )
     head = weights.params["head"]
 
@@ -201,12 +203,12 @@ def test_a_checkpoint_of_it_goes_on_to_the_same_bits(tmp_path, frozen):
 def stored(tmp_path, write_checkpoint):
     """A checkpoint of the chain network by another method on another label space."""
     coral = methods.get("coral", space=ADIENCE)
-    trunk, model_state = chain_model().init(jax.random.key(5))
+    backbone, model_state = chain_model().init(jax.random.key(5))
     head = coral.head.init(KEY, 4)
     preprocessing = Preprocessing(32, 32, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), channels="bgr")
     return write_checkpoint(
         tmp_path / "stored",
-        Weights({"trunk": trunk, "head": head}, model_state),
+        Weights({"backbone": backbone, "head": head}, model_state),
         model={"name": "chain"},
         method={"name": "coral"},
         space=ADIENCE,
@@ -216,10 +218,10 @@ def stored(tmp_path, write_checkpoint):
 
 def test_a_checkpoint_of_any_method_and_label_space(stored):
     for path in (stored, stored / "1"):
-        trunk = transfer.read_trunk(path, chain_model(), KEY)
-        assert_equal((trunk.params, trunk.model_state), chain_model().init(jax.random.key(5)))
-        assert trunk.notes == ()
-        assert trunk.inputs == {
+        backbone = transfer.read_backbone(path, chain_model(), KEY)
+        assert_equal((backbone.params, backbone.model_state), chain_model().init(jax.random.key(5)))
+        assert backbone.notes == ()
+        assert backbone.inputs == {
             "mean": (1.0, 2.0, 3.0),
             "std": (4.0, 5.0, 6.0),
             "channels": "bgr",
@@ -229,9 +231,9 @@ def test_a_checkpoint_of_any_method_and_label_space(stored):
 def test_another_network_or_nothing(stored, tmp_path):
     other = dataclasses.replace(chain_model(), name="other")
     with pytest.raises(ValueError, match=r"holds chain, model\.name is other"):
-        transfer.read_trunk(stored, other, KEY)
+        transfer.read_backbone(stored, other, KEY)
     with pytest.raises(ValueError, match="neither the workdir of a run"):
-        transfer.read_trunk(tmp_path / "nowhere", other, KEY)
+        transfer.read_backbone(tmp_path / "nowhere", other, KEY)
 
 
 def test_arrays_that_do_not_fit(stored):
@@ -245,12 +247,12 @@ def test_arrays_that_do_not_fit(stored):
         r"does not fit chain: .*\['a'\]\['kernel'\] is \[4, 4\], expected \[4, 7\]; missing .*bias"
     )
     with pytest.raises(ValueError, match=says):
-        transfer.read_trunk(stored, model, KEY)
-    trunk = transfer.read_trunk(stored, model, KEY, strict=False)
-    assert len(trunk.notes) == 2
+        transfer.read_backbone(stored, model, KEY)
+    backbone = transfer.read_backbone(stored, model, KEY, strict=False)
+    assert len(backbone.notes) == 2
     taken, fresh = chain_model().init(jax.random.key(5))[0], wider(KEY)[0]
-    assert_equal(trunk.params["z"], taken["z"])
-    assert_equal(trunk.params["a"], fresh["a"])
+    assert_equal(backbone.params["z"], taken["z"])
+    assert_equal(backbone.params["a"], fresh["a"])
 
 
 def test_a_foreign_file(tmp_path):
@@ -263,16 +265,16 @@ def test_a_foreign_file(tmp_path):
     rng = np.random.default_rng(0)
     arrays = {
         source.name: rng.normal(size=source.conversion.shape(shapes[route])).astype(np.float32)
-        for route, source in pretrained.LAYOUTS["resnet18"][0].trunk(shapes).items()
+        for route, source in pretrained.LAYOUTS["resnet18"][0].backbone(shapes).items()
     }
     arrays |= {"fc.weight": np.zeros((1000, 512), "f4"), "fc.bias": np.zeros(1000, "f4")}
     safetensors.numpy.save_file(arrays, tmp_path / "r18.safetensors")
-    trunk = transfer.read_trunk(tmp_path / "r18.safetensors", model, KEY)
+    backbone = transfer.read_backbone(tmp_path / "r18.safetensors", model, KEY)
     stem = arrays["conv1.weight"].transpose(2, 3, 1, 0)
-    np.testing.assert_array_equal(trunk.params["stem"]["kernel"], stem)
-    assert trunk.inputs["channels"] == "rgb"
-    assert trunk.inputs["mean"] == pytest.approx((123.675, 116.28, 103.53))
+    np.testing.assert_array_equal(backbone.params["stem"]["kernel"], stem)
+    assert backbone.inputs["channels"] == "rgb"
+    assert backbone.inputs["mean"] == pytest.approx((123.675, 116.28, 103.53))
     del arrays["bn1.weight"]
     safetensors.numpy.save_file(arrays, tmp_path / "broken.safetensors")
     with pytest.raises(ValueError, match=r"missing bn1\.weight"):
-        transfer.read_trunk(tmp_path / "broken.safetensors", model, KEY)
+        transfer.read_backbone(tmp_path / "broken.safetensors", model, KEY)

@@ -31,7 +31,7 @@ def feed(
       part: the pictures.
       place: puts arrays on every device.
       split: `split(tree, axis=0)` hands arrays to a jitted function with that axis split over the
-        devices (`Layout.hand`); of several processes each gives its share.
+        devices (`Placement.device_put`); of several processes each gives its share.
       across: where the pictures in device memory are split over the devices; None for a copy on
         every device.
       stream: whether pictures are streamed; None streams those that are not in memory.

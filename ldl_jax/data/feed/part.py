@@ -22,7 +22,7 @@ class Split(Protocol):
     """`split(tree, axis=0)`: arrays for a jitted function that has that axis split over devices."""
 
     def __call__(self, tree: Any, axis: int = 0) -> Any:
-        """The arrays, on the devices or on their way: see `Layout.hand`."""
+        """The arrays, on the devices or on their way: see `Placement.device_put`."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _stacks(decoded: Decoded, ends: Iterable[int], start: int, length: int) -> D
 def _ahead(decoded: Decoded, put: Callable[[Batch], Any]) -> Iterator[Any]:
     """The batches, put on the devices before they are asked for: copies run meanwhile.
 
-    With one device the step's own call puts them there, see `Layout.hand`.
+    With one device the step's own call puts them there, see `Placement.device_put`.
     """
     ahead: collections.deque[Any] = collections.deque()
     with contextlib.closing(decoded):

@@ -66,7 +66,7 @@ class Group:
                     "replicas: runs that are trained together need their pictures in memory; take "
                     "data.feed='memory', or replicas='one_by_one'"
                 )
-            if one.job.layout.splits or processes.count() > 1:
+            if one.job.placement.splits or processes.count() > 1:
                 raise ValueError(
                     "replicas: runs that are trained together have their weights whole on one "
                     "device of one process; take mesh.fsdp=1 and a single process, or "

@@ -143,4 +143,4 @@ class Lockstep:
     def _states(self, state: TrainState) -> list[TrainState]:
         """Each run's own state, where a run alone has it."""
         apart = self._inputs.stack.take(state)
-        return [one.job.layout.place_state(x) for one, x in zip(self._runs, apart, strict=True)]
+        return [one.job.placement.place_state(x) for one, x in zip(self._runs, apart, strict=True)]

@@ -12,7 +12,7 @@ from ldl_jax.data.augment import augmentation
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe
 from ldl_jax.data.augment.recipes import RECIPES
 from ldl_jax.data.synthetic import faces as synthetic
-from ldl_jax.placement import layout
+from ldl_jax.placement import make_placement
 from ldl_jax.run import config
 
 # The pictures' own scale, 0-255, and nothing subtracted.
@@ -75,7 +75,7 @@ def test_a_batch_of_one(faces, name):
 
 @pytest.mark.parametrize("name", ["dldl_v2", "adience"])
 def test_a_batch_split_over_devices_is_the_same_and_none_speaks_to_another(faces, name):
-    whole, split = layout(8).replicated, layout(8).by_batch
+    whole, split = make_placement(8).replicated, make_placement(8).by_batch
 
     def function(key, images):
         return augmentation.augment(key, images, RECIPES[name], RAW, 0.5)

@@ -17,7 +17,7 @@ from ldl_jax.data import pictures
 from ldl_jax.data.feed import feeds
 from ldl_jax.data.feed import stream as pipeline_stream
 from ldl_jax.data.records import DataError
-from ldl_jax.placement import layout
+from ldl_jax.placement import make_placement
 
 COUNT, SIZE = 24, 6
 KINDS = ("memory", "shares", "files", "packed", "memory, streamed")
@@ -67,10 +67,12 @@ def make(kind, parts):
 
 
 def make_feed(parts, kind, devices=1, shard=(0, 1)):
-    placement = layout(devices)
+    placement = make_placement(devices)
     across = placement.by_batch if kind == "shares" else None
     stream = True if kind == "memory, streamed" else None
-    return feeds.feed(parts[kind], placement.place, placement.hand, across, stream, shard=shard)
+    return feeds.feed(
+        parts[kind], placement.place, placement.device_put, across, stream, shard=shard
+    )
 
 
 def batches(feed, rows, start=0):
@@ -230,7 +232,7 @@ def test_a_batch_is_split_over_the_devices(make, kind):
     if jax.device_count() < 8:
         pytest.skip("needs 8 devices")
     rows = feeds.EpochOrder(COUNT, 8, 1, 0, 1)
-    placement = layout(8)
+    placement = make_placement(8)
     feed = make(8)
     for array in jax.tree.leaves(list(feed.items(rows))):
         assert array.sharding.is_equivalent_to(placement.by_batch, array.ndim)
@@ -296,9 +298,9 @@ def test_the_store_holds_what_is_in_memory_and_nothing_that_is_streamed(make, ki
 
 
 def test_only_pictures_in_memory_stay_on_the_devices(parts):
-    placement = layout(1)
+    placement = make_placement(1)
     with pytest.raises(ValueError, match="part: only pictures in memory"):
-        feeds.feed(parts["files"], placement.place, placement.hand, stream=False)
+        feeds.feed(parts["files"], placement.place, placement.device_put, stream=False)
 
 
 def test_a_part_has_as_many_pictures_as_names(parts, kind):
@@ -398,8 +400,8 @@ class Archive(list):
 @pytest.mark.parametrize("broken", ["gone", "half", "packed", "archive"])
 def test_a_picture_that_breaks_on_the_way_stops_the_stream_in_its_turn(failing, broken):
     part, says = failing(broken)
-    placement = layout(1)
-    feed = feeds.feed(part, placement.place, placement.hand)
+    placement = make_placement(1)
+    feed = feeds.feed(part, placement.place, placement.device_put)
     before = set(decoding())
     stream = pipeline_stream.batches(part, feeds.once_each(COUNT, 4))
     assert len(list(itertools.islice(stream, 3))) == 3  # the fourth batch holds picture 13
