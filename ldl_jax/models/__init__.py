@@ -2,67 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any
-
-from ldl_jax.models import compact, resnet, ssrnet, vgg, vit
 from ldl_jax.models.functional import Model
+from ldl_jax.models.registry import DTYPES, MODELS, build, known_options
 
 __all__ = ["DTYPES", "MODELS", "Model", "build", "known_options"]
-
-MODELS: dict[str, Callable[..., Model]] = {
-    "resnet10": resnet.resnet10,
-    "resnet18": resnet.resnet18,
-    "resnet10_tiny": resnet.resnet10_tiny,
-    "resnet18_tiny": resnet.resnet18_tiny,
-    "resnet34": resnet.resnet34,
-    "resnet50": resnet.resnet50,
-    "resnet18_adience": resnet.resnet18_adience,
-    "ssrnet": ssrnet.ssrnet,
-    "thinagenet": vgg.thinagenet,
-    "tinyagenet": vgg.tinyagenet,
-    "vgg16": vgg.vgg16,
-    "vit_b16": vit.vit_b16,
-    "orcnn": compact.orcnn,
-    "mobilenet": compact.mobilenet,
-    "densenet": compact.densenet,
-}
-DTYPES = ("float32", "bfloat16")
-
-
-def build(name: str, **options: Any) -> Model:
-    """The network of that name; `dtype` is what it computes in, parameters stay float32.
-
-    Raises:
-      ValueError: the name, an option or its value is unknown; the message lists the known ones.
-    """
-    known = known_options(name)
-    for key in options:
-        if key not in known:
-            raise ValueError(
-                f"model.{key}: {name!r} has no such option; it has: {', '.join(known)}"
-            )
-        if not _alike(options[key], known[key]):
-            raise ValueError(f"model.{key}: expected one like {known[key]!r}, got {options[key]!r}")
-    dtype = options.get("dtype", "float32")
-    if dtype not in DTYPES:
-        raise ValueError(f"model.dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    return MODELS[name](**options)
-
-
-def _alike(value: Any, default: Any) -> bool:
-    """Whether an option's value is of its default's kind; a config's tuple may come as a list."""
-    if isinstance(default, tuple):
-        return isinstance(value, tuple | list)
-    if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(default)
-
-
-def known_options(name: str) -> dict[str, Any]:
-    """The options of the network of that name, with their defaults."""
-    if name not in MODELS:
-        raise ValueError(f"model.name: unknown network {name!r}; known: {', '.join(MODELS)}")
-    parameters = inspect.signature(MODELS[name]).parameters
-    return {key: parameter.default for key, parameter in parameters.items()}

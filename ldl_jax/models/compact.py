@@ -1,7 +1,7 @@
 """The compact networks that SSR-Net is compared with (Yang et al., IJCAI 2018, Table 1).
 
-MobileNet and DenseNet are as in SSR-Net's code: they end in the hidden dense layers that it gives
-them, and only the last layer, to one unit there, is the method's head here.
+MobileNet and DenseNet follow SSR-Net's code. They end in the hidden dense layers that it adds to
+them; its last layer, of one unit, is left to the method's head.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _DROPOUT = 0.2  # before the last hidden layer, in SSR-Net's code
 
 
 class ORCNN(nnx.Module):
-    """Three convolutions, each normalised over its neighbouring channels, and a dense layer."""
+    """Stacks three convolutions, each normalised over neighbouring channels, and a dense layer."""
 
     def __init__(self, cells: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         width = 3
-        for place, (channels, size) in enumerate(_ORCNN, start=1):
+        for layer, (channels, size) in enumerate(_ORCNN, start=1):
             conv = Conv(width, channels, size, padding=0, bias=True, dtype=dtype, rngs=rngs)
-            setattr(self, f"conv{place}", conv)
+            setattr(self, f"conv{layer}", conv)
             width = channels
         self.dense = Dense(cells * width, _ORCNN_HIDDEN, dtype, rngs)
 
@@ -42,18 +42,19 @@ class ORCNN(nnx.Module):
         """Maps images [B, size, size, 3] to float32 features [B, 80]."""
         del train  # it has neither dropout nor batch statistics
         x = images
-        for place in range(1, len(_ORCNN) + 1):
-            x = local_response(jax.nn.relu(getattr(self, f"conv{place}")(x)))
-            x = max_pool(x, 2, 2, 0) if place < len(_ORCNN) else x
+        for layer in range(1, len(_ORCNN) + 1):
+            x = local_response(jax.nn.relu(getattr(self, f"conv{layer}")(x)))
+            x = max_pool(x, 2, 2, 0) if layer < len(_ORCNN) else x
         return jax.nn.relu(self.dense(x.reshape(x.shape[0], -1))).astype(jnp.float32)
 
 
 def local_response(
     x: jax.Array, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
 ) -> jax.Array:
-    """y_c = x_c / (k + α Σ_j x_j²)^β, j over the `size` channels about c (Krizhevsky et al. 2012).
+    """Normalises each channel by its neighbours (Krizhevsky et al. 2012, Sec. 3.3).
 
-    Maps x [..., C] to the same shape and dtype; computed in float32.
+    y_c = x_c / (k + α Σ_j x_j²)^β, where j runs over the `size` channels around c. It maps
+    x [..., C] to the same shape and dtype and computes in float32.
     """
     wide = x.astype(jnp.float32)
     edges = [(0, 0)] * (x.ndim - 1) + [(size // 2, size // 2)]
@@ -63,19 +64,19 @@ def local_response(
 
 
 class MobileNet(nnx.Module):
-    """Separable convolutions (Howard et al. 2017), then 20 channels and 32 hidden units."""
+    """Stacks separable convolutions (Howard et al. 2017), 20 channels and 32 hidden units."""
 
     def __init__(self, alpha: float, cells: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         width = int(32 * alpha)
         self.stem = Conv(3, width, 3, stride=2, dtype=dtype, rngs=rngs)
         self.stem_norm = Norm(width, dtype, rngs, **_KERAS)
-        for place, (channels, stride) in enumerate(_MOBILE, start=1):
+        for layer, (channels, stride) in enumerate(_MOBILE, start=1):
             outputs = int(channels * alpha)
             depthwise = DepthwiseConv(width, 3, stride=stride, dtype=dtype, rngs=rngs)
-            setattr(self, f"depthwise{place}", depthwise)
-            setattr(self, f"depthwise_norm{place}", Norm(width, dtype, rngs, **_KERAS))
-            setattr(self, f"point{place}", Conv(width, outputs, 1, dtype=dtype, rngs=rngs))
-            setattr(self, f"point_norm{place}", Norm(outputs, dtype, rngs, **_KERAS))
+            setattr(self, f"depthwise{layer}", depthwise)
+            setattr(self, f"depthwise_norm{layer}", Norm(width, dtype, rngs, **_KERAS))
+            setattr(self, f"point{layer}", Conv(width, outputs, 1, dtype=dtype, rngs=rngs))
+            setattr(self, f"point_norm{layer}", Norm(outputs, dtype, rngs, **_KERAS))
             width = outputs
         self.reduce = Conv(width, 20, 1, bias=True, dtype=dtype, rngs=rngs)
         self.dense = Dense(20 * cells, 32, dtype, rngs)
@@ -83,17 +84,17 @@ class MobileNet(nnx.Module):
     def __call__(self, images: jax.Array, *, train: bool, key: jax.Array | None) -> jax.Array:
         """Maps images [B, size, size, 3] to float32 features [B, 32]."""
         x = jax.nn.relu6(self.stem_norm(self.stem(images), train=train))
-        for place in range(1, len(_MOBILE) + 1):
+        for layer in range(1, len(_MOBILE) + 1):
             for kind in ("depthwise", "point"):
-                x = getattr(self, f"{kind}{place}")(x)
-                x = jax.nn.relu6(getattr(self, f"{kind}_norm{place}")(x, train=train))
+                x = getattr(self, f"{kind}{layer}")(x)
+                x = jax.nn.relu6(getattr(self, f"{kind}_norm{layer}")(x, train=train))
         x = jax.nn.relu(self.reduce(x)).reshape(x.shape[0], -1)
         x = dropout(x, _DROPOUT, key if train else None)
         return jax.nn.relu(self.dense(x)).astype(jnp.float32)
 
 
 class DenseNet(nnx.Module):
-    """Three blocks of growing width (Huang et al. 2017), then 128 and 32 hidden units."""
+    """Stacks three blocks of growing width (Huang et al. 2017), then 128 and 32 hidden units."""
 
     def __init__(self, layers: int, growth: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.layers = layers
@@ -136,21 +137,22 @@ def _norm(width: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> Norm:
 def orcnn(size: int = 60, dtype: str = "float32") -> Model:
     """OR-CNN's network (Niu et al., CVPR 2016, Fig. 2): 0.4M parameters, 1.7 MB, 80 features.
 
-    442,620 with K - 1 = 100 sigmoids for the ages 0 to 100; SSR-Net's Table 1 gives 1.7 MB. The
-    normalisation's constants and the ReLU after the dense layer are Krizhevsky et al.'s: the paper
-    names neither.
+    It maps images [B, size, size, 3] to features [B, 80]. With K - 1 = 100 sigmoids for the ages 0
+    to 100 it has 442,620 parameters; SSR-Net's Table 1 gives 1.7 MB. The paper names neither the
+    normalisation's constants nor an activation after the dense layer: both are taken from
+    Krizhevsky et al. 2012.
 
     Args:
-      size: the side of the pictures, 60 and more; the dense layer depends on it.
-      dtype: what it computes in.
+      size: the side of the pictures in pixels, 60 or more; the dense layer depends on it.
+      dtype: the type that it computes in.
 
     Raises:
-      ValueError: pictures too small.
+      ValueError: the pictures are too small.
     """
     side = size
-    for place, (_, window) in enumerate(_ORCNN):
+    for layer, (_, window) in enumerate(_ORCNN, start=1):
         side = side - window + 1
-        side = side // 2 if place < 2 else side
+        side = side // 2 if layer < len(_ORCNN) else side
     if side < 1:
         raise ValueError(f"model.size: orcnn takes 60 pixels and more, got {size!r}")
     cells, compute = side**2, jnp.dtype(dtype)
@@ -166,15 +168,16 @@ def orcnn(size: int = 60, dtype: str = "float32") -> Model:
 def mobilenet(alpha: float = 0.25, size: int = 64, dtype: str = "float32") -> Model:
     """MobileNet-0.25 of SSR-Net's Table 1 (Howard et al. 2017): 0.2M parameters, about 1 MB.
 
-    218,544 in the convolutions, with their running statistics, as Keras counts them.
+    It maps images [B, size, size, 3] to features [B, 32]. The convolutions have 218,544 numbers
+    with their running statistics, as Keras counts them.
 
     Args:
       alpha: the share of MobileNet's channels.
-      size: the side of the pictures; the dense layer depends on it.
-      dtype: what it computes in.
+      size: the side of the pictures in pixels; the dense layer depends on it.
+      dtype: the type that it computes in.
 
     Raises:
-      ValueError: a share that leaves no channels or is above 1, or no pixels.
+      ValueError: the share leaves no channels or is above 1, or the size is below 1.
     """
     if not 1 / 32 <= alpha <= 1:
         raise ValueError(f"model.alpha: expected a share of channels from 1/32 to 1, got {alpha!r}")
@@ -194,15 +197,16 @@ def mobilenet(alpha: float = 0.25, size: int = 64, dtype: str = "float32") -> Mo
 def densenet(depth: int = 19, growth: int = 12, dtype: str = "float32") -> Model:
     """The small DenseNet of SSR-Net's Table 1 (Huang et al. 2017): 0.2M parameters, about 1 MB.
 
-    Without bottlenecks or compression, as in SSR-Net's code.
+    It maps images [B, H, W, 3] of any size from 4x4 to features [B, 32]. It has neither
+    bottlenecks nor compression, as in SSR-Net's code.
 
     Args:
       depth: 3 n + 4 for blocks of n layers; 19 in SSR-Net's code.
       growth: the channels that each layer adds.
-      dtype: what it computes in.
+      dtype: the type that it computes in.
 
     Raises:
-      ValueError: a depth that is not 3 n + 4, or no growth.
+      ValueError: the depth is not 3 n + 4, or the growth is below 1.
     """
     if depth < 7 or depth % 3 != 1:
         raise ValueError(f"model.depth: expected 3 n + 4 with n at least 1, got {depth!r}")

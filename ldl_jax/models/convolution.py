@@ -1,20 +1,19 @@
-"""Convolution and max pooling, in the forms that are fast where XLA's own are slow.
+"""Convolution and max pooling, in other forms where XLA's own are slow on CPUs.
 
-Every form computes the same function. Convolutions are XLA's own but for two cases on CPUs, and
-those of each channel by itself (see `depthwise`). What follows is printed by
-`benchmarks/convolution.py`, here on two cores with jax 0.10:
+Every form computes the same function as XLA's. `benchmarks/convolution.py` measures them; the
+numbers below are from two cores with jax 0.10. Three forms take the place of XLA's on CPUs:
 
-- a strided RGB stem of up to 32 channels reads 2x2 pixels as channels: its forward pass is 3 to 4
-  times as fast, its kernel's gradient the same;
-- convolutions whose result is 2x2 or less gather patches for one matrix product: with their
-  gradients 2.5 to 11 times as fast;
-- max pooling takes maxima of shifted views, one axis after the other: its gradient is 3 times as
-  fast as select-and-scatter (inference, which has none, gains or loses up to a tenth or so).
+- A strided RGB stem of up to 32 channels reads 2x2 pixels as channels. Its forward pass is 3 to 4
+  times as fast, its kernel's gradient takes the same time.
+- A convolution whose result is 2x2 or less gathers patches for one matrix product. With its
+  gradients it is 2.5 to 11 times as fast.
+- Max pooling takes maxima of shifted views, one axis after the other. Its gradient is 3 times as
+  fast as select-and-scatter; inference, which has no gradient, changes by a tenth at most.
 
-A block of SSR-Net can also have its first convolution `in_cells`. The first three forms together
-make a training gradient of ResNet10-Tiny at 64x64 twice as fast, its inference three
-times. Where the benchmark saw no gain in a network (strided convolutions of larger maps, wider
-stems) nothing is done.
+Together they make a training gradient of ResNet10-Tiny at 64x64 twice as fast and its inference
+three times. Two more forms have one use each: `depthwise` in MobileNet and `in_cells` in SSR-Net.
+Where the benchmark saw no gain (strided convolutions of larger maps, wider stems), XLA's
+convolution stays.
 """
 
 from __future__ import annotations
@@ -35,9 +34,10 @@ HE_FAN_OUT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class Conv(nnx.Module):
-    """A square convolution, kernel [k, k, in, out], He-normal by fan-out, and no bias by default.
+    """Convolves with a square kernel [k, k, in, out].
 
-    `padding` is that of each side, k // 2 by default.
+    The kernel starts He-normal by fan-out unless `initial` says otherwise. `padding` is added on
+    each side and is k // 2 by default; there is no bias by default.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Conv(nnx.Module):
         return y
 
     def unbiased(self, x: jax.Array) -> jax.Array:
-        """The convolution without its bias, for a normalisation that sees to it."""
+        """Convolves without adding the bias, which the normalisation that follows takes."""
         kernel = self.kernel[...].astype(self.dtype)
         return convolve(x.astype(self.dtype), kernel, self.stride, self.padding)
 
 
 @contextlib.contextmanager
 def plain() -> Iterator[None]:
-    """What is traced inside uses XLA's own convolutions, on CPUs too: to count or to compare."""
+    """Makes networks that are traced inside use XLA's own convolutions, on CPUs too."""
     token = _PLAIN.set(True)
     try:
         yield
@@ -85,7 +85,7 @@ def plain() -> Iterator[None]:
 
 
 class DepthwiseConv(nnx.Module):
-    """A square convolution of each channel by itself, kernel [k, k, 1, C], without bias."""
+    """Convolves each channel by itself with a square kernel [k, k, 1, C], without bias."""
 
     def __init__(
         self, channels: int, size: int, *, stride: int = 1, dtype: jnp.dtype, rngs: nnx.Rngs
@@ -102,10 +102,10 @@ class DepthwiseConv(nnx.Module):
 
 
 def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """The convolution of each channel of x [B, H, W, C] with its own kernel [k, k, 1, C].
+    """Convolves each channel of x [B, H, W, C] with its own kernel [k, k, 1, C].
 
-    On CPUs a sum of shifted views, each times its weight. It makes MobileNet-0.25 at 64x64, in
-    batches of 64 on two busy cores, 5 times as fast in inference and its gradients 3 times.
+    On CPUs it sums shifted views, each times its weight. MobileNet-0.25 at 64x64, in batches of 64
+    on two busy cores, becomes 5 times as fast in inference and its gradients 3 times.
     """
     if not rewrites():
         return grouped(x, kernel, stride, padding)
@@ -122,7 +122,7 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax
 
 
 def grouped(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """XLA's convolution in as many groups as there are channels."""
+    """Returns XLA's convolution in as many groups as there are channels."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -134,7 +134,7 @@ def grouped(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.A
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """The convolution of x [B, H, W, in] with kernel [k, k, in, out], in the fastest form known."""
+    """Convolves x [B, H, W, in] with a kernel [k, k, in, out] in the fastest form known."""
     size, _, inputs, outputs = kernel.shape
     height = _out_size(x.shape[1], size, stride, padding)
     width = _out_size(x.shape[2], size, stride, padding)
@@ -149,27 +149,27 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.
 
 
 def direct(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """XLA's convolution."""
+    """Returns XLA's own convolution."""
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_LAYOUT
     )
 
 
 def patches(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """The convolution as one product of gathered patches [B, H', W', k*k*in] and the kernel."""
+    """Convolves by one product of gathered patches [B, H', W', k*k*in] and the kernel."""
     size, _, inputs, outputs = kernel.shape
     rows = _views(x, 1, size, stride, padding, 0.0)
     views = [view for row in rows for view in _views(row, 2, size, stride, padding, 0.0)]
     columns = jnp.concatenate(views, axis=-1) if len(views) > 1 else views[0]
-    # As one matrix: the gradient of a product with more axes is taken after a copy.
+    # Both are matrices, since XLA copies the operands of a product with more axes for its gradient.
     y = columns.reshape(-1, columns.shape[-1]) @ kernel.reshape(size * size * inputs, outputs)
     return y.reshape(*columns.shape[:-1], outputs)
 
 
 def space_to_depth(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A convolution of stride 2 as one of stride 1 on cells of 2x2 pixels, read as channels.
+    """Convolves with stride 2, by stride 1 on cells of 2x2 pixels that are read as channels.
 
-    The kernel's size k is 3 mod 4, and the padding k // 2.
+    The kernel's size k must be 3 mod 4; the padding is k // 2.
     """
     size, _, inputs, outputs = kernel.shape
     taps = (size + 1) // 2
@@ -180,16 +180,17 @@ def space_to_depth(x: jax.Array, kernel: jax.Array) -> jax.Array:
     height, width = x.shape[1:3]
     x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
     cells = _collected(x, 2, 0)
-    # Padded by the convolution itself: a pad before it makes all of this 4 times as slow.
+    # The convolution itself pads: a separate pad makes the whole form 4 times as slow.
     edges = [(taps // 2, taps // 2 - 1)] * 2
     return lax.conv_general_dilated(cells, kernel, (1, 1), edges, dimension_numbers=_LAYOUT)
 
 
 def in_cells(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
-    """A 3x3 convolution of stride 1, its results in cells of 2x2: [B, H'/2, W'/2, 4, out].
+    """Convolves 3x3 with stride 1 into cells of 2x2 results, [B, H'/2, W'/2, 4, out].
 
-    One product of patches of 4x4 pixels with the kernel at its four places among them: 48 numbers
-    for four pixels of RGB instead of 4 * 27, and a pooling of 2x2 finds its windows side by side.
+    It multiplies patches of 4x4 pixels with the kernel at its four positions in them. So four
+    pixels of RGB need 48 inputs instead of 4 * 27, and a pooling of 2x2 finds each of its windows
+    side by side.
 
     Args:
       x: [B, H, W, in], H and W even.
@@ -205,10 +206,10 @@ def in_cells(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
 
 
 def _collected(x: jax.Array, size: int, padding: int) -> jax.Array:
-    """Patches of that size, 2 apart, [B, H', W', size * size * in], by a convolution that copies.
+    """Gathers patches of that size, 2 apart, [B, H', W', size * size * in].
 
-    Of views of pictures XLA makes views of what the pictures are computed from: each is augmented
-    for each patch that it is in.
+    A convolution with an identity copies them. Views would be cheaper to write, but XLA fuses them
+    with what computes the pictures and augments a picture once for each patch that it is in.
     """
     count = size * size * x.shape[-1]
     copies = jnp.eye(count, dtype=x.dtype).reshape(size, size, x.shape[-1], count)
@@ -217,9 +218,9 @@ def _collected(x: jax.Array, size: int, padding: int) -> jax.Array:
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
-    """Max pooling of x [B, H, W, C], first along the rows, then down the columns.
+    """Takes maxima over windows of x [B, H, W, C], first along the rows, then down the columns.
 
-    The gradient of a tie is shared among its places.
+    Equal maxima of a window share its gradient.
     """
     for axis in (2, 1):
         x = functools.reduce(jnp.maximum, _views(x, axis, size, stride, padding, -jnp.inf))
@@ -227,20 +228,20 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
 
 
 def average_pool(x: jax.Array, size: int) -> jax.Array:
-    """Means of x [B, H, W, C] over cells of size x size, what is left at the ends dropped."""
+    """Averages x [B, H, W, C] over cells of size x size; drops incomplete cells at the ends."""
     batch, height, width, channels = x.shape
     rows, columns = height // size, width // size
     x = x[:, : rows * size, : columns * size]
     cells = x.reshape(batch, rows, size, columns, size, channels)
     if size > 2:
         return cells.mean(axis=(2, 4))
-    # Written out, the gradient of the common case is twice as fast on CPUs.
+    # A sum that is written out has a gradient that is twice as fast on CPUs.
     corners = [cells[:, :, i, :, j] for i in range(size) for j in range(size)]
     return functools.reduce(jnp.add, corners) / size**2
 
 
 def rewrites() -> bool:
-    """Whether forms that are fast on CPUs take the place of XLA's own."""
+    """Returns whether the forms that are fast on CPUs take the place of XLA's own."""
     return jax.default_backend() == "cpu" and not _PLAIN.get()
 
 
@@ -251,7 +252,7 @@ def _out_size(length: int, size: int, stride: int, padding: int) -> int:
 def _views(
     x: jax.Array, axis: int, size: int, stride: int, padding: int, fill: float
 ) -> list[jax.Array]:
-    """The k views of padded x along an axis, one for each place in the window."""
+    """Returns the k shifted views of padded x along an axis, one for each offset in the window."""
     span = stride * (_out_size(x.shape[axis], size, stride, padding) - 1) + 1
     edges = [(padding, padding) if a == axis else (0, 0) for a in range(x.ndim)]
     x = jnp.pad(x, edges, constant_values=fill)

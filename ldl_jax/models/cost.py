@@ -1,25 +1,28 @@
-"""What a network costs: its arrays, its multiply-adds, and the memory of a forward pass."""
+"""The cost of a network: its parameters, its multiply-adds, and the memory of a forward pass."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import jax
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from ldl_jax.models import convolution
+from ldl_jax.models.functional import ModelState, Params
 
 
 class Cost(NamedTuple):
-    """Of one picture.
+    """The cost of a network for one picture.
 
     Attributes:
       parameters: how many numbers training changes.
-      statistics: how many more the network keeps, the running statistics.
-      multiply_adds: those of its matrix products and convolutions, see `multiply_adds`.
-      activations: bytes that XLA sets aside in inference beside the arguments and the result; None
-        where it was not asked for or XLA does not tell.
+      statistics: how many numbers the running statistics have.
+      multiply_adds: the multiply-adds of inference, see the function `multiply_adds`.
+      activations: the bytes that XLA sets aside in inference, beside the arguments and the result;
+        None where they were not asked for or XLA does not tell.
     """
 
     parameters: int
@@ -29,26 +32,28 @@ class Cost(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of the parameters and statistics in float32, as a file without its headers."""
+        """The bytes of the parameters and statistics in float32."""
         return 4 * (self.parameters + self.statistics)
 
 
 def measure(
-    function: Callable[[Any, Any, jax.Array], Any],
-    params: Any,
-    model_state: Any,
+    function: Callable[[Params, ModelState, jax.Array], object],
+    params: Params,
+    model_state: ModelState,
     size: int,
     *,
     activations: bool = True,
 ) -> Cost:
-    """The cost of `function(params, model_state, images)` for one picture, of shapes alone.
+    """Returns the cost of `function(params, model_state, images)` for one picture.
+
+    Only shapes are used; nothing is computed.
 
     Args:
       function: the network in inference, with its head.
       params: its parameters, or their shapes as of `jax.eval_shape`.
       model_state: its running statistics, or their shapes.
-      size: the side of the picture.
-      activations: whether to compile, for the memory.
+      size: the side of the picture in pixels.
+      activations: whether to compile the function, which tells its memory.
     """
     images = jax.ShapeDtypeStruct((1, size, size, 3), "float32")
     arguments = (params, model_state, images)
@@ -59,49 +64,52 @@ def measure(
     return Cost(_count(params), _count(model_state), multiply_adds(function, *arguments), memory)
 
 
-def multiply_adds(function: Callable[..., Any], *arguments: Any) -> int:
-    """The multiply-adds (MACs) of a function's matrix products and convolutions.
+def multiply_adds(function: Callable[..., object], *arguments: object) -> int:
+    """Returns the multiply-adds (MACs) of a function's matrix products and convolutions.
 
-    Counted in its jaxpr, with every convolution in XLA's own form; what surrounds them, such as
-    normalisation, activation and pooling, is left out, as is customary. Zeros of a padding count.
+    They are counted in its jaxpr, with every convolution in XLA's own form, and include the zeros
+    of a padding. Normalisation, activation and pooling are left out, as is customary.
     """
-
-    # A new function each time: JAX keeps what it traced, and would keep the forms with it.
-    def plainly(*arrays: Any) -> Any:
-        return function(*arrays)
-
     with convolution.plain():
-        return _in_jaxpr(jax.make_jaxpr(plainly)(*arguments).jaxpr)
+        # JAX caches the trace of a function, so a new function object is traced anew in this form.
+        traced = jax.make_jaxpr(functools.partial(function))(*arguments)
+    return _in_jaxpr(traced.jaxpr)
 
 
-def _in_jaxpr(jaxpr: Any) -> int:
+def _in_jaxpr(jaxpr: Jaxpr) -> int:
     return sum(_in_equation(equation) for equation in jaxpr.eqns)
 
 
-def _in_equation(equation: Any) -> int:
+def _in_equation(equation: JaxprEqn) -> int:
     name, params = equation.primitive.name, equation.params
     if name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]
-        shape = equation.invars[0].aval.shape
-        return equation.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
+        shape = _shape(equation.invars[0])
+        return math.prod(_shape(equation.outvars[0])) * math.prod(
+            shape[axis] for axis in contracted
+        )
     if name == "conv_general_dilated":
-        kernel = equation.invars[1].aval
-        outputs = kernel.shape[params["dimension_numbers"].rhs_spec[0]]
-        return equation.outvars[0].aval.size * kernel.size // outputs
+        kernel = _shape(equation.invars[1])
+        outputs = kernel[params["dimension_numbers"].rhs_spec[0]]
+        return math.prod(_shape(equation.outvars[0])) * math.prod(kernel) // outputs
     times = params["length"] if name == "scan" else 1
     return times * sum(_in_jaxpr(inner) for inner in _inner(params.values()))
 
 
-def _inner(values: Any) -> Iterator[Any]:
-    """The jaxprs among an equation's parameters."""
+def _inner(values: Iterable[object]) -> Iterator[Jaxpr]:
+    """Gives the jaxprs among an equation's parameters."""
     for value in values:
         if isinstance(value, tuple | list):
             yield from _inner(value)
-        elif hasattr(value, "eqns"):
+        elif isinstance(value, Jaxpr):
             yield value
-        elif hasattr(value, "jaxpr"):
+        elif isinstance(value, ClosedJaxpr):  # the same class as Jaxpr from jax 0.12 on
             yield value.jaxpr
 
 
-def _count(tree: Any) -> int:
+def _shape(variable: Var | Literal) -> tuple[int, ...]:
+    return getattr(variable.aval, "shape", ())
+
+
+def _count(tree: Params | ModelState) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))

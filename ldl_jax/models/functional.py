@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from flax import nnx
 
+# Nested dicts of arrays, or of their shapes; which names they have, each network says itself.
 Params = Any
 ModelState = Any
 Features = jax.Array | Mapping[str, jax.Array]
@@ -24,11 +25,11 @@ class Model:
       init: `init(key) -> (params, model_state)`, nested dicts of arrays.
       apply: `apply(params, model_state, images, *, train, key=None) -> (features, model_state)`;
         images are preprocessed float [B, H, W, 3], features float [B, width]. With `train`,
-        batch statistics are taken from the batch, and the returned state holds their running
-        means; `key` drives dropout where a network has it. It raises ValueError where the images
-        are not of a shape that the network takes, or dropout lacks its key.
-      width: D, the number of features. A network that gives them in parts has a dict of widths,
-        and its features are a dict of arrays of the same keys.
+        batch normalisation uses the batch's statistics, and the returned state holds their running
+        means; `key` drives dropout where a network has it. It raises ValueError where the network
+        does not take images of that shape, or dropout lacks its key.
+      width: D, the number of features. A network that gives features in parts has a dict of
+        widths, and its features are a dict of arrays of the same keys.
       size: the side in pixels of the pictures that the network's paper feeds.
       maps: `maps(params, model_state, images) -> [B, h, w, D]`, in inference, for networks whose
         features are the mean of such maps over h and w; None for the others.
@@ -55,16 +56,17 @@ def functional(
     """Turns `make(rngs) -> module`, called as `module(images, train=...)`, into a `Model`.
 
     The module is traced once for its graph; its parameters and batch statistics live outside it.
-    A module whose features are the mean of maps has them as `module.maps(images, train=...)`.
+    A module whose features are the mean of maps also has the method
+    `module.maps(images, train=...)`.
 
     Args:
       name: the network's name.
       make: makes the module.
       width: the number of features, or of each of their parts.
-      size: the side of the pictures that the paper feeds.
-      smallest: the least side that the network can take.
-      fixed: whether it takes `size` alone.
-      draws: whether it draws random numbers in training; it is then called as
+      size: the side in pixels of the pictures that the paper feeds.
+      smallest: the least side that the network takes.
+      fixed: whether the network takes pictures of `size` only.
+      draws: whether the network draws random numbers in training; it is then called as
         `module(images, train=..., key=...)`.
     """
     traced = nnx.eval_shape(lambda: make(nnx.Rngs(0)))

@@ -13,10 +13,10 @@ from ldl_jax.models.normalise import Normed, batch_norm
 
 
 class Norm(nnx.Module):
-    """Batch normalisation in float32 whatever the network computes in, cast back at the end.
+    """Normalises by batch in float32, whatever the network computes in, and casts back at the end.
 
-    ε and the share of the running statistics that a step keeps are Torch's by default (whose
-    "momentum" 0.1 is the share that it renews).
+    `momentum` is the share of the running statistics that a step keeps. The defaults of `epsilon`
+    and `momentum` are PyTorch's, whose own "momentum" 0.1 is the share that a step replaces.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class Norm(nnx.Module):
     def __call__(self, x: jax.Array, *, train: bool, bias: jax.Array | None = None) -> jax.Array:
         """Normalises x [..., C] by the batch's statistics in training, else by the running ones.
 
-        With a `bias` [C], that of the layer before, it normalises x + bias. In training a batch's
-        mean takes it out again, so it is left out and moves the running mean alone: its gradient is
-        0 (where adding it would leave rounding's), and a pass over x is saved.
+        A `bias` [C] of the layer before makes it normalise x + bias. In training the batch's mean
+        would subtract the bias again, so only the running mean takes it up. That saves a pass over
+        x, and the bias has a gradient of exactly 0.
         """
         if train and rewrites():
             return self.by_batch(batch_norm, x, bias)
@@ -53,9 +53,9 @@ class Norm(nnx.Module):
     def by_batch(
         self, form: Callable[..., Normed], x: jax.Array, bias: jax.Array | None = None
     ) -> jax.Array:
-        """One of the forms of `ldl_jax.models.normalise` of x, which moves the running statistics.
+        """Normalises x by a form of `ldl_jax.models.normalise` and moves the running statistics.
 
-        A `bias` is the layer's before, as in a call.
+        A `bias` belongs to the layer before, as in a call.
         """
         norm = self.norm
         assert norm.scale is not None
@@ -70,7 +70,7 @@ class Norm(nnx.Module):
 
 
 class LayerNorm(nnx.Module):
-    """Normalisation over the last axis in float32, cast back at the end."""
+    """Normalises over the last axis in float32 and casts back at the end."""
 
     def __init__(
         self, features: int, dtype: jnp.dtype, rngs: nnx.Rngs, *, epsilon: float = 1e-6
@@ -84,7 +84,10 @@ class LayerNorm(nnx.Module):
 
 
 class Dense(nnx.Module):
-    """x W + b in the compute dtype; W [in, out] by `initial`, Glorot-uniform by default, b = 0."""
+    """Maps x to x W + b in the compute dtype.
+
+    W [in, out] starts from `initial`, Glorot-uniform by default, and b from 0.
+    """
 
     def __init__(
         self,
@@ -108,8 +111,8 @@ class Dense(nnx.Module):
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
-    """x with a share `rate` of its elements at 0 and the others scaled up; x where key is None."""
+    """Sets a share `rate` of x to 0 and scales up the rest; returns x itself without a key."""
     if key is None or rate == 0:
         return x
-    kept = jax.random.bernoulli(key, 1 - rate, x.shape)
-    return jnp.where(kept, x / (1 - rate), jnp.zeros_like(x))
+    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))

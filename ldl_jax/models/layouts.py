@@ -1,4 +1,4 @@
-"""The names and axes that foreign weight files give to the arrays of the networks here."""
+"""Layouts of foreign weight files: the names and axes that they give to our networks' arrays."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ Shapes = Mapping[Path, Shape]
 
 
 class Conversion(NamedTuple):
-    """How an array of a file becomes one of ours.
+    """A pair of functions that turn an array of a file into ours.
 
     Attributes:
-      shape: the file's shape, from ours.
-      convert: our array, from the file's of that shape.
+      shape: gives the file's shape from ours.
+      convert: gives our array from the file's.
     """
 
     shape: Callable[[Shape], Shape]
     convert: Callable[[np.ndarray], np.ndarray]
 
 
-class Source(NamedTuple):
-    """Where one of our arrays is in a file."""
+class ArraySource(NamedTuple):
+    """The place of one of our arrays in a file: its name there, and its conversion."""
 
     name: str
     conversion: Conversion
 
 
-class Inputs(NamedTuple):
-    """What the weights of a layout were trained on.
+class TrainedInputs(NamedTuple):
+    """The normalisation of the pictures that the weights of a layout were trained on.
 
     Attributes:
       colours: the order of the channels, "RGB" or "BGR".
-      mean: subtracted from each channel, in that order, on the scale 0 to 255.
-      std: divided by.
+      mean: the value subtracted from each channel, in that order, on the scale 0 to 255.
+      std: the value that each channel is then divided by.
     """
 
     colours: str
@@ -46,37 +46,42 @@ class Inputs(NamedTuple):
     std: tuple[float, float, float]
 
 
-class Layout(NamedTuple):
+Sources = dict[Path, ArraySource]
+SourcesOf = Callable[[Shapes], Sources]
+
+
+class WeightLayout(NamedTuple):
     """A kind of file that a network's weights come in.
 
     Attributes:
-      title: for messages.
-      backbone: the sources of the network's parameters and statistics, from their shapes.
-      head: the sources of a head's layers "kernel" and "bias", by (layer, "kernel"), from the
+      title: the layout's name in messages.
+      backbone: gives the sources of the network's parameters and statistics from their shapes.
+      head: gives the sources of a head's layers, by (layer, "kernel") and (layer, "bias"), from the
         same shapes.
-      inputs: the pictures that such weights expect; None where it differs from file to file.
+      inputs: the pictures that such weights expect; None where they differ from file to file.
     """
 
     title: str
-    backbone: Callable[[Shapes], dict[Path, Source]]
-    head: Callable[[Shapes], dict[Path, Source]]
-    inputs: Inputs | None
+    backbone: SourcesOf
+    head: SourcesOf
+    inputs: TrainedInputs | None
 
 
 SAME = Conversion(lambda shape: shape, lambda x: x)
 LINEAR = Conversion(lambda s: (s[1], s[0]), lambda x: x.T)
 CONV = Conversion(lambda s: (s[3], s[2], s[0], s[1]), lambda x: x.transpose(2, 3, 1, 0))
-# A dense layer of one cell, written as a convolution.
+# Some files have a dense layer as a convolution of 1x1.
 POINT = Conversion(lambda s: (s[1], s[0], 1, 1), lambda x: x[:, :, 0, 0].T)
-IMAGENET = Inputs("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+IMAGENET = TrainedInputs("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
 
 def flattened(channels: int, *, convolved: bool = False) -> Conversion:
-    """A dense layer on a flattened map: ours in the order H, W, C; Torch's in C, H, W.
+    """Returns the conversion of a dense layer on a flattened map.
 
-    With `convolved` the file's kernel is a convolution over the whole map.
+    Our layer reads the map in the order H, W, C, PyTorch's in C, H, W. With `convolved` the file's
+    kernel is a convolution over the whole map.
     """
 
     def side(inputs: int) -> int:
@@ -94,31 +99,31 @@ def flattened(channels: int, *, convolved: bool = False) -> Conversion:
     return Conversion(shape, convert)
 
 
-def torch_source(path: Path, module: str, shape: Shape) -> Source:
-    """The source in a PyTorch module of the parameter that our path ends in.
+def torch_source(path: Path, module: str, shape: Shape) -> ArraySource:
+    """Returns the source in a PyTorch module of the parameter that our path ends in.
 
-    A module that ends in "_" is the start of its parameters' names.
+    A `module` that ends in "_" is the beginning of its parameters' names.
     """
     leaf = path[-1]
     conversion = {"kernel": CONV if len(shape) == 4 else LINEAR}.get(leaf, SAME)
     joint = "" if module.endswith("_") else "."
-    return Source(f"{module}{joint}{_LEAVES.get(leaf, leaf)}", conversion)
+    return ArraySource(f"{module}{joint}{_LEAVES.get(leaf, leaf)}", conversion)
 
 
-def torch_head(**modules: str) -> Callable[[Shapes], dict[Path, Source]]:
-    """The sources of a head of linear layers: their names here, and the PyTorch modules'."""
-    sources: dict[Path, Source] = {}
+def torch_head(**modules: str) -> SourcesOf:
+    """Describes a head of linear layers: `layer=module` for each, the module's name in PyTorch."""
+    sources: Sources = {}
     for layer, module in modules.items():
-        sources[layer, "kernel"] = Source(f"{module}.weight", LINEAR)
-        sources[layer, "bias"] = Source(f"{module}.bias", SAME)
+        sources[layer, "kernel"] = ArraySource(f"{module}.weight", LINEAR)
+        sources[layer, "bias"] = ArraySource(f"{module}.bias", SAME)
     return lambda shapes: sources
 
 
-def by_module(names: Callable[[Path], str]) -> Callable[[Shapes], dict[Path, Source]]:
-    """A backbone whose modules, our path without its leaf, have these names in PyTorch."""
+def by_module(names: Callable[[Path], str]) -> SourcesOf:
+    """Describes a backbone; `names` gives a module's name in PyTorch from its path here."""
 
-    def backbone(shapes: Shapes) -> dict[Path, Source]:
-        # Each of our normalisations wraps one named "norm".
+    def backbone(shapes: Shapes) -> Sources:
+        # Our normalisation layers wrap a layer named "norm", which PyTorch does not have.
         return {
             path: torch_source(path, names(tuple(p for p in path[:-1] if p != "norm")), shape)
             for path, shape in shapes.items()
@@ -128,22 +133,22 @@ def by_module(names: Callable[[Path], str]) -> Callable[[Shapes], dict[Path, Sou
 
 
 def resnet_module(path: Path) -> str:
-    """torchvision's and timm's name of a module of our ResNets."""
+    """Returns torchvision's and timm's name of a module of our ResNets."""
     if len(path) == 1:
         return {"stem": "conv1", "stem_norm": "bn1"}[path[0]]
-    stage, _, place = path[0].removeprefix("conv").partition("_")
+    stage, _, block = path[0].removeprefix("conv").partition("_")
     inner = {"shortcut": "downsample.0", "shortcut_norm": "downsample.1"}
     name = inner.get(path[1], path[1].replace("norm", "bn"))
-    return f"layer{int(stage) - 1}.{int(place) - 1}.{name}"
+    return f"layer{int(stage) - 1}.{int(block) - 1}.{name}"
 
 
 _VGG16 = {
     name: index
     for name, index in zip(
         [
-            f"conv{block}_{place}"
+            f"conv{block}_{layer}"
             for block, count in enumerate((2, 2, 3, 3, 3), start=1)
-            for place in range(1, count + 1)
+            for layer in range(1, count + 1)
         ],
         (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
         strict=True,
@@ -151,35 +156,40 @@ _VGG16 = {
 }
 
 
-def vgg_backbone(fc6: str, fc7: str, *, convolved: bool) -> Callable[[Shapes], dict[Path, Source]]:
-    """VGG16's backbone, of which the first dense layers differ between torchvision and timm."""
+def vgg_backbone(fc6: str, fc7: str, *, convolved: bool) -> SourcesOf:
+    """Describes VGG16's backbone; torchvision and timm differ in its two dense layers."""
 
     def names(path: Path) -> str:
         dense = {"fc6": fc6, "fc7": fc7}
         return dense.get(path[0]) or f"features.{_VGG16[path[0]]}"
 
-    def backbone(shapes: Shapes) -> dict[Path, Source]:
+    def backbone(shapes: Shapes) -> Sources:
         sources = by_module(names)(shapes)
-        sources["fc6", "kernel"] = Source(f"{fc6}.weight", flattened(512, convolved=convolved))
+        sources["fc6", "kernel"] = ArraySource(f"{fc6}.weight", flattened(512, convolved=convolved))
         if convolved:
-            sources["fc7", "kernel"] = Source(f"{fc7}.weight", POINT)
+            sources["fc7", "kernel"] = ArraySource(f"{fc7}.weight", POINT)
         return sources
 
     return backbone
 
 
-def vit_backbone(names: Mapping[str, str], block: str) -> Callable[[Shapes], dict[Path, Source]]:
-    """A vision transformer's backbone: its names outside the blocks, in them, and the blocks'."""
+def vit_backbone(names: Mapping[str, str], block: str) -> SourcesOf:
+    """Describes a vision transformer's backbone.
 
-    def backbone(shapes: Shapes) -> dict[Path, Source]:
-        sources: dict[Path, Source] = {}
+    Args:
+      names: PyTorch's names of our modules, both those in a block and those outside.
+      block: the beginning of a block's name, before its index.
+    """
+
+    def backbone(shapes: Shapes) -> Sources:
+        sources: Sources = {}
         for path, shape in shapes.items():
             *modules, leaf = (part for part in path if part != "norm")
-            if not modules:  # a token or the positions: parameters without a module
-                sources[path] = Source(names[leaf], SAME)
+            if not modules:  # the class token and the positions are parameters without a module
+                sources[path] = ArraySource(names[leaf], SAME)
             elif modules[0].startswith("block"):
-                place = int(modules[0].removeprefix("block")) - 1
-                sources[path] = torch_source(path, f"{block}{place}.{names[modules[1]]}", shape)
+                index = int(modules[0].removeprefix("block")) - 1
+                sources[path] = torch_source(path, f"{block}{index}.{names[modules[1]]}", shape)
             else:
                 sources[path] = torch_source(path, names[modules[0]], shape)
         return sources
@@ -211,19 +221,21 @@ _TORCHVISION_VIT = {
     "mlp1": "mlp.0",
     "mlp2": "mlp.3",
 }
-# Its published files are older than its code, which renames these as it reads them.
+# torchvision's published files are older than its code, which renames these layers as it reads.
 _PUBLISHED_VIT = _TORCHVISION_VIT | {"mlp1": "mlp.linear_1", "mlp2": "mlp.linear_2"}
 RESNET = (
-    Layout("torchvision's ResNet", by_module(resnet_module), torch_head(logits="fc"), IMAGENET),
+    WeightLayout(
+        "torchvision's ResNet", by_module(resnet_module), torch_head(logits="fc"), IMAGENET
+    ),
 )
 VGG16 = (
-    Layout(
+    WeightLayout(
         "torchvision's VGG16",
         vgg_backbone("classifier.0", "classifier.3", convolved=False),
         torch_head(logits="classifier.6"),
         IMAGENET,
     ),
-    Layout(
+    WeightLayout(
         "timm's VGG16",
         vgg_backbone("pre_logits.fc1", "pre_logits.fc2", convolved=True),
         torch_head(logits="head.fc"),
@@ -231,9 +243,9 @@ VGG16 = (
     ),
 )
 VIT = (
-    Layout("timm's ViT", vit_backbone(_TIMM_VIT, "blocks."), torch_head(logits="head"), None),
+    WeightLayout("timm's ViT", vit_backbone(_TIMM_VIT, "blocks."), torch_head(logits="head"), None),
     *(
-        Layout(
+        WeightLayout(
             "torchvision's ViT",
             vit_backbone(names, "encoder.layers.encoder_layer_"),
             torch_head(logits="heads.head"),

@@ -1,32 +1,35 @@
 """Batch normalisation in training with its gradient written out, for CPUs.
 
 Automatic differentiation goes back through mean and variance one by one, and XLA for CPUs keeps
-arrays of a map's size between them. Written out (Ioffe and Szegedy, "Batch Normalization", ICML
-2015, Sec. 3), with x̂ = (x - m) r, r = (v + ε)^-½ and N elements a channel, it is
+arrays of a map's size between them. The gradient in closed form (Ioffe and Szegedy, "Batch
+Normalization", ICML 2015, Sec. 3), with x̂ = (x - m) r, r = (v + ε)^-½ and N elements a channel, is
 
     dx = γ r (dy - Σ dy / N - x̂ Σ(dy x̂) / N)
 
-Two passes over x, and with the pooling that follows taken in, nothing between them is kept. All
-functions take x [..., C] in any dtype, compute in float32, and give the batch's mean and variance,
-which have no gradient, beside their result.
+It takes two passes over x. Two forms include the activation and pooling that follow, so that
+nothing of a map's size is kept for the gradient but x. All functions take x [..., C] in any dtype
+and compute in float32. Beside their result they return the batch's mean and variance, through
+which no gradient passes.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-Normed = tuple[jax.Array, jax.Array, jax.Array]
+Normed = tuple[jax.Array, jax.Array, jax.Array]  # the result, the batch's mean and variance
+Residuals = tuple[jax.Array, ...]  # what the gradient needs of the forward pass
+Forward = tuple[Normed, Residuals]
+Gradients = tuple[jax.Array, jax.Array, jax.Array]  # of x, γ and β
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Normed:
-    """(γ x̂ + β [..., C], mean [C], variance [C]), all float32.
+    """Returns (γ x̂ + β [..., C], mean [C], variance [C]), all float32.
 
     Args:
       x: [..., C].
@@ -37,12 +40,12 @@ def batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) 
     return _batch_norm(x, scale, bias, epsilon)[0]
 
 
-def _batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Any:
+def _batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Forward:
     y, mean, variance = _normed(x, scale, bias, epsilon)
     return (y, mean, variance), (x, scale, mean, variance)
 
 
-def _batch_norm_back(epsilon: float, saved: Any, cotangents: Any) -> Any:
+def _batch_norm_back(epsilon: float, saved: Residuals, cotangents: Normed) -> Gradients:
     x, scale, mean, variance = saved
     return _back(x, cotangents[0], scale, mean, variance, epsilon)
 
@@ -52,11 +55,12 @@ batch_norm.defvjp(_batch_norm, _batch_norm_back)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Normed:
-    """(means of ReLU(γ x̂ + β) over windows [B, h, w, C], mean, variance), all float32.
+    """Returns (means of ReLU(γ x̂ + β) over windows [B, h, w, C], mean, variance), all float32.
 
     Args:
-      x: maps [B, H, W, C], in windows of 2x2, what is left at the ends dropped; or [B, h, w, 4, C],
-        the four places of each window side by side. The moments are those of all of x.
+      x: maps [B, H, W, C], pooled in windows of 2x2 without the incomplete ones at the ends; or
+        [B, h, w, 4, C], the four elements of each window side by side. Mean and variance are those
+        of all of x.
       scale: γ, [C].
       bias: β, [C].
       epsilon: ε.
@@ -64,18 +68,18 @@ def norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: flo
     return _norm_relu_mean(x, scale, bias, epsilon)[0]
 
 
-def _norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Any:
+def _norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Forward:
     y, mean, variance = _normed(x, scale, bias, epsilon)
-    # For a maximum with 0 XLA would write all the zeros out first.
+    # XLA would first write out an array of zeros for a maximum with 0.
     y = jnp.where(y > 0, y, 0.0)
-    # As a window's reduction it is computed once; written out, anew for each that reads it.
+    # XLA computes a window reduction once, but a sum that is written out anew for each reader.
     window = (1, 1, 1, 4, 1) if x.ndim == 5 else (1, 2, 2, 1)
     pooled = lax.reduce_window(y, 0.0, lax.add, window, window, "VALID") / 4
     pooled = pooled[:, :, :, 0] if x.ndim == 5 else pooled
     return (pooled, mean, variance), (x, scale, bias, mean, variance)
 
 
-def _norm_relu_mean_back(epsilon: float, saved: Any, cotangents: Any) -> Any:
+def _norm_relu_mean_back(epsilon: float, saved: Residuals, cotangents: Normed) -> Gradients:
     x, scale, bias, mean, variance = saved
     slope, shift = _line(mean, variance, scale, bias, epsilon)
     positive = _along(x, slope, shift) > 0
@@ -88,28 +92,29 @@ norm_relu_mean.defvjp(_norm_relu_mean, _norm_relu_mean_back)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Normed:
-    """(maxima of tanh(γ x̂ + β) over windows [B, h, w, C], mean, variance), all float32.
+    """Returns (maxima of tanh(γ x̂ + β) over windows [B, h, w, C], mean, variance), all float32.
 
-    As `norm_relu_mean`. The gradient of a tie is shared among its places alike.
+    The arguments are those of `norm_relu_mean`. Equal maxima of a window share its gradient
+    equally.
     """
     return _norm_tanh_max(x, scale, bias, epsilon)[0]
 
 
-def _norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Any:
+def _norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Forward:
     mean, variance = _moments(x)
     slope, shift = _line(mean, variance, scale, bias, epsilon)
-    # The greatest y has the greatest x, or the least where γ < 0. Unlike y, which may be rounded in
-    # another way when it is computed again, x is what it was: so the gradient finds its place.
+    # The greatest y has the greatest x, or the least where γ < 0. The gradient finds the maximum in
+    # x, which is the same array then, while y could be rounded differently when recomputed.
     sign = jnp.where(slope < 0, -1.0, 1.0)
-    top = functools.reduce(jnp.maximum, [v * _wide(sign, v) for v in _places(x)])
+    top = functools.reduce(jnp.maximum, [v * _wide(sign, v) for v in _elements(x)])
     pooled = jnp.tanh(_along(top, jnp.abs(slope), shift))
     return (pooled, mean, variance), (x, scale, mean, variance, sign, top, pooled)
 
 
-def _norm_tanh_max_back(epsilon: float, saved: Any, cotangents: Any) -> Any:
+def _norm_tanh_max_back(epsilon: float, saved: Residuals, cotangents: Normed) -> Gradients:
     x, scale, mean, variance, sign, top, pooled = saved
     ties = functools.reduce(
-        jnp.add, [(v * _wide(sign, v) == top).astype(jnp.float32) for v in _places(x)]
+        jnp.add, [(v * _wide(sign, v) == top).astype(jnp.float32) for v in _elements(x)]
     )
     each = cotangents[0] * (1 - jnp.square(pooled)) / ties
     highest = x.astype(jnp.float32) * _wide(sign, x) == _spread(top, x)
@@ -135,7 +140,7 @@ def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _line(
     mean: jax.Array, variance: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> tuple[jax.Array, jax.Array]:
-    """a and b of γ x̂ + β = a x + b."""
+    """Returns a and b of γ x̂ + β = a x + b."""
     slope = scale * lax.rsqrt(variance + epsilon)
     return slope, bias - mean * slope
 
@@ -151,12 +156,12 @@ def _back(
     mean: jax.Array,
     variance: jax.Array,
     epsilon: float,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The gradients of x, γ and β."""
+) -> Gradients:
+    """Returns the gradients of x, γ and β."""
     axes, count = tuple(range(x.ndim - 1)), math.prod(x.shape[:-1])
     r = lax.rsqrt(variance + epsilon)
     x32 = x.astype(jnp.float32)
-    # The mean is taken out of the sums: XLA would keep all of x - m for them.
+    # The mean stands outside the sum, since XLA would keep an array x - m for it.
     dbias = dy.sum(axes)
     dscale = ((dy * x32).sum(axes) - mean * dbias) * r
     slope = scale * r
@@ -170,17 +175,17 @@ def _wide(channels: jax.Array, x: jax.Array) -> jax.Array:
     return channels.reshape((1,) * (x.ndim - 1) + channels.shape)
 
 
-def _places(x: jax.Array) -> list[jax.Array]:
-    """Each place of all windows, [B, h, w, C], in float32."""
+def _elements(x: jax.Array) -> list[jax.Array]:
+    """Returns the first, second, third and fourth elements of all windows, float32 [B, h, w, C]."""
     x = x.astype(jnp.float32)
     if x.ndim == 5:
-        return [x[:, :, :, place] for place in range(4)]
+        return [x[:, :, :, index] for index in range(4)]
     rows, columns = (n // 2 * 2 for n in x.shape[1:3])
     return [x[:, i:rows:2, j:columns:2] for i in range(2) for j in range(2)]
 
 
 def _spread(pooled: jax.Array, x: jax.Array) -> jax.Array:
-    """A window's value [B, h, w, C] at all of its places in x; 0 in what is left at the ends."""
+    """Repeats a window's value [B, h, w, C] at its elements in x; incomplete windows have 0."""
     if x.ndim == 5:
         return jnp.broadcast_to(pooled[:, :, :, None], x.shape)
     batch, height, width, channels = pooled.shape

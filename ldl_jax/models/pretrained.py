@@ -1,66 +1,69 @@
-"""Foreign weights: others' files become the parameters of the networks here."""
+"""Loads foreign weights: files of other projects become parameters of the networks here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ldl_jax.models import layouts, weight_files
-from ldl_jax.models.functional import Model
-from ldl_jax.models.layouts import Inputs, Layout, Source
+from ldl_jax.models.functional import Model, ModelState, Params
+from ldl_jax.models.layouts import ArraySource, TrainedInputs, WeightLayout
 from ldl_jax.models.ssrnet_layouts import SSRNET
 
-__all__ = ["LAYOUTS", "Inputs", "Pretrained", "load"]
+__all__ = ["LAYOUTS", "Pretrained", "TrainedInputs", "load"]
 
-LAYOUTS: dict[str, Sequence[Layout]] = {
+LAYOUTS: dict[str, Sequence[WeightLayout]] = {
     "ssrnet": SSRNET,
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet18_adience"), layouts.RESNET),
     "vgg16": layouts.VGG16,
     "vit_b16": layouts.VIT,
 }
-_BOTH = ("kernel", "bias")
-_IGNORED = "num_batches_tracked"  # PyTorch counts its batches; nothing here reads it
+_LEAVES = ("kernel", "bias")
+_IGNORED = "num_batches_tracked"  # PyTorch's count of batches, which nothing here reads
+HeadShapes = Mapping[str, Mapping[str, jax.Array | jax.ShapeDtypeStruct]]
+HeadArrays = dict[str, dict[str, np.ndarray]]
 
 
 class Pretrained(NamedTuple):
-    """What a file gives to a network.
+    """The weights that a file holds for a network.
 
     Attributes:
       params: the network's parameters, float32.
       model_state: its running statistics, float32.
-      head: the head's layers that the file has for it, by their names in the head's parameters; a
-        head without some of them starts with fresh ones: `{**fresh, **head}`.
-      notices: a line on each layer of the head that the file has not.
-      inputs: the pictures that the weights expect; None where the file's kind does not tell.
+      head: the layers of the head that the file has, by their names in the head's parameters. A
+        head that lacks some starts those afresh: `{**fresh, **head}`.
+      notices: a line on each layer of the head that the file does not have.
+      inputs: the pictures that the weights expect; None where the file's layout does not tell.
     """
 
-    params: Any
-    model_state: Any
-    head: dict[str, dict[str, np.ndarray]]
+    params: Params
+    model_state: ModelState
+    head: HeadArrays
     notices: tuple[str, ...]
-    inputs: Inputs | None
+    inputs: TrainedInputs | None
 
 
 def load(
-    path: str | Path, model: Model, head: Mapping[str, Any] | None = None, *, strict: bool = False
+    path: str | Path, model: Model, head: HeadShapes | None = None, *, strict: bool = False
 ) -> Pretrained:
-    """The weights in a foreign file, for a network and, where they fit, for its head.
+    """Reads the weights in a foreign file for a network and, where they fit, for its head.
 
-    Read are the authors' SSR-Net files (Keras's HDF5), those of its PyTorch port (for the network
-    built with form="pytorch"), and torchvision's and timm's ResNets, VGG16 and ViT-B/16, as
-    .safetensors or .pth. Which kind of file it is, the names in it tell. No code in a file is run.
+    It reads the authors' SSR-Net files (Keras's HDF5), those of SSR-Net's PyTorch port (for the
+    network built with form="pytorch"), and torchvision's and timm's ResNets, VGG16 and ViT-B/16, as
+    .safetensors or .pth. The names in a file tell its layout. No code in a file is run.
 
     Args:
       path: the file.
       model: the network.
-      head: the parameters of the head that is wanted, or their shapes, as of `jax.eval_shape`.
-        None takes the file's own head, of whatever size.
-      strict: whether a head that the file has not, or has of another size, is an error; otherwise
-        it is left out with a notice.
+      head: the parameters of the wanted head, or their shapes, as of `jax.eval_shape`. None takes
+        the file's own head, of whatever size.
+      strict: whether it is an error when the file lacks a layer of the head or has it in another
+        size; otherwise that layer is left out with a notice.
 
     Raises:
       ValueError: the file cannot be read, no layout is known for the network, or arrays are
@@ -76,9 +79,9 @@ def load(
         for name, array in weight_files.read(path).items()
         if not name.endswith(_IGNORED)
     }
-    wanted = jax.eval_shape(model.init, jax.random.key(0))
-    shapes = {route: leaf.shape for tree in wanted for route, leaf in _leaves(tree)}
-    layout = max(LAYOUTS[model.name], key=lambda one: _overlap(one, shapes, arrays))
+    params, model_state = map(flatten_dict, jax.eval_shape(model.init, jax.random.key(0)))
+    shapes = {route: leaf.shape for route, leaf in (params | model_state).items()}
+    layout = max(LAYOUTS[model.name], key=lambda layout: _overlap(layout, shapes, arrays))
     backbone, ends = layout.backbone(shapes), layout.head(shapes)
     layers, notices = _head(ends, arrays, head)
     known = {source.name for source in (*backbone.values(), *ends.values())}
@@ -92,33 +95,36 @@ def load(
             f"path: {path} is not a {model.name} as in {layout.title}: {'; '.join(sorted(faults))}"
         )
 
-    def fill(tree: Any) -> Any:
-        return _nested({route: _convert(backbone[route], arrays) for route, _ in _leaves(tree)})
+    def filled(routes: Iterable[layouts.Path]) -> Params:
+        return unflatten_dict({route: _convert(backbone[route], arrays) for route in routes})
 
-    return Pretrained(fill(wanted[0]), fill(wanted[1]), layers, tuple(notices), layout.inputs)
+    return Pretrained(filled(params), filled(model_state), layers, tuple(notices), layout.inputs)
 
 
-def _fault(source: Source, arrays: Mapping[str, np.ndarray], shape: layouts.Shape) -> list[str]:
-    """What is wrong with the array of the file that is to have this shape here, if anything."""
+def _fault(
+    source: ArraySource, arrays: Mapping[str, np.ndarray], shape: layouts.Shape
+) -> list[str]:
+    """Returns a line if the file's array is missing or does not fit this shape of ours."""
     if source.name not in arrays:
         return [f"missing {source.name}"]
-    found, expected = arrays[source.name].shape, source.conversion.shape(shape)
-    same = found == expected
-    return [] if same else [f"{source.name} is {list(found)}, expected {list(expected)}"]
+    actual, expected = arrays[source.name].shape, source.conversion.shape(shape)
+    if actual == expected:
+        return []
+    return [f"{source.name} is {list(actual)}, expected {list(expected)}"]
 
 
-def _overlap(layout: Layout, shapes: layouts.Shapes, arrays: Mapping[str, np.ndarray]) -> int:
+def _overlap(layout: WeightLayout, shapes: layouts.Shapes, arrays: Mapping[str, np.ndarray]) -> int:
     return sum(source.name in arrays for source in layout.backbone(shapes).values())
 
 
 def _head(
-    ends: Mapping[layouts.Path, Source],
+    ends: layouts.Sources,
     arrays: Mapping[str, np.ndarray],
-    head: Mapping[str, Any] | None,
-) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:
-    """The layers that the file has for the head, and a line on each of the others."""
+    head: HeadShapes | None,
+) -> tuple[HeadArrays, list[str]]:
+    """Returns the layers that the file has for the head, and a line on each of the others."""
     theirs = {layer for layer, _ in ends}
-    has = {layer for layer in theirs if all(ends[layer, leaf].name in arrays for leaf in _BOTH)}
+    has = {layer for layer in theirs if all(ends[layer, leaf].name in arrays for leaf in _LEAVES)}
     if head is None:
         fit = sorted(layer for layer in has if _is_dense(layer, ends, arrays))
         notices = [f"head: the file has none for {name}" for name in sorted(theirs - set(fit))]
@@ -130,7 +136,7 @@ def _head(
                 continue
             other = [
                 fault
-                for leaf in _BOTH
+                for leaf in _LEAVES
                 for fault in _fault(ends[layer, leaf], arrays, parameters[leaf].shape)
             ]
             if other:
@@ -138,33 +144,15 @@ def _head(
             else:
                 fit.append(layer)
     return {
-        layer: {leaf: _convert(ends[layer, leaf], arrays) for leaf in _BOTH} for layer in fit
+        layer: {leaf: _convert(ends[layer, leaf], arrays) for leaf in _LEAVES} for layer in fit
     }, notices
 
 
-def _is_dense(
-    layer: str, ends: Mapping[layouts.Path, Source], arrays: Mapping[str, np.ndarray]
-) -> bool:
-    kernel, bias = (arrays[ends[layer, leaf].name] for leaf in _BOTH)
+def _is_dense(layer: str, ends: layouts.Sources, arrays: Mapping[str, np.ndarray]) -> bool:
+    kernel, bias = (arrays[ends[layer, leaf].name] for leaf in _LEAVES)
     return kernel.ndim == 2 and bias.ndim == 1
 
 
-def _convert(source: Source, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+def _convert(source: ArraySource, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     array = arrays[source.name]
     return np.ascontiguousarray(source.conversion.convert(array), dtype=np.float32)
-
-
-def _leaves(tree: Any, route: layouts.Path = ()) -> list[tuple[layouts.Path, Any]]:
-    if not isinstance(tree, Mapping):
-        return [(route, tree)]
-    return [leaf for name, branch in tree.items() for leaf in _leaves(branch, (*route, name))]
-
-
-def _nested(flat: Mapping[layouts.Path, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for route, array in flat.items():
-        branch = tree
-        for name in route[:-1]:
-            branch = branch.setdefault(name, {})
-        branch[route[-1]] = array
-    return tree

@@ -1,5 +1,5 @@
-"""SSR-Net's two streams (Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for
-Age Estimation", IJCAI 2018, Fig. 1), up to the dense layers of its head.
+"""SSR-Net (Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age
+Estimation", IJCAI 2018, Fig. 1): its two streams, up to the dense layers of its head.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Dense, Norm, dropout
 from ldl_jax.models.normalise import norm_relu_mean, norm_tanh_max
 
-_X, _S, _REDUCED = 32, 16, 10  # channels of the streams, and of a stage's view of each
+_X, _S, _REDUCED = 32, 16, 10  # channels of streams X and S, and those a stage reduces each to
 _GLOROT = nnx.initializers.glorot_uniform()
 
 
-class Form(NamedTuple):
-    """What the implementations of SSR-Net do differently.
+class SSRForm(NamedTuple):
+    """The choices in which the implementations of SSR-Net differ.
 
     Attributes:
-      padding: of each 3x3 convolution.
-      epsilon: of the batch normalisations.
+      padding: the padding of each 3x3 convolution.
+      epsilon: the ε of the batch normalisations.
       momentum: the share of the running statistics that a step keeps.
     """
 
@@ -34,22 +34,22 @@ class Form(NamedTuple):
     momentum: float
 
 
-FORMS = {"keras": Form(0, 1e-3, 0.99), "pytorch": Form(1, 1e-5, 0.9)}
+FORMS = {"keras": SSRForm(0, 1e-3, 0.99), "pytorch": SSRForm(1, 1e-5, 0.9)}
 
 
 class SSRNet(nnx.Module):
-    """K + 1 blocks of two streams, and the K stages that read them.
+    """Runs two streams of K + 1 blocks, and the K stages that read them.
 
-    Stream X is [conv 3x3, BN, ReLU] and stream S [conv 3x3, BN, tanh], halved after each block but
-    the last by average and by max pooling. Stage 1 reads the last block; stage k = 2, ..., K reads
-    block K + 1 - k after its pooling, and pools it once more by 2^k.
+    A block of stream X is [conv 3x3, BN, ReLU], one of stream S [conv 3x3, BN, tanh]. After each
+    block but the last, average pooling halves X and max pooling halves S. Stage 1 reads the last
+    block; stage k = 2, ..., K reads block K + 1 - k after its pooling, and pools it again by 2^k.
     """
 
     def __init__(
         self,
         stages: Sequence[int],
         size: int,
-        form: Form,
+        form: SSRForm,
         rate: float,
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
@@ -81,20 +81,20 @@ class SSRNet(nnx.Module):
         for k in range(1, self.count + 1):
             # Stage 1 reads the last block as it is, the others an earlier one, pooled.
             block, pool = (self.count, 1) if k == 1 else (self.count - k, 2**k)
-            x = jax.nn.relu(self._layer(f"x_reduce{k}")(x_blocks[block]))
-            s = jax.nn.relu(self._layer(f"s_reduce{k}")(s_blocks[block]))
+            x = jax.nn.relu(getattr(self, f"x_reduce{k}")(x_blocks[block]))
+            s = jax.nn.relu(getattr(self, f"s_reduce{k}")(s_blocks[block]))
             if pool > 1:
                 x, s = average_pool(x, pool), max_pool(s, pool, pool, 0)
             x, s = x.reshape(x.shape[0], -1), s.reshape(s.shape[0], -1)
             mixed = self._bins(f"s_dense{k}", s, next(keys, None)) * self._bins(
                 f"x_dense{k}", x, next(keys, None)
             )
-            features[f"stage{k}"] = jax.nn.relu(self._layer(f"mix{k}")(mixed)).astype(jnp.float32)
+            features[f"stage{k}"] = jax.nn.relu(getattr(self, f"mix{k}")(mixed)).astype(jnp.float32)
             features[f"range{k}"] = (s * x).astype(jnp.float32)
         return features
 
     def _stream(self, stream: str, images: jax.Array, train: bool) -> list[jax.Array]:
-        """The blocks' outputs, each pooled but the last."""
+        """Returns the blocks' outputs, all but the last after their pooling."""
         blocks, x = [], images
         for block in range(1, self.count + 2):
             pools = block <= self.count
@@ -102,7 +102,7 @@ class SSRNet(nnx.Module):
                 x = self._pooled(stream, block, x)
                 blocks.append(x)
                 continue
-            conv, norm = (self._layer(f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
+            conv, norm = (getattr(self, f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
             x = norm(conv.unbiased(x), train=train, bias=conv.bias[...])
             x = jax.nn.relu(x) if stream == "x" else jnp.tanh(x)
             if pools:
@@ -111,8 +111,8 @@ class SSRNet(nnx.Module):
         return blocks
 
     def _pooled(self, stream: str, block: int, x: jax.Array) -> jax.Array:
-        """A block in training, its normalisation, activation and pooling in one."""
-        conv, norm = (self._layer(f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
+        """Runs a block in training, with its normalisation, activation and pooling as one step."""
+        conv, norm = (getattr(self, f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
         if block == 1 and x.shape[1] % 2 == x.shape[2] % 2 == 0:
             x, kernel = x.astype(conv.dtype), conv.kernel[...].astype(conv.dtype)
             y = in_cells(x, kernel, conv.padding)
@@ -122,14 +122,11 @@ class SSRNet(nnx.Module):
         return norm.by_batch(form, y, conv.bias[...])
 
     def _bins(self, name: str, x: jax.Array, key: jax.Array | None) -> jax.Array:
-        return jax.nn.relu(self._layer(name)(dropout(x, self.rate, key)))
-
-    def _layer(self, name: str) -> Any:
-        return getattr(self, name)
+        return jax.nn.relu(getattr(self, name)(dropout(x, self.rate, key)))
 
 
 def _cells(count: int, size: int, padding: int) -> list[int]:
-    """How many numbers each stage has of a stream; some are 0 where the pictures are too small."""
+    """Returns how many inputs each stage has from a stream; 0 where the pictures are too small."""
     sides = [size]
     for block in range(1, count + 2):
         side = sides[-1] + 2 * padding - 2
@@ -148,21 +145,23 @@ def ssrnet(
 ) -> Model:
     """SSR-Net (Yang et al. 2018): 40,915 parameters with its head, 40,531 of them trained.
 
-    The paper's 0.32 MB are those of the Keras file. The features come in parts for the head
-    `heads.stagewise`; the other heads read them side by side. The pictures are raw, 0 to 255, in
-    the order **BGR**, for the authors' weights.
+    It maps images [B, size, size, 3] to features in parts, "stage{k}" [B, 2 s_k] and "range{k}"
+    [B, cells]. The head `heads.stagewise` reads the parts, the other heads read them side by side.
+    The authors' weights expect raw pictures, 0 to 255, in the order **BGR**. The paper's 0.32 MB
+    is the size of the Keras file.
 
     Args:
-      stages: s_k, the bins of each stage; the paper has three stages. Of another number K there
-        are K + 1 blocks, which is ours.
-      size: the side of the pictures; the dense layers depend on it.
+      stages: s_k, the bins of each of K stages. The paper has three stages; K + 1 blocks for
+        another K are this library's choice.
+      size: the side of the pictures in pixels; the dense layers depend on it.
       form: "keras", the authors' code (convolutions without padding, ε = 1e-3, momentum 0.99), or
-        "pytorch", the port by oukohou (padding 1, ε = 1e-5, momentum 0.1 in Torch's sense).
-      dropout: the rate before a stage's dense layers, in the authors' code 0.2.
-      dtype: what it computes in.
+        "pytorch", the port by oukohou (padding 1, ε = 1e-5, momentum 0.1 as PyTorch counts it).
+      dropout: the rate before a stage's dense layers, 0.2 in the authors' code.
+      dtype: the type that it computes in.
 
     Raises:
-      ValueError: no stages or bins, an unknown form, a rate outside [0, 1), or pictures too small.
+      ValueError: there are no stages or bins, the form is unknown, the rate is outside [0, 1), or
+        the pictures are too small.
     """
     stages = tuple(stages)
     if not stages or not all(isinstance(s, int) and s > 0 for s in stages):

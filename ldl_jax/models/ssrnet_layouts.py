@@ -1,18 +1,19 @@
-"""SSR-Net's files: the authors' Keras weights (shamangary/SSR-Net), and those of the PyTorch port
-(oukohou/SSR_Net_Pytorch).
+"""Layouts of SSR-Net's files: the authors' Keras weights (shamangary/SSR-Net), and those of the
+PyTorch port (oukohou/SSR_Net_Pytorch).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from ldl_jax.models.layouts import (
     SAME,
-    Inputs,
-    Layout,
-    Path,
+    ArraySource,
     Shapes,
-    Source,
+    Sources,
+    TrainedInputs,
+    WeightLayout,
     flattened,
     torch_source,
 )
@@ -23,11 +24,11 @@ _KERAS_LEAVES = {
     "mean": "moving_mean",
     "var": "moving_variance",
 }
-_REDUCED = 10  # channels of a stage's view of a stream
+_REDUCED = 10  # channels that each stage reduces a stream to
 
 
-def _number(name: str) -> tuple[str, int]:
-    """ "x_conv3" -> ("x_conv", 3)."""
+def _parsed(name: str) -> tuple[str, int]:
+    """Splits a layer's name into its kind and its index: "x_conv3" into ("x_conv", 3)."""
     word, digits = re.fullmatch(r"(\D+)(\d+)", name).groups()  # type: ignore[union-attr]
     return word, int(digits)
 
@@ -36,63 +37,66 @@ def _stages(shapes: Shapes) -> int:
     return sum(path[0].startswith("mix") and path[-1] == "kernel" for path in shapes)
 
 
-def _keras(layer: str, leaf: str) -> Source:
-    return Source(f"{layer}/{layer}/{leaf}:0", SAME)
+def _keras(layer: str, leaf: str) -> ArraySource:
+    return ArraySource(f"{layer}/{layer}/{leaf}:0", SAME)
 
 
-def keras_backbone(shapes: Shapes) -> dict[Path, Source]:
-    """Keras numbers its layers by kind as they are made: all of X, all of S, then the stages."""
+def keras_backbone(shapes: Shapes) -> Sources:
+    """Gives the sources of the backbone's layers.
+
+    Keras numbers the layers of a kind in the order in which they are made: all of stream X, all of
+    stream S, then the stages.
+    """
     count = _stages(shapes)
     blocks = count + 1
-    sources: dict[Path, Source] = {}
+    sources: Sources = {}
     for path in shapes:
-        word, number = _number(path[0])
+        word, index = _parsed(path[0])
         layer = {
-            "x_conv": f"conv2d_{number}",
-            "s_conv": f"conv2d_{blocks + number}",
-            "x_norm": f"batch_normalization_{number}",
-            "s_norm": f"batch_normalization_{blocks + number}",
-            "s_reduce": f"conv2d_{2 * blocks + 2 * number - 1}",
-            "x_reduce": f"conv2d_{2 * blocks + 2 * number}",
-            "s_dense": f"dense_{3 * number - 2}",
-            "x_dense": f"dense_{3 * number - 1}",
-            "mix": f"dense_{3 * number}",
+            "x_conv": f"conv2d_{index}",
+            "s_conv": f"conv2d_{blocks + index}",
+            "x_norm": f"batch_normalization_{index}",
+            "s_norm": f"batch_normalization_{blocks + index}",
+            "s_reduce": f"conv2d_{2 * blocks + 2 * index - 1}",
+            "x_reduce": f"conv2d_{2 * blocks + 2 * index}",
+            "s_dense": f"dense_{3 * index - 2}",
+            "x_dense": f"dense_{3 * index - 1}",
+            "mix": f"dense_{3 * index}",
         }[word]
         leaf = _KERAS_LEAVES[path[-1]] if word.endswith("norm") else path[-1]
         sources[path] = _keras(layer, leaf)
     return sources
 
 
-def keras_head(shapes: Shapes) -> dict[Path, Source]:
-    """The head's layers, which have names of their own."""
-    sources: dict[Path, Source] = {}
-    for k in range(1, _stages(shapes) + 1):
-        for layer, name in (
-            (f"probs{k}", f"pred_age_stage{k}"),
-            (f"offsets{k}", f"local_delta_stage{k}"),
-            (f"range{k}", f"delta_s{k}"),
-        ):
-            for leaf in ("kernel", "bias"):
-                sources[layer, leaf] = _keras(name, leaf)
-    return sources
+def keras_head(shapes: Shapes) -> Sources:
+    """Gives the sources of the head's layers, which have names of their own in Keras."""
+    names = {
+        "probs": "pred_age_stage{k}",
+        "offsets": "local_delta_stage{k}",
+        "range": "delta_s{k}",
+    }
+    return _head(shapes, names, _keras)
 
 
-def port_backbone(shapes: Shapes) -> dict[Path, Source]:
-    """The port's blocks are numbered by the stage that reads them; the first stage has two."""
+def port_backbone(shapes: Shapes) -> Sources:
+    """Gives the sources of the backbone's layers.
+
+    The port numbers blocks by the stage that reads them; the first stage has two blocks.
+    """
     count = _stages(shapes)
-    sources: dict[Path, Source] = {}
+    sources: Sources = {}
     for path, shape in shapes.items():
-        word, number = _number(path[0])
+        word, index = _parsed(path[0])
         stream = 1 if word.startswith("x") else 2
-        stage = max(count + 1 - number, 1)  # of a block
-        place = 4 if number == count + 1 else 0  # the last block follows another and its pooling
-        fusion = f"funsion_block_stream{stream}_stage_{number}"
+        stage = max(count + 1 - index, 1)  # the stage that reads a block
+        start = 4 if index == count + 1 else 0  # the last block follows another and its pooling
+        fusion = f"funsion_block_stream{stream}_stage_{index}"
         module = {
-            "conv": f"stream{stream}_stage{stage}.{place}",
-            "norm": f"stream{stream}_stage{stage}.{place + 1}",
+            "conv": f"stream{stream}_stage{stage}.{start}",
+            "norm": f"stream{stream}_stage{stage}.{start + 1}",
             "reduce": f"{fusion}_before_PB.0",
             "dense": f"{fusion}_prediction_block.1",
-            "mix": f"stage{number}_FC_after_PB.0",
+            "mix": f"stage{index}_FC_after_PB.0",
         }[word.removeprefix("x_").removeprefix("s_")]
         source = torch_source(path, module, shape)
         if word.endswith("dense") and path[-1] == "kernel":
@@ -101,34 +105,44 @@ def port_backbone(shapes: Shapes) -> dict[Path, Source]:
     return sources
 
 
-def port_head(shapes: Shapes) -> dict[Path, Source]:
-    """The head's layers; the range's reads a flattened map."""
-    sources: dict[Path, Source] = {}
+def port_head(shapes: Shapes) -> Sources:
+    """Gives the sources of the head's layers; the range's layer reads a flattened map."""
+    names = {
+        "probs": "stage{k}_prob.0",
+        "offsets": "stage{k}_index_offsets.0",
+        "range": "stage{k}_delta_k.0",
+    }
+    sources = _head(shapes, names, lambda module, leaf: torch_source((leaf,), module, (0, 0)))
     for k in range(1, _stages(shapes) + 1):
-        for layer, module in (
-            (f"probs{k}", f"stage{k}_prob.0"),
-            (f"offsets{k}", f"stage{k}_index_offsets.0"),
-            (f"range{k}", f"stage{k}_delta_k.0"),
-        ):
-            for leaf in ("kernel", "bias"):
-                sources[layer, leaf] = torch_source((layer, leaf), module, (0, 0))
         kernel = sources[f"range{k}", "kernel"]
         sources[f"range{k}", "kernel"] = kernel._replace(conversion=flattened(_REDUCED))
     return sources
 
 
+def _head(
+    shapes: Shapes, names: Mapping[str, str], source: Callable[[str, str], ArraySource]
+) -> Sources:
+    """Gives `source(name, leaf)` of every stage's layers; a name has the stage's number at {k}."""
+    return {
+        (f"{layer}{k}", leaf): source(name.format(k=k), leaf)
+        for k in range(1, _stages(shapes) + 1)
+        for layer, name in names.items()
+        for leaf in ("kernel", "bias")
+    }
+
+
 SSRNET = (
-    Layout(
+    WeightLayout(
         "the authors' Keras SSR-Net",
         keras_backbone,
         keras_head,
-        Inputs("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        TrainedInputs("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     ),
-    # It normalises BGR pictures by ImageNet's moments for RGB, in that order.
-    Layout(
+    # The port feeds BGR pictures, but normalises them by ImageNet's moments in the order RGB.
+    WeightLayout(
         "the PyTorch port's SSR-Net (built here with form='pytorch')",
         port_backbone,
         port_head,
-        Inputs("BGR", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+        TrainedInputs("BGR", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     ),
 )

@@ -1,9 +1,9 @@
-"""PyTorch's .pth files without PyTorch: tensors are read, and nothing in the file is executed.
+"""Reads PyTorch's .pth files without PyTorch and without executing anything in them.
 
-Both of `torch.save`'s formats hold a pickle that says where each tensor lies in which storage, and
-the storages' bytes. A pickle is a program that may call anything by name. Here the only names that
-it can reach are those below, each of them a plain function of this file; any other is refused
-before it is looked up.
+Both of `torch.save`'s formats hold the bytes of storages, and a pickle that says where each tensor
+lies in which storage. A pickle is a program that may call anything by name. Here it reaches only
+the names below, each of them a plain function of this file; any other name is refused before it is
+looked up.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pickle
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -48,10 +48,10 @@ class _Tensor(NamedTuple):
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a state dict, by their names in it.
+    """Reads the arrays of a state dict, by their names in it.
 
-    The file is a state dict, or a dict with one under "state_dict" or "model"; a leading "module."
-    of all names, which DataParallel writes, is left out.
+    The file holds a state dict, or a dict with one under "state_dict" or "model". Where all names
+    begin with "module.", as DataParallel writes them, that beginning is left out.
 
     Raises:
       ValueError: the file is damaged, needs a name that is refused, or holds no state dict.
@@ -70,7 +70,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"path: {path} is not a PyTorch file that can be read ({what})") from error
 
 
-def _read_zip(path: Path) -> tuple[Any, dict[str, bytes]]:
+def _read_zip(path: Path) -> tuple[object, dict[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         pickles = [n for n in archive.namelist() if n == "data.pkl" or n.endswith("/data.pkl")]
         if len(pickles) != 1:
@@ -86,7 +86,7 @@ def _read_zip(path: Path) -> tuple[Any, dict[str, bytes]]:
         return tree, {name.removeprefix(data): archive.read(name) for name in names}
 
 
-def _read_legacy(path: Path) -> tuple[Any, dict[str, bytes]]:
+def _read_legacy(path: Path) -> tuple[object, dict[str, bytes]]:
     file = io.BytesIO(path.read_bytes())
     if _Unpickler(file).load() != _LEGACY_MAGIC:
         raise ValueError("expected a file of torch.save, got another pickle")
@@ -104,7 +104,7 @@ def _read_legacy(path: Path) -> tuple[Any, dict[str, bytes]]:
     return tree, storages
 
 
-def _state_dict(tree: Any) -> dict[str, _Tensor]:
+def _state_dict(tree: object) -> dict[str, _Tensor]:
     for name in ("state_dict", "model"):
         if isinstance(tree, Mapping) and isinstance(tree.get(name), Mapping):
             tree = tree[name]
@@ -118,7 +118,7 @@ def _state_dict(tree: Any) -> dict[str, _Tensor]:
 
 
 def _array(tensor: _Tensor, storages: Mapping[str, bytes]) -> np.ndarray:
-    """The tensor's elements; every place that it names is checked to lie in its storage."""
+    """Returns a copy of the tensor's elements, after checking that all lie in its storage."""
     dtype = np.dtype(jnp.dtype(tensor.storage.dtype))
     flat = np.frombuffer(storages[tensor.storage.key], dtype)
     shape, strides = tensor.shape, tensor.strides
@@ -136,16 +136,16 @@ def _array(tensor: _Tensor, storages: Mapping[str, bytes]) -> np.ndarray:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Resolves a few names to functions made for this one file, and refuses all others."""
+    """Resolves the few names that tensors need to functions of this file; refuses all others."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, encoding="utf-8")
         self.storages: dict[str, str] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> str | Callable[..., object]:
         if module in ("torch", "torch.storage") and name in _DTYPES:
             return _DTYPES[name]
-        known: dict[tuple[str, str], Callable[..., Any]] = {
+        known: dict[tuple[str, str], Callable[..., object]] = {
             ("collections", "OrderedDict"): lambda *a: collections.OrderedDict(*a),
             ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, size, strides, *_: (
                 _Tensor(storage, offset, tuple(size), tuple(strides))
@@ -159,7 +159,7 @@ class _Unpickler(pickle.Unpickler):
             )
         return known[module, name]
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: tuple[str, ...]) -> _Storage:
         kind, dtype, key = pid[:3]
         if kind != "storage" or dtype not in _DTYPES.values():
             raise ValueError(f"expected the reference of a storage, got {pid!r}")

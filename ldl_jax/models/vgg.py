@@ -1,4 +1,4 @@
-"""VGG16 and its thin children: DEX's network, and DLDL-v2's ThinAgeNet and TinyAgeNet."""
+"""VGG16, which DEX uses, and its thin variants, DLDL-v2's ThinAgeNet and TinyAgeNet."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ldl_jax.models.layers import Dense, Norm, dropout
 
 _BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions
 _NAMES = tuple(
-    tuple(f"{block}_{place}" for place in range(1, count + 1))
+    tuple(f"{block}_{layer}" for layer in range(1, count + 1))
     for block, (_, count) in enumerate(_BLOCKS, start=1)
 )
 
 
 class ThinAgeNet(nnx.Module):
-    """VGG16's convolutions with fewer channels, each normalised, and pooling for dense layers."""
+    """Stacks VGG16's convolutions with fewer channels, each normalised, and averages their maps."""
 
     def __init__(self, rate: float, hybrid: bool, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.hybrid = hybrid
@@ -36,9 +36,9 @@ class ThinAgeNet(nnx.Module):
         return self.maps(images, train=train).mean(axis=(1, 2))
 
     def maps(self, images: jax.Array, *, train: bool) -> jax.Array:
-        """Maps images [B, H, W, 3] to float32 [B, h, w, 512 rate], whose mean the features are.
+        """Maps images [B, H, W, 3] to float32 maps [B, h, w, 512 rate], after any max pooling.
 
-        Of the hybrid pooling they are what its max pooling leaves.
+        The features are their mean.
         """
         x = images
         for block, names in enumerate(_NAMES, start=1):
@@ -51,7 +51,7 @@ class ThinAgeNet(nnx.Module):
 
 
 class VGG16(nnx.Module):
-    """VGG16 up to the last hidden layer (Simonyan and Zisserman, configuration D)."""
+    """Stacks VGG16's layers to the last hidden one (Simonyan and Zisserman, configuration D)."""
 
     def __init__(
         self, cells: int, hidden: int, rate: float, dtype: jnp.dtype, rngs: nnx.Rngs
@@ -92,15 +92,16 @@ def thinagenet(
 ) -> Model:
     """ThinAgeNet of DLDL-v2 (Gao et al., IJCAI 2018, Sec. 3.4, Table 2): 3.7M parameters.
 
-    3,708,229 with its head for the ages 0 to 100. On another label space, SCUT-FBP's, it is the
-    journal version's ThinAttNet. Details that the paper leaves open are its Torch code's:
-    convolutions have no bias, and start from N(0, 2 / (9 out)).
+    It maps images [B, H, W, 3] of 32x32 or more (16x16 with pooling="average") to features
+    [B, 512 rate]. With its head for the ages 0 to 100 it has 3,708,229 parameters. With
+    attractiveness as its labels it is the journal version's ThinAttNet. Details that the paper
+    leaves open follow its Torch code: convolutions have no bias and start from N(0, 2 / (9 out)).
 
     Args:
       rate: the compression rate, a share of VGG16's channels.
-      pooling: "hybrid", max pooling and then the mean of what is left, or the ablation "average"
-        (Table 3), the mean alone.
-      dtype: what it computes in.
+      pooling: "hybrid", max pooling followed by the mean, or "average", the mean only (the
+        ablation of Table 3).
+      dtype: the type that it computes in.
 
     Raises:
       ValueError: the rate leaves no channels or is above 1, or the pooling is unknown.
@@ -115,8 +116,9 @@ def tinyagenet(
 ) -> Model:
     """TinyAgeNet of DLDL-v2 (Gao et al., IJCAI 2018, Sec. 3.4, Table 2): 0.9M parameters, 3.8 MB.
 
-    934,869 with its head for the ages 0 to 100: ThinAgeNet at half the compression rate. On
-    another label space it is the journal version's TinyAttNet.
+    It is ThinAgeNet with half the channels, and takes the same arguments: images [B, H, W, 3] give
+    features [B, 512 rate]. With its head for the ages 0 to 100 it has 934,869 parameters. With
+    attractiveness as its labels it is the journal version's TinyAttNet.
     """
     return _thin("tinyagenet", rate, pooling, dtype)
 
@@ -126,16 +128,18 @@ def vgg16(
 ) -> Model:
     """VGG16 as DEX and DLDL use it (DLDL-v2, Table 2): 134.6M parameters.
 
-    134,674,341 with a head for the ages 0 to 100.
+    It maps images [B, size, size, 3] to features [B, hidden], those of the last hidden layer. With
+    a head for the ages 0 to 100 it has 134,674,341 parameters.
 
     Args:
-      size: the side of the pictures, a multiple of 32; the first dense layer depends on it.
-      hidden: the units of the two dense layers.
-      dropout: the rate after each of them.
-      dtype: what it computes in.
+      size: the side of the pictures in pixels, a multiple of 32; the first dense layer depends on
+        it.
+      hidden: the units of each of the two dense layers.
+      dropout: the rate after each dense layer.
+      dtype: the type that it computes in.
 
     Raises:
-      ValueError: a size that is no multiple of 32, no units, or a rate outside [0, 1).
+      ValueError: the size is no multiple of 32, there are no units, or the rate is outside [0, 1).
     """
     if size < 32 or size % 32:
         raise ValueError(f"model.size: vgg16 takes a multiple of 32 pixels, got {size!r}")

@@ -14,8 +14,8 @@ _PATCH = 16
 _INITIAL = nnx.initializers.truncated_normal(0.02)
 
 
-class Block(nnx.Module):
-    """Attention and a two-layer perceptron, each normalised before and added to its input."""
+class ViTBlock(nnx.Module):
+    """Adds attention and then a two-layer perceptron to the tokens, normalising before each."""
 
     def __init__(self, width: int, heads: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.heads = heads
@@ -39,7 +39,7 @@ class Block(nnx.Module):
 
 
 class ViT(nnx.Module):
-    """Patches of 16x16 pixels and a class token, with learnt positions, through the blocks."""
+    """Runs patches of 16x16 pixels and a class token, with learnt positions, through blocks."""
 
     def __init__(
         self, cells: int, depth: int, width: int, heads: int, dtype: jnp.dtype, rngs: nnx.Rngs
@@ -59,8 +59,8 @@ class ViT(nnx.Module):
         )
         self.cls_token = nnx.Param(_INITIAL(rngs.params(), (1, 1, width), jnp.float32))
         self.positions = nnx.Param(_INITIAL(rngs.params(), (1, cells + 1, width), jnp.float32))
-        for place in range(1, depth + 1):
-            setattr(self, f"block{place}", Block(width, heads, dtype, rngs))
+        for index in range(1, depth + 1):
+            setattr(self, f"block{index}", ViTBlock(width, heads, dtype, rngs))
         self.last_norm = LayerNorm(width, dtype, rngs)
 
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
@@ -71,8 +71,8 @@ class ViT(nnx.Module):
         token = jnp.broadcast_to(self.cls_token[...].astype(self.dtype), (batch, 1, width))
         x = jnp.concatenate([token, x.reshape(batch, -1, width)], axis=1)
         x = x + self.positions[...].astype(self.dtype)
-        for place in range(1, self.depth + 1):
-            x = getattr(self, f"block{place}")(x)
+        for index in range(1, self.depth + 1):
+            x = getattr(self, f"block{index}")(x)
         return self.last_norm(x[:, 0]).astype(jnp.float32)
 
 
@@ -85,19 +85,21 @@ def vit_b16(
 ) -> Model:
     """ViT-B/16 (Dosovitskiy et al., Table 1): 86M parameters, the class token's 768 features.
 
-    85,798,656 without its head. The unified benchmark's FaRL has this backbone, of the form that
-    timm and torchvision give it: normalisation before each layer, ε = 1e-6, and the exact GELU.
-    FaRL's own files, CLIP's form with another GELU and one more normalisation, are not read.
+    It maps images [B, size, size, 3] to features [B, width] and has 85,798,656 parameters without
+    a head. It follows timm and torchvision: normalisation before each layer, ε = 1e-6, and the
+    exact GELU. The unified benchmark's FaRL has this backbone, but its files are not read: they are
+    CLIP's variant, with another GELU and one more normalisation.
 
     Args:
-      size: the side of the pictures, a multiple of 16; the positions depend on it.
-      depth: how many blocks.
-      width: D, of each token.
-      heads: of the attention.
-      dtype: what it computes in.
+      size: the side of the pictures in pixels, a multiple of 16; the positions depend on it.
+      depth: the number of blocks.
+      width: D, the width of each token.
+      heads: the number of attention heads.
+      dtype: the type that it computes in.
 
     Raises:
-      ValueError: a size that is no multiple of 16, or a width that the heads cannot share.
+      ValueError: the size is no multiple of 16, there are no blocks, or the heads cannot share the
+        width.
     """
     if size < _PATCH or size % _PATCH:
         raise ValueError(f"model.size: vit_b16 takes a multiple of 16 pixels, got {size!r}")

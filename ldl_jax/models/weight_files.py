@@ -1,4 +1,4 @@
-"""Foreign weight files as plain dicts of arrays: Keras's HDF5, safetensors, and PyTorch's .pth."""
+"""Reads foreign weight files as dicts of arrays: Keras's HDF5, safetensors, and PyTorch's .pth."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by their names in it; what the file is, its first bytes tell.
+    """Reads the arrays of a file by their names in it; its first bytes tell its format.
 
     Raises:
-      ValueError: there is no such file, it is damaged, or it is of another kind.
+      ValueError: there is no such file, it is damaged, or it has another format.
     """
     path = Path(path)
     if not path.is_file():
@@ -27,7 +27,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         start = file.read(16)
     if start.startswith(_HDF5_MAGIC):
         return _read_hdf5(path)
-    # A safetensors file starts with its header's length and the header, which is JSON.
+    # A safetensors file starts with the length of its header in 8 bytes, and the header is JSON.
     if start[8:9] == b"{":
         return _read_safetensors(path)
     if zipfile.is_zipfile(path) or start[:1] == b"\x80":

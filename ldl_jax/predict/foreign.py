@@ -71,7 +71,7 @@ def _layers(model: models.Model, method: dict[str, Any]) -> Any:
     return jax.eval_shape(lambda key: head.init(key, model.width), jax.random.key(0))
 
 
-def _preprocessing(model: models.Model, inputs: pretrained.Inputs | None) -> Preprocessing:
+def _preprocessing(model: models.Model, inputs: pretrained.TrainedInputs | None) -> Preprocessing:
     assert inputs is not None, "a whole model's layout says what pictures it takes"
     return Preprocessing(
         model.size, model.size, inputs.mean, inputs.std, channels=inputs.colours.lower()

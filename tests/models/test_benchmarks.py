@@ -128,7 +128,7 @@ def test_pipeline_prints_a_row_for_every_claim(tiny_network, monkeypatch, capsys
 
     monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
     monkeypatch.setattr(pipeline_steps, "RECIPES", {"cen": RECIPES["cen"]})
-    monkeypatch.setattr(pipeline_steps, "placement", lambda devices=2: make_placement(devices))
+    monkeypatch.setattr(pipeline_steps, "make_placement", lambda devices=2: make_placement(devices))
     sizes = pipeline_rows.Sizes(8, 4, 32, 32, 2000, 2, 0.0, tiny_network)
     pipeline.main(["--only", only, "--no-torch"], sizes)
     rows = {row["case"]: row for row in table(capsys.readouterr().out)}

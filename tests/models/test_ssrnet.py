@@ -29,7 +29,7 @@ def ages(request, authors):
     head = jax.eval_shape(lambda key: method.head.init(key, model.width), jax.random.key(0))
     found = pretrained.load(authors / f"{request.param}.h5", model, head, strict=True)
     assert found.notices == ()
-    assert found.inputs == pretrained.Inputs("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    assert found.inputs == pretrained.TrainedInputs("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
     @jax.jit
     def answer(images):
