@@ -1,1 +1,1 @@
-"""What the library claims about speed, measured: `python -m benchmarks.NAME`."""
+"""Benchmarks of what the library claims about speed: `python -m benchmarks.NAME`."""

@@ -1,21 +1,20 @@
-"""The forms of `ldl_jax.models.convolution` against XLA's own, forward and gradient.
+"""Compares the forms of `ldl_jax.models.convolution` with XLA's own, forward and gradient.
 
     python -m benchmarks.convolution [--batch 128] [--repeats 9] [--no-network]
 
-All forms are measured in turns (A B B A), and a ratio is the median of each turn's: how many times
-as fast the form is. The gradient of a stem is to its kernel, since pictures need none; of the
-others to the input and the kernel. The first table has the cases where `convolve` takes another
-form than XLA's; the second their neighbours, where it does not. The third is the whole of
-ResNet10-Tiny with all forms, with all but one, and with none.
+All forms are measured in turns (A B B A). A ratio says how many times as fast the form is; it is
+the median over the turns. The gradient of a stem is that of its kernel, since pictures need none;
+all other gradients are of the input and the kernel. The first table has the cases where `convolve`
+takes another form than XLA's, the second has similar cases where it takes XLA's. The third has the
+whole of ResNet10-Tiny with all forms, with all but one, and with none.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from unittest import mock
 
 import jax
@@ -25,37 +24,38 @@ from flax import linen
 from benchmarks import printing, timing
 from ldl_jax import models
 from ldl_jax.models import convolution, resnet
+from ldl_jax.models.functional import ModelState, Params
 
-Form = Callable[..., jax.Array]
+Function = Callable[..., jax.Array]
 
 
 class Case(NamedTuple):
-    """One place in the networks where a form is used.
+    """An operation of a network, in two forms.
 
     Attributes:
-      name: for the table.
+      name: the name in the table.
       form: `form(x, *kernel) -> y`, as used on CPUs.
-      xla: XLA's own.
-      shapes: of x, and of the kernel where there is one.
-      wrt: the arguments that training differentiates by.
+      xla: the same by XLA's own operations.
+      shapes: the shapes of x, and of the kernel where there is one.
+      wrt: the indices of the arguments that training differentiates by.
     """
 
     name: str
-    form: Form
-    xla: Form
+    form: Function
+    xla: Function
     shapes: tuple[tuple[int, ...], ...]
     wrt: tuple[int, ...]
 
 
 def xla_max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
-    """Flax's max pooling; its gradient is XLA's select-and-scatter."""
+    """Pools by Flax's max pooling, whose gradient is XLA's select-and-scatter."""
     return linen.max_pool(
         x, window_shape=(size, size), strides=(stride, stride), padding=((padding, padding),) * 2
     )
 
 
 def used(batch: int) -> list[Case]:
-    """Where another form than XLA's is taken; batches of 64x64, and an eighth of 224x224."""
+    """Returns the cases with another form than XLA's: batches at 64x64, an eighth at 224x224."""
     large = max(1, batch // 8)
     return [
         _stem(batch, 64, 32),
@@ -69,7 +69,7 @@ def used(batch: int) -> list[Case]:
 
 
 def unused(batch: int) -> list[Case]:
-    """The neighbours, where XLA's own is taken."""
+    """Returns similar cases, where the library takes XLA's own form."""
     large = max(1, batch // 8)
     return [
         _stem(batch, 64, 64),
@@ -123,13 +123,13 @@ def _pool(batch: int, side: int, width: int) -> Case:
 
 
 def measure(case: Case, repeats: int) -> str:
-    """The case's row of the table."""
+    """Times both forms of a case and returns its row of the table."""
     keys = jax.random.split(jax.random.key(0), len(case.shapes) + 1)
     arrays = [jax.random.normal(k, s) for k, s in zip(keys[1:], case.shapes, strict=True)]
-    # The gradient that arrives from the layers above.
+    # The gradient that arrives from the layers above is drawn, too.
     cotangent = jax.random.normal(keys[0], jax.eval_shape(case.xla, *arrays).shape)
 
-    def gradient(form: Form) -> Form:
+    def gradient(form: Function) -> Function:
         return jax.grad(lambda *a: jnp.vdot(form(*a), cotangent), case.wrt)
 
     times = timing.in_turns(
@@ -148,7 +148,7 @@ def measure(case: Case, repeats: int) -> str:
     return printing.line(cells)
 
 
-def _run(function: Form, arrays: Sequence[jax.Array]) -> timing.Run:
+def _run(function: Function, arrays: Sequence[jax.Array]) -> timing.Run:
     def run(calls: int) -> None:
         for _ in range(calls):
             result = function(*arrays)
@@ -159,7 +159,10 @@ def _run(function: Form, arrays: Sequence[jax.Array]) -> timing.Run:
 
 @contextlib.contextmanager
 def without(*forms: str) -> Iterator[None]:
-    """Networks traced inside use XLA's own in place of these forms, named as in `network`."""
+    """Makes networks that are traced inside use XLA's own in place of these forms.
+
+    The forms are named as in `network`.
+    """
 
     def stem(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return convolution.direct(x, kernel, 2, kernel.shape[0] // 2)
@@ -175,25 +178,25 @@ def without(*forms: str) -> Iterator[None]:
 
 
 def network(name: str, size: int, batch: int, repeats: int) -> list[str]:
-    """The rows of a whole network: its training gradient and its inference."""
+    """Times a network's training gradient and inference and returns the rows of its table."""
     forms = ("stem", "small maps", "max-pool")
     variants = {"all forms": (), **{f"without {form}": (form,) for form in forms}, "none": forms}
     model = models.build(name)
     images = jax.random.normal(jax.random.key(0), (batch, size, size, 3))
     arrays = [*model.init(jax.random.key(0)), images]
 
-    def infer(*arrays: Any) -> jax.Array:
-        return model.apply(*arrays, train=False)[0]
+    def infer(params: Params, model_state: ModelState, images: jax.Array) -> jax.Array:
+        return model.apply(params, model_state, images, train=False)[0]
 
-    def loss(*arrays: Any) -> jax.Array:
-        return jnp.square(model.apply(*arrays, train=True)[0]).mean()
+    def loss(params: Params, model_state: ModelState, images: jax.Array) -> jax.Array:
+        return jnp.square(model.apply(params, model_state, images, train=True)[0]).mean()
 
     timed = []
     for function in (jax.grad(loss), infer):
         runs = {}
         for title, off in variants.items():
             with without(*off):
-                # A new function each time, or the first one's trace would be found again.
+                # JAX caches the trace of a function, so each variant is a new function object.
                 fresh = functools.partial(function)
                 runs[title] = _run(jax.jit(fresh).lower(*arrays).compile(), arrays)
         timed.append(timing.in_turns(runs, repeats))
@@ -209,9 +212,9 @@ def network(name: str, size: int, batch: int, repeats: int) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(prog="benchmarks.convolution", description=__doc__)
+    parser = printing.parser("convolution", __doc__)
     parser.add_argument("--batch", type=int, default=128, help="pictures at 64x64; 1/8 at 224x224")
-    parser.add_argument("--repeats", type=int, default=9, help="values a median is of")
+    parser.add_argument("--repeats", type=int, default=9, help="values that a median is taken of")
     parser.add_argument("--no-network", action="store_true", help="leave out the whole network")
     options = parser.parse_args(arguments)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, float32, milliseconds")

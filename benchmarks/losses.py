@@ -1,15 +1,15 @@
-"""Every loss with its gradient, beside its counterpart in PyTorch: the table of docs/losses.md.
+"""Times every loss with its gradient beside PyTorch: the table of docs/losses.md.
 
     python -m benchmarks.losses [--batch 4096] [--classes 101] [--repeats 15] [--no-torch]
 
-A call is the mean of a loss over the batch and its gradient to the network's outputs (logits,
-scores), in float32 on the CPU: jitted here, eager there. Before both are timed they must agree.
-They are measured in turns, each call waited for, and a ratio is the median of each turn's.
+A call computes the mean of a loss over the batch and its gradient to the network's outputs (logits,
+scores), in float32 on the CPU. The library's calls are jitted, PyTorch's are eager. Both must give
+the same numbers before they are timed. They are measured in turns, and each call is waited for; a
+ratio is the median over the turns.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import math
 import os
@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import jax
 import numpy as np
@@ -26,8 +25,10 @@ from benchmarks import printing, timing
 from ldl_jax import encodings, losses
 from ldl_jax.labels import LabelSpace
 
+# A loss's mean over the batch, and its gradients by output.
+Result = tuple[jax.Array, Mapping[str, jax.Array]]
 COLUMNS = ("loss", "ldl_jax ms", "PyTorch ms", "PyTorch / ldl_jax", "peer")
-# What each loss is called with: names of `draw`, and the space.
+# The arguments of each loss: names of `draw`, and the space.
 ARGUMENTS = {
     "balanced_softmax": "logits target counts",
     "cen_evolution": "logits score labels space teacher_probs slack",
@@ -61,12 +62,12 @@ ARGUMENTS = {
     "unimodal_concentrated": "logits labels space",
     "weighted_kappa": "logits labels space",
 }
-# What a network gives, and so what a gradient is to.
+# The arguments that are a network's outputs: gradients are taken with respect to them.
 OUTPUTS = ("logits", "rank_logits", "score", "value")
 
 
 def draw(batch: int, space: LabelSpace, seed: int = 0) -> dict[str, np.ndarray]:
-    """Outputs, labels and targets of a batch, float32; the labels are values of the space."""
+    """Draws outputs, labels and targets of a batch, float32; labels are values of the space."""
     rng = np.random.default_rng(seed)
     K = space.size
     labels = rng.choice(space.values, batch).astype(np.float32)
@@ -86,8 +87,8 @@ def draw(batch: int, space: LabelSpace, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: np.array(value, np.float32) for name, value in drawn.items()}
 
 
-def ours(name: str, drawn: Mapping[str, Any], space: LabelSpace) -> Callable[[], Any]:
-    """A call of the library's loss: its mean over the batch, and the gradients by output."""
+def ours(name: str, drawn: Mapping[str, np.ndarray], space: LabelSpace) -> Callable[[], Result]:
+    """Returns a call of the library's loss: its mean over the batch, and its gradients."""
     arguments = ARGUMENTS[name].split()
     known = {key: jax.numpy.asarray(drawn[key]) for key in arguments if key != "space"}
     outputs = {key: known.pop(key) for key in arguments if key in OUTPUTS}
@@ -100,16 +101,16 @@ def ours(name: str, drawn: Mapping[str, Any], space: LabelSpace) -> Callable[[],
     return lambda: jax.block_until_ready(both(outputs, known))
 
 
-def verify(name: str, own: tuple[Any, Any], other: tuple[Any, Any], batch: int) -> None:
-    """Both sides' value and gradients are the same, the gradients as one example's.
+def verify(name: str, library: Result, peer: Result, batch: int) -> None:
+    """Checks that both sides have the same value and the same gradients of one example.
 
     Raises:
-      AssertionError: they are not.
+      AssertionError: they differ.
     """
-    np.testing.assert_allclose(own[0], other[0], rtol=2e-5, err_msg=name)
-    assert own[1].keys() == other[1].keys(), name
-    for key, gradient in own[1].items():
-        expected = batch * np.asarray(other[1][key])
+    np.testing.assert_allclose(library[0], peer[0], rtol=2e-5, err_msg=name)
+    assert library[1].keys() == peer[1].keys(), name
+    for key, gradient in library[1].items():
+        expected = batch * np.asarray(peer[1][key])
         atol = 1e-5 * max(1.0, float(np.abs(expected).max()))
         np.testing.assert_allclose(batch * np.asarray(gradient), expected, 1e-4, atol, err_msg=name)
 
@@ -117,24 +118,24 @@ def verify(name: str, own: tuple[Any, Any], other: tuple[Any, Any], batch: int) 
 def row(
     name: str, batch: int, space: LabelSpace, torch_side: ModuleType | None, repeats: int
 ) -> str:
-    """The loss's row of the table."""
+    """Times a loss on both sides and returns its row of the table."""
     drawn = draw(batch, space)
-    calls = {"own": ours(name, drawn, space)}
+    calls = {"library": ours(name, drawn, space)}
     if torch_side is not None:
         wrt = [key for key in ARGUMENTS[name].split() if key in OUTPUTS]
         calls["torch"] = torch_side.call(name, drawn, space.values, wrt)
-        verify(name, calls["own"](), calls["torch"](), batch)
+        verify(name, calls["library"](), calls["torch"](), batch)
     times = timing.in_turns({key: _run(call) for key, call in calls.items()}, repeats)
-    own, other = times["own"], times.get("torch")
-    cells = [name, _milliseconds(own)]
-    if torch_side is None or other is None:
+    library, torch = times["library"], times.get("torch")
+    cells = [name, _milliseconds(library)]
+    if torch_side is None or torch is None:
         return printing.line([*cells, "-", "-", "-"])
     return printing.line(
-        [*cells, _milliseconds(other), f"{other.over(own):.2f}", torch_side.peer(name)]
+        [*cells, _milliseconds(torch), f"{torch.over(library):.2f}", torch_side.peer(name)]
     )
 
 
-def _run(call: Callable[[], Any]) -> timing.Run:
+def _run(call: Callable[[], object]) -> timing.Run:
     def run(calls: int) -> None:
         for _ in range(calls):
             call()
@@ -147,7 +148,7 @@ def _milliseconds(timed: timing.Timing) -> str:
 
 
 def _import_torch() -> tuple[ModuleType | None, str]:
-    """The PyTorch side and its versions; None where a package of the extra `peers` is missing."""
+    """Imports PyTorch's side and tells its versions; None if a package of `peers` is missing."""
     try:
         from benchmarks import torch_losses
     except ImportError as error:
@@ -156,14 +157,14 @@ def _import_torch() -> tuple[ModuleType | None, str]:
 
 
 def _others_seconds() -> float:
-    """Processor seconds that other processes have taken so far; NaN where /proc does not tell."""
+    """Returns the CPU seconds that other processes have used; NaN where /proc does not tell."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return math.nan
     ticks = [int(field) for field in stat.read_text().split()[1:9]]
     busy = sum(ticks) - ticks[3] - ticks[4]  # all but idle and waiting for disks
-    own = os.times()
-    return busy / os.sysconf("SC_CLK_TCK") - own.user - own.system
+    process = os.times()
+    return busy / os.sysconf("SC_CLK_TCK") - process.user - process.system
 
 
 def _versions(packages: Sequence[str]) -> str:
@@ -172,14 +173,10 @@ def _versions(packages: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table, a row as soon as it is measured."""
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.losses",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = printing.parser("losses", __doc__)
     parser.add_argument("--batch", type=int, default=4096, help="examples")
     parser.add_argument("--classes", type=int, default=101, help="K, label values")
-    parser.add_argument("--repeats", type=int, default=15, help="values a median is of")
+    parser.add_argument("--repeats", type=int, default=15, help="values that a median is taken of")
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     parser.add_argument("--losses", nargs="+", choices=ARGUMENTS, help="all by default")
     options = parser.parse_args(arguments)

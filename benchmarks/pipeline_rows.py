@@ -1,8 +1,9 @@
-"""The rows of `benchmarks.pipeline`: how much each measures, and what it prints."""
+"""Rows of `benchmarks.pipeline`: how much each measures, and what it prints."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -13,17 +14,17 @@ COLUMNS = ("case", "unit", "ldl_jax", "beside it", "", "ratio", "wanted")
 
 
 class Sizes(NamedTuple):
-    """How much is measured.
+    """The sizes of what is measured.
 
     Attributes:
-      files: pictures of an epoch that is streamed.
-      batch: pictures of a batch.
-      size: side of a streamed picture in pixels.
-      steps: side of the network's input in training steps.
-      records: of the simulated index.
-      repeats: values that a median is of; what is slow takes fewer.
-      seconds: that one value of a stream takes at least, since its start and its end are slow.
-      network: that is trained.
+      files: the number of pictures of a streamed epoch.
+      batch: the number of pictures of a batch.
+      size: the side of a streamed picture in pixels.
+      steps: the side of the network's input in training steps, in pixels.
+      records: the number of records of the simulated index.
+      repeats: the number of values that a median is taken of; slow functions take fewer.
+      seconds: the least time of one value of a stream, since its start and its end are slow.
+      network: the network that is trained.
     """
 
     files: int
@@ -40,26 +41,35 @@ FULL = Sizes(2048, 64, 224, 64, 5_000_000, 21, 3.0)
 QUICK = Sizes(256, 32, 224, 64, 100_000, 3, 0.3)
 
 
-class Row(NamedTuple):
-    """A row of the table: ours, what it is measured by, and how their ratio should be."""
+class ComparisonRow(NamedTuple):
+    """A row of the table: the library's value, its reference, and the ratio that is wanted."""
 
     case: str
     unit: str
-    own: float
-    other: float
+    library: float
+    reference: float
     beside: str
     ratio: float
     wanted: str
 
     def __str__(self) -> str:
-        numbers = [f"{value:.4g}" for value in (self.own, self.other)]
+        values = [f"{value:.4g}" for value in (self.library, self.reference)]
         return printing.line(
-            [self.case, self.unit, *numbers, self.beside, f"{self.ratio:.3f}", self.wanted]
+            [self.case, self.unit, *values, self.beside, f"{self.ratio:.3f}", self.wanted]
         )
 
 
-def columns(count: int, size: int) -> dict[str, Any]:
-    """What a `Part` of so many pictures has beside them."""
+class Columns(TypedDict):
+    """The arguments of a `Part` beside its pictures."""
+
+    ids: Sequence[str]
+    labels: np.ndarray
+    sigma: np.ndarray
+    size: int
+
+
+def columns(count: int, size: int) -> Columns:
+    """Makes the arguments of a `Part` of that many pictures, with ages as their labels."""
     return {
         "ids": tuple(str(index) for index in range(count)),
         "labels": np.random.default_rng(0).uniform(AGE.low, AGE.high, count).astype(np.float32),

@@ -1,11 +1,11 @@
-"""Training steps: the share of the augmentation, and pictures in device memory."""
+"""Measures training steps: the share of the augmentation, and pictures in device memory."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from benchmarks import timing
-from benchmarks.pipeline_rows import Row, Sizes, columns
+from benchmarks.pipeline_rows import ComparisonRow, Sizes, columns
 from ldl_jax import models
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.augment.recipes import RECIPES
@@ -27,22 +27,24 @@ from ldl_jax.train.loop import jit_train_step
 from ldl_jax.train.state import init_state, init_weights
 from ldl_jax.train.step import make_train_step
 
+Item = TypeVar("Item")
+
 
 def in_memory(count: int, size: int) -> Part:
-    """Pictures of noise in memory."""
+    """Makes a part of pictures of noise in memory."""
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     return Part(images=images, **columns(count, size))
 
 
 def training(
     sizes: Sizes, source: Feed, recipe: Recipe, placement: Placement
-) -> Callable[..., Any]:
-    """`step(item)`: a training step of the library on an item of a feed."""
+) -> Callable[[object], object]:
+    """Returns `step(item)`, a training step of the library on an item of a feed."""
     model, method = models.build(sizes.network), cen(AGE)
     config = optimizers.OptimizerConfig()
     optimizer = optimizers.optimizer(config, optimizers.learning_rate(config, 1000, 100_000))
     draw = functools.partial(init_weights, model, method)
-    # Compiled well, the random numbers would take longer than they do.
+    # An optimised compilation of the random draws would take longer than the draws themselves.
     quick = {"xla_backend_optimization_level": 0}
     weights = jax.jit(draw, compiler_options=quick)(jax.random.key(0))
     state = placement.place(init_state(weights, optimizer, 1, jax.random.key(1)))
@@ -55,7 +57,7 @@ def training(
         steps=10**6,
     )
 
-    def take(item: Any) -> Any:
+    def take(item: object) -> object:
         nonlocal state
         state, scalars = step(state, None, source.store, item)
         return scalars
@@ -63,7 +65,7 @@ def training(
     return take
 
 
-def _run(step: Callable[..., Any], items: Iterator[Any]) -> timing.Run:
+def _run(step: Callable[[Item], object], items: Iterator[Item]) -> timing.Run:
     def run(times: int) -> None:
         for item in itertools.islice(items, times):
             result = step(item)
@@ -72,8 +74,8 @@ def _run(step: Callable[..., Any], items: Iterator[Any]) -> timing.Run:
     return run
 
 
-def augment_rows(sizes: Sizes) -> Iterator[Row]:
-    """Each recipe alone against the whole step that it is in."""
+def augment_rows(sizes: Sizes) -> Iterator[ComparisonRow]:
+    """Times each recipe alone against a whole step that includes it."""
     placement, stored = make_placement(1), sizes.steps * 5 // 4
     part = in_memory(4 * sizes.batch, stored)
     source = feed(part, placement.place, placement.device_put)
@@ -94,20 +96,20 @@ def augment_rows(sizes: Sizes) -> Iterator[Row]:
             "step": _run(training(sizes, source, recipe, placement), source.items(rows)),
         }
         times = timing.in_turns(runs, sizes.repeats)
-        own, whole = times["alone"], times["step"]
-        yield Row(
+        alone_time, whole = times["alone"], times["step"]
+        yield ComparisonRow(
             f"recipe {name}, {sizes.steps}, batch {sizes.batch}",
             "ms",
-            1e3 * own.median,
+            1e3 * alone_time.median,
             1e3 * whole.median,
             f"{sizes.network}'s step",
-            own.over(whole),
+            alone_time.over(whole),
             bound,
         )
 
 
-def device_rows(sizes: Sizes) -> Iterator[Row]:
-    """A step with pictures from device memory against a step on one fixed batch."""
+def device_rows(sizes: Sizes) -> Iterator[ComparisonRow]:
+    """Times a step with pictures from device memory against a step on one fixed batch."""
     placement = make_placement()
     batch = -(-sizes.batch // placement.devices) * placement.devices
     part = in_memory(16 * batch, sizes.steps)
@@ -123,13 +125,13 @@ def device_rows(sizes: Sizes) -> Iterator[Row]:
         runs[kind] = _run(training(sizes, source, Recipe(), placement), source.items(rows))
     times = timing.in_turns(runs, sizes.repeats)
     for kind in kinds:
-        own, other = times[kind], times["fixed"]
-        yield Row(
+        from_memory, from_batch = times[kind], times["fixed"]
+        yield ComparisonRow(
             f"step, pictures from {kind}, {sizes.steps}, batch {batch}",
             "ms",
-            1e3 * own.median,
-            1e3 * other.median,
+            1e3 * from_memory.median,
+            1e3 * from_batch.median,
             "one fixed batch",
-            own.over(other),
+            from_memory.over(from_batch),
             "≤ 1.02",
         )

@@ -1,4 +1,4 @@
-"""Streams beside a bare loop and PyTorch's DataLoader, and the memory that they take."""
+"""Measures streams beside a bare loop and PyTorch's DataLoader, and the memory that they use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import grain
 import jax
@@ -18,7 +18,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
 from benchmarks import timing
-from benchmarks.pipeline_rows import Row, Sizes, columns
+from benchmarks.pipeline_rows import ComparisonRow, Sizes, columns
 from ldl_jax.data import pictures
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.feed import stream
@@ -26,15 +26,13 @@ from ldl_jax.data.feed.feeds import EpochOrder, Part, feed
 from ldl_jax.data.synthetic import faces as synthetic
 from ldl_jax.placement import make_placement
 
+T = TypeVar("T")
+
 
 def write_files(folder: Path, sizes: Sizes) -> tuple[list[Path], Path]:
-    """JPEGs of synthetic faces in files, and the same in one ArrayRecord."""
+    """Writes JPEGs of synthetic faces into files, and the same into one ArrayRecord."""
     faces = np.asarray(synthetic.faces(min(sizes.files, 64), size=sizes.size, seed=0).images)
-    encoded = []
-    for face in faces:
-        file = io.BytesIO()
-        Image.fromarray(face).save(file, "JPEG", quality=90)
-        encoded.append(file.getvalue())
+    encoded = [_encoded(Image.fromarray(face), quality=90) for face in faces]
     archive = folder / "faces.array_record"
     writer = ArrayRecordWriter(str(archive), "group_size:1")
     paths = []
@@ -47,7 +45,7 @@ def write_files(folder: Path, sizes: Sizes) -> tuple[list[Path], Path]:
 
 
 def bare(paths: Sequence[Path], size: int, threads: int) -> timing.Run:
-    """As many threads as a stream has, each decoding its share of the files, and no more."""
+    """Returns a bare loop: as many threads as a stream has, each of which decodes its share."""
 
     def share(first: int) -> None:
         for path in paths[first::threads]:
@@ -62,9 +60,11 @@ def bare(paths: Sequence[Path], size: int, threads: int) -> timing.Run:
 
 
 def streaming(
-    part: Part, batch: int, then: Callable[[Any], Any] = lambda images: images[0, 0, 0, 0]
+    part: Part,
+    batch: int,
+    then: Callable[[jax.Array], jax.Array] = lambda images: images[0, 0, 0, 0],
 ) -> timing.Run:
-    """One epoch after another of a part that is streamed into a jitted function."""
+    """Streams one epoch of a part after another into a jitted function."""
     placement = make_placement(1)
     source = feed(part, placement.place, placement.device_put)
     jitted = jax.jit(lambda item: then(item["images"]), in_shardings=placement.by_batch)
@@ -78,8 +78,8 @@ def streaming(
     return run
 
 
-def stream_rows(sizes: Sizes, torch_too: bool) -> Iterator[Row]:
-    """Streams against the bare loop and PyTorch's DataLoader."""
+def stream_rows(sizes: Sizes, torch_too: bool) -> Iterator[ComparisonRow]:
+    """Times streams against the bare loop and PyTorch's DataLoader."""
     with tempfile.TemporaryDirectory() as folder:
         paths, archive = write_files(Path(folder), sizes)
         rest = columns(len(paths), sizes.size)
@@ -108,54 +108,65 @@ def stream_rows(sizes: Sizes, torch_too: bool) -> Iterator[Row]:
 
 
 def _rate(
-    case: str, sizes: Sizes, own: timing.Timing, other: timing.Timing, beside: str, wanted: str
-) -> Row:
+    case: str,
+    sizes: Sizes,
+    library: timing.Timing,
+    reference: timing.Timing,
+    beside: str,
+    wanted: str,
+) -> ComparisonRow:
     count = sizes.files
-    rates = count / own.median, count / other.median
-    return Row(f"{case}, {sizes.size}", "pictures/s", *rates, beside, other.over(own), wanted)
+    rates = count / library.median, count / reference.median
+    return ComparisonRow(
+        f"{case}, {sizes.size}", "pictures/s", *rates, beside, reference.over(library), wanted
+    )
 
 
-def _augmented(size: int) -> Callable[[Any], Any]:
+def _augmented(size: int) -> Callable[[jax.Array], jax.Array]:
     recipe = functools.partial(augment, recipe=Recipe(), preprocessing=Preprocessing(size, size))
     return lambda images: recipe(jax.random.key(0), images)
 
 
-class Simulated(Sequence[bytes]):
-    """An archive of so many records, each the same small picture."""
+class Repeated(Sequence[T]):
+    """A sequence of `count` elements, each of which is made anew when it is read."""
 
-    def __init__(self, count: int) -> None:
-        self._count = count
-        file = io.BytesIO()
-        Image.new("RGB", (8, 8), (99, 99, 99)).save(file, "JPEG")
-        self._content = file.getvalue()
+    def __init__(self, count: int, make: Callable[[], T]) -> None:
+        self._count, self._make = count, make
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: Any) -> Any:
-        return bytes(bytearray(self._content))  # a new one, as of a file
+    def __getitem__(self, index: int) -> T:  # type: ignore[override]
+        return self._make()
+
+
+def _encoded(picture: Image.Image, quality: int = 75) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
 def resident_mb() -> float:
-    """Memory of this process that is in use now, in MB."""
+    """Returns the memory of this process that is in use now, in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def memory_rows(sizes: Sizes) -> Iterator[Row]:
-    """Resident memory at the start, the middle and the end of an epoch of many records."""
+def memory_rows(sizes: Sizes) -> Iterator[ComparisonRow]:
+    """Measures resident memory at the start, the middle and the end of a long epoch."""
     if not Path("/proc/self/statm").exists():
         return
     count, batch = sizes.records, 128
-    archive: Any = Simulated(count)
-    rest: dict[str, Any] = {
-        "ids": range(count),
-        "labels": np.zeros(count, np.float32),
-        "sigma": np.full(count, np.nan, np.float32),
-        "size": 8,
-    }
+    content = _encoded(Image.new("RGB", (8, 8), (99, 99, 99)))
+    part = Part(
+        ids=Repeated(count, lambda: "the same"),
+        labels=np.zeros(count, np.float32),
+        sigma=np.full(count, np.nan, np.float32),
+        size=8,
+        packed=Repeated(count, lambda: bytes(bytearray(content))),  # as a file would be read
+    )
     placement = make_placement(1)
-    source = feed(Part(packed=archive, **rest), placement.place, placement.device_put)
+    source = feed(part, placement.place, placement.device_put)
     rows = EpochOrder(count, batch, 1, seed=0, generation=1)
     start, steps = min(100, len(rows) // 4), len(rows)
     used = {}
@@ -164,7 +175,7 @@ def memory_rows(sizes: Sizes) -> Iterator[Row]:
         if step in (start, steps // 2, steps):
             used[step] = resident_mb()
     for step, word in ((steps // 2, "half"), (steps, "all")):
-        yield Row(
+        yield ComparisonRow(
             f"memory after {word} of {count:,} records",
             "MB",
             used[step],

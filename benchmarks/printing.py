@@ -1,7 +1,8 @@
-"""What the benchmarks' tables share: their rows, and the device that they were measured on."""
+"""Parts that the benchmarks share: their parsers, the rows of their tables, and the device."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 from collections.abc import Sequence
@@ -10,13 +11,22 @@ from pathlib import Path
 import jax
 
 
+def parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """Returns a parser for `python -m benchmarks.NAME`, which prints the description as it is."""
+    return argparse.ArgumentParser(
+        prog=f"benchmarks.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def line(cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
+    """Returns a row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 
 def device() -> str:
-    """The card's name, or the processor's and how many of its cores there are."""
+    """Returns the card's name, or the processor's name and its number of cores."""
     kind = jax.devices()[0].device_kind
     if jax.default_backend() != "cpu":
         return kind

@@ -1,24 +1,23 @@
-"""Images/s of R runs trained together in one program, and of the same runs one after another.
+"""Measures images/s of R runs that are trained together in one program, and one after another.
 
     python -m benchmarks.replicas [--runs 8] [--networks ssrnet resnet10_tiny] [--batch 50]
         [--repeats 5]
 
-Both are what `launch.main` runs of a sweep of seeds: pictures on the device, augmentation and the
-log's scalars included. "Scanned" is the runs one after the other inside one program (`lax.map`).
-On several devices "together" gives each device its share of the runs, and "one by one" splits
-every batch over all. The last column is what `replicas="auto"` takes on this machine.
+"Together" and "one by one" are the ways in which `launch.main` trains a sweep of seeds, with the
+pictures on the device and augmentation and the log's scalars included. "Scanned" trains the runs
+one after the other inside one program (`lax.map`). On several devices "together" gives each device
+its share of the runs, and "one by one" splits every batch over all. The last column is what
+`replicas="auto"` takes on this machine.
 
-On two cores (jax 0.10, float32, R = 8, batches of 50) together had 0.56 of the speed of one by one
-for SSR-Net and 0.34 for ResNet10-Tiny, scanned 0.14 and 0.04: convolutions of several runs are
-grouped ones, and those inside a loop take another path. So CPUs train one by one; on other devices
-a trial like this one decides when a sweep starts.
+On two cores (jax 0.10, float32, R = 8, batches of 50) "together" had 0.56 of the speed of "one by
+one" for SSR-Net and 0.34 for ResNet10-Tiny, and "scanned" 0.14 and 0.04. Convolutions of several
+runs become grouped ones, which are slow on CPUs, and so are those inside a loop. Therefore CPUs
+train one by one; on other devices a trial like this one decides when a sweep starts.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 
@@ -27,6 +26,7 @@ from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
 from ldl_jax.run.memory import keep_freed
 from ldl_jax.train import generations
+from ldl_jax.train.state import TrainState
 from ldl_jax.train.together import replicas
 from ldl_jax.train.together.group import Group, Replica
 
@@ -44,7 +44,7 @@ COLUMNS = (
 
 
 def group_of(network: str, runs: int, batch: int) -> Group:
-    """So many seeds of a network on drawn faces of 64x64."""
+    """Builds a group of runs that differ in their seed, on drawn faces of 64x64."""
     config = schema.defaults()
     config.data.synthetic_count = max(64, batch * 2)
     config.data.size = 64
@@ -53,32 +53,34 @@ def group_of(network: str, runs: int, batch: int) -> Group:
     config.batch_size = batch
     config.evaluation.batch_size = batch
     config.chain.generations = 1
-    made: experiment.Experiment | None = None
+    built: experiment.Experiment | None = None
     members = []
     for seed in range(runs):
         config.seed = seed
-        made = experiment.build(schema.parse(config), lambda text: None, like=made)
-        members.append(Replica(f"seed={seed}", made.job, {}))
+        built = experiment.build(schema.parse(config), lambda text: None, like=built)
+        members.append(Replica(f"seed={seed}", built.job, {}))
     job = members[0].job
     devices = tuple(job.placement.replicated.mesh.devices.flat)
     return Group(tuple(members), experiment.rebuild(schema.parse(config), job), devices)
 
 
-def scanned(group: Group) -> Callable[[], Any]:
-    """A step of all runs, one after the other in one program."""
+def scanned(group: Group) -> Callable[[], object]:
+    """Returns a step of all runs, one after the other in one program."""
     jobs = [replica.job for replica in group.replicas]
-    one, store = group.step(jobs[0]), jobs[0].train.store
+    run_step, store = group.step(jobs[0]), jobs[0].train.store
     draw = generations.drawing(jobs[0])
     firsts = [generations.first_state(job, 1, None, draw) for job in jobs]
     states = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *firsts)
     items = jax.numpy.stack([job.order(1)[0] for job in jobs])
 
-    def all_of(states: Any, store: Any, items: Any) -> Any:
-        return jax.lax.map(lambda both: one(both[0], None, store, both[1], {}), (states, items))
+    def step_all(
+        states: TrainState, store: dict[str, jax.Array], items: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        return jax.lax.map(lambda run: run_step(run[0], None, store, run[1], {}), (states, items))
 
-    step = jax.jit(all_of, donate_argnums=0)
+    step = jax.jit(step_all, donate_argnums=0)
 
-    def call() -> Any:
+    def call() -> object:
         nonlocal states
         states, scalars = step(states, store, items)
         return scalars
@@ -87,11 +89,11 @@ def scanned(group: Group) -> Callable[[], Any]:
 
 
 def row(network: str, runs: int, batch: int, repeats: int) -> str:
-    """The table's row of a network."""
+    """Times the three ways for a network and returns its row of the table."""
     group = group_of(network, runs, batch)
     steps = replicas.trials(group) | {"scanned": scanned(group)}
 
-    def timed(name: str) -> timing.Run:
+    def repeated(name: str) -> timing.Run:
         times = runs if name == "alone" else 1
 
         def run(count: int) -> None:
@@ -99,8 +101,8 @@ def row(network: str, runs: int, batch: int, repeats: int) -> str:
 
         return run
 
-    times = timing.in_turns({name: timed(name) for name in steps}, repeats)
-    rates = {name: f"{runs * batch / one.median:.0f}" for name, one in times.items()}
+    times = timing.in_turns({name: repeated(name) for name in steps}, repeats)
+    rates = {name: f"{runs * batch / timed.median:.0f}" for name, timed in times.items()}
     gain = times["alone"].over(times["together"])
     auto = "one by one"
     if jax.default_backend() != "cpu":
@@ -111,11 +113,7 @@ def row(network: str, runs: int, batch: int, repeats: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table in images/s, a row as soon as it is measured."""
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.replicas",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = printing.parser("replicas", __doc__)
     parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--networks", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--batch", type=int, default=50, help="pictures of a run")

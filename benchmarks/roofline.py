@@ -1,33 +1,34 @@
-"""How fast a step could at best be on this device: both ceilings, measured, and the floor they set.
+"""Measures the ceilings of this device and computes the least time of a step from them.
 
 The floor of a computation is the larger of its FLOPs over the matrix-product rate and its bytes
-over the copy rate. FLOPs and bytes are the compiler's own count of what it compiled, so a form
-that computes more than it must also has a higher floor.
+over the copy rate. The compiler counts the FLOPs and bytes of what it compiled, so a form that
+computes more than necessary also has a higher floor.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.stages import Compiled
 
 
 class Ceilings(NamedTuple):
-    """What the device can do.
+    """The greatest rates of a device.
 
     Attributes:
-      flops: FLOP/s of a large matrix product, by dtype.
-      bandwidth: bytes/s read and written by a large copy.
+      flops: the FLOP/s of a large matrix product, by dtype.
+      bandwidth: the bytes/s that a large copy reads and writes.
     """
 
     flops: Mapping[str, float]
     bandwidth: float
 
-    def floor(self, compiled: Any, dtype: str) -> float | None:
-        """The least seconds that the compiled function takes, None where it has no FLOP count."""
+    def floor(self, compiled: Compiled, dtype: str) -> float | None:
+        """Returns the least seconds of the compiled function; None where it has no FLOP count."""
         cost = compiled.cost_analysis() or {}
         flops, size = cost.get("flops", 0.0), cost.get("bytes accessed", 0.0)
         if flops <= 0:
@@ -36,19 +37,19 @@ class Ceilings(NamedTuple):
 
 
 def measure(dtypes: Sequence[str]) -> Ceilings:
-    """The ceilings of the first device; a matrix product's precision is JAX's default."""
+    """Measures the ceilings of the first device, in JAX's default precision for products."""
     return Ceilings({dtype: _product_rate(dtype) for dtype in dtypes}, _copy_rate())
 
 
 def side() -> int:
-    """Of the matrices whose product shows the ceiling; larger ones are no faster."""
+    """Returns the side of the matrices whose product is timed; larger ones are no faster."""
     return 2048 if jax.default_backend() == "cpu" else 8192
 
 
-def best(function: Callable[[], Any]) -> float:
-    """Seconds of the best of ten calls: a ceiling is what the device can do undisturbed.
+def best(function: Callable[[], object]) -> float:
+    """Returns the seconds of the fastest of ten calls, which shows the undisturbed device.
 
-    The first of them, which compiles, is never the best.
+    The first call compiles, so it is never the fastest.
     """
     seconds = []
     for _ in range(10):
@@ -65,7 +66,7 @@ def _product_rate(dtype: str) -> float:
 
 
 def _copy_rate() -> float:
-    """Bytes/s of reading an array and writing it over itself."""
+    """Measures the bytes/s of reading an array and writing it over itself."""
     x = jnp.zeros((2**26 if jax.default_backend() == "cpu" else 2**29,), jnp.float32)
     write = jax.jit(lambda x: x + 1, donate_argnums=0)
 

@@ -1,39 +1,39 @@
-"""What a pre-training on millions of pictures needs on many devices: bytes, steps and hours.
+"""Estimates what a pre-training on millions of pictures needs: bytes, steps and hours.
 
     python -m benchmarks.scaling [--devices 8 64] [--networks thinagenet resnet18]
         [--rate NETWORK=IMAGES_PER_SECOND ...] [--measure] [--decode RATE] [--share 0.4 0.1] ...
 
-A calculation, printed as the tables of docs/scaling.md, from these numbers:
+It calculates the tables of docs/scaling.md from these numbers:
 
-- images/s of a training step on one device: given by --rate, measured here by --measure, or else
-  assumed, as a --share of the device's --peak FLOP/s over the FLOPs of a picture. These are 6 times
-  the multiply-adds that `ldl_jax.models.cost` counts: 2 FLOPs each, once forward, twice backward.
-  Narrow convolutions wait for memory rather than for arithmetic, so two shares are looked at;
-- JPEGs decoded a second by one core: given by --decode, or else measured here on a drawn face;
-- what the run is: --pictures, --identities, --epochs, --batch (a device's), --size;
-- --jpeg bytes a picture, and --link bytes/s at which a device exchanges gradients: assumed.
+- The images/s of a training step on one device are given by --rate, measured here by --measure, or
+  else assumed, as a --share of the device's --peak FLOP/s over the FLOPs of a picture. These are 6
+  times the multiply-adds that `ldl_jax.models.cost` counts: 2 FLOPs each, once forward and twice
+  backward. Narrow convolutions wait for memory rather than for arithmetic, hence two shares.
+- The JPEGs that one core decodes in a second are given by --decode, or else measured here on a
+  drawn face.
+- The run is given by --pictures, --identities, --epochs, --batch (of one device) and --size.
+- A picture has --jpeg bytes, and a device exchanges gradients at --link bytes/s; both are assumed.
 
-Hours are those of the steps; with the exchange of gradients, by a ring, they are the most that it
-can add, since it overlaps the backward pass. Start, evaluation and restarts are left out.
+Hours are those of the steps. A ring exchanges the gradients; its hours are the most that it can
+add, since it overlaps the backward pass. Start, evaluation and restarts are left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-import jax
-import numpy as np
-from PIL import Image
-
-from benchmarks import printing, timing, train_step_library
+from benchmarks import printing
+from benchmarks.scaling_estimates import (
+    Network,
+    Task,
+    TrainingRun,
+    decode_rate,
+    measured_rate,
+    network,
+    training_run,
+)
 from ldl_jax import models
-from ldl_jax.data import pictures
-from ldl_jax.data.synthetic import faces
-from ldl_jax.models import cost
 
 NETWORK_COLUMNS = (
     "network",
@@ -57,193 +57,99 @@ RUN_COLUMNS = (
     "cores that decode",
     "cores a device",
 )
-ADAM = 4  # float32 copies of the parameters: themselves, the gradient and two moments
+ADAM = 4  # float32 arrays of the parameters' size: themselves, the gradient and two moments
 
 
-class Task(NamedTuple):
-    """What is trained on."""
-
-    pictures: int
-    identities: int
-    epochs: int
-    size: int
-
-
-class Network(NamedTuple):
-    """A network with the task's head, on one device.
-
-    Attributes:
-      name: of `ldl_jax.models.MODELS`.
-      parameters: with those of the head.
-      flops: of a training step, a picture.
-      rate: images/s of training on one device.
-      source: where that is from.
-    """
-
-    name: str
-    parameters: int
-    flops: float
-    rate: float
-    source: str
-
-
-class Run(NamedTuple):
-    """A network's training on some devices; `batch` is of all of them, `exchange` in seconds."""
-
-    network: Network
-    devices: int
-    batch: int
-    steps: int
-    seconds: float
-    exchange: float
-
-    @property
-    def images_per_second(self) -> float:
-        """Of all devices, while they train."""
-        return self.devices * self.network.rate
-
-
-def network(name: str, task: Task, rate: float | None, flops: float, source: str) -> Network:
-    """A network's numbers, of its shapes; without a rate, that of `flops` a second."""
-    model = models.build(name, **_sized(name, task.size))
-    params, model_state = jax.eval_shape(model.init, jax.random.key(0))
-    assert isinstance(model.width, int), f"{name} has features in parts"
-
-    def features(params: object, model_state: object, images: jax.Array) -> jax.Array:
-        return model.apply(params, model_state, images, train=False)[0]
-
-    backbone = cost.measure(features, params, model_state, task.size, activations=False)
-    parameters = backbone.parameters + (model.width + 1) * task.identities
-    per_picture = 6.0 * (backbone.multiply_adds + model.width * task.identities)
-    return Network(name, parameters, per_picture, rate or flops / per_picture, source)
-
-
-def run(one: Network, devices: int, batch: int, task: Task, link: float) -> Run:
-    """A network's training on so many devices, each with `batch` pictures a step.
-
-    A ring moves 2 (n - 1) / n of the gradient's bytes over each device's link.
-    """
-    steps = task.epochs * (task.pictures // (devices * batch))
-    gradient = 4 * one.parameters
-    exchange = steps * 2 * (devices - 1) / devices * gradient / link
-    return Run(one, devices, devices * batch, steps, steps * batch / one.rate, exchange)
-
-
-def decode_rate(size: int, seconds: float = 1.0) -> float:
-    """JPEGs of a drawn face that one core decodes in a second."""
-    face = faces.faces(8, size=size, seed=0).images
-    assert face is not None
-    file = io.BytesIO()
-    Image.fromarray(np.asarray(face[0])).save(file, "JPEG", quality=90)
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
-        pictures.decode_one(file.getvalue(), size)
-        count += 1
-    return count / (time.perf_counter() - start)
-
-
-def measured_rate(name: str, size: int, batch: int) -> float:
-    """Images/s of the library's training step in bfloat16 on this machine's first device."""
-    config = train_step_library.config_of(name, size, "bfloat16", batch)
-    step = train_step_library.functions(train_step_library.job_of(config))["train"]
-    calls = timing.in_turns({"train": step.run}, repeats=5)["train"]
-    return batch * step.steps / calls.median
-
-
-def network_row(one: Network) -> str:
-    """What a network brings, on any number of devices."""
+def network_row(network: Network) -> str:
+    """Returns a network's row of the table that holds for any number of devices."""
     return printing.line(
         [
-            one.name,
-            f"{one.parameters:,}",
-            f"{one.flops / 1e9:.1f}",
-            _bytes(4 * ADAM * one.parameters),
-            _bytes(4 * (ADAM - 1) * one.parameters),
-            f"{one.rate:,.0f}",
-            one.source,
+            network.name,
+            f"{network.parameters:,}",
+            f"{network.flops / 1e9:.1f}",
+            _bytes(4 * ADAM * network.parameters),
+            _bytes(4 * (ADAM - 1) * network.parameters),
+            f"{network.rate:,.0f}",
+            network.source,
         ]
     )
 
 
-def run_row(one: Run, jpeg: float, decode: float) -> str:
-    """What a run takes."""
-    cores = one.images_per_second / decode
+def run_row(run: TrainingRun, jpeg: float, decode: float) -> str:
+    """Returns a run's row of the table."""
+    cores = run.images_per_second / decode
     return printing.line(
         [
-            one.network.name,
-            f"{one.network.rate:,.0f}",
-            str(one.devices),
-            f"{one.batch:,}",
-            f"{one.steps:,}",
-            f"{one.seconds / 3600:.3g}",
-            f"{(one.seconds + one.exchange) / 3600:.3g}",
-            _bytes(4 * ADAM * one.network.parameters / one.devices),
-            f"{one.images_per_second * jpeg / 1e6:,.0f}",
+            run.network.name,
+            f"{run.network.rate:,.0f}",
+            str(run.devices),
+            f"{run.batch:,}",
+            f"{run.steps:,}",
+            f"{run.seconds / 3600:.3g}",
+            f"{(run.seconds + run.exchange) / 3600:.3g}",
+            _bytes(4 * ADAM * run.network.parameters / run.devices),
+            f"{run.images_per_second * jpeg / 1e6:,.0f}",
             f"{cores:,.0f}",
-            f"{cores / one.devices:.1f}",
+            f"{cores / run.devices:.1f}",
         ]
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints what is assumed and the tables."""
-    given = _parser().parse_args(arguments)
-    task = Task(int(given.pictures), given.identities, given.epochs, given.size)
-    rates = dict(_rate(text) for text in given.rate)
-    decode = given.decode or decode_rate(task.size)
-    known = [one for name in given.networks for one in _network(name, task, given, rates)]
+    options = _parser().parse_args(arguments)
+    task = Task(int(options.pictures), options.identities, options.epochs, options.size)
+    rates = dict(_rate(text) for text in options.rate)
+    decode = options.decode or decode_rate(task.size)
+    networks = [n for name in options.networks for n in _networks(name, task, options, rates)]
     runs = [
-        run(one, devices, given.batch, task, given.link)
-        for one in known
-        for devices in given.devices
+        training_run(network, devices, options.batch, task, options.link)
+        for network in networks
+        for devices in options.devices
     ]
-    raw = task.pictures * task.size**2 * 3
+    raw, jpegs = task.pictures * task.size**2 * 3, _bytes(task.pictures * options.jpeg)
     print(f"{task.pictures:,} pictures of {task.identities:,} people, {task.epochs} epochs, Adam.")
-    print(f"JPEGs: {_bytes(task.pictures * given.jpeg)} at {given.jpeg:,.0f} bytes each (assumed).")
-    shares = ", ".join(f"{_bytes(raw / n)} a device of {n}" for n in given.devices)
+    print(f"JPEGs: {jpegs} at {options.jpeg:,.0f} bytes each (assumed).")
+    shares = ", ".join(f"{_bytes(raw / n)} a device of {n}" for n in options.devices)
     print(f"Decoded to {task.size}x{task.size}, kept on the devices: {_bytes(raw)}: {shares}.")
-    measured = "given" if given.decode else f"measured on a drawn face, {printing.device()}"
-    print(f"One core decodes {decode:,.0f} JPEGs/s ({measured}).")
-    print(f"A device exchanges gradients at {given.link / 1e9:g} GB/s (assumed).\n")
-    _table(NETWORK_COLUMNS, [network_row(one) for one in known])
+    source = "given" if options.decode else f"measured on a drawn face, {printing.device()}"
+    print(f"One core decodes {decode:,.0f} JPEGs/s ({source}).")
+    print(f"A device exchanges gradients at {options.link / 1e9:g} GB/s (assumed).\n")
+    _table(NETWORK_COLUMNS, [network_row(network) for network in networks])
     print()
-    _table(RUN_COLUMNS, [run_row(one, given.jpeg, decode) for one in runs])
+    _table(RUN_COLUMNS, [run_row(run, options.jpeg, decode) for run in runs])
 
 
-def _network(
-    name: str, task: Task, given: argparse.Namespace, rates: Mapping[str, float]
+def _networks(
+    name: str, task: Task, options: argparse.Namespace, rates: Mapping[str, float]
 ) -> list[Network]:
-    """The network at the rate that is known, or at each that is assumed."""
+    """Returns the network at the rate that is known, or at each that is assumed."""
     if name in rates:
         return [network(name, task, rates[name], 0.0, "given")]
-    if given.measure:
-        rate = measured_rate(name, task.size, given.batch)
+    if options.measure:
+        rate = measured_rate(name, task.size, options.batch)
         return [network(name, task, rate, 0.0, f"measured, {printing.device()}")]
     return [
         network(
             name,
             task,
             None,
-            share * given.peak,
-            f"assumed: {share:.0%} of {given.peak / 1e12:g} TFLOP/s",
+            share * options.peak,
+            f"assumed: {share:.0%} of {options.peak / 1e12:g} TFLOP/s",
         )
-        for share in given.share
+        for share in options.share
     ]
 
 
 def _rate(text: str) -> tuple[str, float]:
-    name, _, rate = text.partition("=")
+    name, _, value = text.partition("=")
     try:
-        found = float(rate)
+        rate = float(value)
     except ValueError:
-        found = 0.0
-    if name not in models.MODELS or not found > 0:
+        rate = 0.0
+    if name not in models.MODELS or not rate > 0:
         raise SystemExit(f"error: --rate: expected NETWORK=IMAGES_PER_SECOND, got {text!r}")
-    return name, found
-
-
-def _sized(name: str, size: int) -> dict[str, int]:
-    return {"size": size} if "size" in models.known_options(name) else {}
+    return name, rate
 
 
 def _bytes(count: float) -> str:
@@ -261,11 +167,7 @@ def _table(columns: Sequence[str], rows: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.scaling",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = printing.parser("scaling", __doc__)
     parser.add_argument("--networks", nargs="+", choices=models.MODELS, metavar="NETWORK")
     parser.add_argument("--devices", nargs="+", type=_count, default=[8, 64])
     parser.add_argument("--rate", nargs="+", default=[], metavar="NETWORK=IMAGES_PER_SECOND")

@@ -1,4 +1,4 @@
-"""Times of several functions measured in turns, so that a busy machine slows all of them alike."""
+"""Times several functions in turns, so that a busy machine slows all of them alike."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-# Runs a function some number of times and returns when all of its results are there.
+# `run(calls)` runs a function that many times and returns when all of its results are there.
 Run = Callable[[int], None]
 
 
 class Timing(NamedTuple):
-    """Seconds of one call, one value a repeat; the repeats of several functions belong together."""
+    """The seconds of one call, one value for each turn; functions share their turns."""
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The median over repeats, in seconds."""
+        """The median over the turns, in seconds."""
         return statistics.median(self.seconds)
 
     def over(self, other: Timing) -> float:
-        """How many times as long as `other` this takes: the median of each repeat's ratio."""
+        """Returns how many times as long as `other` this takes, the median of each turn's ratio."""
         pairs = zip(self.seconds, other.seconds, strict=True)
-        return statistics.median(mine / its for mine, its in pairs)
+        return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
 def in_turns(
     runs: Mapping[str, Run], repeats: int, least: float = 0.2, most: float = 30.0
 ) -> dict[str, Timing]:
-    """Times every function `repeats` times in turns: A B B A A B, so that none is always first.
+    """Times every function `repeats` times in turns (A B B A A B), so that none is always first.
 
     Args:
       runs: the functions by name; each is called once before, to warm up.
-      repeats: how many values each gets.
-      least: seconds that one value takes at least; quicker functions run several times for it.
-      most: seconds for all values of one function; a slow one, and so all, get fewer, but 2.
+      repeats: the number of values for each function.
+      least: the least seconds of one value; a quicker function runs several times for it.
+      most: the seconds for all values of one function. Where one would take longer, all functions
+        get fewer values, but at least 2.
     """
     calls, longest = {}, 0.0
     for name, run in runs.items():

@@ -1,7 +1,7 @@
 """PyTorch's side of `benchmarks.pipeline`: a DataLoader with torchvision-style transforms.
 
-Pictures are decoded by Pillow, as torchvision's datasets do it; the transforms are those of
-torchvision's v2, of uint8 tensors. It imports no JAX: workers start quickly and share nothing.
+Pillow decodes the pictures, as in torchvision's datasets; the transforms are those of torchvision's
+v2 on uint8 tensors. This module imports no JAX, so that workers start quickly and share nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _TRIES = 10
 
 
 class Pictures(Dataset):
-    """Files as normalised float32 tensors [3, size, size], randomly cropped and flipped.
+    """Reads files as normalised float32 tensors [3, size, size], randomly cropped and flipped.
 
-    The recipe is CEN's, the default of the library: a crop of 0.8 to 1 of the area with an aspect
-    of 0.8 to 1.25, resized (bilinear, antialiased), and flipped in half of all cases.
+    It follows CEN's recipe, the library's default: a crop of 0.8 to 1 of the area with an aspect of
+    0.8 to 1.25, resized (bilinear, antialiased), and flipped in half of all cases.
     """
 
     def __init__(self, paths: Sequence[Path], size: int) -> None:
@@ -58,7 +58,7 @@ def _box(rows: int, columns: int) -> tuple[int, int, int, int]:
 
 
 def epochs(paths: Sequence[Path], size: int, batch: int, workers: int) -> Callable[[int], None]:
-    """A function that reads the files so many times, with workers that stay."""
+    """Returns a function that reads all files a number of times, with workers that stay."""
     loader = DataLoader(
         Pictures(paths, size),
         batch,
@@ -72,7 +72,7 @@ def epochs(paths: Sequence[Path], size: int, batch: int, workers: int) -> Callab
 
     def read(times: int) -> None:
         for _ in range(times):
-            for pictures in loader:
-                assert pictures.shape[0] == batch
+            for images in loader:
+                assert images.shape[0] == batch
 
     return read

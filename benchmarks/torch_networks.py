@@ -1,18 +1,20 @@
-"""Networks of the library in PyTorch, for comparison: the same layers by the same names."""
+"""Networks of the library in PyTorch, for comparison, with the same layers by the same names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from flax.traverse_util import flatten_dict
 from torch import nn
 from torch.nn import functional
 
+from ldl_jax.models.functional import ModelState, Params
 
-class Block(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
+
+class TorchBlock(nn.Module):
+    """Adds two 3x3 convolutions to a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -34,8 +36,8 @@ class Block(nn.Module):
         return functional.relu(x + y)
 
 
-class ResNet(nn.Module):
-    """Conv1 to Conv5_x of CEN's Table 7 and the average pool."""
+class TorchResNet(nn.Module):
+    """Stacks Conv1 to Conv5_x of CEN's Table 7 and the average pool."""
 
     def __init__(self, blocks: Sequence[int], channels: int) -> None:
         super().__init__()
@@ -44,11 +46,11 @@ class ResNet(nn.Module):
         self.names: list[str] = []
         self.width = channels
         for stage, count in enumerate(blocks):
-            for place in range(count):
+            for index in range(count):
                 outputs = channels * 2**stage
-                stride = 2 if stage > 0 and place == 0 else 1
-                name = f"conv{stage + 2}_{place + 1}"
-                self.add_module(name, Block(self.width, outputs, stride))
+                stride = 2 if stage > 0 and index == 0 else 1
+                name = f"conv{stage + 2}_{index + 1}"
+                self.add_module(name, TorchBlock(self.width, outputs, stride))
                 self.names.append(name)
                 self.width = outputs
 
@@ -61,8 +63,8 @@ class ResNet(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-class ThinAgeNet(nn.Module):
-    """DLDL-v2's VGG16 with a share `rate` of its channels, and hybrid pooling."""
+class TorchThinAgeNet(nn.Module):
+    """Stacks DLDL-v2's VGG16 with a share `rate` of its channels, and hybrid pooling."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -71,7 +73,7 @@ class ThinAgeNet(nn.Module):
         for block, (channels, count) in enumerate(
             ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), start=1
         ):
-            self.blocks.append([f"{block}_{place}" for place in range(1, count + 1)])
+            self.blocks.append([f"{block}_{layer}" for layer in range(1, count + 1)])
             for name in self.blocks[-1]:
                 outputs = round(rate * channels)
                 conv = nn.Conv2d(self.width, outputs, 3, 1, 1, bias=False)
@@ -90,10 +92,10 @@ class ThinAgeNet(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-class SSRNet(nn.Module):
-    """SSR-Net's two streams and the stages that read them, up to the head, for one size."""
+class TorchSSRNet(nn.Module):
+    """Runs SSR-Net's two streams and the stages that read them, up to the head, for one size."""
 
-    _reduced = 10  # channels of a stage's view of a stream
+    _reduced = 10  # channels that each stage reduces a stream to
 
     def __init__(self, size: int = 64, stages: Sequence[int] = (3, 3, 3)) -> None:
         super().__init__()
@@ -131,7 +133,7 @@ class SSRNet(nn.Module):
             s = functional.relu(getattr(self, f"s_reduce{k}")(blocks["s"][block]))
             if pool > 1:
                 x, s = functional.avg_pool2d(x, pool), functional.max_pool2d(s, pool)
-            # As channels last has it in memory, which is also the library's order.
+            # The order H, W, C is that of channels last in memory, and the library's.
             x, s = (y.permute(0, 2, 3, 1).flatten(1) for y in (x, s))
             of_s = functional.relu(getattr(self, f"s_dense{k}")(self.dropout(s)))
             of_x = functional.relu(getattr(self, f"x_dense{k}")(self.dropout(x)))
@@ -140,7 +142,7 @@ class SSRNet(nn.Module):
         return features
 
     def _blocks(self, stream: str, images: torch.Tensor) -> list[torch.Tensor]:
-        """The blocks' outputs, each pooled but the last."""
+        """Returns the blocks' outputs, all but the last after their pooling."""
         blocks, x = [], images
         for block in range(1, len(self.stages) + 2):
             x = getattr(self, f"{stream}_norm{block}")(getattr(self, f"{stream}_conv{block}")(x))
@@ -152,30 +154,30 @@ class SSRNet(nn.Module):
         return blocks
 
 
-# Made for pictures of a size; most take any.
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {
-    "resnet10": lambda size: ResNet((1, 1, 1, 1), 64),
-    "resnet18": lambda size: ResNet((2, 2, 2, 2), 64),
-    "resnet10_tiny": lambda size: ResNet((1, 1, 1, 1), 32),
-    "resnet18_tiny": lambda size: ResNet((2, 2, 2, 2), 32),
-    "thinagenet": lambda size: ThinAgeNet(0.5),
-    "tinyagenet": lambda size: ThinAgeNet(0.25),
-    "ssrnet": lambda size: SSRNet(size),
+Backbone = TorchResNet | TorchThinAgeNet | TorchSSRNet
+# Each is made for pictures of one size, though most take any.
+NETWORKS: dict[str, Callable[[int], Backbone]] = {
+    "resnet10": lambda size: TorchResNet((1, 1, 1, 1), 64),
+    "resnet18": lambda size: TorchResNet((2, 2, 2, 2), 64),
+    "resnet10_tiny": lambda size: TorchResNet((1, 1, 1, 1), 32),
+    "resnet18_tiny": lambda size: TorchResNet((2, 2, 2, 2), 32),
+    "thinagenet": lambda size: TorchThinAgeNet(0.5),
+    "tinyagenet": lambda size: TorchThinAgeNet(0.25),
+    "ssrnet": lambda size: TorchSSRNet(size),
 }
 
 
-def copy_weights(
-    network: nn.Module, params: Mapping[str, Any], model_state: Mapping[str, Any]
-) -> None:
-    """Gives a network of a `backbone` and a `head` the library's weights of one of that name.
+def copy_weights(network: nn.Module, params: Params, model_state: ModelState) -> None:
+    """Copies the library's weights into a network that has a `backbone` and a `head`.
 
     Raises:
       ValueError: they differ in a layer or in its shape.
     """
     names = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
     state = {}
-    for path, leaf in [*_leaves(params), *_leaves({"backbone": model_state})]:
-        # Each of the library's normalisations wraps one named "norm".
+    leaves = flatten_dict(params) | flatten_dict({"backbone": model_state})
+    for path, leaf in leaves.items():
+        # The library's normalisation layers wrap a layer named "norm", which PyTorch has not.
         *modules, last = [part for part in path if part != "norm"]
         value = torch.from_numpy(np.array(leaf))
         if last == "kernel":  # HWIO to OIHW, [in, out] to [out, in]
@@ -188,9 +190,3 @@ def copy_weights(
     left = [name for name in missing if not name.endswith("num_batches_tracked")]
     if left or unexpected:
         raise ValueError(f"the networks differ: {left} missing, {unexpected} unexpected")
-
-
-def _leaves(tree: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    if not isinstance(tree, Mapping):
-        return [(path, tree)]
-    return [leaf for name, branch in tree.items() for leaf in _leaves(branch, (*path, name))]

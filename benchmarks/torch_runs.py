@@ -1,19 +1,18 @@
-"""Training and inference of the library's configs in PyTorch, for comparison.
+"""Trains and infers the library's configs in PyTorch, for comparison.
 
-Heads, losses and optimizers are the library's, on the networks of `benchmarks.torch_networks`.
+The heads, losses and optimizers do what the library's do, on `benchmarks.torch_networks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from benchmarks import roofline
-from benchmarks.torch_networks import NETWORKS, SSRNet, copy_weights
+from benchmarks.torch_networks import NETWORKS, Backbone, TorchSSRNet, copy_weights
 from ldl_jax.labels import AGE
 from ldl_jax.run.config import Config
 from ldl_jax.train.optimizers import OptimizerConfig
@@ -21,9 +20,9 @@ from ldl_jax.train.state import Weights
 
 
 class Cen(nn.Module):
-    """A backbone with CEN's two heads, and its first loss (Eq. 14) with λ = 4."""
+    """Puts CEN's two heads on a backbone, with its first loss (Eq. 14) at λ = 4."""
 
-    def __init__(self, backbone: Any) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
         units = {"logits": AGE.size, "score": 1}
@@ -35,18 +34,18 @@ class Cen(nn.Module):
         return self.head["logits"](features), self.head["score"](features)[:, 0]
 
     def loss(self, outputs: tuple[torch.Tensor, torch.Tensor], ages: torch.Tensor) -> torch.Tensor:
-        """The batch's mean, of whole ages [B]."""
+        """Returns the batch's mean loss for whole ages [B]."""
         logits, score = outputs
         regression = (score.float() - ages / AGE.high).abs().mean()
         return functional.cross_entropy(logits.float(), ages.long()) + 4.0 * regression
 
 
 class DldlV2(nn.Module):
-    """A backbone with DLDL-v2's head, and its loss (Eq. 12) with σ = 2 and λ = 1."""
+    """Puts DLDL-v2's head on a backbone, with its loss (Eq. 12) at σ = 2 and λ = 1."""
 
     values: torch.Tensor
 
-    def __init__(self, backbone: Any) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.ModuleDict({"logits": nn.Linear(backbone.width, AGE.size)})
@@ -57,7 +56,7 @@ class DldlV2(nn.Module):
         return self.head["logits"](self.backbone(images))
 
     def loss(self, logits: torch.Tensor, ages: torch.Tensor) -> torch.Tensor:
-        """The batch's mean, of ages [B]."""
+        """Returns the batch's mean loss for ages [B]."""
         target = (-0.5 * ((self.values - ages[:, None]) / 2.0).square()).softmax(-1)
         log_probs = logits.float().log_softmax(-1)
         divergence = functional.kl_div(log_probs, target, reduction="batchmean")
@@ -65,9 +64,9 @@ class DldlV2(nn.Module):
 
 
 class Ssr(nn.Module):
-    """SSR-Net with its stages' head, and the mean absolute error."""
+    """Puts the stages' head on SSR-Net, with the mean absolute error."""
 
-    def __init__(self, backbone: SSRNet) -> None:
+    def __init__(self, backbone: TorchSSRNet) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.ModuleDict()
@@ -82,8 +81,8 @@ class Ssr(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Maps images [B, 3, size, size] to ages [B]."""
         features = self.backbone(images)
-        value: Any = 0.0
-        width: Any = float(AGE.size)  # V, of the ages 0 to 100 as the library has it
+        value: torch.Tensor | float = 0.0
+        width: torch.Tensor | float = float(AGE.size)  # V for the ages 0 to 100, as in the library
         for k, bins in enumerate(self.backbone.stages, start=1):
             stage = features[f"stage{k}"]
             p = functional.relu(self.head[f"probs{k}"](stage).float())
@@ -92,23 +91,24 @@ class Ssr(nn.Module):
             width = width / (bins * (1.0 + delta).clamp(min=1e-3))
             index = torch.arange(bins, device=p.device)
             value = value + width * (p * (index + eta)).sum(-1)
-        return value
+        return torch.as_tensor(value)
 
     def loss(self, value: torch.Tensor, ages: torch.Tensor) -> torch.Tensor:
-        """The batch's mean, of ages [B]."""
+        """Returns the batch's mean loss for ages [B]."""
         return functional.l1_loss(value, ages)
 
 
-METHODS: dict[str, Callable[[Any], Any]] = {"cen": Cen, "dldl_v2": DldlV2, "ssr": Ssr}
+Method = Cen | DldlV2 | Ssr
+METHODS: dict[str, Callable[..., Method]] = {"cen": Cen, "dldl_v2": DldlV2, "ssr": Ssr}
 
 
-def network_of(config: Config) -> Any:
-    """The network of a config with its method's head."""
+def network_of(config: Config) -> Method:
+    """Makes the network of a config with its method's head."""
     return METHODS[config.method.name](NETWORKS[config.model.name](config.data.size))
 
 
 def optimizer_of(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optimizer:
-    """PyTorch's of that name, at a constant rate."""
+    """Makes PyTorch's optimizer of that name, at a constant rate."""
     rate, decay = config.learning_rate, config.weight_decay
     if config.name == "sgd":
         return torch.optim.SGD(network.parameters(), rate, config.momentum, weight_decay=decay)
@@ -117,9 +117,9 @@ def optimizer_of(config: OptimizerConfig, network: nn.Module) -> torch.optim.Opt
 
 
 def runs(config: Config, weights: Weights, device: str) -> dict[str, Callable[[int], None]]:
-    """A "train" and an "infer" that each take a number of steps on one ready batch.
+    """Returns "train" and "infer", which each take a number of steps on one ready batch.
 
-    Channels last, bfloat16 by autocast, and compiled on CUDA. Inference is without gradients.
+    They use channels last, bfloat16 by autocast, and compile on CUDA. Inference has no gradients.
     Training starts from the library's `weights`, which must fit.
     """
     batch, size = config.batch_size, config.data.size
@@ -162,7 +162,7 @@ def runs(config: Config, weights: Weights, device: str) -> dict[str, Callable[[i
 
 
 def matmul_flops(side: int, dtype: str, device: str) -> float:
-    """FLOP/s of one large product of square matrices."""
+    """Measures the FLOP/s of one large product of square matrices."""
     a = torch.ones(side, side, device=device, dtype=getattr(torch, dtype))
 
     def product() -> None:

@@ -1,24 +1,25 @@
-"""Images/s of a training step and of inference, for every network, in JAX and in PyTorch.
+"""Measures images/s of training and inference for every network, in JAX and in PyTorch.
 
     python -m benchmarks.train_step [--quick] [--backbones resnet10_tiny] [--sizes 64 224]
         [--dtypes float32 bfloat16] [--batch 64] [--steps_per_call 16] [--no-torch] [--repeats 5]
 
-JAX runs what `launch.main` runs of a network's shipped config, in its first generation: SSR-Net as
-`configs.recipes.ssrnet` has it (its loss, Adam, its augmentation, batches of 50), ThinAgeNet,
-TinyAgeNet and VGG16 as `configs.recipes.dldlv2` (DLDL-v2's), all others by CEN (SGD, random resized
-crop and flip). uint8 pictures lie on the device; fetching a batch, augmentation, normalisation and
-the scalars of the log are included, decoding files is not (`benchmarks.pipeline`). Inference
-fetches, normalises and decodes the labels' distribution. PyTorch trains its twin of the network by
-the same loss and optimizer, from the same weights, on a batch that is ready and normalised:
-channels last, bfloat16 by autocast, and compiled on CUDA; its inference ends at the head's outputs.
-Both are measured in turns, and the ratio is the median of each turn's.
+JAX runs the programs of `launch.main` for a network's shipped config, in the first generation:
+SSR-Net by `configs.recipes.ssrnet` (its loss, Adam, its augmentation, batches of 50), ThinAgeNet,
+TinyAgeNet and VGG16 by `configs.recipes.dldlv2`, all others by CEN (SGD, random resized crop and
+flip). The uint8 pictures lie on the device. Fetching a batch, augmentation, normalisation and the
+scalars of the log are included; decoding files is not (see `benchmarks.pipeline`). Inference
+fetches, normalises and decodes the labels' distribution.
 
-On a GPU one call of the library takes several steps, as in training (`config.steps_per_call`); a
-call of PyTorch's side is as many steps. What is claimed is of
+PyTorch trains the same network by the same loss and optimizer, from the same weights, on a batch
+that is ready and normalised, with channels last, bfloat16 by autocast, and compiled on CUDA. Its
+inference ends at the head's outputs. Both are measured in turns; the ratio is the median over the
+turns.
+
+On a GPU one call of the library takes several steps, as in training (`config.steps_per_call`), and
+a call of PyTorch's side takes as many. The library's claims are for --quick on a CPU, and on a GPU
+for
 
     python -m benchmarks.train_step --backbones resnet18_tiny thinagenet ssrnet --dtypes bfloat16
-
-on a GPU, and of --quick on a CPU.
 
 The share of the roofline is the floor of `benchmarks.roofline` over the time taken.
 """
@@ -58,7 +59,7 @@ QUICK = ("ssrnet", "resnet10_tiny")
 def rows(
     config: Config, ceilings: roofline.Ceilings, torch_side: ModuleType | None, repeats: int
 ) -> list[str]:
-    """The two rows of a config: training and inference."""
+    """Times training and inference by a config and returns their two rows of the table."""
     job = train_step_library.job_of(config)
     weights = train_step_library.weights_of(job)
     library = train_step_library.functions(job, weights)
@@ -88,7 +89,7 @@ def rows(
 
 
 def _times(run: timing.Run, steps: int) -> timing.Run:
-    """Its calls take so many steps each."""
+    """Returns a run whose every call takes `steps` steps."""
     return lambda calls: run(calls * steps)
 
 
@@ -98,9 +99,9 @@ def _rate(pictures: int, timed: timing.Timing) -> str:
 
 
 def _batch(name: str, size: int) -> int | None:
-    """A batch that keeps the device busy, and a CPU no longer than a second or so.
+    """Returns a batch that keeps the device busy, for about a second at most on a CPU.
 
-    None for the authors' own: SSR-Net's small steps are what its row is about.
+    SSR-Net has None, which keeps the batch of its config: its row is about small steps.
     """
     if name == "ssrnet":
         return None
@@ -109,13 +110,13 @@ def _batch(name: str, size: int) -> int | None:
 
 
 def _sizes(name: str) -> list[int]:
-    """64 and 224; a network that is made for small pictures takes its paper's alone."""
+    """Returns 64 and 224, or the paper's size for a network that is made for small pictures."""
     size = models.build(name).size
     return [64, 224] if size == 224 else [size]
 
 
 def _import_torch() -> tuple[ModuleType | None, str]:
-    """The PyTorch side and a word on it; None where there is none to compare with."""
+    """Imports PyTorch's side and tells its state; None where it cannot be compared with."""
     try:
         import torch
 
@@ -132,11 +133,7 @@ def _torch_device() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.train_step",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = printing.parser("train_step", __doc__)
     parser.add_argument(
         "--quick", action="store_true", help=f"{' and '.join(QUICK)} at 64 in float32"
     )
@@ -156,18 +153,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _configs(options: argparse.Namespace) -> list[Config]:
-    """What is measured, in order; all checked before the first."""
+    """Returns the configs to measure, in order, after checking all of them."""
     names = options.backbones or (QUICK if options.quick else list(models.MODELS))
     dtypes = options.dtypes or (["float32"] if options.quick else list(models.DTYPES))
-    made = []
+    configs = []
     for name in names:
         sizes = options.sizes or ([64] if options.quick else _sizes(name))
         for size, dtype in itertools.product(sizes, dtypes):
             batch = _batch(name, size) if options.batch is None else options.batch
             config = train_step_library.config_of(name, size, dtype, batch, options.steps_per_call)
             experiment.check(config, devices=1)
-            made.append(config)
-    return made
+            configs.append(config)
+    return configs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -197,9 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _head(ceilings: roofline.Ceilings, word: str, configs: Sequence[Config]) -> str:
-    """Where the table is measured, and what is in it."""
+    """Returns the lines above the table: the machine, its ceilings, and what both sides do."""
     products = [f"{dtype} {rate / 1e12:.3g} TFLOP/s" for dtype, rate in ceilings.flops.items()]
-    trained = {one.model.name: f"{one.method.name}, {one.optimizer.name}" for one in configs}
+    trained = {c.model.name: f"{c.method.name}, {c.optimizer.name}" for c in configs}
     methods = [f"{name} ({how})" for name, how in trained.items()]
     return f"""\
 {printing.device()}; jax {jax.__version__}; PyTorch: {word}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
+from jax.stages import Compiled, Wrapped
 
 from benchmarks import timing
 from configs.recipes import dldlv2, ssrnet
@@ -28,32 +30,32 @@ SHIPPED = {
 
 
 class Measured(NamedTuple):
-    """A jitted function, ready to be timed.
+    """A compiled function, ready to be timed.
 
     Attributes:
-      run: takes a number of calls.
-      steps: of one call.
-      compiled: whose cost is that of one step, however many a call takes.
-      compile_seconds: how long that took.
+      run: runs the function a number of times.
+      steps: the steps that one call takes.
+      compiled: the compiled function, whose cost analysis is that of one step.
+      compile_seconds: the time that the compilation took.
     """
 
     run: timing.Run
     steps: int
-    compiled: Any
+    compiled: Compiled
     compile_seconds: float
 
 
 def config_of(
     name: str, size: int, dtype: str, batch: int | None = None, steps_per_call: int = 0
 ) -> schema.Config:
-    """A network's shipped config, on drawn faces with ages and from fresh weights.
+    """Returns a network's shipped config, on drawn faces with ages and from fresh weights.
 
     Args:
-      name: the network's.
-      size: side of the pictures in pixels.
-      dtype: that it computes in.
-      batch: pictures of a step; None for the config's own.
-      steps_per_call: 0 for the library's choice.
+      name: the network's name.
+      size: the side of the pictures in pixels.
+      dtype: the type that the network computes in.
+      batch: the pictures of a step; None for the config's own.
+      steps_per_call: the steps of a call; 0 for the library's choice.
     """
     config = SHIPPED.get(name, schema.defaults)()
     for stage in list(config.stages):
@@ -63,7 +65,7 @@ def config_of(
     config.model.name, config.model.dtype = name, dtype
     config.batch_size = config.batch_size if batch is None else batch
     config.steps_per_call = steps_per_call
-    # It never ends while it is timed, and a rate that falls would end in denormal numbers.
+    # The run must not end while it is timed, and a falling rate would lead to denormal numbers.
     config.epochs = 10**6
     config.optimizer.schedule = "constant"
     config.evaluation.flip = False
@@ -71,31 +73,31 @@ def config_of(
     config.data.size = size
     config.data.space = "age"
     config.data.feed = "memory"
-    # Of small batches several an epoch, which starts with a shuffle on the host.
+    # An epoch starts with a shuffle on the host, so it has several batches where these are small.
     batches = max(2 * config.batch_size, min(512, 8 * config.batch_size))
     config.data.synthetic_count = max(64, batches)
     return schema.parse(config)
 
 
 def job_of(config: schema.Config) -> Job:
-    """The config's objects, on one device; it is tested on the pictures that it trains on."""
+    """Builds a config's job on one device; it is tested on the pictures that it trains on."""
     job = experiment.build(config, lambda text: None, devices=1).job
     return dataclasses.replace(job, test=job.train)
 
 
 def weights_of(job: Job) -> Weights:
-    """The weights that the job starts from."""
+    """Returns the weights that the job starts from."""
     return generations.first_state(job, 1, None).weights
 
 
 def functions(job: Job, weights: Weights | None = None) -> dict[str, Measured]:
-    """The "train" and the "infer" of a job, with these weights, or those that it starts from."""
+    """Compiles the "train" and "infer" of a job, with these weights or those it starts from."""
     weights = weights_of(job) if weights is None else weights
     train, steps = generations.jitted(job)
     return {"train": _training(job, train, weights), "infer": _inference(job, steps.test, weights)}
 
 
-def _training(job: Job, train: Any, weights: Weights) -> Measured:
+def _training(job: Job, train: Callable, weights: Weights) -> Measured:
     state = generations.first_state(job, 1, None, lambda key: weights)
     store, count = job.train.store, job.schedule.call
     order = job.order(1)
@@ -103,7 +105,7 @@ def _training(job: Job, train: Any, weights: Weights) -> Measured:
     if count > 1:
         items = job.train.spans(order, range(count, len(order), count), 0, count)
 
-    def arguments() -> Any:
+    def arguments() -> tuple:
         return (None, store, next(items), *([] if count == 1 else [np.int32(count)]))
 
     compiled, seconds = _compile(train, state, *arguments())
@@ -117,7 +119,7 @@ def _training(job: Job, train: Any, weights: Weights) -> Measured:
     return Measured(run, count, compiled, seconds)
 
 
-def _inference(job: Job, predict: Any, weights: Weights) -> Measured:
+def _inference(job: Job, predict: Callable, weights: Weights) -> Measured:
     store = job.test.store
     items = job.test.items(job.order(1), 0)
     compiled, seconds = _compile(predict, weights, store, next(items))
@@ -130,7 +132,7 @@ def _inference(job: Job, predict: Any, weights: Weights) -> Measured:
     return Measured(run, 1, compiled, seconds)
 
 
-def _compile(jitted: Any, *arguments: Any) -> tuple[Any, float]:
+def _compile(jitted: Callable, *arguments: object) -> tuple[Compiled, float]:
     start = time.perf_counter()
-    compiled = jitted.lower(*arguments).compile()
+    compiled = cast(Wrapped, jitted).lower(*arguments).compile()
     return compiled, time.perf_counter() - start

@@ -1,1 +1,1 @@
-"""One file a run: `get_config()` gives it."""
+"""Configs of runs, one a file: `get_config()` returns it."""

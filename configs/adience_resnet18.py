@@ -16,7 +16,7 @@ from ldl_jax.run.config import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The run: all five folds, then their mean and spread."""
+    """Returns the config of all five folds, which end in their mean and spread."""
     config = defaults()
     config.data.name = "adience"
     config.data.space = "adience"

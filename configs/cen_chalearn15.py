@@ -10,18 +10,11 @@ Trained on the training set's 2,476 pictures, evaluated on the validation set's 
 
 import ml_collections
 
-from configs.recipes import pretraining
-from ldl_jax.run.config import defaults
+from configs.recipes import cen
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The run; optimizer, schedule, batch and crops are the defaults, which are the paper's."""
-    config = defaults()
-    config.stages.imdb_wiki = pretraining.ages_by_cen("resnet10_tiny")
-    config.init.path = "stage:imdb_wiki"
+    """Returns the run's config."""
+    config = cen.fine_tuning("resnet10_tiny")
     config.data.name = "chalearn15"
-    config.data.space = "train"
-    config.data.size = 224
-    config.model.name = "resnet10_tiny"
-    config.chain.generations = 4
     return config

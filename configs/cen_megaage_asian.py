@@ -10,18 +10,11 @@ CA(5) 82.95, CA(7) 91.98 at t = 4, after pre-training on IMDB-WIKI by Eq. 14, th
 
 import ml_collections
 
-from configs.recipes import pretraining
-from ldl_jax.run.config import defaults
+from configs.recipes import cen
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The run; optimizer, schedule, batch and crops are the defaults, which are the paper's."""
-    config = defaults()
-    config.stages.imdb_wiki = pretraining.ages_by_cen("resnet18_tiny")
-    config.init.path = "stage:imdb_wiki"
+    """Returns the run's config."""
+    config = cen.fine_tuning("resnet18_tiny")
     config.data.name = "megaage_asian"
-    config.data.space = "train"
-    config.data.size = 224
-    config.model.name = "resnet18_tiny"
-    config.chain.generations = 4
     return config

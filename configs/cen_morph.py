@@ -12,19 +12,12 @@ by picture, as the paper; it leaks persons, and the run says so.
 
 import ml_collections
 
-from configs.recipes import pretraining
-from ldl_jax.run.config import defaults
+from configs.recipes import cen
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The run; optimizer, schedule, batch and crops are the defaults, which are the paper's."""
-    config = defaults()
-    config.stages.imdb_wiki = pretraining.ages_by_cen("resnet18")
-    config.init.path = "stage:imdb_wiki"
+    """Returns the run's config."""
+    config = cen.fine_tuning("resnet18")
     config.data.name = "morph"
     config.data.protocol = "random"
-    config.data.space = "train"
-    config.data.size = 224
-    config.model.name = "resnet18"
-    config.chain.generations = 4
     return config

@@ -9,22 +9,12 @@ The papers have no number for CEN here. A release without its test list is split
 
 import ml_collections
 
-from ldl_jax.run.config import defaults
+from configs.recipes import cen
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The run."""
-    config = defaults()
+    """Returns the run's config."""
+    config = cen.from_scratch()
     config.data.name = "scut_fbp5500"
     config.data.space = "scut_fbp"
-    config.data.size = 64
-    config.data.stored_size = 80
-    config.model.name = "resnet10_tiny"
-    config.batch_size = 64
-    config.epochs = 24
-    config.optimizer.learning_rate = 0.05
-    config.optimizer.weight_decay = 5e-4
-    config.optimizer.warmup_epochs = 1.0
-    config.optimizer.schedule = "cosine"
-    config.chain.generations = 3
     return config

@@ -15,7 +15,7 @@ from configs.recipes import dldlv2
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The run."""
+    """Returns the run's config."""
     config = dldlv2.fine_tuning()
     config.data.name = "chalearn16"
     return config

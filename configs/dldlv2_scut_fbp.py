@@ -2,7 +2,8 @@
 
 Gao et al., Learning Expectation of Label Distribution for Facial Age and Attractiveness
 Estimation: MAE, RMSE and Pearson correlation; its table was not at hand. Labels 1:0.1:5, each
-with the standard deviation of its ratings. Drawn 80-20, a choice of this library.
+with the standard deviation of its ratings. The random 80-20 split is this
+library's choice.
 Pre-trained by a softmax over the people of MS-Celeb-1M, the stage "ms_celeb".
 
     python -m launch.main --config=configs/dldlv2_scut_fbp.py --config.data.root=DIR \\
@@ -15,7 +16,7 @@ from configs.recipes import dldlv2
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The run."""
+    """Returns the run's config."""
     config = dldlv2.fine_tuning()
     config.data.name = "scut_fbp"
     config.data.space = "scut_fbp"

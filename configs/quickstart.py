@@ -11,7 +11,7 @@ from ldl_jax.run.config import defaults
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The run."""
+    """Returns the run's config."""
     config = defaults()
     config.data.name = "synthetic"
     config.data.synthetic_count = 1600

@@ -15,7 +15,7 @@ from configs.recipes import ssrnet
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The run."""
+    """Returns the run's config."""
     config = ssrnet.after_imdb_and_wiki()
     config.data.name = "morph"
     config.data.protocol = "random"

@@ -7,8 +7,7 @@ python -m launch.models --model=ssrnet --size=96
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import jax
 from absl import app, flags
@@ -16,6 +15,7 @@ from absl import app, flags
 from ldl_jax import heads, models
 from ldl_jax.labels import AGE
 from ldl_jax.models import cost
+from ldl_jax.models.functional import ModelState, Params
 from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
 
 _MODEL = flags.DEFINE_string("model", None, "one network, e.g. ssrnet; all of them by default")
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def table(names: Sequence[str], size: int | None = None, *, memory: bool = True) -> list[str]:
-    """The lines of a markdown table with a row for each network, and what its columns mean."""
+    """Returns a markdown table with a row for each network, and a note on its columns."""
     rows = [_row(name, size, memory) for name in names]
     lines = [_line(_COLUMNS), _line(["---", "---", *["---:"] * (len(_COLUMNS) - 2)])]
     lines += [_line(row) for row in rows]
@@ -62,10 +62,10 @@ def table(names: Sequence[str], size: int | None = None, *, memory: bool = True)
     ]
 
 
-def usual_head(name: str, options: dict[str, Any]) -> heads.Head:
-    """The head that a network's own paper gives it, for ages."""
+def usual_head(name: str, stages: Sequence[int] = ()) -> heads.Head:
+    """Returns the head that a network's own paper gives it, for ages; `stages` are SSR-Net's."""
     if name == "ssrnet":
-        return heads.stagewise(options["stages"])
+        return heads.stagewise(stages)
     if name == "orcnn":
         return heads.dense(rank_logits=AGE.size - 1)
     if name in ("mobilenet", "densenet"):
@@ -80,7 +80,7 @@ def _row(name: str, size: int | None, memory: bool) -> list[str]:
     sized = "size" in options and size is not None
     model = models.build(name, **({"size": size} if sized else {}))
     side = size or model.size
-    head = usual_head(name, options)
+    head = usual_head(name, options.get("stages", ()))
     key = jax.random.key(0)
     backbone, model_state = jax.eval_shape(model.init, key)
     params = {
@@ -88,22 +88,24 @@ def _row(name: str, size: int | None, memory: bool) -> list[str]:
         "head": jax.eval_shape(lambda k: head.init(k, model.width), key),
     }
 
-    def infer(params: Any, model_state: Any, images: jax.Array) -> Any:
+    def infer(
+        params: Params, model_state: ModelState, images: jax.Array
+    ) -> Mapping[str, jax.Array]:
         features, _ = model.apply(params["backbone"], model_state, images, train=False)
         return head.apply(params["head"], features)
 
-    found = cost.measure(infer, params, model_state, side, activations=memory)
-    total = "" if found.activations is None else f"{(found.size + found.activations) / 1e6:.1f}"
+    costs = cost.measure(infer, params, model_state, side, activations=memory)
+    total = "" if costs.activations is None else f"{(costs.size + costs.activations) / 1e6:.1f}"
     features = model.width if isinstance(model.width, int) else sum(model.width.values())
     source = (inspect.getdoc(models.MODELS[name]) or "").partition("\n")[0]
     return [
         name,
         source,
         f"{side}x{side}",
-        f"{found.parameters:,}",
-        f"{found.statistics:,}",
-        f"{found.size / 1e6:.2f}",
-        f"{found.multiply_adds / 1e6:,.1f}",
+        f"{costs.parameters:,}",
+        f"{costs.statistics:,}",
+        f"{costs.size / 1e6:.2f}",
+        f"{costs.multiply_adds / 1e6:,.1f}",
         total,
         f"{features:,}",
     ]

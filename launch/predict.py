@@ -1,4 +1,4 @@
-"""Answers for the faces in pictures: a value, an interval and the distribution for each.
+"""Predicts a value, an interval and the distribution for each face in pictures.
 
 python -m launch.predict picture.jpg folder/ --checkpoint=runs/quickstart --annotate=out/
 python -m launch.predict faces/ --checkpoint=imdb.h5 --aligned --csv=ages.csv
@@ -60,15 +60,15 @@ Draw = Callable[[Image.Image, Sequence[Answer]], Image.Image]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Drawing:
-    """A kind of picture that is drawn, and the file for each picture that it is drawn on."""
+class _Overlay:
+    """A function that draws answers on a picture, and the file to write for each picture."""
 
     draw: Draw
     files: dict[Path, Path]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Answers; ends the process with 1 where something is wrong, the other pictures done."""
+    """Prints the answers; ends the process with 1 if a picture failed, after all the others."""
     quiet()
     if not arguments[1:]:
         fail("give pictures or folders: python -m launch.predict photo.jpg --checkpoint=DIR")
@@ -87,10 +87,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(names: Sequence[str], checkpoint: str) -> bool:
-    """Answers for pictures and folders; whether nothing was wrong with any of them."""
+    """Answers for pictures and folders; returns whether all of them went well."""
     _check_flags()
-    found = faces.walk(names)
-    outputs = _outputs(found)
+    walked = faces.walk(names)
+    outputs = _outputs(walked)
     predictor = ldl_jax.load(checkpoint)
     drawings = _drawings(predictor, outputs)
     err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
@@ -99,10 +99,10 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
     rows: list[Answer] = []
     problems = 0
     with bar(err) as progress:
-        task = progress.add_task("pictures", total=len(found))
+        task = progress.add_task("pictures", total=len(walked))
         for picture in faces.answer(
             predictor,
-            [path for path, _ in found],
+            [path for path, _ in walked],
             detect=detect,
             alignment=alignment,
             batch=_BATCH.value,
@@ -114,7 +114,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             problems += len(picture.problems)
             if picture.answers:
                 _draw(picture, drawings)
-            # A map is as large as many distributions, and drawn by now.
+            # The maps are drawn by now, and each is as large as many distributions.
             rows += [dataclasses.replace(answer, score_map=None) for answer in picture.answers]
             progress.advance(task)
     if rows and all(np.count_nonzero(row.probs > 1e-6) <= 2 for row in rows):
@@ -127,10 +127,10 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
 
 
 def _check_flags() -> None:
-    """What can be wrong before anything is read.
+    """Checks the flags before anything is read.
 
     Raises:
-      ValueError: a flag's value, or two that do not go together.
+      ValueError: a flag has a wrong value, or two flags do not go together.
     """
     if not 0 < _COVERAGE.value < 1:
         raise ValueError(f"--coverage: expected between 0 and 1, got {_COVERAGE.value}")
@@ -139,21 +139,21 @@ def _check_flags() -> None:
     for flag in (_ALIGN, _MARGIN):
         if _ALIGNED.value and flag.value is not None:
             raise ValueError(f"--{flag.name}: with --aligned no face is cut out; leave one of them")
-    given = {
-        flag.name: flag.value
-        for flag in (_JSON, _CSV, _ANNOTATE, _SCORE_MAP)
-        if flag.value is not None
-    }
-    places: dict[Any, str] = {}
-    for name, value in given.items():
-        place = value if value == "-" else Path(value).absolute()
-        if place in places:
-            raise ValueError(f"--{places[place]} and --{name} both go to {value}; give two places")
-        places[place] = name
-        _check_place(name, value)
+    targets: dict[str | Path, str] = {}
+    for flag in (_JSON, _CSV, _ANNOTATE, _SCORE_MAP):
+        name, value = flag.name, flag.value
+        if value is None:
+            continue
+        target = value if value == "-" else Path(value).absolute()
+        if target in targets:
+            raise ValueError(
+                f"--{targets[target]} and --{name} both go to {value}; give two places"
+            )
+        targets[target] = name
+        _check_target(name, value)
 
 
-def _check_place(name: str, value: str) -> None:
+def _check_target(name: str, value: str) -> None:
     if not value:
         raise ValueError(f"--{name}: expected a path, got an empty one")
     path, folder = Path(value), name in ("annotate", "score-map")
@@ -166,40 +166,40 @@ def _check_place(name: str, value: str) -> None:
             raise ValueError(f"--{name}: {value} cannot be made, {parent} is a file")
 
 
-def _outputs(found: Sequence[tuple[Path, Path]]) -> dict[str, dict[Path, Path]]:
-    """For each folder of drawings, the file of each picture.
+def _outputs(walked: Sequence[tuple[Path, Path]]) -> dict[str, dict[Path, Path]]:
+    """Returns, by the flag of each folder of drawings, the file to write for each picture.
 
     Raises:
-      ValueError: two pictures would have one file, or a file would replace a picture that is read.
+      ValueError: two pictures would share a file, or a file would replace a picture that is read.
     """
-    inputs = {path.resolve() for path, _ in found}
-    stems = [relative.with_suffix("") for _, relative in found]
+    inputs = {path.resolve() for path, _ in walked}
+    stems = [relative.with_suffix("") for _, relative in walked]
     counts = collections.Counter(stems)
     outputs: dict[str, dict[Path, Path]] = {}
     for flag in (_ANNOTATE, _SCORE_MAP):
         if flag.value is None:
             continue
         files: dict[Path, Path] = {}
-        taken: set[Path] = set()
-        for (path, relative), stem in zip(found, stems, strict=True):
-            # a.jpg and a.png beside each other keep their whole names.
+        chosen: set[Path] = set()
+        for (path, relative), stem in zip(walked, stems, strict=True):
+            # Pictures a.jpg and a.png in one folder keep their whole names.
             name = f"{stem}.png" if counts[stem] == 1 else f"{relative}.png"
             file = Path(flag.value) / name
-            if file in taken:
+            if file in chosen:
                 raise ValueError(
                     f"--{flag.name}: {path} and another picture would both be {file}; "
                     "give their folders in two calls"
                 )
             if file.resolve() in inputs:
                 raise ValueError(f"--{flag.name}: {file} is one of the pictures; give a new folder")
-            taken.add(file)
+            chosen.add(file)
             files[path] = file
         outputs[flag.name] = files
     return outputs
 
 
 def _alignment(stored: Alignment, err: Console) -> Alignment:
-    """How faces are cut out: as the flags say, or as the checkpoint's pictures were."""
+    """Returns how faces are cut out: as the flags say, else as the checkpoint's pictures were."""
     changes: dict[str, Any] = {}
     if _ALIGN.value is not None:
         changes["kind"] = _ALIGN.value
@@ -222,12 +222,12 @@ def _detector() -> align.Detect:
         raise ValueError(f"{error}; or give faces already cut out, with --aligned") from None
 
 
-def _drawings(predictor: Predictor, outputs: dict[str, dict[Path, Path]]) -> list[_Drawing]:
+def _drawings(predictor: Predictor, outputs: dict[str, dict[Path, Path]]) -> list[_Overlay]:
     drawings = []
     if _ANNOTATE.value is not None:
         drawings.append(
-            _Drawing(
-                lambda image, found: annotate(image, found, predictor.space),
+            _Overlay(
+                lambda image, results: annotate(image, results, predictor.space),
                 outputs[_ANNOTATE.name],
             )
         )
@@ -235,25 +235,25 @@ def _drawings(predictor: Predictor, outputs: dict[str, dict[Path, Path]]) -> lis
         predictor.check_score_maps()
         crop = predictor.preprocessing.crop
         drawings.append(
-            _Drawing(
-                lambda image, found: score_maps.overlay(image, found, crop),
+            _Overlay(
+                lambda image, results: score_maps.overlay(image, results, crop),
                 outputs[_SCORE_MAP.name],
             )
         )
     return drawings
 
 
-def _draw(picture: faces.Picture, drawings: Sequence[_Drawing]) -> None:
+def _draw(picture: faces.Picture, drawings: Sequence[_Overlay]) -> None:
     if not drawings:
         return
-    image = pictures.read(picture.path)  # again: pictures are not kept while faces wait
+    image = pictures.read(picture.path)  # read again: pictures are not kept while faces wait
     for drawing in drawings:
         with replacing(drawing.files[picture.path]) as temporary:
             drawing.draw(image, picture.answers).save(temporary, "PNG")
 
 
 def _write(rows: Sequence[Answer], predictor: Predictor) -> None:
-    """The table, unless standard output is taken, and the files."""
+    """Prints the table, unless JSON or CSV go to standard output, and writes the files."""
     space, coverage = predictor.space, _COVERAGE.value
     if "-" not in (_JSON.value, _CSV.value) and rows:
         Console().print(answers.table(rows, space, coverage))

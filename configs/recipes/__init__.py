@@ -1,1 +1,1 @@
-"""What the runs of one paper share."""
+"""Recipes: the settings that the runs of one paper share."""

@@ -1,4 +1,4 @@
-"""What DLDL-v2's runs share: Gao et al., IJCAI 2018, Sec. 4.3, and the authors' code."""
+"""Settings that DLDL-v2's runs share: Gao et al., IJCAI 2018, Sec. 4.3, and the authors' code."""
 
 import ml_collections
 
@@ -7,7 +7,7 @@ from ldl_jax.run.config import defaults
 
 
 def fine_tuning() -> ml_collections.ConfigDict:
-    """ThinAgeNet after its pre-training: 60 epochs of Adam, times 0.1 every 30, batches of 128."""
+    """ThinAgeNet after its pre-training: 60 epochs of Adam, a rate that drops by 10 every 30."""
     config = defaults()
     config.stages.ms_celeb = pretraining.identities()
     config.init.path = "stage:ms_celeb"

@@ -11,15 +11,16 @@ STD = (0.2693 * 255, 0.2409 * 255, 0.2352 * 255)
 
 
 def recipe(name: str) -> ml_collections.ConfigDict:
-    """A paper's augmentation, for `config.augment`."""
+    """Returns a paper's augmentation, for `config.augment`."""
     return ml_collections.ConfigDict(to_dict(RECIPES[name]))
 
 
 def identities() -> ml_collections.ConfigDict:
-    """DLDL-v2's: a softmax over the people of MS-Celeb-1M (5M pictures, 54K identities).
+    """DLDL-v2's pre-training: a softmax over the people of MS-Celeb-1M (5M pictures, 54K people).
 
-    The paper gives the loss and the data, not the schedule: 12 epochs of Adam, times 0.1 every 4,
-    is this library's choice, as are 10 pictures an identity at least, and 1 % held out to test.
+    The paper gives the loss and the data, not the schedule. This library's choices are 12 epochs of
+    Adam with a rate that drops by 10 every 4, at least 10 pictures of a person, and 1 % of the
+    pictures held out for a test.
     """
     config = defaults()
     config.data.name = "ms_celeb"
@@ -43,7 +44,7 @@ def identities() -> ml_collections.ConfigDict:
 
 
 def ages_by_cen(model: str) -> ml_collections.ConfigDict:
-    """CEN's: Eq. 14 on IMDB-WIKI at a learning rate of 1e-2; all else is the defaults."""
+    """CEN's pre-training: Eq. 14 on IMDB-WIKI at a learning rate of 1e-2, else the defaults."""
     config = defaults()
     config.data.name = "imdb_wiki"
     config.data.space = "train"

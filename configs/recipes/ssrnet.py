@@ -1,4 +1,4 @@
-"""What SSR-Net's runs share: Yang et al., IJCAI 2018, Sec. 4, and the authors' code."""
+"""Settings that SSR-Net's runs share: Yang et al., IJCAI 2018, Sec. 4, and the authors' code."""
 
 import ml_collections
 
@@ -7,7 +7,7 @@ from ldl_jax.run.config import defaults
 
 
 def training(batch: int) -> ml_collections.ConfigDict:
-    """SSR-Net (3, 3, 3): 90 epochs of Adam at 2e-3, times 0.1 every 30, on raw BGR of 64x64."""
+    """SSR-Net (3, 3, 3): 90 epochs of Adam at 2e-3, a tenth of it every 30, on raw BGR of 64x64."""
     config = defaults()
     config.data.size = 64
     config.data.space = "age"
@@ -28,7 +28,10 @@ def training(batch: int) -> ml_collections.ConfigDict:
 
 
 def after_imdb_and_wiki() -> ml_collections.ConfigDict:
-    """The target's run, from the whole model of WIKI's, that from IMDB's; each 80-20."""
+    """The run on the target set after two stages: IMDB, then WIKI, each split 80-20.
+
+    Every run starts from the whole model of the one before, its head included.
+    """
     imdb, wiki, target = training(128), training(128), training(50)
     for stage, name in ((imdb, "imdb"), (wiki, "wiki")):
         stage.data.name = "imdb_wiki"

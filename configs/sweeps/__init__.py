@@ -1,1 +1,1 @@
-"""One file a table: many runs of one config, trained and put side by side."""
+"""Configs of sweeps, one table a file: many runs of one config, compared side by side."""

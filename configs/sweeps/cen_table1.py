@@ -26,7 +26,7 @@ from configs import cen_morph
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The sweep."""
+    """Returns the sweep's config."""
     config = cen_morph.get_config()
     config.chain.generations = 1
     config.sweep = {"method.name": ("regression_l1", "dex", "cen"), "seed": (0, 1, 2)}

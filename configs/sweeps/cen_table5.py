@@ -38,7 +38,7 @@ NETWORKS = ("resnet10_tiny", "resnet10", "resnet18_tiny", "resnet18")
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The sweep."""
+    """Returns the sweep's config."""
     config = cen_morph.get_config()
     config.chain.generations = 4
     config.stages = {name: pretraining.ages_by_cen(name) for name in NETWORKS}

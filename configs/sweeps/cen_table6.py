@@ -27,7 +27,7 @@ TAU, ALPHA, LAM = 2.0, 0.5, 4.0  # the row that is in all three columns
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The sweep."""
+    """Returns the sweep's config."""
     config = cen_morph.get_config()
     config.chain.generations = 3
     rows = [(tau, ALPHA, LAM) for tau in (1.0, 2.0, 3.0, 4.0)]

@@ -28,7 +28,7 @@ SEEDS = (0, 1, 2)
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The sweep."""
+    """Returns the sweep's config."""
     config = dldlv2_chalearn15.get_config()
     config.data.space = "0:1:100"
     config.sweep = (

@@ -12,7 +12,7 @@ from configs import quickstart
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The sweep."""
+    """Returns the sweep's config."""
     config = quickstart.get_config()
     config.sweep = {"seed": (0, 1, 2, 3, 4)}
     config.table.generations = True

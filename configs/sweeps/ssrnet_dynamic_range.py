@@ -16,7 +16,7 @@ from configs import ssrnet_morph
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The sweep."""
+    """Returns the sweep's config."""
     config = ssrnet_morph.get_config()
     config.sweep = {
         "method.offset_scale": (1.0, 0.0),

@@ -27,7 +27,7 @@ def test_a_network_and_its_run(scaling, tiny_network):
     assert one.rate == 6e9 / one.flops
     assert scaling.network(tiny_network, task, 50.0, 0.0, "given").rate == 50
     given = one._replace(rate=50.0)
-    run = scaling.run(given, devices=4, batch=32, task=task, link=1e3)
+    run = scaling.training_run(given, devices=4, batch=32, task=task, link=1e3)
     assert (run.batch, run.steps) == (128, 3 * 7)
     assert run.seconds == 21 * 32 / 50
     assert run.exchange == pytest.approx(21 * 1.5 * 4 * one.parameters / 1e3)
@@ -52,7 +52,9 @@ def test_the_tables_say_what_is_assumed_and_what_is_not(scaling, tiny_network, c
 
 
 def test_a_rate_is_measured_of_the_steps_that_a_call_takes(scaling, tiny_network, monkeypatch):
-    monkeypatch.setattr(scaling.timing, "_time", lambda run, calls: run(1) or 0.002)
+    from benchmarks import timing
+
+    monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
     assert scaling.measured_rate(tiny_network, 32, 16) == 16 / 0.002
     monkeypatch.setattr(experiment, "_steps_per_call", lambda train: 4)
     assert scaling.measured_rate(tiny_network, 32, 16) == 4 * 16 / 0.002
