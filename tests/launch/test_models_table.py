@@ -1,4 +1,4 @@
-"""The table of the networks: its rows, its numbers, and what it says of bad input."""
+"""Tests the table of the networks: its rows, its numbers, and its errors on bad input."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def table(text):
 
 @pytest.fixture
 def ceilings(monkeypatch):
-    """Of a device that nobody has time to measure."""
+    """Gives the ceilings of a device without measuring it."""
     from benchmarks import roofline
 
     monkeypatch.setattr(roofline, "side", lambda: 64)

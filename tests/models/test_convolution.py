@@ -1,4 +1,4 @@
-"""Every form of convolution and pooling is the same function as XLA's and Flax's own."""
+"""Checks that every form of convolution and pooling computes what XLA's and Flax's do."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Multiply-adds against what is published of the networks, and against counts by hand."""
+"""Compares multiply-adds with published numbers of the networks and with counts by hand."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Networks with pooled features: the maps whose mean they are, and the score maps from them."""
+"""Checks that features are the mean of a network's maps, and the score maps from these."""
 
 import jax
 import jax.numpy as jnp

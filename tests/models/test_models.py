@@ -1,4 +1,4 @@
-"""The contract that every network of MODELS keeps, and CEN's networks against PyTorch's."""
+"""Tests the contract of every network of MODELS, and CEN's networks against PyTorch's."""
 
 import contextlib
 import dataclasses

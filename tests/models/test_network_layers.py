@@ -1,4 +1,4 @@
-"""The layers that networks share, against NumPy and PyTorch's or Keras's definitions."""
+"""Compares the layers that networks share with NumPy, and PyTorch's or Keras's definitions."""
 
 import jax
 import jax.numpy as jnp

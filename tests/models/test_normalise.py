@@ -1,4 +1,4 @@
-"""Normalisation with its gradient written out: that of automatic differentiation."""
+"""Compares the written-out gradient of normalisation with automatic differentiation."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Foreign weights: every layout against a PyTorch module of that layout, and every refusal."""
+"""Loads every layout of foreign weights from a PyTorch module, and tests every refusal."""
 
 import functools
 import os

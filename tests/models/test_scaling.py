@@ -1,4 +1,4 @@
-"""The page on paper of a long pre-training, against numbers worked out by hand."""
+"""Compares the estimates of a long pre-training with numbers worked out by hand."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""SSR-Net against the authors' own weights and answers, and what its options change."""
+"""Compares SSR-Net with the authors' weights and answers, and tests its options."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""What the tests against peers draw. Without a peer its tests are collected and skipped."""
+"""Draws for the tests against peers. A peer's tests are skipped where it is not installed."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def space(request):
 
 @pytest.fixture(scope="session")
 def seeds():
-    """Of the draws: two that are always the same, and a fresh one that a failure tells."""
+    """The seeds of the draws: two fixed ones, and a fresh one that a failure prints."""
     return (0, 1, int(np.random.SeedSequence().generate_state(1)[0]))
 
 

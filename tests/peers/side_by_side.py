@@ -1,4 +1,4 @@
-"""The same numbers through ours and a peer's: values and gradients to 1e-5."""
+"""Checks that ours and a peer's function agree in values and gradients to 1e-5."""
 
 import jax
 import jax.numpy as jnp

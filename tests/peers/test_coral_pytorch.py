@@ -1,4 +1,4 @@
-"""Against coral-pytorch, by the authors of CORAL and CORN."""
+"""Compares losses with coral-pytorch, by the authors of CORAL and CORN."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Against dlordinal's soft labels, and the distributions of its output layers."""
+"""Compares encodings with dlordinal's soft labels and the distributions of its layers."""
 
 import math
 
@@ -37,7 +37,7 @@ def classes(K):
 
 
 def layer(kind, K, **outputs):
-    """Its probabilities where the one feature is 0, so that each linear layer gives its bias."""
+    """Gives the layer's probabilities at a feature of 0, where each linear layer gives its bias."""
     module = kind(in_features=1, num_classes=K)
     with torch.no_grad():
         for name, value in outputs.items():

@@ -1,4 +1,4 @@
-"""Against dlordinal's losses. Those without a counterpart here are SLACE and CDW-CE."""
+"""Compares losses with dlordinal's, of which only SLACE and CDW-CE have no counterpart here."""
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +87,7 @@ def test_weighted_kappa(space, draws, penalty, logarithm):
 
 
 def test_weighted_kappa_where_chance_costs_nothing():
-    """One label, all foretold: 0 either way, for they add 1e-10 where we take no less than that."""
+    """With one label, always predicted, both give 0: they add 1e-10, we take 1e-10 at least."""
     space = LabelSpace.range(0, 4)
     x = 1e4 * np.eye(5, dtype=np.float32)[[3, 3]]
     loss = theirs.WKLoss(5, use_logits=True)

@@ -1,4 +1,4 @@
-"""Against dlordinal's metrics."""
+"""Compares metrics with dlordinal's."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_errors_by_label(space, seeds):
 
 
 def test_their_errors_count_classes_that_occur_and_ours_years():
-    """Of ages 0 and 9 alone, theirs are neighbours, one class apart."""
+    """dlordinal takes the ages 0 and 9, when only they occur, for neighbours one class apart."""
     labels, pred = np.array([0, 0, 9]), np.array([9, 0, 9])
     np.testing.assert_allclose(theirs.amae(labels, pred), 0.25)
     found = metrics.balanced_mae(pred, labels, np.arange(11) - 0.5)

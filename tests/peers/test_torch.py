@@ -1,4 +1,4 @@
-"""Against torch.nn.functional: what it has of its own, and what is made of that."""
+"""Compares losses with torch.nn.functional: its own functions, and combinations of them."""
 
 import importlib.util
 import warnings
@@ -15,7 +15,7 @@ functional = torch.nn.functional
 
 
 def kl_div(*arguments, **options):
-    """Of its default "mean", which is a subject here, torch warns."""
+    """Calls torch's kl_div without its warning about the default "mean", which is tested here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return functional.kl_div(*arguments, **options)
@@ -85,7 +85,7 @@ def test_jensen_shannon_is_two_divergences_to_the_mixture(draws):
 
 
 def test_kl_div_s_default_mean_is_dldl_v2_s_code(space, draws):
-    """Its "mean" also divides by K: the reduction of DLDL-v2's code, not of its paper."""
+    """The "mean" also divides by K, as DLDL-v2's code does, but not its paper."""
 
     def theirs(x, d):
         divergence = kl_div(x.log_softmax(-1), d["target"], reduction="mean")
@@ -249,7 +249,7 @@ def test_coupled_evolution_is_distillation_and_two_losses(space, draws, output):
 
 @pytest.mark.parametrize("size", [1e4, 1e30])
 def test_at_extreme_logits_both_are_finite(draws, size):
-    """Where torch's functions are stable, the numbers are the same there too."""
+    """The numbers are also the same at extreme logits where torch's functions are stable."""
     extreme = {
         seed: {
             **d,

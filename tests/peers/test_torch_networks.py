@@ -66,7 +66,7 @@ def test_the_parameters_are_as_many(name):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_outputs_and_loss_are_the_same(draw_weights, name):
-    """In inference and in training, with the running statistics that training leaves."""
+    """Both agree in inference and in training, and on the running statistics after training."""
     from benchmarks import torch_networks, torch_runs
 
     size, options = FAMILIES[name]
