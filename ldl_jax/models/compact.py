@@ -157,11 +157,7 @@ def orcnn(size: int = 60, dtype: str = "float32") -> Model:
         raise ValueError(f"model.size: orcnn takes 60 pixels and more, got {size!r}")
     cells, compute = side**2, jnp.dtype(dtype)
     return functional(
-        "orcnn",
-        lambda rngs: ORCNN(cells, compute, rngs),
-        _ORCNN_HIDDEN,
-        size=size,
-        fixed=True,
+        "orcnn", lambda rngs: ORCNN(cells, compute, rngs), _ORCNN_HIDDEN, size=size, fixed=True
     )
 
 

@@ -118,9 +118,7 @@ def _overlap(layout: WeightLayout, shapes: layouts.Shapes, arrays: Mapping[str, 
 
 
 def _head(
-    ends: layouts.Sources,
-    arrays: Mapping[str, np.ndarray],
-    head: HeadShapes | None,
+    ends: layouts.Sources, arrays: Mapping[str, np.ndarray], head: HeadShapes | None
 ) -> tuple[HeadArrays, list[str]]:
     """Returns the layers that the file has for the head, and a line on each of the others."""
     theirs = {layer for layer, _ in ends}

@@ -128,42 +128,27 @@ def _build(name: str, dtype: str, blocks: Sequence[int], channels: int, **change
 
 
 def resnet10(dtype: str = "float32") -> Model:
-    """ResNet10 of CEN's Table 7: 4.9M parameters, 512 features.
-
-    It maps images [B, H, W, 3] to features [B, 512].
-    """
+    """ResNet10 (CEN, Table 7), images [B, H, W, 3] to features [B, 512]: 4.9M parameters."""
     return _build("resnet10", dtype, (1, 1, 1, 1), 64)
 
 
 def resnet18(dtype: str = "float32") -> Model:
-    """ResNet18 of CEN's Table 7: 11.2M parameters, 512 features.
-
-    It maps images [B, H, W, 3] to features [B, 512].
-    """
+    """ResNet18 (CEN, Table 7), images [B, H, W, 3] to features [B, 512]: 11.2M parameters."""
     return _build("resnet18", dtype, (2, 2, 2, 2), 64)
 
 
 def resnet10_tiny(dtype: str = "float32") -> Model:
-    """ResNet10-Tiny of CEN's Table 7: half the channels, 1.2M parameters, 256 features.
-
-    It maps images [B, H, W, 3] to features [B, 256].
-    """
+    """ResNet10-Tiny (CEN, Table 7), images [B, H, W, 3] to features [B, 256]: 1.2M parameters."""
     return _build("resnet10_tiny", dtype, (1, 1, 1, 1), 32)
 
 
 def resnet18_tiny(dtype: str = "float32") -> Model:
-    """ResNet18-Tiny of CEN's Table 7: half the channels, 2.8M parameters, 256 features.
-
-    It maps images [B, H, W, 3] to features [B, 256].
-    """
+    """ResNet18-Tiny (CEN, Table 7), images [B, H, W, 3] to features [B, 256]: 2.8M parameters."""
     return _build("resnet18_tiny", dtype, (2, 2, 2, 2), 32)
 
 
 def resnet34(dtype: str = "float32") -> Model:
-    """ResNet-34 of He et al. (Table 1), as in CORAL: 21.3M parameters, 512 features.
-
-    It maps images [B, H, W, 3] to features [B, 512].
-    """
+    """ResNet-34 (He et al.), images [B, H, W, 3] to features [B, 512]: 21.3M parameters, CORAL's."""
     return _build("resnet34", dtype, (3, 4, 6, 3), 64)
 
 

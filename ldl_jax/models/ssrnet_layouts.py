@@ -18,12 +18,7 @@ from ldl_jax.models.layouts import (
     torch_source,
 )
 
-_KERAS_LEAVES = {
-    "scale": "gamma",
-    "bias": "beta",
-    "mean": "moving_mean",
-    "var": "moving_variance",
-}
+_KERAS_LEAVES = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
 _REDUCED = 10  # channels that each stage reduces a stream to
 
 
@@ -70,11 +65,7 @@ def keras_backbone(shapes: Shapes) -> Sources:
 
 def keras_head(shapes: Shapes) -> Sources:
     """Gives the sources of the head's layers, which have names of their own in Keras."""
-    names = {
-        "probs": "pred_age_stage{k}",
-        "offsets": "local_delta_stage{k}",
-        "range": "delta_s{k}",
-    }
+    names = {"probs": "pred_age_stage{k}", "offsets": "local_delta_stage{k}", "range": "delta_s{k}"}
     return _head(shapes, names, _keras)
 
 

@@ -86,9 +86,7 @@ def _thinned(rate: float) -> list[int]:
 
 
 def thinagenet(
-    rate: float = 0.5,
-    pooling: Literal["hybrid", "average"] = "hybrid",
-    dtype: str = "float32",
+    rate: float = 0.5, pooling: Literal["hybrid", "average"] = "hybrid", dtype: str = "float32"
 ) -> Model:
     """ThinAgeNet of DLDL-v2 (Gao et al., IJCAI 2018, Sec. 3.4, Table 2): 3.7M parameters.
 
@@ -110,9 +108,7 @@ def thinagenet(
 
 
 def tinyagenet(
-    rate: float = 0.25,
-    pooling: Literal["hybrid", "average"] = "hybrid",
-    dtype: str = "float32",
+    rate: float = 0.25, pooling: Literal["hybrid", "average"] = "hybrid", dtype: str = "float32"
 ) -> Model:
     """TinyAgeNet of DLDL-v2 (Gao et al., IJCAI 2018, Sec. 3.4, Table 2): 0.9M parameters, 3.8 MB.
 

@@ -77,11 +77,7 @@ class ViT(nnx.Module):
 
 
 def vit_b16(
-    size: int = 224,
-    depth: int = 12,
-    width: int = 768,
-    heads: int = 12,
-    dtype: str = "float32",
+    size: int = 224, depth: int = 12, width: int = 768, heads: int = 12, dtype: str = "float32"
 ) -> Model:
     """ViT-B/16 (Dosovitskiy et al., Table 1): 86M parameters, the class token's 768 features.
 
