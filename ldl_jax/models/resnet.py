@@ -148,7 +148,7 @@ def resnet18_tiny(dtype: str = "float32") -> Model:
 
 
 def resnet34(dtype: str = "float32") -> Model:
-    """ResNet-34 (He et al.), images [B, H, W, 3] to features [B, 512]: 21.3M parameters, CORAL's."""
+    """ResNet-34 (He et al.), images [B, H, W, 3] to features [B, 512]: 21.3M parameters."""
     return _build("resnet34", dtype, (3, 4, 6, 3), 64)
 
 
