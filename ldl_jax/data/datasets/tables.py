@@ -131,18 +131,18 @@ def read_list(path: Path, root: Path, columns: Sequence[str]) -> tuple[Row, ...]
 
 
 def read_csv(path: Path, root: Path, columns: Sequence[str] = (), prefer: str = "") -> Table:
-    """A CSV file or the sheet of an .xlsx file, with a header unless `columns` is given.
+    """Reads a CSV file or the sheet of a spreadsheet, with a header unless `columns` is given.
 
     CSV is separated by comma, semicolon or tab. Of a file with several sheets the first that is
     not empty is read, or the one called `prefer`. Names of columns are compared in lower case.
 
     Raises:
-      DataError: the file is empty, not UTF-8, repeats a column, or is no .xlsx file that can be
-        read; or a row's cells are too few or too many for the columns.
+      DataError: the file is empty, not UTF-8, repeats a column, or is no spreadsheet that can
+        be read; or a row's cells are too few or too many for the columns.
     """
     file = file_name(path, root)
     sheet = sheets.is_sheet(path)
-    lines = sheets.lines(path, file, columns, prefer) if sheet else _csv_lines(path, file)
+    lines = sheets.lines(path, file, columns, prefer) if sheet else csv_lines(path, file)
     rows = []
     empty = True
     with contextlib.closing(lines):
@@ -155,6 +155,32 @@ def read_csv(path: Path, root: Path, columns: Sequence[str] = (), prefer: str = 
     if empty:
         raise DataError(f"{file}: is empty")
     return Table(file, tuple(columns), tuple(rows))
+
+
+def csv_lines(
+    path: Path, file: str, delimiter: str = ""
+) -> Generator[tuple[str, list[str]], None, None]:
+    """Yields the rows with a cell that is not empty, each after its place, "FILE row N".
+
+    Without a delimiter the one is taken that parts the first line best.
+
+    Raises:
+      DataError: the file is not UTF-8, or not CSV.
+    """
+    text = _text(path, file)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if not first:
+        return
+    line = 1
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or _delimiter(first))
+        for record in reader:
+            cells = [cell.strip() for cell in record]
+            if any(cells):
+                yield f"{file} row {line}", cells
+            line = reader.line_num + 1  # a quoted cell may span lines: name the row's first
+    except csv.Error as error:
+        raise DataError(f"{file} row {line}: {error}") from error
 
 
 def to_records(
@@ -244,24 +270,6 @@ def _text(path: Path, file: str) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: is not UTF-8 text ({error})") from error
-
-
-def _csv_lines(path: Path, file: str) -> Generator[tuple[str, list[str]], None, None]:
-    """The rows with a cell that is not empty, and the place of each."""
-    text = _text(path, file)
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if not first:
-        return
-    line = 1
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first))
-        for record in reader:
-            cells = [cell.strip() for cell in record]
-            if any(cells):
-                yield f"{file} row {line}", cells
-            line = reader.line_num + 1  # a quoted cell may span lines: name the row's first
-    except csv.Error as error:
-        raise DataError(f"{file} row {line}: {error}") from error
 
 
 def _row(source: str, cells: Sequence[str], columns: Sequence[str]) -> Row:
