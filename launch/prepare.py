@@ -29,7 +29,7 @@ from ldl_jax.data import align
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.prepare import chunk, preparation, sheet
-from ldl_jax.data.prepare.chunk import Form
+from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import Records
 from ldl_jax.data.synthetic import faces
 from ldl_jax.files import whole
@@ -136,13 +136,13 @@ def command() -> str:
     return shlex.join(["python", "-m", "launch.prepare", *sys.argv[1:]])
 
 
-def _form() -> Form:
+def _form() -> PictureForm:
     kind = _ALIGN.value or "none"
     if kind == "none" and _MARGIN.value is not None:
         raise ValueError("--margin: is around a face that is cut out; give --align")
     usual = 0.0 if kind == "quad" else Alignment().margin
     margin = usual if _MARGIN.value is None else _MARGIN.value
-    return Form(Alignment(kind, margin), _SIZE.value or 0, _PNG.value, _FACES.value)
+    return PictureForm(Alignment(kind, margin), _SIZE.value or 0, _PNG.value, _FACES.value)
 
 
 def _check_places(out: Path | None) -> None:
@@ -209,7 +209,7 @@ def _beam_options() -> list[str]:
     return list(_BEAM_OPTION.value) or ["--runner=DirectRunner"]
 
 
-def _draw(records: Records, form: Form) -> None:
+def _draw(records: Records, form: PictureForm) -> None:
     out = Path(_SHEET.value)
     page = sheet.sheet(records, form, _SHEET_COUNT.value)
     out.parent.mkdir(parents=True, exist_ok=True)

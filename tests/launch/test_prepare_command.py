@@ -200,15 +200,16 @@ def test_a_kill_costs_only_what_was_being_done(tmp_path, number):
     deadline = time.monotonic() + 120
 
     def wait_for_parts(least):
-        while len(list((tmp_path / "out/parts").glob("*.npz"))) < least:
+        while (count := len(list((tmp_path / "out/parts").glob("*.npz")))) < least:
             assert job.poll() is None, job.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.01)
+        return count
 
-    wait_for_parts(1)
+    count_then = wait_for_parts(1)
     if ignored:
         job.send_signal(signal.SIGINT)
-        wait_for_parts(2)
+        wait_for_parts(count_then + 2)  # both workers are at another one
     workers = children(job.pid)
     job.send_signal(number)
     _, error = job.communicate(timeout=60)
@@ -236,10 +237,11 @@ import sys
 from launch import prepare as launched
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.prepare import preparation
-from ldl_jax.data.prepare.chunk import Form
+from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.synthetic import faces
 records = faces.faces(8, 32)
-preparation.prepare(records, __import__("pathlib").Path({str(tmp_path)!r}) / "out", Form(), workers=1)
+out = __import__("pathlib").Path({str(tmp_path)!r}) / "out"
+preparation.prepare(records, out, PictureForm(), workers=1)
 back = catalogue.read("prepared", {str(tmp_path / "out")!r})
 back.packed[3]
 import tensorflow_datasets as tfds
