@@ -1,4 +1,4 @@
-"""Chicago Face Database: the attractiveness of faces, 1-7, as raters in the USA gave it."""
+"""Chicago Face Database: attractiveness of faces, 1-7, rated in the USA."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _norming(root: Path) -> Path:
 
 
 def _neutral(images: Path) -> tuple[dict[str, str], Left]:
-    """The neutral picture of each model, by the name that the sheet gives the model."""
+    """Finds the neutral picture of each model, by the model's name in the sheet."""
     files: dict[str, str] = {}
     left: Left = {}
     for file in below(images):
@@ -112,7 +112,7 @@ def _neutral(images: Path) -> tuple[dict[str, str], Left]:
 
 
 class _Ratings(NamedTuple):
-    """The rows below a header, each after its name in messages, and which columns matter.
+    """Holds the rows below a header, each after its name in messages, and the columns to read.
 
     `question` is the number of the question that was asked, "" where none stands above the header.
     """

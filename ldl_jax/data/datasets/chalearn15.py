@@ -42,7 +42,7 @@ def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
     for position, row in enumerate(table.rows):
         file = row.text("file")
         if position == 0 and "." not in file:
-            continue  # a header: its first cell is no file name
+            continue  # this is a header, since its first cell is no file name
         yield Entry(
             id=f"{folder}/{file}",
             path=images / file,

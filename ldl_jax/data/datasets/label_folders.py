@@ -1,4 +1,4 @@
-"""Any pictures sorted into folders by their label."""
+"""Reads any pictures that are sorted into folders by their label."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def _entries(root: Path, part: str, split: str, left: Left) -> Iterator[Entry]:
 
 def _number(text: str) -> float:
     try:
-        number = float(text)
+        label = float(text)
     except ValueError:
         return math.nan
-    return number if math.isfinite(number) else math.nan
+    return label if math.isfinite(label) else math.nan
 
 
 DATASET = Dataset(

@@ -16,15 +16,15 @@ from pathlib import Path
 from ldl_jax.data.records import DataError
 
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods")
-# An .xlsx or .ods file is a zip archive, and a small one may unpack to anything. The largest
-# official one, SCUT-FBP5500's 330,000 votes, needs about a fifth of the first and a tenth of the
-# second.
+# An .xlsx or .ods file is a zip archive, and a small one may unpack to anything. SCUT-FBP5500's
+# 330,000 votes, the largest official file, need a fifth of LARGEST and a tenth of CELLS.
 LARGEST = 512 * 2**20  # bytes, unpacked
 CELLS = 20_000_000  # in one sheet; empty ones count
 _MEMORY = 8 * 2**30  # bytes of address space for the program that reads a file
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # how .xls files start, and encrypted .xlsx files
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
-# The reader gives an error (as #N/A) as an empty cell, unless the file calls it a text.
+# The reader makes an error (as #N/A) an empty cell, unless the file calls it a text. Only an .xls
+# file's errors stay empty.
 _ERRORS = {
     "xl/worksheets/": (re.compile(rb'(<(?:\w+:)?c\b[^>]*\s)t="e"'), rb'\1t="str"'),
     "content.xml": (re.compile(rb'office:string-value=""(?=[^>]*calcext:value-type="error")'), b""),
@@ -35,7 +35,7 @@ Line = tuple[int, list[str]]  # a row's number, as the sheet counts, and its cel
 
 @dataclasses.dataclass(frozen=True)
 class Book:
-    """The sheets of a file by their titles, in their order; `file` is its name in messages."""
+    """Holds the sheets of a file by their titles, in order; `file` is its name in messages."""
 
     file: str
     _sheets: Mapping[str, list[Line] | str]
@@ -114,8 +114,8 @@ def lines(
         rows = book.rows(title)
         if rows:
             width = len(columns) or len(rows[0][1])
-            for number, cells in rows:
-                yield book.source(title, number), cells + [""] * (width - len(cells))
+            for row, cells in rows:
+                yield book.source(title, row), cells + [""] * (width - len(cells))
             return
 
 
@@ -139,12 +139,12 @@ def text(value: object) -> str:
 
 def _lines(rows: Sequence[Sequence[object]]) -> list[Line]:
     filled = []
-    for number, values in enumerate(rows, start=1):
+    for count, values in enumerate(rows, start=1):
         cells = [text(value) for value in values]
         while cells and not cells[-1]:
             cells.pop()
         if cells:
-            filled.append((number, cells))
+            filled.append((count, cells))
     return filled
 
 

@@ -26,7 +26,7 @@ PathLike = str | Path
 
 
 class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """The builder of prepared sets: one split, in the records' own order.
+    """Builds a prepared set: one split, in the records' own order.
 
     TFDS's own writer keeps a split that is not shuffled in memory, up to 1 GB, and needs TensorFlow
     for more (its shuffler's buckets are `tf.io` files). So shards are written one by one with the
@@ -121,9 +121,8 @@ class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
             ],
         )
         folder = Path(self.data_dir)
-        (folder / f"{NAME}-{SPLIT}.shard_infos.json").unlink(
-            missing_ok=True
-        )  # Beam's workers write it
+        # Beam's workers write this file.
+        (folder / f"{NAME}-{SPLIT}.shard_infos.json").unlink(missing_ok=True)
         self._finish(folder)
         return [written.result()]
 

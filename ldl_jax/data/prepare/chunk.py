@@ -21,14 +21,14 @@ from ldl_jax.data.records import DataError, Records
 from ldl_jax.files import whole
 
 FACES = ("skip", "largest", "centre")
-QUALITY = 95  # of JPEGs
+QUALITY = 95  # the JPEGs' quality
 UNREADABLE = "the picture cannot be read"
 WRONG = "its landmarks cannot be right"
-_OUTSIDE = 8  # a square more than so many times as wide as its picture is a mistake
+_OUTSIDE = 8  # a square that is more times as wide as its picture is a mistake
 
 
 class LeftOut(ValueError):  # noqa: N818 - it is a reason, not an error
-    """A picture that the policy on faces leaves out; the message is the reason."""
+    """Raised for a picture that the policy on faces leaves out; the message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,8 +154,8 @@ def encoded(records: Records, row: int, form: PictureForm) -> bytes:
       LeftOut: the policy on faces leaves it out.
     """
     if form.untouched and records.images is None:
-        content, name = _content(records, row)
-        pictures.check(content, name)
+        content = records.content(row)
+        pictures.check(content, _name(records, row))
         return content
     image = picture(records, row)
     if form.aligned:
@@ -181,7 +181,7 @@ def picture(records: Records, row: int) -> Image.Image:
     """
     if records.images is not None:
         return Image.fromarray(records.images[row])
-    return pictures.read(*_content(records, row))
+    return pictures.read(records.content(row), _name(records, row))
 
 
 def chosen_square(records: Records, row: int, image: Image.Image, form: PictureForm) -> Square:
@@ -238,12 +238,5 @@ def _detector() -> Detect:
     return align.mtcnn()
 
 
-def _content(records: Records, row: int) -> tuple[bytes, str]:
-    """Returns a picture's file and what messages call it."""
-    if records.packed is not None:
-        return records.packed[row], records.ids[row]
-    path = records.paths[row]
-    try:
-        return path.read_bytes(), str(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+def _name(records: Records, row: int) -> str:
+    return records.ids[row] if records.packed is not None else str(records.paths[row])

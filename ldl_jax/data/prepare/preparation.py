@@ -102,7 +102,7 @@ def prepare(
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """The stages of a preparation that is not done yet."""
+    """Runs the stages of a preparation that is not done yet."""
 
     records: Records
     form: PictureForm

@@ -13,7 +13,7 @@ from ldl_jax.data.records import DataError, Records
 
 CELL, GAP, LINE = 160, 4, 18  # pixels
 _SQUARE, _POINT, _HALO, _OUTSIDE = (255, 196, 0), (0, 230, 118), (20, 20, 20), (225, 225, 225)
-_FINE = 3  # drawn so many times as large, then reduced: lines are smooth
+_FINE = 3  # pictures are drawn so many times as large and then reduced, for smooth lines
 
 
 def sheet(records: Records, form: PictureForm, count: int = 8, columns: int = 2) -> Image.Image:

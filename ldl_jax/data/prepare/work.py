@@ -51,7 +51,7 @@ def over_cores(
         for chunk in chunks:
             yield len(chunk.records), work(chunk, folder, form)
         return
-    # Spawned, not forked: a fork of a process that has threads may lock up.
+    # Processes are spawned, since a fork of a process that has threads may lock up.
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     pending: collections.deque[tuple[int, Future[list[Left]]]] = collections.deque()

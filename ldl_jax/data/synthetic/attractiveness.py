@@ -10,7 +10,7 @@ import numpy as np
 
 from ldl_jax.data.synthetic.people import Look, draws
 
-AGES = (18, 60)  # of the persons; a nuisance here
+AGES = (18, 60)  # the range of the persons' ages, which only disturbs here
 _PROPORTIONS = (
     "width", "jaw", "spacing", "eyes", "tilt", "nose", "nose_long", "mouth", "brow", "arch", "ears",
 )  # fmt: skip

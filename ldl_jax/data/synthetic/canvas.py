@@ -89,7 +89,7 @@ def render(
     pictures = np.empty((count, size, size, 3), np.uint8)
     step = _CHUNK_PIXELS // size**2
     if step < _FEW:
-        step = 1  # layers' windows are then the one face's own
+        step = 1  # so that the layers' windows fit the face
 
     def draw(start: int) -> None:
         rows = slice(start, start + step)
@@ -138,7 +138,7 @@ def _apply(layer: Layer, canvas: Patch, span: np.ndarray) -> None:
     rows = np.flatnonzero(getattr(f, flag)) if flag else np.arange(count)
     if not rows.size:
         return
-    # The least window that holds the box on each of these faces.
+    # This is the smallest window that holds the box on each of these faces.
     (top, left), (bottom, right) = span[0, rows].min(0), span[1, rows].max(0)
     where = (..., slice(top, bottom), slice(left, right))
     rgb, dark, head, x, y = (

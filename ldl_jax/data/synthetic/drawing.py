@@ -17,7 +17,7 @@ from ldl_jax.data.synthetic.canvas import (
     rgb,
 )
 
-_LIP = rgb(0.86, 0.62, 0.62)  # a lip's part of the skin's colour
+_LIP = rgb(0.86, 0.62, 0.62)  # a lip has so much of the skin's colour
 _LIPSTICK = rgb(0.72, 0.2, 0.26)
 
 
@@ -28,7 +28,7 @@ def _background(p: Patch) -> None:
 
 
 def _body(p: Patch) -> None:
-    """Neck, with the chin's shadow and its own rings, and clothes."""
+    """Paints the neck, with the chin's shadow and its rings, and clothes."""
     f = p.f
     flare = f.neck + 0.5 * np.square(positive(p.y - 0.62))
     shadow = np.clip(1 - (p.y - f.chin) / 0.2, 0, 1) * 0.3
@@ -52,7 +52,7 @@ def _ears(p: Patch) -> None:
 
 
 def _mouth(p: Patch) -> None:
-    """Lips along the line y = mouth - smile (x / w)², parted over teeth in a broad smile."""
+    """Paints lips along the line y = mouth - smile (x / w)², parted over teeth in a broad smile."""
     f = p.f
     x = p.x - 1.1 * f.yaw
     u = np.clip(x / f.mouth_w, -1, 1)
@@ -74,7 +74,7 @@ def _mouth(p: Patch) -> None:
 
 
 def _eyes(p: Patch) -> None:
-    """Almonds between two parabolas; age lowers the upper lid and folds the skin above it."""
+    """Paints almonds between two parabolas; age lowers the upper lid and folds the skin."""
     f = p.f
     side = p.x - f.yaw
     x = np.abs(side) - f.eye_x

@@ -23,14 +23,14 @@ def _curls(p: Patch, size: float) -> Size:
 
 
 def _dome(p: Patch, grow: Size) -> np.ndarray:
-    """The hair's outline: an ellipse over the head, straight down from its middle."""
+    """Returns the hair's outline, an ellipse over the head, straight down from its middle."""
     f = p.f
     up = negative(p.y - f.middle)
     return ellipse(p.x, up, f.half_width + grow, f.middle - f.crown + grow)
 
 
 def _strands(p: Patch, flow: np.ndarray) -> np.ndarray:
-    """Light on hair: fine strands and a soft gloss."""
+    """Returns the light on hair, with fine strands and a soft gloss."""
     return 1 + 0.07 * wave(9 * flow) + 0.05 * wave(23 * flow + p.y)
 
 
@@ -61,7 +61,7 @@ def _beard(p: Patch) -> None:
 
 
 def _front_hair(p: Patch) -> None:
-    """Hair inside the outline and outside an arched opening for the face."""
+    """Paints hair inside the outline and outside an arched opening for the face."""
     f = p.f
     x, base = p.x - 0.5 * f.yaw, f.eye_y + 0.06
     # Short hair hugs the head towards its ends, long hair falls straight.
@@ -74,7 +74,7 @@ def _front_hair(p: Patch) -> None:
     ragged = 0.008 * (wave(x * 7 + f.mole_y) + wave(x * 17))
     if f.curl.any():
         ragged += 0.02 * f.curl * wave(x * 6)
-    ragged *= np.clip((f.hairline - f.crown - 0.03) / 0.15, 0, 1)  # no specks on a bald head
+    ragged *= np.clip((f.hairline - f.crown - 0.03) / 0.15, 0, 1)  # a bald head has no specks
     inner = 0.22 * (1 - a - b) + ragged * (b > 0)
     ends = p.y - f.side - 0.02 * wave(x * 16)
     mask = p.cover(np.maximum(np.maximum(outline, inner), ends))
@@ -84,7 +84,7 @@ def _front_hair(p: Patch) -> None:
 
 
 def _hat(p: Patch) -> None:
-    """A knitted cap with a turned-up rim."""
+    """Paints a knitted cap with a turned-up rim."""
     f = p.f
     rim = f.eye_y - 0.25 + 0.16 * np.square(p.x)
     grow = np.maximum(f.volume, 0.05) + 0.03

@@ -6,14 +6,14 @@ import numpy as np
 
 from ldl_jax.labels import ADIENCE
 
-# How people disagree about a face: mixtures of two parts (w, d, s), as in `true_distribution`.
+# People disagree about a face as a mixture of two parts (w, d, s) says; see `true_distribution`.
 # Glasses make a tail of older guesses; a hat hides the hair and makes two camps.
 _PLAIN = ((1.0, 0.0, 1.0), (0.0, 0.0, 1.0))
 _GLASSES = ((0.65, -0.5, 0.8), (0.35, 1.6, 1.2))
 _HAT = ((0.55, -1.5, 0.6), (0.45, 1.8, 0.6))
 
-SCORES = np.arange(1, 6)  # what a rater of attractiveness may answer
-SCORE_SPREAD = 0.55  # of the raters' opinions of a plain face, as SCUT-FBP5500's
+SCORES = np.arange(1, 6)  # a rater's possible answers
+SCORE_SPREAD = 0.55  # σ of the raters' opinions of a plain face, as in SCUT-FBP5500
 
 
 def true_distribution(

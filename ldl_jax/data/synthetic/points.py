@@ -14,7 +14,7 @@ def points(look: Look, size: int) -> np.ndarray:
     the corners of the mouth; each where the layers paint it.
     """
     f = look
-    corner_y = f.mouth_y - 0.6 * f.smile  # of the line y = mouth - smile ((x / w)² - 0.4)
+    corner_y = f.mouth_y - 0.6 * f.smile  # the end of the line y = mouth - smile ((x / w)² - 0.4)
     x = np.stack(
         [f.yaw - f.eye_x, f.yaw + f.eye_x, 1.6 * f.yaw, 1.1 * f.yaw - f.mouth_w,
          1.1 * f.yaw + f.mouth_w], axis=-1

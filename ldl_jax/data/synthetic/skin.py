@@ -16,13 +16,13 @@ from ldl_jax.data.synthetic.canvas import (
     wave,
 )
 
-_SHADOW = rgb(0.78, 1.0, 1.08)  # what a shadow takes: red least, as skin is warm
-_BLUSH = rgb(0.2, -0.45, -0.4)  # what a blush adds
+_SHADOW = rgb(0.78, 1.0, 1.08)  # the light that a shadow takes: least of red, as skin is warm
+_BLUSH = rgb(0.2, -0.45, -0.4)  # the colour that a blush adds
 _SPOTS = ((0.3, -0.27, 0.05), (-0.24, -0.36, 0.04), (-0.35, 0.2, 0.05), (0.33, 0.14, 0.035))
 
 
 def _head(p: Patch) -> None:
-    """The head's outline and its round form; a baby's is round, an old one's has jowls."""
+    """Paints the head's outline and form; a baby's is round, an old one's has jowls."""
     f = p.f
     y = p.y - f.middle
     above = as_float(y < 0)
@@ -61,7 +61,7 @@ def _chin(p: Patch) -> None:
 
 
 def _hollows(p: Patch) -> None:
-    """Cheeks sink and the corners of the mouth sag with age."""
+    """Sinks the cheeks and lets the corners of the mouth sag with age."""
     f = p.f
     ax = np.abs(p.x - f.yaw)
     hollow = f.sag * 0.2 + 0.05 * (1 - f.young)
@@ -83,7 +83,7 @@ def _nose(p: Patch) -> None:
 
 
 def _forehead_lines(p: Patch) -> None:
-    """Wrinkles across the forehead and between the brows."""
+    """Paints wrinkles across the forehead and between the brows."""
     f = p.f
     x = p.x - f.yaw
     ax, w = np.abs(x), f.wrinkle
@@ -96,7 +96,7 @@ def _forehead_lines(p: Patch) -> None:
 
 
 def _eye_lines(p: Patch) -> None:
-    """Crow's feet, and wrinkles under the eyes."""
+    """Paints crow's feet, and wrinkles under the eyes."""
     f = p.f
     ax, w = np.abs(p.x - f.yaw), f.wrinkle
     out, rise = ax - f.eye_x - f.eye_w, p.y - f.eye_y
@@ -110,7 +110,7 @@ def _eye_lines(p: Patch) -> None:
 
 
 def _mouth_lines(p: Patch) -> None:
-    """Folds from the nose to the mouth, and from there to the jaw."""
+    """Paints folds from the nose to the mouth, and from there to the jaw."""
     f = p.f
     ax, w = np.abs(p.x - f.yaw), f.wrinkle
     t = (p.y - f.nose_y + 0.03) / (f.mouth_y - f.nose_y + 0.07)
@@ -136,14 +136,14 @@ def _freckles(p: Patch) -> None:
 
 
 def _spot(at_x: float, at_y: float, r: float) -> Layer:
-    """A spot of age."""
+    """Makes the layer of a spot of age."""
 
     def paint(p: Patch) -> None:
         f = p.f
         x, y = p.x - f.yaw, p.y
         p.dark += f.spots * blob(x - at_x, y - at_y - 0.1 * f.mole_y, r, 0.8 * r)
 
-    reach = r + 0.1  # by as much a face is turned, or the mole's place moves it
+    reach = r + 0.1  # the turn of a face, or its mole, moves the spot by so much
     return paint, (at_x - reach, at_y - reach, at_x + reach, at_y + reach), "spots"
 
 

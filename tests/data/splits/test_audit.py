@@ -150,7 +150,7 @@ def test_progress_and_prints_of_other_records(tmp_path):
     assert seen == [64, 70]
     assert len(set(taken.files)) == 70
     fewer = records_of(records.paths[:3])
-    with pytest.raises(ValueError, match="prints: of 70 pictures, records has 3"):
+    with pytest.raises(ValueError, match="hashes: of 70 pictures, records has 3"):
         audit.audit(fewer, parts_of([0], [], [1]), taken)
 
 
