@@ -38,28 +38,14 @@ from ldl_jax.data.records import DataError, Records
 
 OLDEST = 130  # years; nobody has lived so long
 
+_READERS = (
+    aaf, adience, afad, agedb, appa_real, cacd2000, cfd, chalearn15, chalearn16, csv_folder,
+    face_benchmark, fg_net, imdb_wiki, label_folders, megaage_asian, morph, ms_celeb, prepared,
+    scut_fbp, scut_fbp5500, utkface,
+)  # fmt: skip
+# A dataset has the name of its reader's module.
 DATASETS: dict[str, Dataset] = {
-    "aaf": aaf.DATASET,
-    "adience": adience.DATASET,
-    "afad": afad.DATASET,
-    "agedb": agedb.DATASET,
-    "appa_real": appa_real.DATASET,
-    "cacd2000": cacd2000.DATASET,
-    "cfd": cfd.DATASET,
-    "chalearn15": chalearn15.DATASET,
-    "chalearn16": chalearn16.DATASET,
-    "csv_folder": csv_folder.DATASET,
-    "face_benchmark": face_benchmark.DATASET,
-    "fg_net": fg_net.DATASET,
-    "imdb_wiki": imdb_wiki.DATASET,
-    "label_folders": label_folders.DATASET,
-    "megaage_asian": megaage_asian.DATASET,
-    "morph": morph.DATASET,
-    "ms_celeb": ms_celeb.DATASET,
-    "prepared": prepared.DATASET,
-    "scut_fbp": scut_fbp.DATASET,
-    "scut_fbp5500": scut_fbp5500.DATASET,
-    "utkface": utkface.DATASET,
+    reader.__name__.rsplit(".", 1)[-1]: reader.DATASET for reader in _READERS
 }
 
 

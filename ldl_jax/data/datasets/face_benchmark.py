@@ -63,10 +63,8 @@ def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
     if not csv:
         raise LayoutError("no benchmark's YAML file or database's JSON file is given (csv)")
     path = find_csv(root, csv)
-    if path.suffix == ".json":
-        members = [_Member(path, path.stem, [])]
-    else:
-        members = _members(path, tag)
+    alone = path.suffix == ".json"
+    members = [_Member(path, path.stem, [])] if alone else _members(path, tag)
     folds: dict[tuple[int, int], int] = {}
     entries: list[Entry] = []
     for index, member in enumerate(members):

@@ -20,9 +20,7 @@ from ldl_jax.data.packed import IMAGE
 from ldl_jax.data.prepare.chunk import ChunkFiles
 from ldl_jax.data.records import Records
 
-Example = dict[str, Any]  # a picture's features by name
-Key = int | str | bytes
-PathLike = str | Path
+Keyed = tuple[int, dict[str, Any]]  # a picture's row, and its features by name
 
 
 class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -77,16 +75,14 @@ class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
             disable_shuffling=True,
         )
 
-    def _split_generators(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[int, Example]]]:
+    def _split_generators(self, dl_manager: object) -> dict[str, Iterator[Keyed]]:
         chunks = [files for shard in self._shards for files in shard]
         return {SPLIT: self._generate_examples(chunks)}
 
     @staticmethod
     def _generate_examples(
         chunks: Sequence[ChunkFiles], advance: Callable[[], None] | None = None
-    ) -> Iterator[tuple[int, Example]]:
+    ) -> Iterator[Keyed]:
         for files in chunks:
             for key, example in _examples(files):
                 yield key, example
@@ -97,9 +93,7 @@ class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
         return _SameBytes(self.info.file_format)
 
     def _generate_splits(
-        self,
-        dl_manager: tfds.download.DownloadManager,
-        download_config: tfds.download.DownloadConfig,
+        self, dl_manager: object, download_config: tfds.download.DownloadConfig
     ) -> list[tfds.core.SplitInfo]:
         builder = split_builder.SplitBuilder(
             split_dict=self.info.splits,
@@ -135,7 +129,7 @@ class _Info(tfds.core.DatasetInfo):
 class _SameBytes(writer.ExampleWriter):
     """Writes examples with their features in one order: protobuf's own differs in each process."""
 
-    def write(self, path: PathLike, examples: Iterable[tuple[Key, bytes]]) -> object:
+    def write(self, path: Path, examples: Iterable[tuple[bytes, bytes]]) -> object:
         def sorted_features(example: bytes) -> bytes:
             parsed = tf_example_pb2.Example.FromString(example)
             return parsed.SerializeToString(deterministic=True)
@@ -161,7 +155,7 @@ def build(builder: Faces, scratch: Path, beam: Sequence[str] | None = None) -> N
         builder.download_and_prepare(download_dir=scratch / "downloads", download_config=config)
 
 
-def _examples(files: ChunkFiles) -> Iterator[tuple[int, Example]]:
+def _examples(files: ChunkFiles) -> Iterator[Keyed]:
     """Yields the pictures of a chunk, with their rows in the whole set as keys."""
     with np.load(files.columns) as arrays:
         rows, lengths = arrays["rows"], arrays["lengths"]
