@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import Entry, Row, find, read_list, to_records
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import Row, find, read_list
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (

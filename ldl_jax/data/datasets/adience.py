@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
-from ldl_jax.data.datasets.tables import Entry, LayoutError, Table, find, read_csv, to_records
+from ldl_jax.data.datasets.tables import LayoutError, Table, find, read_csv
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.labels import ADIENCE
 

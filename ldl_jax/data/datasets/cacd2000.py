@@ -7,8 +7,8 @@ import unicodedata
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
-from ldl_jax.data.datasets.tables import Entry, to_records
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (

@@ -9,17 +9,9 @@ from typing import NamedTuple
 
 from ldl_jax.data.datasets import sheets
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes
-from ldl_jax.data.datasets.tables import (
-    Entry,
-    LayoutError,
-    Row,
-    csv_lines,
-    file_name,
-    find,
-    find_csv,
-    to_records,
-)
+from ldl_jax.data.datasets.tables import LayoutError, Row, csv_lines, file_name, find, find_csv
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (
@@ -27,7 +19,7 @@ LAYOUT = (
     "Data and Codebook.xlsx', or one of its sheets as 'norming.csv', with columns Model (or "
     "Target) and Attractive"
 )
-BOOKS = "CFD*Norming*Codebook*.xlsx"
+BOOKS = "CFD*Norming*Codebook*"
 EXPECTED = "the columns 'Model' or 'Target' and 'Attractive'"
 NAME = r"CFD-([A-Z]{2})-(\d+)-(\d+)(-\d+)?-N\.jpg"
 
@@ -82,13 +74,13 @@ def _norming(root: Path) -> Path:
     try:
         return find(root, "norming.csv")
     except LayoutError:
-        books = sorted(root.glob(BOOKS))
+        books = sorted(path for path in root.glob(BOOKS) if sheets.is_sheet(path))
     if len(books) > 1:
         raise DataError(
             f"{root} has {' and '.join(repr(book.name) for book in books)}: name one as the csv"
         )
     if not books:
-        raise LayoutError(f"{root} has no 'norming.csv' and no '{BOOKS}'")
+        raise LayoutError(f"{root} has no 'norming.csv' and no '{BOOKS}.xlsx'")
     return books[0]
 
 

@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import Entry, LayoutError, Row, find_csv, read_csv, to_records
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import LayoutError, Row, find_csv, read_csv
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (

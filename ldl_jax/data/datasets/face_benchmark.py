@@ -10,14 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import (
-    LARGEST,
-    Entry,
-    LayoutError,
-    find_csv,
-    read_text,
-    to_records,
-)
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import LARGEST, LayoutError, find_csv, read_text
 from ldl_jax.data.records import DataError, FoldSplit, Records
 
 LAYOUT = (

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
-from ldl_jax.data.datasets.tables import Entry, LayoutError, to_records
+from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (

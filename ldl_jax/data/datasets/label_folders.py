@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ldl_jax.data.datasets.csv_folder import SPLITS
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes, subfolders
-from ldl_jax.data.datasets.tables import Entry, LayoutError, to_records
+from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import Records
 
 LAYOUT = (

@@ -7,14 +7,13 @@ import csv
 import dataclasses
 import io
 import math
-import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ldl_jax.data.datasets import sheets
-from ldl_jax.data.records import DataError, FoldSplit, Records
+from ldl_jax.data.records import DataError
 
 DELIMITERS = (";", "\t", ",")
 LARGEST = float(np.finfo(np.float32).max)
@@ -76,35 +75,17 @@ class Table:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """Describes one labelled picture, as a reader lists it.
-
-    `quad` has x and y of four corners, `points` those of five points; either may be empty.
-    """
-
-    id: str
-    path: Path
-    label: float
-    source: str
-    sigma: float = math.nan
-    subject: str = ""
-    split: str = ""
-    fold: int = -1
-    quad: tuple[float, ...] = ()
-    points: tuple[float, ...] = ()
-
-
 def find(root: Path, *names: str) -> Path:
     """Returns the first of `names` that exists under `root`; LayoutError if none does.
 
-    Without a CSV file of these names a spreadsheet is taken: NAME.xlsx for NAME.csv.
+    Without a CSV file of these names a spreadsheet is taken: NAME.xlsx, .xls or .ods for NAME.csv.
     """
-    tables = [name.removesuffix(".csv") + ".xlsx" for name in names if name.endswith(".csv")]
+    stems = [name.removesuffix(".csv") for name in names if name.endswith(".csv")]
+    tables = [f"{stem}{suffix}" for stem in stems for suffix in sheets.SUFFIXES]
     for name in (*names, *tables):
         if (root / name).exists():
             return root / name
-    also = " (.csv or .xlsx)" if tables else ""
+    also = " (.csv, .xlsx, .xls or .ods)" if tables else ""
     raise LayoutError(f"{root} has no {' or '.join(map(repr, names))}{also}")
 
 
@@ -183,89 +164,6 @@ def csv_lines(
             line = reader.line_num + 1  # a quoted cell may span lines; the first one counts
     except csv.Error as error:
         raise DataError(f"{file} row {line}: {error}") from error
-
-
-def to_records(
-    name: str,
-    entries: Iterable[Entry],
-    unit: str = "years",
-    notes: Sequence[str] = (),
-    fold_splits: Sequence[FoldSplit] = (),
-) -> Records:
-    """Makes records of entries.
-
-    The optional fields (sigma, subjects, split, folds, quads, points) are there if some entry has
-    its own.
-
-    Raises:
-      DataError: no entry, an id twice, or a picture that does not exist.
-    """
-    rows = tuple(entries)
-    _check_unique(rows)
-    _check_exist(name, rows)
-    sigma = np.asarray([row.sigma for row in rows], np.float32)
-    subjects = tuple(row.subject for row in rows)
-    split = tuple(row.split for row in rows)
-    folds = np.asarray([row.fold for row in rows], np.int64)
-    return Records(
-        name=name,
-        ids=tuple(row.id for row in rows),
-        labels=np.asarray([row.label for row in rows], np.float32),
-        sources=tuple(row.source for row in rows),
-        paths=tuple(row.path for row in rows),
-        sigma=None if np.isnan(sigma).all() else sigma,
-        subjects=subjects if any(subjects) else (),
-        split=split if any(split) else (),
-        unit=unit,
-        folds=None if (folds < 0).all() else folds,
-        fold_splits=tuple(fold_splits),
-        quads=_coordinates([row.quad for row in rows], 4),
-        points=_coordinates([row.points for row in rows], 5),
-        notes=tuple(notes),
-    )
-
-
-def _coordinates(values: Sequence[tuple[float, ...]], count: int) -> np.ndarray | None:
-    """Returns x and y of points in each picture, float32 [N, count, 2]; None if none has any."""
-    if not any(values):
-        return None
-    unknown = (math.nan,) * (2 * count)
-    return np.asarray([points or unknown for points in values], np.float32).reshape(-1, count, 2)
-
-
-def _check_unique(rows: Sequence[Entry]) -> None:
-    sources: dict[str, str] = {}
-    for row in rows:
-        if row.id in sources:
-            raise DataError(f"{row.source}: {row.id!r} is listed already in {sources[row.id]}")
-        sources[row.id] = row.source
-
-
-def _check_exist(name: str, rows: Sequence[Entry]) -> None:
-    # A folder is listed once: a stat a picture takes minutes for 100k pictures on a network disk.
-    folders: dict[Path, set[str]] = {}
-    missing = []
-    for row in rows:
-        folder = row.path.parent
-        if folder not in folders:
-            folders[folder] = _files(folder)
-        if row.path.name not in folders[folder]:
-            missing.append(row)
-    if missing:
-        raise DataError(
-            f"{name}: {len(missing)} of {len(rows)} listed pictures do not exist; "
-            f"the first is {missing[0].path} ({missing[0].source})"
-        )
-
-
-def _files(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
-    except PermissionError as error:
-        raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
-    except (OSError, ValueError):  # it is not there, or its name could be no folder's
-        return set()
 
 
 def read_text(path: Path, file: str) -> str:

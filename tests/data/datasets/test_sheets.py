@@ -222,6 +222,20 @@ def scut(root, rows, name="Rating_Collection/Attractiveness label.xlsx"):
 HEADER = ["#Image", "Attractiveness label", "Standard Deviation"]
 
 
+@pytest.mark.parametrize(("kind", "write_sheet"), [("ods", ods), ("xls", xls)])
+def test_official_labels_in_another_kind_of_spreadsheet(tmp_path, kind, write_sheet):
+    write(tmp_path, {"Data_Collection/SCUT-FBP-1.jpg": "", "Rating_Collection/x": ""})
+    rows = [HEADER, [1, 2.5, 0.5]]
+    write_sheet(tmp_path / f"Rating_Collection/Attractiveness label.{kind}", {"Sheet1": rows})
+    assert catalogue.read("scut_fbp", tmp_path).labels.tolist() == [2.5]
+    cfd(tmp_path / "cfd")
+    (tmp_path / "cfd" / BOOK).unlink()
+    name = BOOK.replace("xlsx", kind)
+    write_sheet(tmp_path / "cfd" / name, {MAIN: norming("R013", {"WF-001": 4.0})})
+    records = catalogue.read("cfd", tmp_path / "cfd")
+    assert records.sources == (f"{name} sheet '{MAIN}' row 6",)
+
+
 @pytest.mark.parametrize("file", ["Attractiveness label", "AttractivenessLabel"])
 def test_scut_fbp(tmp_path, file):
     name = f"Rating_Collection/{file}.xlsx"
@@ -243,7 +257,9 @@ def test_scut_fbp_complains(tmp_path):
     name = "Rating_Collection/Attractiveness label.xlsx"
     assert message == f"{name} sheet 'Sheet1' row 2: standard deviation is empty"
     (tmp_path / name).unlink()
-    assert "label.csv' (.csv or .xlsx). Get SCUT-FBP from" in complaint("scut_fbp", tmp_path)
+    assert "label.csv' (.csv, .xlsx, .xls or .ods). Get SCUT-FBP from" in complaint(
+        "scut_fbp", tmp_path
+    )
 
 
 def votes(root, sheets_of):
