@@ -23,6 +23,7 @@ CELLS = 20_000_000  # in one sheet; empty ones count
 _MEMORY = 8 * 2**30  # bytes of address space for the program that reads a file
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # how .xls files start, and encrypted .xlsx files
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+_MODULE = re.compile(r"^[\w.]+\.(?=\w+(:|$))")  # in front of an exception's name
 # The reader makes an error (as #N/A) an empty cell, unless the file calls it a text. Only an .xls
 # file's errors stay empty.
 _ERRORS = {
@@ -86,8 +87,8 @@ def read(path: Path, file: str) -> Book:
         if "PasswordError" in reason:
             raise DataError(f"{file}: is protected by a password; save it without one")
         raise DataError(
-            f"{file}: cannot be read as a spreadsheet ({reason.rsplit('.', 1)[-1]}); open it with "
-            "a spreadsheet program and save it again, or get a new copy"
+            f"{file}: cannot be read as a spreadsheet ({_MODULE.sub('', reason)}); open it with a "
+            "spreadsheet program and save it again, or get a new copy"
         )
     sheets = pickle.loads(done.stdout)
     if not sheets:

@@ -13,7 +13,7 @@ import numpy as np
 from ldl_jax.data.records import Records
 from ldl_jax.data.splits.hashes import LOOKS, PerceptualHashes
 
-NAME = "prints.npz"
+NAME = "prints.npz"  # workdirs have had it under this name from the start
 
 
 def dumped(records: Records, hashes: PerceptualHashes) -> bytes:

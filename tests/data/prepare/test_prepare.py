@@ -441,7 +441,7 @@ class TestReading:
         for protocol in ("official", "subject", "official_folds"):
             some, others = (protocols.split(one, protocol, 0, 0.3) for one in (back, raw))
             assert protocols.fingerprint(back, some) == protocols.fingerprint(raw, others)
-        assert_same_prints(hashes.take(back), hashes.take(raw))
+        assert_same_hashes(hashes.take(back), hashes.take(raw))
 
     def test_two_prepared_sets_make_a_cross_dataset_run(self, out, raw):
         back = catalogue.read("prepared", out)
@@ -462,7 +462,7 @@ class TestReading:
         assert pictures.decode(back.packed, 8)[0].shape == (COUNT, 8, 8, 3)
 
 
-def assert_same_prints(some, others):
+def assert_same_hashes(some, others):
     assert some.files == others.files
     np.testing.assert_array_equal(some.hashes, others.hashes)
     np.testing.assert_array_equal(some.looks, others.looks)
