@@ -1,6 +1,6 @@
-"""A contact sheet of what an augmentation recipe does: one PNG.
+"""Draws a contact sheet of what an augmentation recipe does, as a PNG.
 
-A picture a row: first as it is, then as training would see it, draw after draw. Squares that
+Each row shows a picture as it is, and then as training would see it, draw after draw. Squares that
 GridMask hides have the network's mean colour, here grey.
 
 python -m launch.augment --recipe=dldl_v2 --out=sheet.png
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def chosen(folder: str, count: int, side: int) -> np.ndarray:
-    """Pictures uint8 [N, side, side, 3] from all over a folder, or drawn faces where it is "".
+    """Reads pictures uint8 [N, side, side, 3] from all over a folder, or draws faces if it is "".
 
     Raises:
       ValueError: the folder holds no picture, or one cannot be read.
@@ -67,26 +67,26 @@ def chosen(folder: str, count: int, side: int) -> np.ndarray:
     files = list(folders.below(Path(folder)))
     if not files:
         raise ValueError(f"--images: no picture in {folder}")
-    places = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
-    return np.stack([pictures.decode_one(Path(folder) / files[i], side) for i in places])
+    indices = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
+    return np.stack([pictures.decode_one(Path(folder) / files[i], side) for i in indices])
 
 
 def draws(
     originals: np.ndarray, recipe: Recipe, count: int, seed: int, progress: float
 ) -> np.ndarray:
-    """What training would see, uint8 [N, count, side, side, 3], from uint8 [N, side, side, 3]."""
+    """Augments uint8 [N, side, side, 3] as training would, to uint8 [N, count, side, side, 3]."""
     side = originals.shape[1]
     preprocessing = Preprocessing(side, side)
     repeated = np.repeat(originals, count, axis=0)
-    seen = jax.jit(augment, static_argnums=(2, 3))(
+    inputs = jax.jit(augment, static_argnums=(2, 3))(
         jax.random.key(seed), repeated, recipe, preprocessing, progress
     )
-    shown = np.asarray(seen) * preprocessing.std + preprocessing.mean
+    shown = np.asarray(inputs) * preprocessing.std + preprocessing.mean
     return shown.clip(0, 255).round().astype(np.uint8).reshape(-1, count, side, side, 3)
 
 
 def tile(cells: np.ndarray) -> np.ndarray:
-    """One picture uint8 [height, width, 3] of rows and columns [R, C, side, side, 3]."""
+    """Tiles rows and columns [R, C, side, side, 3] into one picture uint8 [height, width, 3]."""
     gaps = ((0, 0), (0, 0), (0, _GAP), (0, _GAP), (0, 0))
     padded = np.pad(cells, gaps, constant_values=255)
     rows, columns, height, width, _ = padded.shape

@@ -18,8 +18,9 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from absl import app, flags
@@ -29,14 +30,14 @@ from ldl_jax.data import align
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.prepare import chunk, preparation, sheet
-from ldl_jax.data.prepare.chunk import Form
+from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import Records
 from ldl_jax.data.synthetic import faces
 from ldl_jax.files import whole
 from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
 from ldl_jax.run.progress import bar
 
-# Other commands have flags of these names; they are never in one process, but in tests.
+# Other commands have flags of these names; only tests load two commands in one process.
 _SHARED: dict[str, Any] = {"allow_override": True}
 _DATASET = flags.DEFINE_string(
     "dataset", None, f"synthetic, {', '.join(sorted(catalogue.DATASETS))}", **_SHARED
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(console: Console) -> None:
-    """Does what the flags say."""
+    """Prepares the set that the flags describe, and draws the sheet if one is asked for."""
     form = _form()
     out = None if _OUT.value is None else Path(_OUT.value)
     _check_places(out)
@@ -113,7 +114,7 @@ def run(console: Console) -> None:
         def show(what: str, done: int, total: int) -> None:
             progress.update(task, description=what, completed=done, total=total)
 
-        made = preparation.prepare(
+        summary = preparation.prepare(
             records,
             out,
             form,
@@ -123,34 +124,34 @@ def run(console: Console) -> None:
             command=command(),
             progress=show,
         )
-    for line in made.left:
+    for line in summary.left:
         print(line)
-    before = f" ({made.before:,} were done before)" if made.before else ""
-    took = f"{made.size / 1e6:,.1f} MB, {time.monotonic() - started:.1f} s{before}"
-    print(f"{made.folder}: {made.pictures:,} of {len(records):,} pictures, {took}")
+    before = f" ({summary.before:,} were done before)" if summary.before else ""
+    took = f"{summary.size / 1e6:,.1f} MB, {time.monotonic() - started:.1f} s{before}"
+    print(f"{summary.folder}: {summary.pictures:,} of {len(records):,} pictures, {took}")
     print(f"train on it: --config.data.name=prepared --config.data.root={shlex.quote(str(out))}")
 
 
 def command() -> str:
-    """What the user gave, to be given again."""
+    """Returns the user's command, to be given again."""
     return shlex.join(["python", "-m", "launch.prepare", *sys.argv[1:]])
 
 
-def _form() -> Form:
+def _form() -> PictureForm:
     kind = _ALIGN.value or "none"
     if kind == "none" and _MARGIN.value is not None:
         raise ValueError("--margin: is around a face that is cut out; give --align")
-    usual = 0.0 if kind == "quad" else Alignment().margin
-    margin = usual if _MARGIN.value is None else _MARGIN.value
-    return Form(Alignment(kind, margin), _SIZE.value or 0, _PNG.value, _FACES.value)
+    default = 0.0 if kind == "quad" else Alignment().margin
+    margin = default if _MARGIN.value is None else _MARGIN.value
+    return PictureForm(Alignment(kind, margin), _SIZE.value or 0, _PNG.value, _FACES.value)
 
 
 def _check_places(out: Path | None) -> None:
     """Raises ValueError where the outputs would be written among the dataset's files."""
-    given = bool(_ROOT.value or _CSV.value)
+    reads_files = bool(_ROOT.value or _CSV.value)
     root = Path(_ROOT.value) if _ROOT.value else Path(_CSV.value or "").parent
     for name, path in (("out", out), ("sheet", _SHEET.value and Path(_SHEET.value))):
-        if path and given and path.resolve().is_relative_to(root.expanduser().resolve()):
+        if path and reads_files and path.resolve().is_relative_to(root.expanduser().resolve()):
             raise ValueError(
                 f"--{name}: {path} lies in the dataset's folder {root}; give a place outside it"
             )
@@ -166,14 +167,14 @@ def _records() -> Records:
     if _ROOT.value or _CSV.value:
         raise ValueError("--root, --csv: synthetic faces are drawn, not read")
     parameters = inspect.signature(faces.faces).parameters.values()
-    known = {one.name: one.default for one in parameters} | {"count": 2000}
+    known = {parameter.name: parameter.default for parameter in parameters} | {"count": 2000}
     del known["lazy"], known["workers"]
     # The processes that write the pictures draw them, one at a time.
     return faces.faces(**{"count": 2000, **_options(known)}, lazy=True, workers=1)
 
 
-def _options(known: dict[str, Any]) -> dict[str, Any]:
-    """The reader's options, as values of their defaults' types."""
+def _options(known: Mapping[str, object]) -> dict[str, Any]:
+    """Returns the reader's options, as values of their defaults' types."""
     options = {}
     for text in _OPTION.value:
         name, equals, value = text.partition("=")
@@ -186,15 +187,15 @@ def _options(known: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _value(name: str, text: str, usual: Any) -> Any:
-    kind = type(usual)
+def _value(name: str, text: str, default: object) -> object:
+    kind: Any = type(default)
     try:
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
         return kind(text)
     except (KeyError, ValueError):
         raise ValueError(
-            f"--option: {name} is a {kind.__name__} (as {usual!r}), got {text!r}"
+            f"--option: {name} is a {kind.__name__} (as {default!r}), got {text!r}"
         ) from None
 
 
@@ -209,7 +210,7 @@ def _beam_options() -> list[str]:
     return list(_BEAM_OPTION.value) or ["--runner=DirectRunner"]
 
 
-def _draw(records: Records, form: Form) -> None:
+def _draw(records: Records, form: PictureForm) -> None:
     out = Path(_SHEET.value)
     page = sheet.sheet(records, form, _SHEET_COUNT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -218,7 +219,7 @@ def _draw(records: Records, form: Form) -> None:
     print(f"{out}: {min(len(records), _SHEET_COUNT.value)} pictures before and after")
 
 
-def _stop(number: int, frame: Any) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

@@ -1,4 +1,4 @@
-"""Faces in pictures: where they are, and how each is cut out, upright and to one size."""
+"""Finds faces in pictures and cuts them out, upright and to one size."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 KINDS = ("none", "box", "similarity", "quad")
-# The five points of an upright face in MTCNN's box, made square, from its middle in units of its
-# side; the means over frontal faces, made symmetric. So a margin means the same for both kinds.
+# The five points of an upright face in MTCNN's box made square, from its middle, in units of its
+# side. They are means over frontal faces, made symmetric, so that a margin means the same for "box"
+# and "similarity".
 TEMPLATE = np.array(
     [(-0.18, -0.12), (0.18, -0.12), (0.0, 0.10), (-0.15, 0.255), (0.15, 0.255)], np.float64
 )
@@ -23,14 +24,14 @@ _LONGEST = 1024  # pixels of the side of a picture in which faces are looked for
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """How faces are cut out of pictures; stored with the weights.
+    """Says how faces are cut out of pictures; stored with the weights.
 
     Attributes:
       kind: "box", the detector's box made square; "similarity", the square that a similarity
         transform of the eyes, the nose and the corners of the mouth makes upright; "quad", the
         square of the unified benchmark (`quad_square`), from those points too; or "none", not
-        known: the pictures came as they are. Then "box" stands in where faces are detected.
-      margin: what is added on each of the four sides, as a share of the square's side. 0.4 is
+        known: the pictures came as they are. In that case "box" stands in where faces are detected.
+      margin: added on each of the four sides, as a share of the square's side. 0.4 is
         that of DEX (Rothe et al. 2018), whose IMDB-WIKI pictures SSR-Net was trained on; 0 that of
         the benchmark's quad.
     """
@@ -79,14 +80,14 @@ Detect = Callable[[Image.Image], list[Face]]
 
 
 def mtcnn() -> Detect:
-    """The detector MTCNN (Zhang et al. 2016): RGB picture -> its faces, the largest first.
+    """Loads the detector MTCNN (Zhang et al. 2016): RGB picture -> its faces, the largest first.
 
     In pictures of more than 1024 pixels faces are looked for in a reduced copy.
 
     Raises:
       ValueError: the package `mtcnn`, or TensorFlow, is not installed.
     """
-    # TensorFlow greets on standard error; its other kernels, which it greets about, are no faster.
+    # TensorFlow would print on standard error about other kernels, which are no faster.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
@@ -103,7 +104,7 @@ def mtcnn() -> Detect:
         if scale > 1:
             width, height = (max(1, round(side / scale)) for side in image.size)
             image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        faces = [_face(found, scale) for found in network.detect_faces(np.asarray(image))]
+        faces = [_face(detected, scale) for detected in network.detect_faces(np.asarray(image))]
         return sorted(faces, key=lambda face: face.box[0] - face.box[2])
 
     return detect
@@ -119,7 +120,7 @@ def check_mtcnn() -> None:
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """The similarity transform that takes points nearest to others: scale s, rotation R, shift t.
+    """Fits the similarity transform that takes points to others: scale s, rotation R, shift t.
 
     min Σ_i |s R a_i + t - b_i|² over s > 0, rotations R without reflection, and t.
 
@@ -147,7 +148,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarra
 
 
 def square_of(face: Face, alignment: Alignment) -> Square:
-    """The square of a picture that is cut out for a face; "none" is taken as "box"."""
+    """Returns the square of a picture that is cut out for a face; "none" is taken as "box"."""
     wider = 1 + 2 * alignment.margin
     if alignment.kind == "similarity":
         scale, rotation, shift = similarity(TEMPLATE, face.points)
@@ -162,7 +163,7 @@ def square_of(face: Face, alignment: Alignment) -> Square:
 
 
 def quad_square(points: np.ndarray) -> Square:
-    """The unified benchmark's square about a face's five points.
+    """Returns the unified benchmark's square about a face's five points.
 
     With e the vector from the left eye of the picture to the right one, and m that from their
     middle to the mouth's, the square's x axis is along e + (m_y, -m_x), half its side is
@@ -191,7 +192,7 @@ def quad_square(points: np.ndarray) -> Square:
 
 
 def corners_square(corners: np.ndarray) -> Square:
-    """The square with the four corners [4, 2], from its upper left clockwise."""
+    """Returns the square with the four corners [4, 2], from its upper left clockwise."""
     corners = np.asarray(corners, np.float64)
     x, y = corners.mean(axis=0)
     edges = np.roll(corners, -1, axis=0) - corners
@@ -202,14 +203,14 @@ def corners_square(corners: np.ndarray) -> Square:
 
 
 def square_corners(square: Square) -> np.ndarray:
-    """The corners [4, 2] of a square, from its upper left clockwise."""
+    """Returns the corners [4, 2] of a square, from its upper left clockwise."""
     c, s = math.cos(square.angle), math.sin(square.angle)
     half = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (square.side / 2)
     return half @ np.array([(c, s), (-s, c)]) + [square.x, square.y]
 
 
 def face_of(points: np.ndarray) -> Face:
-    """The face that has five points [5, 2]; its box is that of MTCNN about the mean such face.
+    """Returns the face with five points [5, 2]; its box is MTCNN's about the mean such face.
 
     Raises:
       ValueError: the points are all one.
@@ -220,7 +221,7 @@ def face_of(points: np.ndarray) -> Face:
 
 
 def centred(faces: list[Face], size: tuple[int, int]) -> Face:
-    """The face whose box lies nearest to the middle of a picture of that size."""
+    """Returns the face whose box lies nearest to the middle of a picture of that size."""
 
     def away(face: Face) -> float:
         left, top, right, bottom = face.box
@@ -230,14 +231,14 @@ def centred(faces: list[Face], size: tuple[int, int]) -> Face:
 
 
 def cut(image: Image.Image, square: Square, least: int) -> Image.Image:
-    """The square of an RGB picture, upright; what lies outside the picture is black.
+    """Cuts the square out of an RGB picture, upright; outside the picture it is black.
 
-    About as many pixels wide as in the picture, but `least` or more, and no more than needed to
-    reduce it well to `least`; so resize it afterwards, antialiased.
+    The result is about as many pixels wide as in the picture, but `least` or more, and no more than
+    needed to reduce it well to `least`. Resize it afterwards, antialiased.
     """
     reduced = max(1, int(square.side / (2 * least)))
     small = image.reduce(reduced) if reduced > 1 else image
-    # `reduce` rounds sizes up: the last pixel of a row may be of fewer.
+    # `reduce` rounds sizes up: the last pixel of a row may stand for fewer.
     x, y, side = (value / reduced for value in square[:3])
     size = max(least, round(side))
     step = side / size
@@ -248,7 +249,7 @@ def cut(image: Image.Image, square: Square, least: int) -> Image.Image:
 
 
 def paste(image: Image.Image, square: Square, size: tuple[int, int]) -> Image.Image:
-    """What `cut` took, back in its place: an RGBA picture of that size, clear elsewhere."""
+    """Puts what `cut` took back in its place: an RGBA picture of that size, clear elsewhere."""
     step = image.width / square.side
     c, s = step * math.cos(square.angle), step * math.sin(square.angle)
     half = image.width / 2
@@ -258,9 +259,9 @@ def paste(image: Image.Image, square: Square, size: tuple[int, int]) -> Image.Im
     )
 
 
-def _face(found: dict, scale: float) -> Face:
-    left, top, width, height = (float(value) for value in found["box"])
+def _face(detected: dict, scale: float) -> Face:
+    left, top, width, height = (float(value) for value in detected["box"])
     names = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-    points = np.array([found["keypoints"][name] for name in names], np.float64) * scale
+    points = np.array([detected["keypoints"][name] for name in names], np.float64) * scale
     box = (left * scale, top * scale, (left + width) * scale, (top + height) * scale)
     return Face(box, points)

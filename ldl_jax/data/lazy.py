@@ -1,21 +1,22 @@
-"""Pictures that are made when they are asked for: large sets need not be in memory."""
+"""Makes pictures when they are asked for, so that large sets need not be in memory."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 
-class Source(Protocol):
-    """N pictures; other processes get it pickled."""
+class LazySource(Protocol):
+    """Makes N pictures; other processes get it pickled."""
 
     def draw(self, rows: np.ndarray) -> np.ndarray:
-        """Rows int64 [n] as uint8 [n, size, size, 3]; it may run in threads."""
+        """Returns the rows int64 [n] as uint8 [n, size, size, 3]; it may run in threads."""
 
-    def take(self, rows: np.ndarray) -> Source:
-        """Some rows alone, int64 [n]."""
+    def take(self, rows: np.ndarray) -> LazySource:
+        """Returns a source of some rows alone, int64 [n]."""
 
 
 class LazyImages:
@@ -28,40 +29,40 @@ class LazyImages:
     dtype = np.dtype(np.uint8)
     ndim = 4
 
-    def __init__(self, count: int, size: int, source: Source) -> None:
+    def __init__(self, count: int, size: int, source: LazySource) -> None:
         self.shape = (count, size, size, 3)
         self._source = source
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        numbers = np.arange(len(self))[rows]  # which checks them, too
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        numbers = np.asarray(np.arange(len(self))[rows])  # indexing also checks the rows
         if numbers.ndim > 1:
             raise IndexError(f"rows: expected one axis of them, got shape {numbers.shape}")
         drawn = self._source.draw(np.atleast_1d(numbers))
         return drawn if numbers.ndim else drawn[0]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("copy: lazy pictures have no array to share")
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def take(self, rows: np.ndarray) -> LazyImages:
-        """Some of the pictures, as lazy ones."""
+        """Returns some of the pictures, as lazy ones."""
         chosen = np.arange(len(self))[rows]
         return LazyImages(len(chosen), self.shape[1], self._source.take(chosen))
 
 
 def joined(first: LazyImages | np.ndarray, second: LazyImages | np.ndarray) -> LazyImages:
-    """The pictures of both, uint8 of one size, the first ones first; nothing is made for it."""
+    """Joins pictures of one size, uint8, the first ones first; makes none of them."""
     count = len(first) + len(second)
     return LazyImages(count, first.shape[1], _Joined(first, second, np.arange(count)))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Joined:
-    """Some rows of two sets, counted through both."""
+    """Gives some rows of two sets, counted through both."""
 
     first: LazyImages | np.ndarray
     second: LazyImages | np.ndarray
@@ -72,12 +73,12 @@ class _Joined:
         count = len(self.first)
         out = np.empty((len(rows), *self.first.shape[1:]), np.uint8)
         early = numbers < count
-        for images, where, own in (
+        for images, where, indices in (
             (self.first, early, numbers),
             (self.second, ~early, numbers - count),
         ):
             if where.any():
-                out[where] = images[own[where]]
+                out[where] = images[indices[where]]
         return out
 
     def take(self, rows: np.ndarray) -> _Joined:

@@ -1,10 +1,10 @@
-"""Pictures in ArrayRecord files, read one by one when they are asked for."""
+"""Reads pictures in ArrayRecord files one by one, when they are asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import SupportsIndex
 
 from ldl_jax.data.records import DataError
 
@@ -14,12 +14,12 @@ IMAGE = "image"  # the feature that holds a picture's file
 class Packed(Sequence[bytes]):
     """N encoded pictures (the bytes of a JPEG or PNG file) in the shards of a TFDS dataset.
 
-    Any row at any time, from several threads; a pickled copy opens the files anew. What stays in
-    memory does not grow with N, nor with how many rows were read.
+    Several threads may read any rows at any time; a pickled copy opens the files anew. The memory
+    that it takes does not grow with N, nor with how many rows were read.
     """
 
     def __init__(self, shards: Sequence[Path], counts: Sequence[int]) -> None:
-        """Of ArrayRecord files of TFDS's examples, with how many each holds."""
+        """Takes ArrayRecord files of TFDS's examples, and how many each holds."""
         from array_record.python import array_record_data_source
 
         self._count = sum(counts)
@@ -31,31 +31,16 @@ class Packed(Sequence[bytes]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, row: Any) -> Any:
+    def __getitem__(self, row: SupportsIndex) -> bytes:  # type: ignore[override]
         from tensorflow_datasets.proto import tf_example_pb2
 
-        place = int(row)
-        if not 0 <= place < self._count:  # what ends an iteration over a sequence
-            raise IndexError(f"picture {place} of {self._count}")
+        index = int(row)
+        if not 0 <= index < self._count:  # this ends an iteration over a sequence
+            raise IndexError(f"picture {index} of {self._count}")
         try:
-            example = tf_example_pb2.Example.FromString(self._source[place])
-        except Exception as error:  # the reader's own, of any kind
+            example = tf_example_pb2.Example.FromString(self._source[index])
+        except Exception as error:  # the reader raises errors of any kind
             raise DataError(
-                f"picture {place} of the prepared set cannot be read ({error}); prepare it again"
+                f"picture {index} of the prepared set cannot be read ({error}); prepare it again"
             ) from error
         return example.features.feature[IMAGE].bytes_list.value[0]
-
-
-class Joined(Sequence[bytes]):
-    """The pictures of one sequence, then those of another."""
-
-    def __init__(self, first: Sequence[bytes], second: Sequence[bytes]) -> None:
-        self._first, self._second = first, second
-
-    def __len__(self) -> int:
-        return len(self._first) + len(self._second)
-
-    def __getitem__(self, row: Any) -> Any:
-        place = int(row)
-        start = len(self._first)
-        return self._first[place] if place < start else self._second[place - start]

@@ -1,4 +1,4 @@
-"""Picture files to one uint8 array, in threads."""
+"""Decodes picture files into one uint8 array, in threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 64  # pictures a task: few enough to report progress, enough to make tas
 
 
 def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.ndarray:
-    """One picture file, or its bytes, as uint8 RGB [size, size, 3]; see `fit` for the resizing.
+    """Decodes a picture file, or its bytes, to uint8 RGB [size, size, 3], resized as by `fit`.
 
     EXIF orientation is applied. Large JPEGs are decoded at 1/2, 1/4 or 1/8, to no less than twice
     the size on each side.
@@ -34,7 +34,7 @@ def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.nda
 
 
 def decode_into(path: str | Path | bytes, out: np.ndarray, crop: float = 1.0) -> None:
-    """The same, written into `out`, uint8 [size, size, 3], contiguous: one of a batch."""
+    """Decodes as `decode_one`, into `out`, uint8 [size, size, 3], contiguous: a batch's row."""
     with _readable(path):
         content = path if isinstance(path, bytes) else _content(path)
         enough = round(2 * len(out) / crop)
@@ -47,7 +47,7 @@ def decode_into(path: str | Path | bytes, out: np.ndarray, crop: float = 1.0) ->
 
 
 def read(path: str | Path | bytes, name: str = "") -> Image.Image:
-    """One picture file, or its bytes, whole, as RGB, with its EXIF orientation applied.
+    """Reads a picture file, or its bytes, whole, as RGB, with its EXIF orientation applied.
 
     `name` is what messages call the bytes.
 
@@ -59,19 +59,19 @@ def read(path: str | Path | bytes, name: str = "") -> Image.Image:
 
 
 def check(content: bytes, name: str = "") -> None:
-    """Whether the bytes of a picture file can be decoded to their end.
+    """Checks that the bytes of a picture file can be decoded to their end.
 
     Raises:
       DataError: they cannot.
     """
     with _opened(content, name) as image:
-        image.draft("RGB", (1, 1))  # of a JPEG all is read, but only an eighth reconstructed
+        image.draft("RGB", (1, 1))  # all of a JPEG is read, but only an eighth reconstructed
         image.load()
 
 
 @contextlib.contextmanager
 def _opened(source: str | Path | bytes, name: str = "") -> Iterator[Image.Image]:
-    """A picture; what goes wrong until it is left is a DataError."""
+    """Opens a picture; errors until it is closed become a DataError."""
     with (
         _readable(source, name),
         Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image,
@@ -81,7 +81,7 @@ def _opened(source: str | Path | bytes, name: str = "") -> Iterator[Image.Image]
 
 @contextlib.contextmanager
 def _readable(source: str | Path | bytes, name: str = "") -> Iterator[None]:
-    """What goes wrong inside is a DataError that names the picture."""
+    """Turns errors inside into a DataError that names the picture."""
     try:
         yield
     except MemoryError:
@@ -95,13 +95,13 @@ def _readable(source: str | Path | bytes, name: str = "") -> Iterator[None]:
 
 
 def _content(path: str | Path) -> bytes:
-    """The bytes of a file. `open` takes the interpreter three times as long, and threads wait."""
+    """Reads a file. `open` would hold the interpreter three times as long, and threads wait."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         size = os.fstat(descriptor).st_size
         content = os.read(descriptor, size)
-        while len(content) < size and (more := os.read(descriptor, size - len(content))):
-            content += more
+        while len(content) < size and (rest := os.read(descriptor, size - len(content))):
+            content += rest
         return content
     finally:
         os.close(descriptor)
@@ -112,7 +112,7 @@ def _name(source: str | Path | bytes) -> str:
 
 
 def fit(image: Image.Image, size: int, crop: float = 1.0) -> np.ndarray:
-    """The middle of an RGB picture, resized to uint8 [size, size, 3].
+    """Resizes the middle of an RGB picture to uint8 [size, size, 3].
 
     `crop` is the share of the width and of the height that is kept. The weights are bilinear and
     antialiased; the aspect is not kept, since aligned face crops are close to square.
@@ -139,16 +139,16 @@ def decode(
     progress: Callable[[int], None] | None = None,
     names: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Picture files as one array; see `decode_one` for how each is resized.
+    """Decodes picture files into one array, each as `decode_one` does.
 
     Args:
       paths: N picture files, or their bytes.
       size: width and height of the result, in pixels.
-      unreadable: "stop" raises at the first file that cannot be read, "skip" leaves it out.
+      unreadable: "stop" raises at the first file that cannot be read; "skip" leaves such out.
       crop: share of each picture's width and height that is kept, about its middle.
       workers: threads; None takes one a processor.
       progress: called, in the calling thread, with the number of files done so far.
-      names: what to call the pictures in errors, where `paths` holds bytes.
+      names: the pictures' names in errors, where `paths` holds bytes.
 
     Returns:
       pixels: uint8 RGB [M, size, size, 3], in the order of `paths`.
@@ -185,18 +185,18 @@ def decode(
         for done in pool.map(fill, range(0, len(paths), CHUNK)):
             if progress is not None:
                 progress(done)
-    kept = np.flatnonzero(readable)
-    if len(paths) > 0 and kept.size == 0:
+    rows = np.flatnonzero(readable)
+    if len(paths) > 0 and rows.size == 0:
         first = _name((paths if names is None else names)[0])
         raise DataError(f"none of {len(paths)} pictures can be read; the first is {first}")
-    return (pixels if kept.size == len(paths) else pixels[kept]), kept
+    return (pixels if rows.size == len(paths) else pixels[rows]), rows
 
 
 def _plain_jpeg_into(content: bytes, enough: int, out: np.ndarray, crop: float) -> bool:
-    """Writes a JPEG in full colour that needs no turning and no reducing; whether it was one.
+    """Decodes a JPEG in full colour that needs no turning and no reducing; returns if it was one.
 
-    The decoder under it is Pillow's own, libjpeg-turbo, and so are the pixels; without Pillow's
-    copies of them it takes half the time, and lets other threads run meanwhile.
+    The decoder is libjpeg-turbo as in Pillow, and gives the same pixels. Without Pillow's copies of
+    them it takes half the time, and other threads run meanwhile.
     """
     try:
         if not _unturned_jpeg(content):
@@ -209,13 +209,13 @@ def _plain_jpeg_into(content: bytes, enough: int, out: np.ndarray, crop: float) 
             return True
         pixels = simplejpeg.decode_jpeg(content, "RGB")
     except (ValueError, IndexError):
-        return False  # what is broken is for Pillow to tell
+        return False  # Pillow says what is broken
     out[...] = fit(Image.fromarray(pixels), len(out), crop)
     return True
 
 
 def _unturned_jpeg(content: bytes) -> bool:
-    """Whether these are a JPEG's bytes, and no segment before its pixels holds an orientation."""
+    """Returns whether these are a JPEG's bytes without an orientation before its pixels."""
     if not content.startswith(b"\xff\xd8\xff"):
         return False
     start = 2
@@ -230,6 +230,6 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I;16"):
-        # Pillow's own conversion of 16-bit grey clips at 255: every brighter pixel turns white.
+        # Pillow's conversion of 16-bit grey clips at 255: every brighter pixel would turn white.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")

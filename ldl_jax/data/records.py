@@ -1,11 +1,11 @@
-"""What a dataset lists before any picture is opened: one row a picture."""
+"""Lists a dataset, a row a picture, before any picture is opened."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.lazy import LazyImages
 
 T = TypeVar("T")
-# What has one entry a picture.
+# The fields with an entry a picture.
 ROWS = (
     "ids",
     "labels",
@@ -33,9 +33,9 @@ ROWS = (
 
 
 class DataError(ValueError):
-    """A dataset that cannot be used as it is; the message names the file and the remedy.
+    """Raised for a dataset that cannot be used as it is; the message names file and remedy.
 
-    It is one line, whatever a file holds that it quotes.
+    The message is one line, whatever it quotes from a file.
     """
 
     def __init__(self, message: str) -> None:
@@ -44,7 +44,7 @@ class DataError(ValueError):
 
 
 class FoldSplit(NamedTuple):
-    """One official way to part the folds: the numbers in `Records.folds` that each part takes."""
+    """An official way to part the folds: the numbers in `Records.folds` that each part takes."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -59,7 +59,7 @@ class Records:
       name: the dataset's name.
       ids: N unique names of pictures (the path relative to the root, or a number).
       labels: float32 [N], in `unit`.
-      sources: N places the labels were read from ("ages.csv row 12"), for error messages.
+      sources: N positions that the labels were read from ("ages.csv row 12"), for error messages.
       paths: N picture files; empty where `images` or `packed` holds the pictures.
       images: uint8 RGB [N, H, W, 3], for sets made in memory, or lazy pictures that are made when
         they are asked for.
@@ -80,8 +80,8 @@ class Records:
         eye, the tip of the nose, the corner of the mouth on the left, and the other corner; NaN
         where unknown.
       alignment: how the pictures were cut out of larger ones; None where that is not known.
-      groups: N names of the group of who is shown, as for errors by group; "" where unknown.
-      notes: what a reader of the results must know, such as pictures that were left out, and why.
+      groups: N names of groups of people, as for errors by group; "" where unknown.
+      notes: remarks for readers of the results, such as pictures that were left out, and why.
     """
 
     name: str
@@ -120,8 +120,22 @@ class Records:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def content(self, row: int) -> bytes:
+        """Reads the file of a picture that is in a file or packed.
+
+        Raises:
+          DataError: it cannot be read.
+        """
+        if self.packed is not None:
+            return self.packed[row]
+        path = self.paths[row]
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error})") from error
+
     def take(self, rows: slice | np.ndarray) -> Records:
-        """The records of some rows, a slice or int64 [M], in the order given."""
+        """Returns the records of some rows, a slice or int64 [M], in the order given."""
         numbers = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
         changes: dict[str, Any] = {}
         for field in ROWS:
@@ -138,15 +152,22 @@ class Records:
 
 
 class Chosen(Sequence[T]):
-    """Some rows of a sequence, each looked up when it is asked for."""
+    """Some rows of a sequence, or of two that follow each other, looked up one by one."""
 
-    def __init__(self, whole: Sequence[T], rows: np.ndarray) -> None:
-        self._whole, self._rows = whole, rows
+    def __init__(self, first: Sequence[T], rows: np.ndarray, second: Sequence[T] = ()) -> None:
+        self._first, self._second, self._rows = first, second, rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return Chosen(self._whole, self._rows[place])
-        return self._whole[int(self._rows[place])]
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Chosen[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | Chosen[T]:
+        if isinstance(index, slice):
+            return Chosen(self._first, self._rows[index], self._second)
+        row, count = int(self._rows[index]), len(self._first)
+        return self._first[row] if row < count else self._second[row - count]

@@ -103,7 +103,9 @@ def parts_of(config: DataConfig, records: Records) -> protocols.Parts:
         raise ConfigError(f"data.{error}") from None
 
 
-def prints_of(config: DataConfig, records: Records, workdir: Path | None) -> hashes.Prints | None:
+def prints_of(
+    config: DataConfig, records: Records, workdir: Path | None
+) -> hashes.PerceptualHashes | None:
     """The pictures' prints, where they are audited; those that the workdir holds, if it does."""
     if _drawn(config) or not config.audit:
         return None
@@ -119,7 +121,7 @@ def audited(
     config: DataConfig,
     records: Records,
     parts: protocols.Parts,
-    taken: hashes.Prints | None,
+    taken: hashes.PerceptualHashes | None,
     say: Say,
 ) -> str:
     """What a number of this split may be called; `say` takes the auditor's verdict."""

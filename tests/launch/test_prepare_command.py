@@ -18,6 +18,7 @@ from ldl_jax.data.datasets import catalogue
 from ldl_jax.run import command
 
 ROOT = Path(__file__).parents[2]
+set_handler = signal.signal  # the fixture below takes its place
 NAMES = ("dataset", "root", "csv", "option", "out", "align", "margin", "size", "png", "faces",
          "unreadable", "workers", "beam", "beam_option", "sheet", "sheet_count")  # fmt: skip
 
@@ -161,7 +162,7 @@ def test_ctrl_c_says_how_to_go_on(faces, tmp_path, monkeypatch, capsys):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launched.prepare, "prepare", stop)
+    monkeypatch.setattr(launched.preparation, "prepare", stop)
     monkeypatch.setattr(sys, "argv", ["prepare", "--out=a b"])
     with pytest.raises(SystemExit) as ended:
         run("--dataset=csv_folder", f"--csv={faces}/list.csv", f"--out={tmp_path / 'out'}")
@@ -191,12 +192,24 @@ def test_a_kill_costs_only_what_was_being_done(tmp_path, number):
     )
     line = [sys.executable, "-m", "launch.prepare", "--dataset=csv_folder", "--size=8",
             f"--csv={raw}/list.csv", "--workers=2", f"--out={tmp_path / 'out'}"]  # fmt: skip
+    # A shell's background job is started with SIGINT ignored, and so was this suite, perhaps.
+    ignored = number == signal.SIGTERM
+    before = set_handler(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
     job = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    set_handler(signal.SIGINT, before)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "out/parts").glob("*.npz")):
-        assert job.poll() is None, job.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+
+    def wait_for_parts(least):
+        while (count := len(list((tmp_path / "out/parts").glob("*.npz")))) < least:
+            assert job.poll() is None, job.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return count
+
+    count_then = wait_for_parts(1)
+    if ignored:
+        job.send_signal(signal.SIGINT)
+        wait_for_parts(count_then + 2)  # both workers are at another one
     workers = children(job.pid)
     job.send_signal(number)
     _, error = job.communicate(timeout=60)
@@ -222,11 +235,14 @@ def test_it_needs_neither_tensorflow_nor_jax(tmp_path):
     program = f"""
 import sys
 from launch import prepare as launched
-from ldl_jax.data import datasets, prepare, synthetic
-from ldl_jax.data.prepare.chunk import Form
-records = synthetic.faces(8, 32)
-prepare.prepare(records, __import__("pathlib").Path({str(tmp_path)!r}) / "out", Form(), workers=1)
-back = datasets.read("prepared", {str(tmp_path / "out")!r})
+from ldl_jax.data.datasets import catalogue
+from ldl_jax.data.prepare import preparation
+from ldl_jax.data.prepare.chunk import PictureForm
+from ldl_jax.data.synthetic import faces
+records = faces.faces(8, 32)
+out = __import__("pathlib").Path({str(tmp_path)!r}) / "out"
+preparation.prepare(records, out, PictureForm(), workers=1)
+back = catalogue.read("prepared", {str(tmp_path / "out")!r})
 back.packed[3]
 import tensorflow_datasets as tfds
 source = tfds.builder_from_directory({str(tmp_path / "out/faces/1.1.0")!r}).as_data_source(

@@ -8,7 +8,7 @@ from PIL import Image
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.prepare import preparation
-from ldl_jax.data.prepare.chunk import Form
+from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.evaluation import gallery
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
@@ -32,10 +32,10 @@ def places(tmp_path_factory):
         lines.append(f"{i}.jpg,{20 + i},{'' if i % 2 else 2.5},person-{i // 2},{part}")
     (raw / "list.csv").write_text("\n".join(lines))
     records = catalogue.read("csv_folder", raw, csv="list.csv")
-    preparation.prepare(records, folder / "same", Form(), workers=1)
+    preparation.prepare(records, folder / "same", PictureForm(), workers=1)
     squares = np.tile(np.float32([(4, 6), (40, 6), (40, 42), (4, 42)]), (16, 1, 1))
     given = preparation.dataclasses.replace(records, quads=squares)
-    preparation.prepare(given, folder / "quad", Form(Alignment("quad", 0.0), 32), workers=1)
+    preparation.prepare(given, folder / "quad", PictureForm(Alignment("quad", 0.0), 32), workers=1)
     return folder
 
 

@@ -1,7 +1,7 @@
-"""Pictures to network inputs, inside the jitted step: augment, resize, normalise.
+"""Makes network inputs of pictures inside the jitted step: augments, resizes, normalises.
 
-In this order: crop, flip and warp of a picture as one resampling, its colours, the normalisation,
-and GridMask. What a recipe leaves at rest costs nothing. `augment_recipes` has the papers'.
+The order is crop, flip and warp as one resampling, then colours, normalisation and GridMask. Steps
+that a recipe does not use cost nothing. `recipes` has the papers'.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ldl_jax.data.augment.gridmask import GridMask, random_masks
 from ldl_jax.data.augment.resize import crop_and_resize
 from ldl_jax.data.augment.warp import Warp, random_warp
 
-_TRIES = 10  # of a random box that may not fit, as torchvision's RandomResizedCrop has it
+_TRIES = 10  # to draw a box that fits, as in torchvision's RandomResizedCrop
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What is done to every picture before the network; stored with the weights.
+    """Says how every picture is prepared for the network; stored with the weights.
 
     Attributes:
       stored_size: side in pixels that a picture is first resized to, and kept as uint8.
@@ -47,7 +47,7 @@ class Preprocessing:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What happens to training pictures; by default CEN's random resized crop and flip.
+    """Says how training pictures are changed; by default CEN's random resized crop and flip.
 
     Attributes:
       scale: range of the crop's share of the picture's area.
@@ -81,12 +81,12 @@ def augment(
     preprocessing: Preprocessing,
     progress: jax.Array | float | None = None,
 ) -> jax.Array:
-    """Random network inputs float32 [B, size, size, 3] from uint8 pictures [B, S, S, 3].
+    """Makes random network inputs float32 [B, size, size, 3] from uint8 pictures [B, S, S, 3].
 
     Args:
       key: the same key gives the same inputs.
       images: RGB.
-      recipe: what is drawn.
+      recipe: the random changes.
       preprocessing: how the result is normalised, and its size.
       progress: how much of the training is over, from 0 to 1; only recipes that change need it.
 
@@ -96,8 +96,8 @@ def augment(
     if progress is None and len(set(recipe.gridmask.probability)) > 1:
         raise ValueError("progress: the probability of augment.gridmask changes; got None")
     box_key, flip_key = jax.random.split(key)
-    # Numbers from 2 on, since fold_in's 0 and 1 are the keys of `split`.
-    warp_key, colour_key, mask_key = (jax.random.fold_in(key, number) for number in (2, 3, 4))
+    # The data start at 2, since fold_in gives the keys of `split` for 0 and 1.
+    warp_key, colour_key, mask_key = (jax.random.fold_in(key, data) for data in (2, 3, 4))
     boxes = random_boxes(box_key, images.shape, recipe)
     flips = jax.random.bernoulli(flip_key, recipe.flip, (images.shape[0],))
     size = preprocessing.size
@@ -110,13 +110,13 @@ def augment(
     pictures = normalise(pictures, preprocessing)
     if not recipe.gridmask.still:
         over = jnp.asarray(0.0 if progress is None else progress, jnp.float32)
-        kept = random_masks(mask_key, len(images), size, recipe.gridmask, over)
-        pictures = jnp.where(kept[..., None], pictures, 0.0)
+        visible = random_masks(mask_key, len(images), size, recipe.gridmask, over)
+        pictures = jnp.where(visible[..., None], pictures, 0.0)
     return pictures
 
 
 def prepare(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:
-    """The network inputs float32 [B, size, size, 3] of whole uint8 pictures [B, S, S, 3]."""
+    """Makes the network inputs float32 [B, size, size, 3] of uint8 pictures [B, S, S, 3]."""
     batch, height, width, _ = images.shape
     if (height, width) == (preprocessing.size, preprocessing.size):
         return normalise(images.astype(jnp.float32), preprocessing)
@@ -127,7 +127,7 @@ def prepare(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:
 
 
 def normalise(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:
-    """(images - mean) / std, per channel, of float32 RGB images on the scale 0-255.
+    """Returns (images - mean) / std, per channel, of float32 RGB images on the scale 0-255.
 
     The channels of the result are in the order that the network takes them in.
     """
@@ -139,14 +139,14 @@ def normalise(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:
 
 
 def random_boxes(key: jax.Array, shape: tuple[int, ...], recipe: Recipe) -> jax.Array:
-    """Random crops [B, 4] as (top, left, height, width) in pixels of pictures [B, H, W, C].
+    """Draws crops [B, 4] as (top, left, height, width) in pixels of pictures [B, H, W, C].
 
-    Each has a random share of the area and a random aspect, lies within the picture, and its place
-    is uniform. A box that does not fit is drawn again, up to ten times; then the whole picture is
-    taken.
+    Each has a random share of the area and a random aspect, lies within the picture, and its
+    position is uniform. A box that does not fit is drawn again, up to ten times; then the whole
+    picture is taken.
     """
     batch, rows, columns = shape[:3]
-    area_key, aspect_key, place_key = jax.random.split(key, 3)
+    area_key, aspect_key, corner_key = jax.random.split(key, 3)
     area = jax.random.uniform(area_key, (batch, _TRIES), jnp.float32, *recipe.scale)
     low, high = (math.log(a) for a in recipe.aspect)
     aspect = jnp.exp(jax.random.uniform(aspect_key, (batch, _TRIES), jnp.float32, low, high))
@@ -154,8 +154,8 @@ def random_boxes(key: jax.Array, shape: tuple[int, ...], recipe: Recipe) -> jax.
     widths = jnp.sqrt(area * (rows * columns) * aspect)
     fits = (heights <= rows) & (widths <= columns)
     first = jnp.argmax(fits, axis=1, keepdims=True)
-    found = fits.any(axis=1)
-    height = jnp.where(found, jnp.take_along_axis(heights, first, 1)[:, 0], float(rows))
-    width = jnp.where(found, jnp.take_along_axis(widths, first, 1)[:, 0], float(columns))
-    place = jax.random.uniform(place_key, (2, batch), jnp.float32)
-    return jnp.stack([place[0] * (rows - height), place[1] * (columns - width), height, width], 1)
+    fit = fits.any(axis=1)
+    height = jnp.where(fit, jnp.take_along_axis(heights, first, 1)[:, 0], float(rows))
+    width = jnp.where(fit, jnp.take_along_axis(widths, first, 1)[:, 0], float(columns))
+    corner = jax.random.uniform(corner_key, (2, batch), jnp.float32)
+    return jnp.stack([corner[0] * (rows - height), corner[1] * (columns - width), height, width], 1)

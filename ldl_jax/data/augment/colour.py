@@ -1,4 +1,4 @@
-"""Grey, brightness, contrast, saturation and hue of a picture as one map of its colours."""
+"""Changes grey, brightness, contrast, saturation and hue of a picture as one map of its colours."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-LUMA = (0.299, 0.587, 0.114)  # of R, G and B: ITU-R 601, as Pillow's "L" and both sources have it
+LUMA = (0.299, 0.587, 0.114)  # for R, G and B: ITU-R 601, as in Pillow's "L" and both sources
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Colour:
-    """Random colours; by default nothing changes.
+    """Describes random colours; by default nothing changes.
 
     A picture is first turned grey or not; then come brightness, contrast, saturation and hue in
     random order. With a factor f, uniform in 1 - value to 1 + value:
@@ -46,17 +46,17 @@ class Colour:
 
     @property
     def still(self) -> bool:
-        """Whether no colour ever changes."""
+        """True if no colour ever changes."""
         return not any((self.gray, self.brightness, self.contrast, self.saturation, self.hue))
 
 
 class Draws(NamedTuple):
-    """What was drawn for each picture.
+    """Holds the random colours of each picture.
 
     Attributes:
       gray: bool [B].
-      factors: float32 [B, 4], of brightness, contrast and saturation; hue's is 1.
-      turns: float32 [B], of the hue, as a share of the circle.
+      factors: float32 [B, 4], for brightness, contrast and saturation; hue's is 1.
+      turns: float32 [B], turns of the hue, as a share of the circle.
       order: int32 [B, 4], which of BRIGHTNESS, CONTRAST, SATURATION, HUE comes when.
     """
 
@@ -67,14 +67,14 @@ class Draws(NamedTuple):
 
 
 def random_colours(key: jax.Array, images: jax.Array, recipe: Colour) -> jax.Array:
-    """Pictures float32 [B, H, W, 3] (RGB, 0-255) with random colours, of the same kind."""
+    """Gives pictures float32 [B, H, W, 3] (RGB, 0-255) random colours."""
     drawn = draw(key, images.shape[0], recipe)
     result = recolour(images, drawn, hue=recipe.hue > 0)
     return jnp.clip(result, 0.0, 255.0) if recipe.clip else result
 
 
 def draw(key: jax.Array, batch: int, recipe: Colour) -> Draws:
-    """Draws for a batch of pictures."""
+    """Draws random colours for a batch of pictures."""
     gray_key, factor_key, hue_key, order_key = jax.random.split(key, 4)
     reach = jnp.asarray([[recipe.brightness, recipe.contrast, recipe.saturation, 0]], jnp.float32)
     numbers = jnp.tile(jnp.arange(4, dtype=jnp.int32), (batch, 1))
@@ -87,15 +87,15 @@ def draw(key: jax.Array, batch: int, recipe: Colour) -> Draws:
 
 
 def recolour(images: jax.Array, drawn: Draws, *, hue: bool) -> jax.Array:
-    """Pictures float32 [B, H, W, 3] (RGB) with the colours that were drawn, not limited to 0-255.
+    """Gives pictures float32 [B, H, W, 3] (RGB) the colours drawn, not limited to 0-255.
 
-    Without hue, all is linear in the picture and its mean, so one matrix and one offset a picture
-    do it. The turn of the hue is HSV's own and exact; what comes before it and what comes after it
+    Without hue, every change is linear in the picture and its mean, so one matrix and one offset a
+    picture suffice. The turn of the hue is HSV's own and exact; the changes before it and after it
     are then a linear map each.
 
     Args:
       images: float32 [B, H, W, 3].
-      drawn: for each picture.
+      drawn: the colours of each picture.
       hue: whether any hue turns.
     """
     identity = jnp.eye(3, dtype=jnp.float32)[None]
@@ -110,14 +110,14 @@ def recolour(images: jax.Array, drawn: Draws, *, hue: bool) -> jax.Array:
 
 
 def turn_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
-    """Pictures [B, H, W, 3] (RGB, on any scale) with HSV's hue turned, saturation and value kept.
+    """Turns HSV's hue of pictures [B, H, W, 3] (RGB, on any scale); keeps saturation and value.
 
     With M and m a pixel's greatest and least channel and the hue h in sixths of the circle, a
     channel is M - (M - m) clip(min(k, 4 - k), 0, 1), k = (n + h) mod 6, n = 5, 3, 1 for R, G, B
     (A. R. Smith, "Color gamut transform pairs", 1978, in a form without cases).
     """
     red, green, blue = images[..., 0], images[..., 1], images[..., 2]
-    # A plane at a time: XLA's CPU code for the last axis of length 3 takes four times as long.
+    # One plane at a time: XLA's CPU code for a last axis of length 3 takes four times as long.
     high = jnp.maximum(jnp.maximum(red, green), blue)
     span = high - jnp.minimum(jnp.minimum(red, green), blue)
     safe = jnp.where(span > 0, span, 1.0)
@@ -137,7 +137,7 @@ def turn_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
 
 
 def _linear(images: jax.Array, start: jax.Array, drawn: Draws, active: jax.Array) -> jax.Array:
-    """The map `start` [B, 3, 3] and then, where active [B, 4], what was drawn, in its order."""
+    """Applies `start` [B, 3, 3] and then, where active [B, 4], the changes in their order."""
     luma = jnp.asarray(LUMA, jnp.float32)[None, :]
     matrix, offset = start, jnp.zeros_like(start[:, 0])
     mean = images.mean((1, 2))
@@ -148,11 +148,11 @@ def _linear(images: jax.Array, start: jax.Array, drawn: Draws, active: jax.Array
         # Contrast draws towards the mean's luma, saturation towards each pixel's.
         mixed = (matrix * mean[:, None, :]).sum(-1) + offset
         grey = jnp.where(which == CONTRAST, (luma * mixed).sum(-1, keepdims=True), 0.0)
-        own = jnp.where(which == SATURATION, 1 - factor, 0.0)
-        grey = (1 - factor) * grey + own * (luma * offset).sum(-1, keepdims=True)
+        pixel = jnp.where(which == SATURATION, 1 - factor, 0.0)
+        grey = (1 - factor) * grey + pixel * (luma * offset).sum(-1, keepdims=True)
         offset = factor * offset + grey
         row = (luma[:, :, None] * matrix).sum(1, keepdims=True)
-        matrix = factor[:, :, None] * matrix + own[:, :, None] * row
+        matrix = factor[:, :, None] * matrix + pixel[:, :, None] * row
     columns = matrix[:, None, None]
     mapped = offset[:, None, None]
     for k in range(3):

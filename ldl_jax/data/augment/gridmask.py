@@ -1,4 +1,4 @@
-"""GridMask: squares of a regular grid are hidden."""
+"""Hides the squares of a regular grid (GridMask)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class GridMask:
 
     A grid has units of d x d pixels and starts anywhere. In each unit a square with the side
     d - round(r d) is hidden, so that 1 - (1 - r)² of the picture is kept. The networks' inputs are
-    multiplied by the mask, as in the authors' code: what is hidden has the mean colour. The
+    multiplied by the mask, as in the authors' code: hidden pixels have the mean colour. The
     authors also rotate the grid; the Adience report, whose parameters these are, says nothing of
     that, and here it stays upright.
 
@@ -44,20 +44,20 @@ class GridMask:
 
     @property
     def still(self) -> bool:
-        """Whether there is never a grid."""
+        """True if there is never a grid."""
         return self.probability == (0, 0)
 
 
 def random_masks(
     key: jax.Array, batch: int, size: int, recipe: GridMask, progress: jax.Array
 ) -> jax.Array:
-    """Masks bool [B, size, size]: which pixels are kept.
+    """Draws masks bool [B, size, size]: which pixels are kept.
 
     Args:
       key: of the draws.
       batch: how many.
       size: side in pixels.
-      recipe: what is drawn.
+      recipe: the grids.
       progress: float32 scalar, how much of the training is over, from 0 to 1.
     """
     unit_key, start_key, happens_key = jax.random.split(key, 3)
@@ -65,13 +65,13 @@ def random_masks(
     happens = jax.random.bernoulli(happens_key, first + (last - first) * progress, (batch,))
     low, high = (max(1, round(share * size)) for share in recipe.spacing)
     units = jax.random.randint(unit_key, (batch,), low, high + 1)
-    place = jax.random.uniform(start_key, (batch, 2), jnp.float32)
-    starts = jnp.floor(place * units[:, None].astype(jnp.float32)).astype(jnp.int32)
+    shift = jax.random.uniform(start_key, (batch, 2), jnp.float32)
+    starts = jnp.floor(shift * units[:, None].astype(jnp.float32)).astype(jnp.int32)
     return masks(units, starts, size, recipe.keep) | ~happens[:, None, None]
 
 
 def masks(units: jax.Array, starts: jax.Array, size: int, keep: float) -> jax.Array:
-    """Masks bool [B, size, size] of grids: which pixels are kept.
+    """Makes masks bool [B, size, size] of grids: which pixels are kept.
 
     Args:
       units: int32 [B], d in pixels.
@@ -80,8 +80,8 @@ def masks(units: jax.Array, starts: jax.Array, size: int, keep: float) -> jax.Ar
       keep: r, the share of d that is kept at the beginning of each unit.
     """
     units = units[:, None]
-    kept = jnp.floor(keep * units.astype(jnp.float32) + 0.5).astype(jnp.int32)
+    side = jnp.floor(keep * units.astype(jnp.float32) + 0.5).astype(jnp.int32)
     pixel = jnp.arange(size, dtype=jnp.int32)[None, :]
-    down = (pixel - starts[:, :1]) % units < kept
-    across = (pixel - starts[:, 1:]) % units < kept
+    down = (pixel - starts[:, :1]) % units < side
+    across = (pixel - starts[:, 1:]) % units < side
     return down[:, :, None] | across[:, None, :]

@@ -1,4 +1,4 @@
-"""The recipes of the papers, by name; a config takes one field by field."""
+"""Lists the recipes of the papers, by name; a config takes one field by field."""
 
 from __future__ import annotations
 

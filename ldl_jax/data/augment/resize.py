@@ -1,8 +1,8 @@
-"""Crop, resize and flip of a picture: weighted sums of its rows, and then of its columns.
+"""Crops, resizes and flips pictures by weighted sums of their rows, and then of their columns.
 
-A result's row is a mean of the few rows of the picture that lie near it, taken by a gather, and
-its columns likewise. For a 224-pixel picture on the CPU that is 15 times as quick as products with
-matrices of bilinear weights, nearly all of them 0, and at 64 pixels four times.
+Each row of a result is a mean of the few rows of the picture that lie near it, taken by a gather,
+and each column likewise. For a 224-pixel picture on the CPU that is 15 times as quick as products
+with matrices of bilinear weights, nearly all of them 0, and at 64 pixels four times.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Taps = list[tuple[jax.Array, jax.Array]]
 
 
 def crop_and_resize(images: jax.Array, boxes: jax.Array, flips: jax.Array, size: int) -> jax.Array:
-    """Each picture's box, flipped where asked, as float32 [B, size, size, C], bilinear.
+    """Returns each picture's box, flipped where asked, as float32 [B, size, size, C], bilinear.
 
     A box larger than the result is averaged over, not sampled (antialiased), as Pillow does it.
 
@@ -35,13 +35,13 @@ def crop_and_resize(images: jax.Array, boxes: jax.Array, flips: jax.Array, size:
     mirrored = jnp.where(flips[:, None], size - 1 - index, index)
     result = jnp.zeros((), jnp.float32)
     for pixel, weight in _taps(boxes[:, 1], boxes[:, 3] / size, mirrored, columns, columns / size):
-        found = jnp.take_along_axis(lines, pixel[:, None, :, None], axis=2, mode="clip")
-        result = result + found * weight[:, None, :, None]
+        mixed = jnp.take_along_axis(lines, pixel[:, None, :, None], axis=2, mode="clip")
+        result = result + mixed * weight[:, None, :, None]
     return result
 
 
 def shrink(images: jax.Array, sides: jax.Array, size: int, least: int) -> jax.Array:
-    """Whole pictures, each resized to a side of its own, bilinear and antialiased.
+    """Resizes whole pictures, each to a side of its own, bilinear and antialiased.
 
     Args:
       images: [B, H, W, C], uint8 or float.
@@ -57,22 +57,22 @@ def shrink(images: jax.Array, sides: jax.Array, size: int, least: int) -> jax.Ar
     index = jnp.minimum(jnp.arange(size, dtype=jnp.float32)[None, :], sides[:, None] - 1)
     start = jnp.zeros((batch,), jnp.float32)
     lines = _rows(images, _taps(start, rows / sides, index, rows, rows / least))
-    # A product, since XLA would merge another gather with those of the warp that comes next, and
-    # on the CPU make each pixel of this result anew for every sample of that.
+    # This is a product, since XLA would merge another gather with those of the warp that follows,
+    # and compute each pixel of this result anew for every sample of that on the CPU.
     weights = _weights(start, columns / sides, index, columns)
     lines = lines.reshape(batch, size, columns, channels)
     return jnp.einsum("bjc,bick->bijk", weights, lines)
 
 
 def _taps(start: jax.Array, step: jax.Array, index: jax.Array, pixels: int, most: float) -> Taps:
-    """The pixels that make output index[i], bilinear and antialiased; no step is above `most`."""
+    """Returns the pixels and weights of output index[i], bilinear; no step is above `most`."""
     step = step[:, None]
     centre = start[:, None] + (index + 0.5) * step - 0.5
     reach = jnp.maximum(step, 1.0)
     first = jnp.floor(centre - reach) + 1
     taps = []
-    for number in range(math.ceil(2 * max(most, 1.0))):
-        pixel = first + number
+    for offset in range(math.ceil(2 * max(most, 1.0))):
+        pixel = first + offset
         weight = jnp.maximum(0.0, 1.0 - jnp.abs(pixel - centre) / reach)
         weight = jnp.where((pixel >= 0) & (pixel < pixels), weight, 0.0)
         taps.append((jnp.clip(pixel, 0, pixels - 1).astype(jnp.int32), weight))
@@ -81,18 +81,18 @@ def _taps(start: jax.Array, step: jax.Array, index: jax.Array, pixels: int, most
 
 
 def _rows(images: jax.Array, taps: Taps) -> jax.Array:
-    """Weighted sums of the rows of pictures [B, H, W, C], float32 [B, size, W C]."""
+    """Returns weighted sums of the rows of pictures [B, H, W, C], float32 [B, size, W C]."""
     batch, rows, columns, channels = images.shape
     lines = images.reshape(batch, rows, columns * channels)
     result = jnp.zeros((), jnp.float32)
     for pixel, weight in taps:
-        found = jnp.take_along_axis(lines, pixel[:, :, None], axis=1, mode="clip")
-        result = result + found.astype(jnp.float32) * weight[:, :, None]
+        line = jnp.take_along_axis(lines, pixel[:, :, None], axis=1, mode="clip")
+        result = result + line.astype(jnp.float32) * weight[:, :, None]
     return result
 
 
 def _weights(start: jax.Array, step: jax.Array, index: jax.Array, pixels: int) -> jax.Array:
-    """The taps as a matrix [B, size, pixels]: row i mixes the pixels that make output index[i]."""
+    """Returns the taps as a matrix [B, size, pixels]: row i mixes the pixels of output index[i]."""
     step = step[:, None]
     centre = start[:, None] + (index + 0.5) * step - 0.5
     reach = jnp.maximum(step, 1.0)[:, :, None]

@@ -1,4 +1,4 @@
-"""Rotation, shear, shift, zoom, crop and flip of a picture as one affine warp."""
+"""Rotates, shears, shifts, zooms, crops and flips pictures as one affine warp."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BORDERS = ("edge", "black")
 
 @dataclasses.dataclass(frozen=True)
 class Warp:
-    """A random affine warp about the picture's middle; by default nothing moves.
+    """Describes a random affine warp about the picture's middle; by default nothing moves.
 
-    They come in this order, each with its own probability: rotation, shear, shift, zoom.
+    Rotation, shear, shift and zoom come in this order, each with its own probability.
 
     Attributes:
       rotation: greatest angle in degrees; uniform, either way.
@@ -32,7 +32,7 @@ class Warp:
       resolution: range of the side, as a share of the network's input, that a picture is first
         reduced to (uniform, whole pixels) before it is enlarged again: the face loses detail and
         keeps its size.
-      border: what lies beyond the picture, "edge" (its nearest pixel) or "black".
+      border: the colour beyond the picture, "edge" (its nearest pixel) or "black".
     """
 
     rotation: float = 0.0
@@ -65,7 +65,7 @@ class Warp:
 
     @property
     def still(self) -> bool:
-        """Whether nothing ever moves."""
+        """True if nothing ever moves."""
         moves = (self.rotation, self.shear, self.shift) != (0, 0, 0)
         return not moves and self.zoom == self.resolution == (1, 1)
 
@@ -83,7 +83,7 @@ def random_warp(
     size: int,
     recipe: Warp,
 ) -> jax.Array:
-    """Each picture's box, flipped where asked and warped, as float32 [B, size, size, C].
+    """Returns each picture's box, flipped where asked and warped, as float32 [B, size, size, C].
 
     Pictures larger than `size` are first reduced to it (antialiased, as Pillow does it), or to
     what `recipe.resolution` asks for; the warp then takes one bilinear sample a pixel.
@@ -94,7 +94,7 @@ def random_warp(
       boxes: float32 [B, 4], (top, left, height, width) in pixels of `images`.
       flips: bool [B], whether left and right change places, before the warp.
       size: side of the result in pixels.
-      recipe: what is drawn.
+      recipe: the warp to draw.
     """
     side_key, matrix_key = jax.random.split(key)
     batch, rows, columns, _ = images.shape
@@ -112,7 +112,7 @@ def random_warp(
 def random_sides(
     key: jax.Array, batch: int, size: int, resolution: tuple[float, float]
 ) -> jax.Array:
-    """Sides float32 [B], whole pixels, uniform from round(low size) to round(high size)."""
+    """Draws sides float32 [B], whole pixels, uniform from round(low size) to round(high size)."""
     low, high = _sides(size, resolution)
     return jax.random.randint(key, (batch,), low, high + 1).astype(jnp.float32)
 
@@ -123,18 +123,18 @@ def _sides(size: int, resolution: tuple[float, float]) -> tuple[int, int]:
 
 
 def random_matrices(key: jax.Array, batch: int, recipe: Warp) -> jax.Array:
-    """Affine maps float32 [B, 2, 3] from places (x, y, 1) in the result to places in the picture.
+    """Draws affine maps float32 [B, 2, 3] from points (x, y, 1) of the result to the picture's.
 
     The middle is (0, 0), and the side's length is 1; x points right and y down. The map is
-    R(θ) S(φ) T(t) Z(z), since what comes last is the first that a place of the result meets.
+    R(θ) S(φ) T(t) Z(z), since the last map is the first that is applied to a point of the result.
     """
     keys = jax.random.split(key, 8)
 
     def draw(
-        number: int, probability: float, low: float, high: float, rest: float, *shape: int
+        index: int, probability: float, low: float, high: float, rest: float, *shape: int
     ) -> jax.Array:
-        happens = jax.random.bernoulli(keys[number], probability, (batch, *(1 for _ in shape)))
-        values = jax.random.uniform(keys[number + 4], (batch, *shape), jnp.float32, low, high)
+        happens = jax.random.bernoulli(keys[index], probability, (batch, *(1 for _ in shape)))
+        values = jax.random.uniform(keys[index + 4], (batch, *shape), jnp.float32, low, high)
         return jnp.where(happens, values, rest)
 
     turn, slant = (jnp.deg2rad(jnp.float32(x)) for x in (recipe.rotation, recipe.shear))
@@ -143,7 +143,7 @@ def random_matrices(key: jax.Array, batch: int, recipe: Warp) -> jax.Array:
     shift = recipe.shift * draw(2, recipe.shift_probability, -1, 1, 0, 2)
     zoom = draw(3, recipe.zoom_probability, *recipe.zoom, 1, 2)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
-    # R S of a place (x, y): the shear gives (x cos φ, y - x sin φ), which the rotation turns.
+    # R S maps a point (x, y) so: the shear gives (x cos φ, y - x sin φ), which the rotation turns.
     across, down = jnp.cos(shear), -jnp.sin(shear)
     first = jnp.stack([cos * across - sin * down, sin * across + cos * down], 1)
     second = jnp.stack([-sin, cos], 1)
@@ -152,7 +152,7 @@ def random_matrices(key: jax.Array, batch: int, recipe: Warp) -> jax.Array:
 
 
 def place(matrices: jax.Array, boxes: jax.Array, flips: jax.Array) -> jax.Array:
-    """The maps [B, 2, 3] of `random_matrices`, into the pixels (x, y) of pictures with boxes.
+    """Takes the maps [B, 2, 3] of `random_matrices` to the pixels (x, y) of pictures with boxes.
 
     Args:
       matrices: float32 [B, 2, 3].
@@ -170,16 +170,16 @@ def place(matrices: jax.Array, boxes: jax.Array, flips: jax.Array) -> jax.Array:
 def warp(
     images: jax.Array, matrices: jax.Array, size: int, extents: jax.Array, border: str
 ) -> jax.Array:
-    """Pictures seen through affine maps, bilinear, as float32 [B, size, size, C].
+    """Warps pictures by affine maps, with bilinear samples, to float32 [B, size, size, C].
 
     Args:
       images: [B, H, W, C], uint8 or float.
       matrices: float32 [B, 2, 3], from (x, y, 1) in the result, whose middle is (0, 0) and whose
         side is 1, to (x, y) in the picture's pixels, whose top left corner is (0, 0).
       size: side of the result in pixels.
-      extents: float32 [B, 2], height and width of what is a picture in each of `images`; the rest
-        is never looked at.
-      border: what is beyond that, "edge" (the nearest pixel) or "black" (0, mixed in over the
+      extents: float32 [B, 2], height and width of the picture in each of `images`; the rest is
+        never read.
+      border: the colour beyond that, "edge" (the nearest pixel) or "black" (0, mixed in over the
         pixel's width on which it begins).
     """
     batch, rows, columns, channels = images.shape
@@ -192,23 +192,23 @@ def warp(
     result = jnp.zeros((), jnp.float32)
     for row, vertical in down:
         for column, horizontal in across:
-            place = (row * columns + column).reshape(batch, size * size, 1)
-            found = jnp.take_along_axis(pixels, place, axis=1, mode="clip")
-            found = found.reshape(batch, size, size, channels).astype(jnp.float32)
-            result = result + found * (vertical * horizontal)[..., None]
+            index = (row * columns + column).reshape(batch, size * size, 1)
+            corner = jnp.take_along_axis(pixels, index, axis=1, mode="clip")
+            corner = corner.reshape(batch, size, size, channels).astype(jnp.float32)
+            result = result + corner * (vertical * horizontal)[..., None]
     return result
 
 
 def _neighbours(
-    place: jax.Array, extent: jax.Array, border: str
+    points: jax.Array, extent: jax.Array, border: str
 ) -> list[tuple[jax.Array, jax.Array]]:
-    """The two pixels (their indices and weights, [B, size, size]) on both sides of a place."""
+    """Returns the two pixels (indices and weights, [B, size, size]) on both sides of each point."""
     last = extent[:, None, None] - 1
-    low = jnp.floor(place - 0.5)
-    share = place - 0.5 - low
-    found = []
+    low = jnp.floor(points - 0.5)
+    share = points - 0.5 - low
+    neighbours = []
     for pixel, weight in ((low, 1 - share), (low + 1, share)):
         if border == "black":
             weight = jnp.where((pixel >= 0) & (pixel <= last), weight, 0.0)
-        found.append((jnp.clip(pixel, 0.0, last).astype(jnp.int32), weight))
-    return found
+        neighbours.append((jnp.clip(pixel, 0.0, last).astype(jnp.int32), weight))
+    return neighbours

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import Entry, Row, find, read_list, to_records
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import Row, find, read_list
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (
@@ -16,8 +17,8 @@ LAYOUT = (
     "'image sets/train.txt' and 'image sets/val.txt' of lines 'file gender'; with the option "
     "originals, 'original images' and 'key points' of NNNNNAaa.txt instead"
 )
-# Of the 49 key points, by iBUG's order without the jaw: the six about each eye, the nose's tip and
-# the corners of the mouth. Seen on 60 of the release's pictures.
+# Of the 49 key points, in iBUG's order without the jaw, these are the six about each eye, the tip
+# of the nose and the corners of the mouth, as 60 of the release's pictures show.
 KEY_POINTS = 49
 PARTS = (slice(19, 25), slice(25, 31), slice(13, 14), slice(31, 32), slice(37, 38))
 
@@ -42,45 +43,45 @@ def read(root: Path, *, originals: bool = False) -> Records:
         NNNNNAaa.jpg, a picture is listed twice, or its key points are not 49 lines of x and y.
     """
     if originals:
-        faces, places = find(root, "original images"), find(root, "key points")
+        faces, key_points = find(root, "original images"), find(root, "key points")
     else:
-        faces, places = find(root, "aligned faces", "aglined faces"), None
+        faces, key_points = find(root, "aligned faces", "aglined faces"), None
     entries = []
     for file, split in (("image sets/train.txt", "train"), ("image sets/val.txt", "test")):
         rows = read_list(find(root, file), root, ("file", "gender"))
-        entries += [_entry(row, faces, places, split) for row in rows]
+        entries += [_entry(row, faces, key_points, split) for row in rows]
     return to_records("aaf", entries)
 
 
-def _entry(row: Row, faces: Path, places: Path | None, split: str) -> Entry:
+def _entry(row: Row, faces: Path, key_points: Path | None, split: str) -> Entry:
     file = row.text("file")
     match = re.fullmatch(r"(\d{5})A(\d{2,3})(\.jpg)?", file)
     if match is None:
         raise DataError(f"{row.source}: file must be NNNNNAaa.jpg, got {file!r}")
-    number, age, suffix = match.groups()
-    # The release's description leaves the suffix out, its lists write it.
+    person, age, suffix = match.groups()
+    # The release's description leaves the suffix out, but its lists write it.
     name = file if suffix else f"{file}.jpg"
     return Entry(
         id=name,
         path=faces / name,
         label=float(age),
         source=row.source,
-        subject=number,
+        subject=person,
         split=split,
-        points=() if places is None else _points(places / f"{name[:-4]}.txt", row.source),
+        points=() if key_points is None else _points(key_points / f"{name[:-4]}.txt", row.source),
     )
 
 
 def _points(file: Path, source: str) -> tuple[float, ...]:
     try:
-        places = np.array([line.split() for line in file.read_text().splitlines()], np.float64)
-        if places.shape != (KEY_POINTS, 2) or not np.isfinite(places).all():
-            raise ValueError(f"numbers of shape {list(places.shape)}")
+        points = np.array([line.split() for line in file.read_text().splitlines()], np.float64)
+        if points.shape != (KEY_POINTS, 2) or not np.isfinite(points).all():
+            raise ValueError(f"numbers of shape {list(points.shape)}")
     except (OSError, ValueError) as error:
         raise DataError(
             f"{source}: key points/{file.name}: expected {KEY_POINTS} lines of x and y ({error})"
         ) from None
-    return tuple(np.concatenate([places[part].mean(axis=0) for part in PARTS]).tolist())
+    return tuple(np.concatenate([points[part].mean(axis=0) for part in PARTS]).tolist())
 
 
 DATASET = Dataset(

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
-from ldl_jax.data.datasets.tables import Entry, LayoutError, Table, find, read_csv, to_records
+from ldl_jax.data.datasets.tables import LayoutError, Table, find, read_csv
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.labels import ADIENCE
 
@@ -17,7 +18,7 @@ LAYOUT = (
     "'fold_4_data.txt' (in the root or in 'folds'), separated by tabs"
 )
 FOLDS = 5
-# As the lists write the eight groups; their (8, 12) is the papers' (8, 13).
+# The eight groups as the lists write them; their (8, 12) is the papers' (8, 13).
 GROUPS = (
     *("(0, 2)", "(4, 6)", "(8, 12)", "(15, 20)"),
     *("(25, 32)", "(38, 43)", "(48, 53)", "(60, 100)"),
@@ -31,7 +32,7 @@ def read(root: Path, *, gaps: str = "drop") -> Records:
 
     Args:
       root: the folder of the release.
-      gaps: what becomes of ages that are none of the eight groups. "drop" leaves them out, as the
+      gaps: how ages that are none of the eight groups are treated. "drop" leaves them out, as the
         authors' own training lists do (17,321 faces once their repeats are gone). "nearest" keeps
         most (18,621): a single age takes the group it lies in, or else the one whose bound is
         nearest, at a tie the one whose middle is, then the younger (3 -> 0-2, 13 -> 8-13,
@@ -39,7 +40,7 @@ def read(root: Path, *, gaps: str = "drop") -> Records:
         58 -> 60-100); (25, 23) and (27, 32) -> 25-32; (38, 42) and (38, 48) -> 38-43. Rows
         without an age, and (8, 23), are left out in either case.
 
-    What is left out is counted in the notes. The lists repeat 117 rows; the first is kept. Subjects
+    The notes count what is left out. The lists repeat 117 rows; the first is kept. Subjects
     are the Flickr albums (168); no album is in two folds. Folds of `Records` are the official
     ones, so the protocol "official_folds" tests on each in turn; never merge and redraw them.
 
@@ -57,18 +58,18 @@ def read(root: Path, *, gaps: str = "drop") -> Records:
         raise DataError(f"adience: gaps must be 'drop' or 'nearest', got {gaps!r}")
     faces = find(root, "aligned")
     left: Left = {}
-    seen: set[str] = set()
+    listed: set[str] = set()
     entries: list[Entry] = []
     for fold in range(FOLDS):
         file = find(root, f"fold_{fold}_data.txt", f"folds/fold_{fold}_data.txt")
-        entries += _entries(read_csv(file, root), faces, fold, gaps == "nearest", seen, left)
+        entries += _entries(read_csv(file, root), faces, fold, gaps == "nearest", listed, left)
     if not entries:
         raise LayoutError("the five lists name no face with an age")
     return to_records("adience", entries, notes=left_notes(left))
 
 
 def group(age: str, nearest: bool) -> int | None:
-    """The number of an age's group, from 0; None for one that is left out.
+    """Returns the index of an age's group; None for an age that is left out.
 
     Raises:
       ValueError: the age is neither a number, a range, nor "None".
@@ -84,37 +85,37 @@ def group(age: str, nearest: bool) -> int | None:
 
 
 def _nearest(age: int) -> int:
-    def far(number: int) -> tuple[float, float, int]:
-        low, high = ADIENCE.bounds[number]
-        return max(low - age, age - high, 0), abs(age - ADIENCE.values[number]), number
+    def far(index: int) -> tuple[float, float, int]:
+        low, high = ADIENCE.bounds[index]
+        return max(low - age, age - high, 0), abs(age - ADIENCE.values[index]), index
 
     return min(range(ADIENCE.size), key=far)
 
 
 def _entries(
-    table: Table, faces: Path, fold: int, nearest: bool, seen: set[str], left: Left
+    table: Table, faces: Path, fold: int, nearest: bool, listed: set[str], left: Left
 ) -> Iterator[Entry]:
     user, image = table.column("user_id"), table.column("original_image")
     face, age = table.column("face_id"), table.column("age")
     for row in table.rows:
         name = f"landmark_aligned_face.{row.text(face)}.{row.text(image)}"
         file = f"{row.text(user)}/{name}"
-        if file in seen:
+        if file in listed:
             left.setdefault("the face is listed already", []).append(row.source)
             continue
-        seen.add(file)
+        listed.add(file)
         try:
-            number = group(row.cells[age], nearest)
+            index = group(row.cells[age], nearest)
         except ValueError as error:
             raise DataError(f"{row.source}: {error}") from None
-        if number is None:
+        if index is None:
             reason = "there is no age" if row.cells[age] in ("None", "") else "the age is no group"
             left.setdefault(reason, []).append(row.source)
             continue
         yield Entry(
             id=file,
             path=faces / row.text(user) / name,
-            label=ADIENCE.values[number],
+            label=ADIENCE.values[index],
             source=row.source,
             subject=row.text(user),
             fold=fold,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import named, pictures, subfolders
-from ldl_jax.data.datasets.tables import Entry, LayoutError, to_records
+from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import Records
 
 LAYOUT = (

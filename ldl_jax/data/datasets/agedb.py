@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import named, pictures
-from ldl_jax.data.datasets.tables import Entry, to_records
 from ldl_jax.data.records import Records
 
 LAYOUT = "NUMBER_Name_AGE_SEX.jpg (as 0_MariaCallas_35_f.jpg), in 'AgeDB' or the root itself"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import Entry, Row, find, read_csv, to_records
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import Row, find, read_csv
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (

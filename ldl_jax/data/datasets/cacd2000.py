@@ -7,8 +7,8 @@ import unicodedata
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
-from ldl_jax.data.datasets.tables import Entry, to_records
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (
@@ -16,7 +16,7 @@ LAYOUT = (
     "beside them or in the root, for the official split, 'celebrity2000_meta.mat'"
 )
 PATTERN = r"(\d+)_(.+)_(\d+)\.jpg"
-VALIDATION, TEST = 2, 5  # the greatest ranks of these parts
+VALIDATION, TEST = 2, 5  # the greatest ranks in these parts
 
 
 def read(root: Path) -> Records:
@@ -37,9 +37,7 @@ def read(root: Path) -> Records:
       DataError: no picture, or a .mat file that is broken, lacks a field, or lacks a person.
     """
     folder = root / "CACD2000" if (root / "CACD2000").is_dir() else root
-    mat = next(
-        (place / "celebrity2000_meta.mat" for place in (root, folder) if _has_mat(place)), None
-    )
+    mat = next((path / "celebrity2000_meta.mat" for path in (root, folder) if _has_mat(path)), None)
     ranks = {} if mat is None else _ranks(mat)
     left: Left = {}
     entries = []
@@ -50,8 +48,8 @@ def read(root: Path) -> Records:
     return to_records("cacd2000", entries, notes=left_notes(left))
 
 
-def _has_mat(place: Path) -> bool:
-    return (place / "celebrity2000_meta.mat").is_file()
+def _has_mat(folder: Path) -> bool:
+    return (folder / "celebrity2000_meta.mat").is_file()
 
 
 def _split(file: str, person: str, ranks: dict[str, int]) -> str:
@@ -62,9 +60,7 @@ def _split(file: str, person: str, ranks: dict[str, int]) -> str:
 
 
 def _ranks(mat: Path) -> dict[str, int]:
-    """The rank of each celebrity, by the letters of the name."""
-
-    # Needed by this reader alone; jax brings scipy.
+    """Reads the rank of each celebrity, by the letters of the name."""
     import scipy.io  # type: ignore[import-untyped]
 
     variable = "celebrityImageData"

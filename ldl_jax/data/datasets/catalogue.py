@@ -1,4 +1,4 @@
-"""The datasets that can be read, and the one function that reads them by name."""
+"""Lists the datasets that can be read, and reads them by name."""
 
 from __future__ import annotations
 
@@ -36,44 +36,30 @@ from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Records
 
-OLDEST = 130  # years; nobody has been as old
+OLDEST = 130  # years; nobody has lived so long
 
+_READERS = (
+    aaf, adience, afad, agedb, appa_real, cacd2000, cfd, chalearn15, chalearn16, csv_folder,
+    face_benchmark, fg_net, imdb_wiki, label_folders, megaage_asian, morph, ms_celeb, prepared,
+    scut_fbp, scut_fbp5500, utkface,
+)  # fmt: skip
+# A dataset has the name of its reader's module.
 DATASETS: dict[str, Dataset] = {
-    "aaf": aaf.DATASET,
-    "adience": adience.DATASET,
-    "afad": afad.DATASET,
-    "agedb": agedb.DATASET,
-    "appa_real": appa_real.DATASET,
-    "cacd2000": cacd2000.DATASET,
-    "cfd": cfd.DATASET,
-    "chalearn15": chalearn15.DATASET,
-    "chalearn16": chalearn16.DATASET,
-    "csv_folder": csv_folder.DATASET,
-    "face_benchmark": face_benchmark.DATASET,
-    "fg_net": fg_net.DATASET,
-    "imdb_wiki": imdb_wiki.DATASET,
-    "label_folders": label_folders.DATASET,
-    "megaage_asian": megaage_asian.DATASET,
-    "morph": morph.DATASET,
-    "ms_celeb": ms_celeb.DATASET,
-    "prepared": prepared.DATASET,
-    "scut_fbp": scut_fbp.DATASET,
-    "scut_fbp5500": scut_fbp5500.DATASET,
-    "utkface": utkface.DATASET,
+    reader.__name__.rsplit(".", 1)[-1]: reader.DATASET for reader in _READERS
 }
 
 
 def read(name: str, root: str | Path, *, csv: str = "", **options: Any) -> Records:
     """Lists a dataset's pictures and labels; opens no picture.
 
-    Links below the root are followed wherever they point, for they are the user's own; a list's
-    path that leaves the root is refused.
+    Links below the root are followed wherever they point, since the user made them; a list's path
+    that leaves the root is refused.
 
     Args:
       name: one of `DATASETS`.
       root: the folder that holds the dataset's layout; "" with `csv`: the CSV file's folder.
       csv: the list of the datasets that take one; looked for in the root, then as given.
-      options: what the dataset's reader offers (`Dataset.options`).
+      options: options of the dataset's reader (`Dataset.options`).
 
     Raises:
       DataError: the name or an option is unknown, the layout is not there (the message says what
@@ -101,7 +87,7 @@ def read(name: str, root: str | Path, *, csv: str = "", **options: Any) -> Recor
 
 
 def _check_inside(records: Records, root: Path) -> None:
-    """No picture lies outside the root, by its path."""
+    """Raises DataError if a picture's path leads out of the root."""
     prefix = "" if root == Path() else f"{str(root).rstrip(os.sep)}{os.sep}"
     for path, source in zip(records.paths, records.sources, strict=True):
         text = str(path)
@@ -113,7 +99,7 @@ def _check_inside(records: Records, root: Path) -> None:
 
 
 def _check_ages(records: Records) -> None:
-    """Labels in years can be ages, known ones (NaN is none)."""
+    """Raises DataError if labels in years are no ages, or not known."""
     if records.unit != "years":
         return
     wrong = np.flatnonzero(~((records.labels >= 0) & (records.labels <= OLDEST)))

@@ -1,25 +1,17 @@
-"""Chicago Face Database: the attractiveness of faces, 1-7, as raters in the USA gave it."""
+"""Chicago Face Database: attractiveness of faces, 1-7, rated in the USA."""
 
 from __future__ import annotations
 
-import csv as csv_files
-import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from ldl_jax.data.datasets import sheets
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes
-from ldl_jax.data.datasets.sheets import is_sheet, opened
-from ldl_jax.data.datasets.tables import (
-    Entry,
-    LayoutError,
-    Row,
-    file_name,
-    find,
-    find_csv,
-    to_records,
-)
+from ldl_jax.data.datasets.tables import LayoutError, Row, csv_lines, file_name, find, find_csv
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (
@@ -27,7 +19,7 @@ LAYOUT = (
     "Data and Codebook.xlsx', or one of its sheets as 'norming.csv', with columns Model (or "
     "Target) and Attractive"
 )
-BOOKS = "CFD*Norming*Codebook*.xlsx"
+BOOKS = "CFD*Norming*Codebook*"
 EXPECTED = "the columns 'Model' or 'Target' and 'Attractive'"
 NAME = r"CFD-([A-Z]{2})-(\d+)-(\d+)(-\d+)?-N\.jpg"
 
@@ -42,7 +34,7 @@ def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
 
     Mind the question: the main sheet's R013 asks for attractiveness "with respect to other people
     of the same race and gender", the later sheets' R013B for an absolute one; do not mix them.
-    Of an .xlsx file one sheet is read, by default the main one ("CFD U.S. Norming Data" in version
+    Of a spreadsheet one sheet is read, by default the main one ("CFD U.S. Norming Data" in version
     3.0); the notes name it, its question and the other sheets with ratings.
 
     Licence: non-commercial research only.
@@ -52,8 +44,8 @@ def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
 
     Args:
       root: the folder of the layout.
-      csv: the CSV or .xlsx file, where it has another name.
-      norming_sheet: the title of another sheet of the .xlsx file: "CFD-MR U.S. Norming Data",
+      csv: the CSV file or spreadsheet, where it has another name.
+      norming_sheet: the title of another sheet of the spreadsheet: "CFD-MR U.S. Norming Data",
         "CFD-I U.S. Norming Data" or "CFD-I INDIA Norming Data" in version 3.0.
 
     Raises:
@@ -63,10 +55,10 @@ def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
     """
     images = find(root, "Images")
     path = find_csv(root, csv) if csv else _norming(root)
-    table, notes = _table(path, file_name(path, root), norming_sheet)
+    ratings, notes = _ratings(path, file_name(path, root), norming_sheet)
     files, left = _neutral(images)
     entries = []
-    for row in _rows(table):
+    for row in _rows(ratings):
         person = row.text("model")
         if person not in files:
             raise DataError(f"{row.source}: {person} has no neutral picture in {images.name}")
@@ -82,27 +74,27 @@ def _norming(root: Path) -> Path:
     try:
         return find(root, "norming.csv")
     except LayoutError:
-        books = sorted(root.glob(BOOKS))
+        books = sorted(path for path in root.glob(BOOKS) if sheets.is_sheet(path))
     if len(books) > 1:
         raise DataError(
             f"{root} has {' and '.join(repr(book.name) for book in books)}: name one as the csv"
         )
     if not books:
-        raise LayoutError(f"{root} has no 'norming.csv' and no '{BOOKS}'")
+        raise LayoutError(f"{root} has no 'norming.csv' and no '{BOOKS}.xlsx'")
     return books[0]
 
 
 def _neutral(images: Path) -> tuple[dict[str, str], Left]:
-    """The neutral picture of each model, by the name that the sheet gives the model."""
+    """Finds the neutral picture of each model, by the model's name in the sheet."""
     files: dict[str, str] = {}
     left: Left = {}
     for file in below(images):
         match = re.fullmatch(NAME, file.rsplit("/", 1)[-1])
         if match is None:
             continue
-        kind, number, second, again = match.groups(default="")
+        kind, first, second, again = match.groups(default="")
         # The Indian extension's models have two numbers and no dash after the letters.
-        person = (f"{kind}{number}-{second}" if kind[0] == "I" else f"{kind}-{number}") + again
+        person = (f"{kind}{first}-{second}" if kind[0] == "I" else f"{kind}-{first}") + again
         if person in files:
             raise DataError(f"{file}: {person} has another neutral picture, {files[person]}")
         files[person] = file
@@ -111,40 +103,36 @@ def _neutral(images: Path) -> tuple[dict[str, str], Left]:
     return files, left
 
 
-@dataclasses.dataclass(frozen=True)
-class _Table:
-    """The rows of a CSV file or sheet, whose place messages start with, from the header on."""
+class _Ratings(NamedTuple):
+    """Holds the rows below a header, each after its name in messages, and the columns to read.
 
-    place: str
-    lines: Sequence[tuple[int, Sequence[str]]]
+    `question` is the number of the question that was asked, "" where none stands above the header.
+    """
+
+    lines: Sequence[tuple[str, Sequence[str]]]
     columns: tuple[int, int]
     question: str
 
 
-def _table(path: Path, file: str, sheet: str) -> tuple[_Table, tuple[str, ...]]:
-    """What is read of a file, and notes on it."""
-    if is_sheet(path):
+def _ratings(path: Path, file: str, sheet: str) -> tuple[_Ratings, tuple[str, ...]]:
+    """Reads the ratings of a CSV file or spreadsheet, and notes on where they are from."""
+    if sheets.is_sheet(path):
         return _of_book(path, file, sheet)
     if sheet:
         raise DataError(f"cfd: {file} has no sheets; leave out norming_sheet, got {sheet!r}")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = [[cell.strip() for cell in cells] for cells in csv_files.reader(stream)]
-    except (UnicodeDecodeError, csv_files.Error) as error:
-        raise DataError(f"{file}: cannot be read as CSV ({error})") from error
-    table = _headed(file, list(enumerate(lines, start=1)))
-    if table is None:
+    ratings = _headed(list(csv_lines(path, file, ",")))
+    if ratings is None:
         raise DataError(f"{file}: no row has {EXPECTED}")
-    return table, ()
+    return ratings, ()
 
 
-def _of_book(path: Path, file: str, sheet: str) -> tuple[_Table, tuple[str, ...]]:
-    rated: dict[str, _Table] = {}
-    with opened(path, file) as book:
-        for title in book.titles:
-            table = _headed(f"{file} sheet {title!r}", list(book.rows(title)))
-            if table is not None:
-                rated[title] = table
+def _of_book(path: Path, file: str, sheet: str) -> tuple[_Ratings, tuple[str, ...]]:
+    book = sheets.read(path, file)
+    rated: dict[str, _Ratings] = {}
+    for title in book.titles:
+        ratings = _headed([(book.source(title, row), cells) for row, cells in book.rows(title)])
+        if ratings is not None:
+            rated[title] = ratings
     if not rated:
         raise DataError(f"{file}: no row of its sheets ({', '.join(book.titles)}) has {EXPECTED}")
     known = ", ".join(map(repr, rated))
@@ -165,31 +153,29 @@ def _of_book(path: Path, file: str, sheet: str) -> tuple[_Table, tuple[str, ...]
     return rated[title], (f"{note} (not read: {others})" if others else note,)
 
 
-def _headed(place: str, lines: Sequence[tuple[int, Sequence[str]]]) -> _Table | None:
-    """The rows below the header; None where no row is one."""
+def _headed(lines: Sequence[tuple[str, Sequence[str]]]) -> _Ratings | None:
+    """Returns the rows below the header; None where no row is one."""
     for start, (_, cells) in enumerate(lines):
         columns = _columns(cells)
         if columns is not None:
             above = [row[columns[1]] for _, row in lines[:start] if len(row) > columns[1]]
             question = next((cell for cell in above if re.fullmatch(r"R\d+B?", cell)), "")
-            return _Table(place, lines[start + 1 :], columns, question)
+            return _Ratings(lines[start + 1 :], columns, question)
     return None
 
 
-def _rows(table: _Table) -> list[Row]:
-    model, attractive = table.columns
-    rows: list[Row] = []
-    seen: set[str] = set()
-    for line, cells in table.lines:
-        source = f"{table.place} row {line}"
+def _rows(ratings: _Ratings) -> list[Row]:
+    model, attractive = ratings.columns
+    rows: dict[str, Row] = {}
+    for source, cells in ratings.lines:
         if len(cells) <= model or not cells[model]:
             continue  # the sheets have rows of units and blanks after the header
-        if cells[model] in seen:
-            raise DataError(f"{source}: {cells[model]} is rated already")
-        seen.add(cells[model])
+        person = cells[model]
+        if person in rows:
+            raise DataError(f"{source}: {person} is rated already")
         rating = cells[attractive] if len(cells) > attractive else ""
-        rows.append(Row(source, {"model": cells[model], "attractive": rating}))
-    return rows
+        rows[person] = Row(source, {"model": person, "attractive": rating})
+    return list(rows.values())
 
 
 def _columns(cells: Sequence[str]) -> tuple[int, int] | None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import Entry, find, read_csv, to_records
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import Records
 
 LAYOUT = (
@@ -42,7 +43,7 @@ def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
     for position, row in enumerate(table.rows):
         file = row.text("file")
         if position == 0 and "." not in file:
-            continue  # a header: its first cell is no file name
+            continue  # this is a header, since its first cell is no file name
         yield Entry(
             id=f"{folder}/{file}",
             path=images / file,

@@ -1,4 +1,4 @@
-"""Any pictures that a CSV file lists."""
+"""Reads any pictures that a CSV file or a spreadsheet lists."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import Entry, LayoutError, Row, find_csv, read_csv, to_records
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import LayoutError, Row, find_csv, read_csv
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (
-    "a CSV or .xlsx file with columns path, label and, if known, sigma, subject, split, fold, its "
-    "paths relative to the root (default: the file's folder)"
+    "a CSV file or a spreadsheet with columns path, label and, if known, sigma, subject, split, "
+    "fold, its paths relative to the root (default: the file's folder)"
 )
 SPLITS = {
     "": "",
@@ -27,9 +28,9 @@ def read(root: Path, csv: str = "", *, unit: str = "years") -> Records:
 
     Labels are in `unit`; those in "years" must be ages.
 
-    Separated by comma, semicolon or tab, or the first sheet of an .xlsx file that is not empty;
-    other columns are left alone. An empty sigma, subject, split or fold is an unknown one. Split is
-    one of train, validation (or val), test; folds are numbered from 0.
+    Cells are separated by comma, semicolon or tab. Of a spreadsheet the first sheet is read that is
+    not empty. Other columns are left alone. An empty sigma, subject, split or fold is an unknown
+    one. Split is one of train, validation (or val), test; folds are numbered from 0.
 
     Raises:
       DataError: no CSV file, column or listed picture; a label or sigma is not a number, a sigma

@@ -1,26 +1,25 @@
-"""What is known of a dataset beside its pictures: paper, licence, where to ask for it, layout."""
+"""Describes datasets: paper, licence, where to ask for them, and their files."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 from ldl_jax.data.records import Records
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """What a dataset is, where it comes from, and how it is read.
+    """Describes a dataset, where it comes from, and how it is read.
 
     Attributes:
       read: root -> Records; with `takes_csv`, (root, csv) -> Records. Its keyword-only arguments
         are the reader's options.
       title: its name in print.
       paper: authors, title and year; "" where there is none.
-      licence: what it may be used for.
-      where: where to ask for it; "" for pictures of one's own.
+      licence: the uses that are allowed.
+      where: the address to ask for it; "" for pictures of one's own.
       layout: the files expected under the root.
       takes_csv: whether its labels are in a file that the user names.
       pictures: how many pictures the reader gives, by default, of an intact official copy: any of
@@ -37,7 +36,11 @@ class Dataset:
     pictures: tuple[int, ...] = ()
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """The reader's options, with their defaults."""
         parameters = inspect.signature(self.read).parameters.values()
-        return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+        return {
+            parameter.name: parameter.default
+            for parameter in parameters
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }

@@ -1,4 +1,4 @@
-"""The unified facial age benchmark: databases in JSON, and splits of their folders in YAML."""
+"""Reads the unified facial age benchmark: databases in JSON, splits of their folders in YAML."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import LARGEST, Entry, LayoutError, find_csv, to_records
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import LARGEST, LayoutError, find_csv, read_text
 from ldl_jax.data.records import DataError, FoldSplit, Records
 
 LAYOUT = (
@@ -18,6 +19,14 @@ LAYOUT = (
     "relative to it) or one database's JSON file, as the csv"
 )
 PARTS = ("trn", "val", "tst")
+
+
+class _Member(NamedTuple):
+    """A database of a benchmark, and the folders in each part of its splits."""
+
+    database: Path
+    tag: str
+    splits: list[dict[str, tuple[int, ...]]]
 
 
 def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
@@ -48,36 +57,32 @@ def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
     if not csv:
         raise LayoutError("no benchmark's YAML file or database's JSON file is given (csv)")
     path = find_csv(root, csv)
-    if path.suffix == ".json":
-        members: list[dict[str, Any]] = [{"database": path, "tag": path.stem, "split": []}]
-    else:
-        members = _members(path, tag)
+    alone = path.suffix == ".json"
+    members = [_Member(path, path.stem, [])] if alone else _members(path, tag)
     folds: dict[tuple[int, int], int] = {}
     entries: list[Entry] = []
-    for number, member in enumerate(members):
-        prefix = f"{member['tag']}:" if len(members) > 1 else ""
-        entries += _entries(root, member["database"], prefix, number, folds)
+    for index, member in enumerate(members):
+        prefix = f"{member.tag}:" if len(members) > 1 else ""
+        entries += _entries(root, member.database, prefix, index, folds)
     return to_records("face_benchmark", entries, fold_splits=_splits(path, members, folds))
 
 
-def _members(path: Path, tag: str) -> list[dict[str, Any]]:
+def _members(path: Path, tag: str) -> list[_Member]:
     import yaml  # type: ignore[import-untyped]  # ml_collections brings it
 
     try:
-        listed = yaml.safe_load(_text(path))
+        listed = yaml.safe_load(read_text(path, path.name))
         members = [
-            {
-                "database": path.parent / one["database"],
-                "tag": str(one.get("tag", Path(one["database"]).stem)),
-                "split": [
-                    {part: tuple(map(int, split[part])) for part in PARTS} for split in one["split"]
-                ],
-            }
-            for one in listed
+            _Member(
+                path.parent / item["database"],
+                str(item.get("tag", Path(item["database"]).stem)),
+                [{part: tuple(map(int, split[part])) for part in PARTS} for split in item["split"]],
+            )
+            for item in listed
         ]
     except DataError:
         raise
-    # PyYAML raises ValueError of a date that is none, RecursionError of one list in another.
+    # PyYAML raises ValueError for a wrong date, RecursionError for lists nested too deep.
     except (
         yaml.YAMLError,
         ValueError,
@@ -90,11 +95,11 @@ def _members(path: Path, tag: str) -> list[dict[str, Any]]:
             f"{path.name}: expected a list of {{database, tag, split: [{{trn, val, tst}}]}} "
             f"({type(e).__name__}: {e})".replace("\n", " ")
         ) from e
-    known = ", ".join(one["tag"] for one in members)
+    known = ", ".join(member.tag for member in members)
     if tag:
-        members = [one for one in members if one["tag"] == tag]
+        members = [member for member in members if member.tag == tag]
     else:
-        members = [one for one in members if any(split["trn"] for split in one["split"])]
+        members = [member for member in members if any(split["trn"] for split in member.splits)]
     if not members:
         wanted = f"no database {tag!r}" if tag else "no database that is trained on"
         raise DataError(f"{path.name}: has {wanted}; its databases: {known}")
@@ -102,52 +107,46 @@ def _members(path: Path, tag: str) -> list[dict[str, Any]]:
 
 
 def _entries(
-    root: Path, database: Path, prefix: str, number: int, folds: dict[tuple[int, int], int]
+    root: Path, database: Path, prefix: str, index: int, folds: dict[tuple[int, int], int]
 ) -> Iterator[Entry]:
-    if not os.path.isfile(database):  # False of a name that no file could have, too
+    if not os.path.isfile(database):  # also false for a name that no file could have
         raise LayoutError(f"{database.parent} has no {database.name!r}")
     try:
-        listed = json.loads(_text(database))
+        listed = json.loads(read_text(database, database.name))
     except DataError:
         raise
     except (ValueError, RecursionError) as error:
         raise DataError(f"{database.name}: is no JSON ({error})") from error
     if not isinstance(listed, list):
         raise DataError(f"{database.name}: expected a list of pictures")
-    for folder in sorted({_folder(one) for one in listed} - {-1}):
-        folds[number, folder] = len(folds)
-    for position, one in enumerate(listed):
+    for folder in sorted({_folder(item) for item in listed} - {-1}):
+        folds[index, folder] = len(folds)
+    for position, item in enumerate(listed):
         source = f"{database.name} entry {position + 1}"
-        fold = folds.get((number, _folder(one)), -1)
-        yield _entry(root, one, source, prefix, fold)
+        fold = folds.get((index, _folder(item)), -1)
+        yield _entry(root, item, source, prefix, fold)
 
 
-def _text(path: Path) -> str:
+def _folder(item: object) -> int:
+    folder = item.get("folder") if isinstance(item, Mapping) else None
+    return folder if isinstance(folder, int) else -1
+
+
+def _entry(root: Path, item: Mapping[str, Any], source: str, prefix: str, fold: int) -> Entry:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: is not UTF-8 text ({error})") from error
-
-
-def _folder(one: Any) -> int:
-    return one["folder"] if isinstance(one, Mapping) and isinstance(one.get("folder"), int) else -1
-
-
-def _entry(root: Path, one: Any, source: str, prefix: str, fold: int) -> Entry:
-    try:
-        subject = str(one.get("id_num", one.get("name", "")))
-        label, sigma = float(one["age"]), float(one.get("std_age", math.nan))
+        subject = str(item.get("id_num", item.get("name", "")))
+        label, sigma = float(item["age"]), float(item.get("std_age", math.nan))
         if not abs(label) <= LARGEST or sigma < 0 or math.isinf(sigma):
             raise ValueError(f"age is {label:g}, std_age {sigma:g}")
         return Entry(
-            id=prefix + one["img_path"],
-            path=root / one["img_path"],
+            id=prefix + item["img_path"],
+            path=root / item["img_path"],
             label=label,
             source=source,
             sigma=sigma,
             subject=prefix + subject if subject else "",
             fold=fold,
-            quad=_quad(one.get("aligned_bbox", ())),
+            quad=_quad(item.get("aligned_bbox", ())),
         )
     except (TypeError, LookupError, AttributeError, ValueError, OverflowError) as error:
         raise DataError(
@@ -162,23 +161,23 @@ def _quad(corners: Sequence[float]) -> tuple[float, ...]:
 
 
 def _splits(
-    path: Path, members: Sequence[dict[str, Any]], folds: Mapping[tuple[int, int], int]
+    path: Path, members: Sequence[_Member], folds: Mapping[tuple[int, int], int]
 ) -> tuple[FoldSplit, ...]:
-    counts = {len(member["split"]) for member in members}
+    counts = {len(member.splits) for member in members}
     if len(counts) > 1:
         raise DataError(f"{path.name}: its databases have different numbers of splits: {counts}")
-    found = []
+    splits = []
     for run in range(counts.pop()):
         parts = []
         for part in PARTS:
             listed = [
-                (number, folder)
-                for number, member in enumerate(members)
-                for folder in member["split"][run][part]
+                (index, folder)
+                for index, member in enumerate(members)
+                for folder in member.splits[run][part]
             ]
             parts.append(tuple(folds[key] for key in listed if key in folds))
-        found.append(FoldSplit(*parts))
-    return tuple(found)
+        splits.append(FoldSplit(*parts))
+    return tuple(splits)
 
 
 DATASET = Dataset(

@@ -1,4 +1,4 @@
-"""Pictures listed by the folders that hold them: for sets whose labels are in names of files."""
+"""Lists the pictures in folders, for sets whose labels are in names of files."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Left = MutableMapping[str, list[str]]
 
 
 def pictures(folder: Path) -> tuple[str, ...]:
-    """The names of the picture files in a folder, sorted; none where it is no folder."""
+    """Lists the names of the picture files in a folder, sorted; none where it is no folder."""
     return _names(folder, want_folders=False)
 
 
 def subfolders(folder: Path) -> tuple[str, ...]:
-    """The names of the folders in a folder, sorted, hidden ones left out."""
+    """Lists the names of the folders in a folder, sorted, hidden ones left out."""
     return _names(folder, want_folders=True)
 
 
 def below(folder: Path, prefix: str = "") -> Iterator[str]:
-    """The picture files in a folder and those below it, as paths relative to it, sorted."""
+    """Yields the picture files in a folder and those below it, as paths relative to it, sorted."""
     for name in pictures(folder):
         yield f"{prefix}{name}"
     for name in subfolders(folder):
@@ -36,13 +36,13 @@ def below(folder: Path, prefix: str = "") -> Iterator[str]:
 def named(
     files: Sequence[str], pattern: str, expected: str, left: Left | None = None
 ) -> Iterator[tuple[str, re.Match[str]]]:
-    """Each file with the match of `pattern` against its name (the path's last part).
+    """Yields each file with the match of `pattern` against its name (the path's last part).
 
     Args:
       files: paths relative to the root.
       pattern: a regular expression for the whole name.
       expected: the name's form, for messages.
-      left: where names of another form are put, for sets known to hold some; None: an error.
+      left: takes names of another form, for sets known to hold some; None makes them an error.
 
     Raises:
       LayoutError: there is no file.
@@ -61,7 +61,7 @@ def named(
 
 
 def left_notes(left: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """A line a reason for which pictures were left out: how many, and the first."""
+    """Returns a line for each reason to leave pictures out: how many, and the first."""
     return tuple(
         f"{len(rows)} {'picture' if len(rows) == 1 else 'pictures'} left out: {reason} "
         f"(the first: {rows[0]})"
@@ -73,7 +73,7 @@ def left_notes(left: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 def _names(folder: Path, want_folders: bool) -> tuple[str, ...]:
     try:
         with os.scandir(folder) as entries:
-            found = [
+            names = [
                 entry.name
                 for entry in entries
                 if not entry.name.startswith(".")
@@ -85,4 +85,4 @@ def _names(folder: Path, want_folders: bool) -> tuple[str, ...]:
             ]
     except (FileNotFoundError, NotADirectoryError):
         return ()
-    return tuple(sorted(found))
+    return tuple(sorted(names))

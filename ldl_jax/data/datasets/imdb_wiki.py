@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
-from ldl_jax.data.datasets.tables import Entry, LayoutError, to_records
+from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (
@@ -55,10 +55,10 @@ def read(
       second_face: keep pictures in which a second face was found (its score is not NaN).
       low, high: least and greatest age.
 
-    What is left out is counted in the notes, by the first filter that it does not pass. DEX besides
-    thins the most frequent ages at random, to 260,282 pictures; that is not done here. There is no
-    official split. Subjects are IMDB's celeb_id, and Wikipedia's page number in a file's name; one
-    person's two are not matched.
+    The notes count what is left out, by the first filter that it does not pass. DEX also thins the
+    most frequent ages at random, to 260,282 pictures; that is not done here. There is no official
+    split. Subjects are IMDB's celeb_id, and Wikipedia's page number in a file's name; one person's
+    two are not matched.
 
     Licence: academic research only.
     Source: R. Rothe, R. Timofte and L. Van Gool, "Deep Expectation of Real and Apparent Age from a
@@ -92,7 +92,7 @@ def read(
 
 
 def ages(dob: np.ndarray, photo_taken: np.ndarray) -> np.ndarray:
-    """Ages in years: datevec(datenum(photo_taken, 7, 1) - dob), first element.
+    """Returns ages in years: datevec(datenum(photo_taken, 7, 1) - dob), first element.
 
     Args:
       dob: MATLAB serial dates (days, 1 = 1 January of the year 0), [N].
@@ -107,8 +107,8 @@ def ages(dob: np.ndarray, photo_taken: np.ndarray) -> np.ndarray:
     year = np.where(np.abs(photo_taken) < 1e4, photo_taken, 9999).astype(np.int64)
     years = (year - 1970).astype("datetime64[Y]")
     july = years.astype("datetime64[M]") + 6
-    taken = (july.astype("datetime64[D]") - origin).astype(np.int64) + 1
-    lived = origin + (taken - days - 1)
+    photo_day = (july.astype("datetime64[D]") - origin).astype(np.int64) + 1
+    lived = origin + (photo_day - days - 1)
     return lived.astype("datetime64[Y]").astype(np.int64) + 1970
 
 
@@ -124,8 +124,8 @@ def _mat(root: Path, name: str) -> Path | None:
     return None
 
 
-def _fields(mat: Path, name: str) -> dict[str, Any]:
-    # In a process of its own, for SciPy's reader crashes on some damaged files.
+def _fields(mat: Path, name: str) -> dict[str, np.ndarray]:
+    # This takes a process of its own, since SciPy's reader crashes on some damaged files.
     done = subprocess.run(
         [sys.executable, "-c", _LOAD, str(mat), name], capture_output=True, check=False
     )
@@ -149,7 +149,7 @@ def _fields(mat: Path, name: str) -> dict[str, Any]:
 
 
 def _filtered(
-    fields: dict[str, Any],
+    fields: dict[str, np.ndarray],
     source: str,
     left: Left,
     min_face_score: float,
@@ -157,10 +157,10 @@ def _filtered(
     low: int,
     high: int,
 ) -> np.ndarray:
-    """The rows that pass, with their ages put into `fields`; the others counted in `left`."""
+    """Returns the rows that pass; puts ages into `fields` and the other rows into `left`."""
     fields["age"] = ages(fields["dob"], fields["photo_taken"])
     score, second = fields["face_score"], fields["second_face_score"]
-    # Some copies write inf for "no face"; either infinity is no score.
+    # Some copies write inf for "no face", so neither infinity is a score.
     filters = {
         "no face was found": np.isinf(score) | np.isnan(score),
         f"the face's score is below {min_face_score:g}": score < min_face_score,
@@ -174,7 +174,9 @@ def _filtered(
     return np.flatnonzero(keep)
 
 
-def _entries(name: str, mat: Path, fields: dict[str, Any], rows: np.ndarray) -> Iterator[Entry]:
+def _entries(
+    name: str, mat: Path, fields: dict[str, np.ndarray], rows: np.ndarray
+) -> Iterator[Entry]:
     people = fields.get("celeb_id")
     for row in rows:
         path = str(fields["full_path"][row])

@@ -1,4 +1,4 @@
-"""Any pictures sorted into folders by their label."""
+"""Reads any pictures that are sorted into folders by their label."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ldl_jax.data.datasets.csv_folder import SPLITS
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes, subfolders
-from ldl_jax.data.datasets.tables import Entry, LayoutError, to_records
+from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import Records
 
 LAYOUT = (
@@ -51,10 +52,10 @@ def _entries(root: Path, part: str, split: str, left: Left) -> Iterator[Entry]:
 
 def _number(text: str) -> float:
     try:
-        number = float(text)
+        label = float(text)
     except ValueError:
         return math.nan
-    return number if math.isfinite(number) else math.nan
+    return label if math.isfinite(label) else math.nan
 
 
 DATASET = Dataset(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import Entry, find, find_csv, read_csv, to_records
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import find, find_csv, read_csv
 from ldl_jax.data.records import Records
 
 LAYOUT = (

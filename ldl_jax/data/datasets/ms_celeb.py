@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import left_notes, pictures, subfolders
-from ldl_jax.data.datasets.tables import Entry, LayoutError, to_records
+from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = "a folder of pictures for each identity (as m.0107_f/1-FaceId-0.jpg)"
@@ -41,7 +42,7 @@ def read(root: Path, *, min_pictures: int = 10, max_identities: int = 0) -> Reco
         )
     entries: list[Entry] = []
     few: list[str] = []
-    kept = 0
+    count = 0
     identities = subfolders(root)
     for identity in identities:
         files = pictures(root / identity)
@@ -49,16 +50,16 @@ def read(root: Path, *, min_pictures: int = 10, max_identities: int = 0) -> Reco
             few += [f"{identity}/{file}" for file in files]
             continue
         entries += [
-            Entry(f"{identity}/{file}", root / identity / file, kept, identity, subject=identity)
+            Entry(f"{identity}/{file}", root / identity / file, count, identity, subject=identity)
             for file in files
         ]
-        kept += 1
-        if kept == max_identities:
+        count += 1
+        if count == max_identities:
             break
-    if not kept:
+    if not count:
         raise LayoutError(f"{root} has no folder of at least {min_pictures} pictures")
     notes = left_notes({f"fewer than {min_pictures} of the identity": few})
-    counted = f"{kept:,} of {len(identities):,} identities"
+    counted = f"{count:,} of {len(identities):,} identities"
     return to_records("ms_celeb", entries, unit="identity", notes=(counted, *notes))
 
 

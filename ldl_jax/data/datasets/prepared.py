@@ -1,4 +1,4 @@
-"""A set that `python -m launch.prepare` made ready."""
+"""Reads a set that `python -m launch.prepare` made ready."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LAYOUT = (
 
 
 def read(root: Path) -> Records:
-    """The records of the set that was prepared, under its own name, its pictures packed.
+    """Reads the records of a prepared set, under its own name, its pictures packed.
 
-    All but the pictures is read from one file; a picture is read when it is asked for.
+    One file holds everything but the pictures; a picture is read when it is asked for.
 
     Raises:
       DataError: nothing was prepared there, it was cut off half-way, another version prepared it,
@@ -33,11 +33,13 @@ def read(root: Path) -> Records:
         raise _why_not(root)
     folder = prepared_folder.dataset(root)
     try:
-        shards = [(folder / one["file"], one["pictures"], one["bytes"]) for one in about["shards"]]
+        shards = [
+            (folder / shard["file"], shard["pictures"], shard["bytes"]) for shard in about["shards"]
+        ]
         for path, _, size in shards:
-            found = path.stat().st_size if path.exists() else None
-            if found != size:
-                state = "is missing" if found is None else f"has {found} of {size} bytes"
+            present = path.stat().st_size if path.exists() else None
+            if present != size:
+                state = "is missing" if present is None else f"has {present} of {size} bytes"
                 raise DataError(f"{path}: {state}; copy the set whole, or prepare it again")
         packed = Packed([path for path, _, _ in shards], [count for _, count, _ in shards])
         with np.load(folder / prepared_folder.INDEX) as arrays:

@@ -1,7 +1,7 @@
-"""The folder of a prepared set: what is in it, and whose it is.
+"""Keeps the folder of a prepared set: what is in it, and which command may write it.
 
 OUT/parts/            while it goes on: plan.json, and two files for each chunk that is done
-OUT/faces/1.0.0/      the TFDS dataset, there once it is whole: ArrayRecord shards, features.json
+OUT/faces/1.1.0/      the TFDS dataset, there once it is whole: ArrayRecord shards, features.json
                       and dataset_info.json of TFDS, index.npz (everything but the pictures) and
                       prepared.json (the plan, the shards' sizes, what was left out)
 """
@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,17 @@ Json = dict[str, Any]
 
 
 def dataset(out: Path) -> Path:
-    """Where the TFDS dataset goes."""
+    """Returns the folder of the TFDS dataset."""
     return out / NAME / VERSION
 
 
 def shard(number: int, count: int) -> str:
-    """The name of a shard's file, as TFDS gives it."""
+    """Returns the name of a shard's file, as TFDS gives it."""
     return f"{NAME}-{SPLIT}.array_record-{number:05d}-of-{count:05d}"
 
 
 def about(out: Path) -> Json | None:
-    """What prepared.json says of a set that is whole; None where there is none of this version.
+    """Reads prepared.json of a set that is whole; None where there is none of this version.
 
     Raises:
       DataError: it is no such file.
@@ -45,7 +45,7 @@ def about(out: Path) -> Json | None:
 
 
 def unfinished(out: Path) -> Json | None:
-    """The plan of a set that was cut off half-way; None where there is none.
+    """Reads the plan of a set that was cut off half-way; None where there is none.
 
     Raises:
       DataError: it is no such file.
@@ -55,12 +55,12 @@ def unfinished(out: Path) -> Json | None:
 
 
 def other_version(out: Path) -> str:
-    """The version of a set that is there and not of this one; "" where there is none."""
+    """Returns the version of a set that another version prepared; "" without one."""
     places = (out / NAME).glob(f"*/{ABOUT}")
     return next((path.parent.name for path in places if path.parent.name != VERSION), "")
 
 
-def check_same(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def check_same(out: Path, old: Json, new: Json) -> None:
     """Raises DataError where two plans differ, saying in what."""
     differ = [
         f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
@@ -76,7 +76,7 @@ def check_same(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> Non
 
 @contextlib.contextmanager
 def claimed(out: Path, plan: Json) -> Iterator[Path]:
-    """The folder of the parts, for this process alone.
+    """Claims the folder of the parts for this process alone.
 
     Raises:
       DataError: `out` holds something else, or is in use.

@@ -1,4 +1,4 @@
-"""Everything in records but their pictures, as arrays of one file: read in one go, at once."""
+"""Keeps everything in records but their pictures as arrays of one file, read in one go."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.records import FoldSplit, Records
 
 ARRAYS = ("labels", "sigma", "folds", "truth", "truth_values", "quads", "points")
-TEXTS = ("sources", "subjects", "split", "groups")  # each row's, often that of many
+TEXTS = ("sources", "subjects", "split", "groups")  # a row's, which many rows may share
 WHOLE = ("name", "unit", "notes", "fold_splits", "alignment")
 
 
 def to_arrays(records: Records) -> dict[str, np.ndarray]:
-    """The records as NumPy arrays by name, without pickled objects."""
+    """Returns the records as NumPy arrays by name, without pickled objects."""
     arrays = {field: getattr(records, field) for field in ARRAYS}
-    found = {field: np.asarray(value) for field, value in arrays.items() if value is not None}
-    found["ids"] = _packed(records.ids)
+    arrays = {field: np.asarray(value) for field, value in arrays.items() if value is not None}
+    arrays["ids"] = _packed(records.ids)
     for field in TEXTS:
-        texts = {text: number for number, text in enumerate(dict.fromkeys(getattr(records, field)))}
-        found[field] = _packed(list(texts))
-        found[f"{field}_of"] = np.array([texts[one] for one in getattr(records, field)], np.int32)
+        texts = getattr(records, field)
+        index_of = {text: index for index, text in enumerate(dict.fromkeys(texts))}
+        arrays[field] = _packed(list(index_of))
+        arrays[f"{field}_of"] = np.array([index_of[text] for text in texts], np.int32)
     alignment = records.alignment
     whole = {field: getattr(records, field) for field in WHOLE}
     whole["alignment"] = None if alignment is None else dataclasses.asdict(alignment)
-    found["whole"] = _packed(whole)
-    return found
+    arrays["whole"] = _packed(whole)
+    return arrays
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], pictures: Sequence[bytes]) -> Records:
-    """The records of `to_arrays`, with their pictures."""
+    """Returns the records that `to_arrays` was given, with their pictures."""
     fields: dict[str, Any] = {field: arrays[field] for field in ARRAYS if field in arrays}
     for field in TEXTS:  # one string in memory for all rows that share it
         texts = _unpacked(arrays[field])
-        fields[field] = tuple(texts[number] for number in arrays[f"{field}_of"].tolist())
+        fields[field] = tuple(texts[index] for index in arrays[f"{field}_of"].tolist())
     whole = _unpacked(arrays["whole"])
     alignment = whole["alignment"]
     return Records(
@@ -61,7 +62,7 @@ def save(file: BinaryIO, records: Records) -> None:
 
 
 def fingerprint(records: Records) -> str:
-    """SHA-256 (hex) of everything in the records but where and what their pictures are."""
+    """Returns the SHA-256 (hex) of everything in the records but their pictures."""
     digest = hashlib.sha256()
     for name, array in sorted(to_arrays(records).items()):
         digest.update(f"{name} {array.dtype} {array.shape}:".encode())
@@ -69,8 +70,8 @@ def fingerprint(records: Records) -> str:
     return digest.hexdigest()
 
 
-def _packed(value: Any) -> np.ndarray:
-    # JSON in ASCII takes any file's name, also one that is not Unicode.
+def _packed(value: object) -> np.ndarray:
+    # JSON in ASCII takes any file's name, even one that is not Unicode.
     return np.frombuffer(json.dumps(value).encode("ascii"), np.uint8)
 
 

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import Entry, Row, find, find_csv, read_csv, to_records
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import Row, find, find_csv, read_csv
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (

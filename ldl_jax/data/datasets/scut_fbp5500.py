@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.tables import Entry, LayoutError, find, read_csv, read_list, to_records
+from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.tables import LayoutError, find, read_csv, read_list
 from ldl_jax.data.records import DataError, Records
 
 LAYOUT = (
@@ -83,12 +84,12 @@ def read(root: Path) -> Records:
 
 
 def _sigma(root: Path) -> dict[str, float]:
-    """The deviation of each picture's votes, by its file's name; empty where there are none."""
+    """Returns the deviation of each picture's votes by its file's name; {} without votes."""
     try:
         path = find(root, f"{RATINGS}.csv")
     except LayoutError:
         return {}
-    # Sheets of one race and sex may follow; the first one has the votes on all pictures.
+    # Sheets for one race and sex may follow the one with the votes on all pictures.
     table = read_csv(path, root, prefer="ALL")
     file, rating = table.column("filename"), table.column("rating")
     votes: dict[str, list[float]] = {}
@@ -98,15 +99,15 @@ def _sigma(root: Path) -> dict[str, float]:
 
 
 def _folds(root: Path) -> dict[str, int]:
-    """The fold, from 0, that each picture is tested in."""
+    """Returns the fold, from 0, that each picture is tested in."""
     folds: dict[str, int] = {}
-    for number in range(1, 6):
-        path = find(root, f"{FOLDS}/cross_validation_{number}/test_{number}.txt")
+    for fold in range(5):
+        path = find(root, f"{FOLDS}/cross_validation_{fold + 1}/test_{fold + 1}.txt")
         for row in read_list(path, root, ("file", "score")):
             file = row.text("file")
             if file in folds:
                 raise DataError(f"{row.source}: {file} is in fold {folds[file] + 1} already")
-            folds[file] = number - 1
+            folds[file] = fold
     return folds
 
 

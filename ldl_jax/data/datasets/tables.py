@@ -1,4 +1,4 @@
-"""Lists, CSV files and sheets, row by row: every dataset reports a bad row in the same words."""
+"""Reads lists, CSV files and sheets row by row, and reports bad rows in the same words for all."""
 
 from __future__ import annotations
 
@@ -7,50 +7,49 @@ import csv
 import dataclasses
 import io
 import math
-import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ldl_jax.data.datasets import sheets
-from ldl_jax.data.records import DataError, FoldSplit, Records
+from ldl_jax.data.records import DataError
 
 DELIMITERS = (";", "\t", ",")
 LARGEST = float(np.finfo(np.float32).max)
 
 
 class LayoutError(DataError):
-    """A root that lacks a file or folder of the dataset's layout."""
+    """Raised for a root that lacks a file or folder of the dataset's layout."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a file: its cells by column, and "FILE row N" (N counts lines from 1)."""
+    """Holds a row's cells by column, and its source "FILE row N" (N counts lines from 1)."""
 
     source: str
     cells: dict[str, str]
 
     def text(self, column: str) -> str:
-        """The cell of a column; DataError where it is empty."""
+        """Returns the cell of a column; raises DataError where it is empty."""
         value = self.cells[column]
         if not value:
             raise DataError(f"{self.source}: {column} is empty")
         return value
 
     def number(self, column: str) -> float:
-        """The cell of a column as a finite number (a float32); DataError where it is none."""
+        """Returns the cell of a column as a finite number (a float32); DataError if it is none."""
         value = self.text(column)
         try:
-            number = float(value)
+            result = float(value)
         except ValueError:
-            number = math.nan
-        if not abs(number) <= LARGEST:
+            result = math.nan
+        if not abs(result) <= LARGEST:
             raise DataError(f"{self.source}: {column} must be a finite number, got {value!r}")
-        return number
+        return result
 
     def deviation(self, column: str) -> float:
-        """The cell of a column as a standard deviation; DataError where it is negative."""
+        """Returns the cell of a column as a standard deviation; DataError if it is negative."""
         sigma = self.number(column)
         if sigma < 0:
             raise DataError(f"{self.source}: {column} must not be negative, got {sigma:g}")
@@ -59,14 +58,14 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The rows of one CSV file or sheet; `file` is its name in messages."""
+    """Holds the rows of one CSV file or sheet; `file` is its name in messages."""
 
     file: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
     def column(self, *names: str) -> str:
-        """The first of `names` that is a column; DataError listing the columns if none is."""
+        """Returns the first of `names` that is a column; DataError lists them if none is."""
         for name in names:
             if name in self.columns:
                 return name
@@ -76,38 +75,22 @@ class Table:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One labelled picture, as a reader lists it; `quad` is x, y of four corners, or empty, and
-    `points` x, y of five."""
-
-    id: str
-    path: Path
-    label: float
-    source: str
-    sigma: float = math.nan
-    subject: str = ""
-    split: str = ""
-    fold: int = -1
-    quad: tuple[float, ...] = ()
-    points: tuple[float, ...] = ()
-
-
 def find(root: Path, *names: str) -> Path:
-    """The first of `names` (alternatives) that exists under `root`; LayoutError if none does.
+    """Returns the first of `names` that exists under `root`; LayoutError if none does.
 
-    Where no CSV file of these names is there, a sheet is taken: NAME.xlsx for NAME.csv.
+    Without a CSV file of these names a spreadsheet is taken: NAME.xlsx, .xls or .ods for NAME.csv.
     """
-    tables = [name.removesuffix(".csv") + ".xlsx" for name in names if name.endswith(".csv")]
+    stems = [name.removesuffix(".csv") for name in names if name.endswith(".csv")]
+    tables = [f"{stem}{suffix}" for stem in stems for suffix in sheets.SUFFIXES]
     for name in (*names, *tables):
         if (root / name).exists():
             return root / name
-    also = " (.csv or .xlsx)" if tables else ""
+    also = " (.csv, .xlsx, .xls or .ods)" if tables else ""
     raise LayoutError(f"{root} has no {' or '.join(map(repr, names))}{also}")
 
 
 def find_csv(root: Path, csv_name: str) -> Path:
-    """A CSV file given by name: relative to `root`, or else as given; LayoutError if neither."""
+    """Finds a CSV file relative to `root`, or else as given; LayoutError if there is neither."""
     for path in (root / csv_name, Path(csv_name).expanduser()):
         if path.is_file():
             return path
@@ -115,34 +98,34 @@ def find_csv(root: Path, csv_name: str) -> Path:
 
 
 def file_name(path: Path, root: Path) -> str:
-    """A file's name in messages: its path below `root`, or its own name."""
+    """Returns a file's name in messages: its path below `root`, or its own name."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 def read_list(path: Path, root: Path, columns: Sequence[str]) -> tuple[Row, ...]:
-    """Rows of a headerless list, cells separated by blanks; the last columns hold none."""
+    """Reads a list without a header, cells parted by blanks; only the first may hold blanks."""
     file = file_name(path, root)
     rows = []
-    for number, line in enumerate(_text(path, file).splitlines(), start=1):
+    for count, line in enumerate(read_text(path, file).splitlines(), start=1):
         cells = line.rsplit(maxsplit=len(columns) - 1)
         if cells:
-            rows.append(_row(f"{file} row {number}", [cell.strip() for cell in cells], columns))
+            rows.append(_row(f"{file} row {count}", [cell.strip() for cell in cells], columns))
     return tuple(rows)
 
 
 def read_csv(path: Path, root: Path, columns: Sequence[str] = (), prefer: str = "") -> Table:
-    """A CSV file or the sheet of an .xlsx file, with a header unless `columns` is given.
+    """Reads a CSV file or the sheet of a spreadsheet, with a header unless `columns` is given.
 
     CSV is separated by comma, semicolon or tab. Of a file with several sheets the first that is
     not empty is read, or the one called `prefer`. Names of columns are compared in lower case.
 
     Raises:
-      DataError: the file is empty, not UTF-8, repeats a column, or is no .xlsx file that can be
-        read; or a row's cells are too few or too many for the columns.
+      DataError: the file is empty, not UTF-8, repeats a column, or is no spreadsheet that can
+        be read; or a row's cells are too few or too many for the columns.
     """
     file = file_name(path, root)
     sheet = sheets.is_sheet(path)
-    lines = sheets.lines(path, file, columns, prefer) if sheet else _csv_lines(path, file)
+    lines = sheets.lines(path, file, columns, prefer) if sheet else csv_lines(path, file)
     rows = []
     empty = True
     with contextlib.closing(lines):
@@ -157,111 +140,39 @@ def read_csv(path: Path, root: Path, columns: Sequence[str] = (), prefer: str = 
     return Table(file, tuple(columns), tuple(rows))
 
 
-def to_records(
-    name: str,
-    entries: Iterable[Entry],
-    unit: str = "years",
-    notes: Sequence[str] = (),
-    fold_splits: Sequence[FoldSplit] = (),
-) -> Records:
-    """Records of these entries; optional fields (sigma, subjects, split, folds, quads, points) only
-    where some entry knows its own.
+def csv_lines(
+    path: Path, file: str, delimiter: str = ""
+) -> Generator[tuple[str, list[str]], None, None]:
+    """Yields the rows with a cell that is not empty, each after its place, "FILE row N".
+
+    Without a delimiter the one is taken that parts the first line best.
 
     Raises:
-      DataError: no entry, an id twice, or a picture that does not exist.
+      DataError: the file is not UTF-8, or not CSV.
     """
-    rows = tuple(entries)
-    _check_unique(rows)
-    _check_exist(name, rows)
-    sigma = np.asarray([row.sigma for row in rows], np.float32)
-    subjects = tuple(row.subject for row in rows)
-    split = tuple(row.split for row in rows)
-    folds = np.asarray([row.fold for row in rows], np.int64)
-    return Records(
-        name=name,
-        ids=tuple(row.id for row in rows),
-        labels=np.asarray([row.label for row in rows], np.float32),
-        sources=tuple(row.source for row in rows),
-        paths=tuple(row.path for row in rows),
-        sigma=None if np.isnan(sigma).all() else sigma,
-        subjects=subjects if any(subjects) else (),
-        split=split if any(split) else (),
-        unit=unit,
-        folds=None if (folds < 0).all() else folds,
-        fold_splits=tuple(fold_splits),
-        quads=_places([row.quad for row in rows], 4),
-        points=_places([row.points for row in rows], 5),
-        notes=tuple(notes),
-    )
-
-
-def _places(given: Sequence[tuple[float, ...]], count: int) -> np.ndarray | None:
-    """x and y of `count` places in each picture, float32 [N, count, 2]; None where none has any."""
-    if not any(given):
-        return None
-    unknown = (math.nan,) * (2 * count)
-    return np.asarray([places or unknown for places in given], np.float32).reshape(-1, count, 2)
-
-
-def _check_unique(rows: Sequence[Entry]) -> None:
-    seen: dict[str, str] = {}
-    for row in rows:
-        if row.id in seen:
-            raise DataError(f"{row.source}: {row.id!r} is listed already in {seen[row.id]}")
-        seen[row.id] = row.source
-
-
-def _check_exist(name: str, rows: Sequence[Entry]) -> None:
-    # One scandir a folder: a stat a picture takes minutes for 100k pictures on a network disk.
-    folders: dict[Path, set[str]] = {}
-    missing = []
-    for row in rows:
-        folder = row.path.parent
-        if folder not in folders:
-            folders[folder] = _files(folder)
-        if row.path.name not in folders[folder]:
-            missing.append(row)
-    if missing:
-        raise DataError(
-            f"{name}: {len(missing)} of {len(rows)} listed pictures do not exist; "
-            f"the first is {missing[0].path} ({missing[0].source})"
-        )
-
-
-def _files(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
-    except PermissionError as error:
-        raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
-    except (OSError, ValueError):  # not there, or no name of a folder could be like that
-        return set()
-
-
-def _text(path: Path, file: str) -> str:
-    try:
-        # utf-8-sig: spreadsheets start their CSV files with a byte-order mark.
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: is not UTF-8 text ({error})") from error
-
-
-def _csv_lines(path: Path, file: str) -> Generator[tuple[str, list[str]], None, None]:
-    """The rows with a cell that is not empty, and the place of each."""
-    text = _text(path, file)
+    text = read_text(path, file)
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
         return
     line = 1
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or _delimiter(first))
         for record in reader:
             cells = [cell.strip() for cell in record]
             if any(cells):
                 yield f"{file} row {line}", cells
-            line = reader.line_num + 1  # a quoted cell may span lines: name the row's first
+            line = reader.line_num + 1  # a quoted cell may span lines; the first one counts
     except csv.Error as error:
         raise DataError(f"{file} row {line}: {error}") from error
+
+
+def read_text(path: Path, file: str) -> str:
+    """Reads a text file; raises DataError, with `file` as its name, if it is not UTF-8."""
+    try:
+        # utf-8-sig: spreadsheets start their CSV files with a byte-order mark.
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: is not UTF-8 text ({error})") from error
 
 
 def _row(source: str, cells: Sequence[str], columns: Sequence[str]) -> Row:
@@ -282,5 +193,5 @@ def _header(file: str, cells: Sequence[str]) -> tuple[str, ...]:
 
 
 def _delimiter(line: str) -> str:
-    # The one that gives the most cells; at a tie not the comma, which may be a decimal one.
+    # This is the one that gives the most cells, at a tie not the comma, which may be a decimal one.
     return max(DELIMITERS, key=lambda delimiter: len(next(csv.reader([line], delimiter=delimiter))))

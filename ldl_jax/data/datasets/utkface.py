@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes, named
-from ldl_jax.data.datasets.tables import Entry, to_records
 from ldl_jax.data.records import Records
 
 LAYOUT = (

@@ -1,4 +1,4 @@
-"""Where the pictures are kept: what their number, their size and the free memory allow."""
+"""Chooses where pictures are kept, by their number, their size and the free memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COPIES, SHARES, STREAM = "a copy on every device", "shares on the devices", "str
 
 
 class Choice(NamedTuple):
-    """Where pictures are kept, one of COPIES, SHARES and STREAM, and why."""
+    """Names where pictures are kept, one of COPIES, SHARES and STREAM, and why."""
 
     where: str
     reason: str
@@ -24,11 +24,11 @@ class Choice(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Free bytes; None where nobody tells.
+    """Counts free bytes; None where the system does not tell.
 
     Attributes:
-      host: of this computer.
-      device: of the device with the least; None as well where the devices are the host's cores.
+      host: free bytes of this computer.
+      device: those of the device with the least; None also where the devices are its cores.
       devices: how many share a batch.
       on_host: whether the devices' memory is the host's.
     """
@@ -40,33 +40,33 @@ class Memory(NamedTuple):
 
 
 def measure(devices: Sequence[jax.Device]) -> Memory:
-    """The free memory now, of this computer and of some devices."""
-    own = [device for device in devices if device.process_index == jax.process_index()]
-    on_host = own[0].platform == "cpu"
-    stats = [] if on_host else [device.memory_stats() for device in own]
-    known = [one["bytes_limit"] - one["bytes_in_use"] for one in stats if one]
+    """Measures the free memory now, of this computer and of some devices."""
+    local = [device for device in devices if device.process_index == jax.process_index()]
+    on_host = local[0].platform == "cpu"
+    stats = [] if on_host else [device.memory_stats() for device in local]
+    known = [counts["bytes_limit"] - counts["bytes_in_use"] for counts in stats if counts]
     return Memory(free_host(), min(known, default=None), len(devices), on_host)
 
 
 def least(memories: Sequence[Memory]) -> Memory:
-    """What all of several processes have: they keep their pictures in the same way."""
-    hosts = [one.host for one in memories if one.host is not None]
-    devices = [one.device for one in memories if one.device is not None]
+    """Returns what every process has at least: all keep their pictures in the same way."""
+    hosts = [memory.host for memory in memories if memory.host is not None]
+    devices = [memory.device for memory in memories if memory.device is not None]
     return memories[0]._replace(host=min(hosts, default=None), device=min(devices, default=None))
 
 
 def choose(needed: float, memory: Memory, feed: str = "auto", limit: float = 0.0) -> Choice:
-    """Where pictures are kept that need so many bytes when decoded.
+    """Chooses where pictures are kept that need so many bytes when decoded.
 
-    A copy on every device is quickest: no picture travels between devices. Where half of a
+    A copy on every device is quickest, since no picture travels between devices. Where half of a
     device's free memory has no room for one, the devices share the pictures, and where there is
     none for a share either, nor in half of the host's memory for decoding, they are streamed.
 
     Args:
       needed: bytes, of all pictures as uint8.
-      memory: what is free.
+      memory: the free bytes.
       feed: "auto", "memory" (never streamed) or "stream".
-      limit: bytes that "auto" takes at most; 0 for what `memory` allows.
+      limit: bytes that "auto" takes at most; 0 for as much as `memory` allows.
 
     Raises:
       ValueError: feed is "memory", and the free memory does not hold the pictures.
@@ -95,9 +95,10 @@ def choose(needed: float, memory: Memory, feed: str = "auto", limit: float = 0.0
 
 
 def _full(needed: float, copies: int, memory: Memory, share: float) -> str:
-    """Which memory does not hold so many copies on the devices together; "" where all do."""
+    """Says which memory does not hold so many copies on the devices; "" where all do."""
     part = "half of " if share == SHARE else ""
-    host = needed * (1 + copies) if memory.on_host else needed  # decoded there, then copied
+    # Pictures are decoded in the host's memory, and then copied.
+    host = needed * (1 + copies) if memory.on_host else needed
     if memory.host is not None and host > share * memory.host:
         many = " with the copies" if memory.on_host else ""
         return f"{host / GB:.3g} GB{many} exceed {part}the {memory.host / GB:.3g} GB free in memory"
@@ -119,16 +120,16 @@ def _free(memory: Memory) -> str:
 
 
 def free_host(root: str = "/") -> float | None:
-    """Bytes of memory that this process may still take; None where the system does not tell.
+    """Returns the bytes of memory that this process may still take; None if unknown.
 
     Args:
-      root: where `proc` and `sys` are.
+      root: the folder with `proc` and `sys`.
     """
     free = []
     system = _numbers(root, "proc/meminfo")
     if "MemAvailable:" in system:
         free.append(1024 * system["MemAvailable:"])
-    group = "sys/fs/cgroup/memory."  # of a container
+    group = "sys/fs/cgroup/memory."  # the limits of a container
     limit, used = (_numbers(root, group + name).get("") for name in ("max", "current"))
     if limit is not None and used is not None:
         free.append(limit - used + _numbers(root, group + "stat").get("file", 0.0))
@@ -136,14 +137,14 @@ def free_host(root: str = "/") -> float | None:
 
 
 def _numbers(root: str, name: str) -> dict[str, float]:
-    """The numbers of a system's file by the word before each; {} where there is no such file."""
+    """Reads the numbers in a system's file by the word before each; {} without the file."""
     try:
         lines = Path(root, name).read_text().splitlines()
     except OSError:
         return {}
-    found = {}
+    numbers = {}
     for line in lines:
-        *before, number = line.removesuffix(" kB").split()
-        if number.isdigit():
-            found[" ".join(before)] = float(number)
-    return found
+        *before, value = line.removesuffix(" kB").split()
+        if value.isdigit():
+            numbers[" ".join(before)] = float(value)
+    return numbers

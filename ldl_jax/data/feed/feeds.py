@@ -1,8 +1,9 @@
-"""Pictures to the device: kept there whole, or streamed with Grain, in the same order.
+"""Brings pictures to the devices: kept there whole, or streamed with Grain, in the same order.
 
-A feed gives items, and a pure `fetch(store, item)` inside the jitted step makes the batch of one:
-of pictures kept on the device an item is a row of indices, of streamed ones the batch itself. So
-the step is the same either way, and so are the batches, on any number of devices and processes.
+A feed gives items, and a pure `fetch(store, item)` inside the jitted step makes a batch of an item.
+If the pictures are kept on the device, an item is a row of indices; if they are streamed, it is the
+batch itself. The step is the same either way, and so are the batches, on any number of devices and
+processes.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ def feed(
     stream: bool | None = None,
     shard: tuple[int, int] = (0, 1),
 ) -> Feed:
-    """The feed of a part: from device memory, or streamed.
+    """Returns the feed of a part: from device memory, or streamed.
 
     Args:
       part: the pictures.
       place: puts arrays on every device.
       split: `split(tree, axis=0)` hands arrays to a jitted function with that axis split over the
         devices (`Placement.device_put`); of several processes each gives its share.
-      across: where the pictures in device memory are split over the devices; None for a copy on
-        every device.
+      across: how the pictures in device memory are split over the devices; None for a copy on every
+        device.
       stream: whether pictures are streamed; None streams those that are not in memory.
       shard: (index, count) of this process among those that share a batch: it gives the columns
         [index B / count, (index + 1) B / count) of every row.

@@ -1,19 +1,19 @@
-"""In which order the pictures come: known for every step without those before it."""
+"""Orders the pictures: the batch of any step is known without those before it."""
 
 from __future__ import annotations
 
 import collections
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import SupportsIndex
 
 import numpy as np
 
 
 class EpochOrder(Sequence[np.ndarray]):
-    """Row s: the indices [batch] of training step s. Every epoch is a new permutation.
+    """Gives in row s the indices [batch] of training step s. Every epoch is a new permutation.
 
-    What does not fill a batch at an epoch's end is left out of that epoch.
+    Pictures that do not fill a batch at an epoch's end are left out of that epoch.
     """
 
     def __init__(self, count: int, batch: int, epochs: int, seed: int, generation: int) -> None:
@@ -28,17 +28,18 @@ class EpochOrder(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return self.epochs * self.steps_per_epoch
 
-    def __getitem__(self, step: Any) -> Any:
-        if not 0 <= step < len(self):  # what ends an iteration over a sequence
-            raise IndexError(f"step {step} of {len(self)}")
-        epoch, place = divmod(int(step), self.steps_per_epoch)
-        start = place * self.batch
+    def __getitem__(self, step: SupportsIndex) -> np.ndarray:  # type: ignore[override]
+        index = int(step)
+        if not 0 <= index < len(self):  # this ends an iteration over a sequence
+            raise IndexError(f"step {index} of {len(self)}")
+        epoch, position = divmod(index, self.steps_per_epoch)
+        start = position * self.batch
         return self._permutation(epoch)[start : start + self.batch]
 
     def _permutation(self, epoch: int) -> np.ndarray:
         with self._lock:
             if epoch not in self._drawn:
-                if len(self._drawn) == 2:  # a stream reads across the end of an epoch
+                if len(self._drawn) == 2:  # two, since a stream reads across the end of an epoch
                     self._drawn.popitem(last=False)
                 order = np.arange(self._count, dtype=np.int32)
                 np.random.default_rng((*self._seed, epoch)).shuffle(order)
@@ -48,7 +49,7 @@ class EpochOrder(Sequence[np.ndarray]):
 
 
 def once_each(count: int, batch: int) -> np.ndarray:
-    """Rows [M, batch] that visit each of `count` pictures once; the last is padded with index 0."""
+    """Returns rows [M, batch] that visit `count` pictures once each, padded with index 0."""
     rows = -(-count // batch)
     order = np.zeros(rows * batch, np.int32)
     order[:count] = np.arange(count)

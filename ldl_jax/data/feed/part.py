@@ -1,4 +1,4 @@
-"""A part of a dataset, and what the jitted step sees of it."""
+"""Defines a part of a dataset, and its feed for the jitted step."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 
 from ldl_jax.data import pictures
 from ldl_jax.data.lazy import LazyImages
 from ldl_jax.data.records import DataError
 
-# Row s: the indices [B] of step s.
-Rows = Sequence[np.ndarray]
-Place = Callable[[Any], Any]
+Rows = Sequence[np.ndarray]  # row s has the indices [B] of step s
+Store = dict[str, jax.Array]
+Batch = dict[str, jax.Array]
+PyTree = Any
+Place = Callable[[PyTree], PyTree]
 
 
 class Split(Protocol):
-    """`split(tree, axis=0)`: arrays for a jitted function that has that axis split over devices."""
+    """Gives arrays to a jitted function that has an axis of them split over devices."""
 
-    def __call__(self, tree: Any, axis: int = 0) -> Any:
-        """The arrays, on the devices or on their way: see `Placement.device_put`."""
+    def __call__(self, tree: PyTree, axis: int = 0) -> PyTree:
+        """Returns the arrays, on the devices or on their way: see `Placement.device_put`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """The pictures of one part (train, validation or test) of a dataset.
+    """Holds the pictures of one part (train, validation or test) of a dataset.
 
     Attributes:
       ids: N names.
@@ -37,10 +40,10 @@ class Part:
       crop: share of a picture's width and height that is kept.
       images: uint8 [N, size, size, 3] where the pictures are in memory, or lazy pictures, which are
         streamed: each is made when it is asked for.
-      paths: N files where they are not,
-      packed: or their bytes, each read when it is asked for.
+      paths: N files, where the pictures are in files.
+      packed: N files' bytes, each read when it is asked for, where they are in an archive.
       truth: float32 [N, K], the true distribution, where it is known.
-      groups: N names of the group of who is shown, where there are groups.
+      groups: N names of groups of people, where there are any.
     """
 
     ids: Sequence[str]
@@ -58,7 +61,7 @@ class Part:
         return len(self.ids)
 
     def picture(self, index: int) -> np.ndarray:
-        """One picture, uint8 [size, size, 3]; see `read`."""
+        """Returns one picture, uint8 [size, size, 3]; see `read`."""
         out = np.empty((self.size, self.size, 3), np.uint8)
         self.read(index, out)
         return out
@@ -81,14 +84,14 @@ class Part:
             pictures.decode_into(packed[index], out, self.crop)
         except MemoryError:
             raise
-        except Exception as error:  # archives that are gone or damaged raise errors of all kinds
+        except Exception as error:  # a missing or damaged archive raises errors of all kinds
             reason = " ".join(str(error).split())
             raise DataError(f"{self.ids[index]}: {reason}") from error
 
 
 @dataclasses.dataclass(frozen=True)
 class Feed:
-    """A part of a dataset as the jitted step sees it.
+    """Gives the jitted step the pictures of a part.
 
     Attributes:
       part: the pictures.
@@ -103,14 +106,14 @@ class Feed:
     """
 
     part: Part
-    store: dict[str, Any]
-    fetch: Callable[[dict[str, Any], Any], dict[str, Any]]
+    store: Store
+    fetch: Callable[[Store, Any], Batch]
     items: Callable[..., Iterator[Any]]
     spans: Callable[..., Iterator[Any]]
 
 
 def own_columns(row: np.ndarray, shard: tuple[int, int]) -> np.ndarray:
-    """The columns of a row that are process `index` of `count`'s."""
+    """Returns the columns of a row that belong to process `index` of `count`."""
     index, count = shard
     each = len(row) // count
     return row[index * each : (index + 1) * each]
@@ -126,7 +129,7 @@ def check_shard(rows: Rows, shard: tuple[int, int]) -> None:
 
 
 def spans_of(ends: Iterable[int], start: int) -> Iterator[tuple[int, int]]:
-    """The pairs (first, last + 1) of consecutive spans.
+    """Yields the pairs (first, last + 1) of consecutive spans.
 
     Raises:
       ValueError: an end is not after the one before it.

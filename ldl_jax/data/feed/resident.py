@@ -1,15 +1,14 @@
-"""Pictures that stay in device memory: a copy on every device, or each device a share of them.
+"""Keeps pictures in device memory: a copy on every device, or a share of them on each.
 
-An item is a row of indices. From a copy every device takes its own slice of the batch. From shares
-every device takes what it holds of the whole batch, and a reduce-scatter of uint8 hands each
-picture to the device whose slice it is in: a batch travels between the devices once, the order of
-the pictures is that of a copy, and so is every bit of the batch.
+An item is a row of indices. With a copy, every device takes its own slice of the batch. With
+shares, every device takes the pictures of the whole batch that it holds, and a reduce-scatter of
+uint8 brings each picture to the device whose slice it is in. So a batch travels between the devices
+once, and it is the same as with copies, bit by bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +16,13 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ldl_jax.data.feed.part import (
+    Batch,
     Feed,
     Part,
     Place,
     Rows,
     Split,
+    Store,
     check_shard,
     own_columns,
     spans_of,
@@ -31,25 +32,27 @@ from ldl_jax.data.feed.part import (
 def resident(
     part: Part, place: Place, split: Split, across: NamedSharding | None, shard: tuple[int, int]
 ) -> Feed:
-    """The feed of pictures in memory; see `ldl_jax.data.feed.feeds.feed`."""
+    """Returns the feed of pictures in memory; see `ldl_jax.data.feed.feeds.feed`."""
     images = np.asarray(part.images)
     store = {"labels": place(part.labels), "sigma": place(part.sigma)}
     store["images"] = place(images) if across is None else _shares(images, across)
     take = _take if across is None else _take_across(across)
 
-    def fetch(store: dict[str, Any], item: Any) -> dict[str, Any]:
+    def fetch(store: Store, item: jax.Array) -> Batch:
         return {
             "images": take(store["images"], item),
             "labels": _take(store["labels"], item),
             "sigma": _take(store["sigma"], item),
         }
 
-    def items(rows: Rows, start: int = 0) -> Iterator[Any]:
+    def items(rows: Rows, start: int = 0) -> Iterator[jax.Array]:
         check_shard(rows, shard)
         for row in range(start, len(rows)):
             yield split(own_columns(rows[row], shard))
 
-    def spans(rows: Rows, ends: Iterable[int], start: int = 0, length: int = 0) -> Iterator[Any]:
+    def spans(
+        rows: Rows, ends: Iterable[int], start: int = 0, length: int = 0
+    ) -> Iterator[jax.Array]:
         check_shard(rows, shard)
         for first, end in spans_of(ends, start):
             chosen = [own_columns(rows[row], shard) for row in range(first, end)]
@@ -64,14 +67,15 @@ def _take(array: jax.Array, item: jax.Array) -> jax.Array:
 
 
 def _shares(images: np.ndarray, across: NamedSharding) -> jax.Array:
-    """Pictures [N, ...] with N filled up to a multiple of the devices, split over them."""
+    """Splits pictures [N, ...] over the devices, with N filled up to a multiple of them."""
     count = across.mesh.size
     each = -(-len(images) // count)
 
-    def share(index: Any) -> np.ndarray:
-        own = images[index[0]]
-        missing = each - len(own)
-        return own if not missing else np.pad(own, [(0, missing), *[(0, 0)] * (own.ndim - 1)])
+    def share(index: tuple[slice, ...] | None) -> np.ndarray:
+        assert index is not None
+        held = images[index[0]]
+        missing = each - len(held)
+        return held if not missing else np.pad(held, [(0, missing), *[(0, 0)] * (held.ndim - 1)])
 
     return jax.make_array_from_callback((count * each, *images.shape[1:]), across, share)
 
@@ -79,13 +83,13 @@ def _shares(images: np.ndarray, across: NamedSharding) -> jax.Array:
 def _take_across(across: NamedSharding) -> Callable[[jax.Array, jax.Array], jax.Array]:
     axis = across.spec[0]
 
-    def own(share: jax.Array, item: jax.Array) -> jax.Array:
+    def slice_of(share: jax.Array, item: jax.Array) -> jax.Array:
         everyones = jax.lax.all_gather(item, axis, tiled=True)
-        place = everyones - jax.lax.axis_index(axis) * len(share)
-        here = (place >= 0) & (place < len(share))
-        held = _take(share, place)
+        index = everyones - jax.lax.axis_index(axis) * len(share)
+        here = (index >= 0) & (index < len(share))
+        held = _take(share, index)
         held = jnp.where(here.reshape(-1, *(1,) * (share.ndim - 1)), held, jnp.zeros_like(held))
         return jax.lax.psum_scatter(held, axis, tiled=True)
 
     spec = PartitionSpec(axis)
-    return jax.shard_map(own, mesh=across.mesh, in_specs=(spec, spec), out_specs=spec)
+    return jax.shard_map(slice_of, mesh=across.mesh, in_specs=(spec, spec), out_specs=spec)

@@ -1,8 +1,8 @@
-"""Pictures decoded as they come: by threads that work ahead of the step, in the rows' order.
+"""Decodes pictures as they come, in threads that work ahead of the step, in the rows' order.
 
-A thread decodes a whole batch, straight into the array that goes to the device: handed around one
-by one and stacked, pictures cost a fifth of the decoding more. Threads suffice, since decoding
-lets the others run.
+A thread decodes a whole batch, straight into the array that goes to the device. Decoding pictures
+one by one and stacking them would take a fifth longer. Threads suffice, since decoding lets the
+others run.
 """
 
 from __future__ import annotations
@@ -15,55 +15,57 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any
+from typing import SupportsIndex
 
 import grain
 import numpy as np
 
 from ldl_jax.data.feed.part import (
+    Batch,
     Feed,
     Part,
     Rows,
     Split,
+    Store,
     check_shard,
     own_columns,
     spans_of,
 )
 
-Batch = dict[str, np.ndarray]
-Decoded = Generator[Batch, None, None]
+HostBatch = dict[str, np.ndarray]
+Decoded = Generator[HostBatch, None, None]
 _AHEAD = 2  # batches on the devices before the step that reads them
 _READY = 4  # batches decoded ahead of those that the threads are at
-_ALIGNED = 64  # bytes; what starts at such an address JAX takes to a CPU without a copy
+_ALIGNED = 64  # bytes; JAX takes arrays at multiples of it to a CPU without a copy
 
 
-class _Stopped(Exception):  # noqa: N818 - nobody reads on
-    """The batch is not wanted any more."""
+class _Stopped(Exception):  # noqa: N818 - it is no error
+    """Raised when nobody wants the batch any more."""
 
 
 class _Memory:
-    """Memory of batches, used again when no array looks at it any more: fresh pages cost time."""
+    """Lends memory for batches, and reuses it once no array views it: fresh pages cost time."""
 
     def __init__(self) -> None:
         self._free: collections.deque[np.ndarray] = collections.deque()
 
     def lend(self, shape: tuple[int, ...]) -> np.ndarray:
-        """A uint8 array of a shape; always the same one."""
+        """Returns a uint8 array of a shape, which must be the same in every call."""
         size = math.prod(shape)
         try:
             memory = self._free.pop()
         except IndexError:
-            memory = np.empty(size + _ALIGNED, np.uint8)  # in large pages, where there are any
+            memory = np.empty(size + _ALIGNED, np.uint8)
         start = -memory.ctypes.data % _ALIGNED
-        # Every view refers to this array, since what it refers to itself is no array. So it lives,
-        # and the memory stays lent, until the last of them, on this side or on JAX's, is gone.
+        # Every view refers to this array, and it refers to a buffer, which is no array. So the
+        # array lives, and its memory stays lent, until the last view, here or in JAX, is gone.
         whole = np.frombuffer(memory.data, np.uint8, size, start)
         weakref.finalize(whole, self._free.append, memory).atexit = False
         return whole.reshape(shape)
 
 
 class _Batches(grain.sources.RandomAccessDataSource):
-    """Element s is this process's share of the batch rows[s], decoded."""
+    """Decodes this process's share of the batch rows[s] as element s."""
 
     def __init__(self, part: Part, rows: Rows, shard: tuple[int, int]) -> None:
         self._part, self._rows, self._shard = part, rows, shard
@@ -73,27 +75,27 @@ class _Batches(grain.sources.RandomAccessDataSource):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, step: Any) -> Batch:
+    def __getitem__(self, step: SupportsIndex) -> HostBatch:
         part, row = self._part, own_columns(self._rows[int(step)], self._shard)
         images = self._memory.lend((len(row), part.size, part.size, 3))
-        for place, index in enumerate(row):
+        for position, index in enumerate(row):
             if self.stopped.is_set():
                 raise _Stopped
-            part.read(int(index), images[place])
+            part.read(int(index), images[position])
         return {"images": images, "labels": part.labels[row], "sigma": part.sigma[row]}
 
 
 def streamed(part: Part, split: Split, shard: tuple[int, int]) -> Feed:
-    """The feed of pictures that are decoded as they come; see `ldl_jax.data.feed.feeds.feed`."""
+    """Returns the feed of pictures decoded as they come; see `ldl_jax.data.feed.feeds.feed`."""
 
-    def fetch(store: dict[str, Any], item: Any) -> dict[str, Any]:
+    def fetch(store: Store, item: Batch) -> Batch:
         del store
         return dict(item)
 
-    def items(rows: Rows, start: int = 0) -> Iterator[Any]:
+    def items(rows: Rows, start: int = 0) -> Iterator[Batch]:
         return _ahead(batches(part, rows, start, shard), split)
 
-    def spans(rows: Rows, ends: Iterable[int], start: int = 0, length: int = 0) -> Iterator[Any]:
+    def spans(rows: Rows, ends: Iterable[int], start: int = 0, length: int = 0) -> Iterator[Batch]:
         return _ahead(
             _stacks(batches(part, rows, start, shard), ends, start, length),
             functools.partial(split, axis=1),
@@ -103,10 +105,11 @@ def streamed(part: Part, split: Split, shard: tuple[int, int]) -> Feed:
 
 
 def batches(part: Part, rows: Rows, start: int = 0, shard: tuple[int, int] = (0, 1)) -> Decoded:
-    """The batches of rows[start:] in memory, decoded ahead; process i of n gets its share of each.
+    """Yields the batches of rows[start:], decoded ahead; process i of n gets its share of each.
 
     Raises:
-      DataError: a picture cannot be read; it comes in its turn, and the threads end.
+      DataError: a picture cannot be read; raised when its batch is due, after which the threads
+        end.
     """
     check_shard(rows, shard)
     source = _Batches(part, rows, shard)
@@ -115,13 +118,13 @@ def batches(part: Part, rows: Rows, start: int = 0, shard: tuple[int, int] = (0,
     iterator = iter(grain.MapDataset.source(source)[start:].to_iter_dataset(options))
     try:
         yield from iterator
-    finally:  # an error, or nobody reads on: no thread decodes more than the picture it is at
+    finally:  # after an error, or if nobody reads on, threads end with the picture they are at
         source.stopped.set()
         iterator.close()
 
 
 def cores() -> int:
-    """How many threads decode: one for each core that this process may use, and at least two."""
+    """Returns how many threads decode: one for each core of this process, at least two."""
     if hasattr(os, "sched_getaffinity"):
         return max(2, len(os.sched_getaffinity(0)))
     return max(2, os.cpu_count() or 2)
@@ -135,12 +138,12 @@ def _stacks(decoded: Decoded, ends: Iterable[int], start: int, length: int) -> D
             yield {name: np.stack([batch[name] for batch in chosen]) for name in chosen[0]}
 
 
-def _ahead(decoded: Decoded, put: Callable[[Batch], Any]) -> Iterator[Any]:
-    """The batches, put on the devices before they are asked for: copies run meanwhile.
+def _ahead(decoded: Decoded, put: Callable[[HostBatch], Batch]) -> Iterator[Batch]:
+    """Puts batches on the devices before they are asked for, so that copies run meanwhile.
 
     With one device the step's own call puts them there, see `Placement.device_put`.
     """
-    ahead: collections.deque[Any] = collections.deque()
+    ahead: collections.deque[Batch] = collections.deque()
     with contextlib.closing(decoded):
         for batch in decoded:
             ahead.append(put(batch))

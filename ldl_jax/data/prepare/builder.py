@@ -1,11 +1,11 @@
-"""Parts become a TFDS dataset of ArrayRecord files, without TensorFlow."""
+"""Makes a TFDS dataset of ArrayRecord files out of chunks, without TensorFlow."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,33 +17,35 @@ from tensorflow_datasets.proto import tf_example_pb2
 from ldl_jax.data.datasets import prepared_index
 from ldl_jax.data.datasets.prepared_folder import NAME, SPLIT, VERSION
 from ldl_jax.data.packed import IMAGE
-from ldl_jax.data.prepare.chunk import Part
+from ldl_jax.data.prepare.chunk import ChunkFiles
 from ldl_jax.data.records import Records
+
+Keyed = tuple[int, dict[str, Any]]  # a picture's row, and its features by name
 
 
 class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """The builder of prepared sets: one split, in the records' own order.
+    """Builds a prepared set: one split, in the records' own order.
 
     TFDS's own writer keeps a split that is not shuffled in memory, up to 1 GB, and needs TensorFlow
     for more (its shuffler's buckets are `tf.io` files). So shards are written one by one with the
-    same package's `submit_shard_based_generation`, from `_generate_examples` of the parts of each;
+    same package's `submit_shard_based_generation`, from `_generate_examples` of each one's chunks;
     it needs no TensorFlow, and goes through Apache Beam where a runner is given.
     """
 
     name = NAME
     VERSION = tfds.core.Version(VERSION)
-    # Nothing is downloaded. TFDS would look for checksums, with a package it does not bring.
+    # Nothing is downloaded; TFDS would look for checksums, with a package that it does not bring.
     url_infos = None
 
     def __init__(
         self,
         records: Records,
-        shards: Sequence[Sequence[Part]],
+        shards: Sequence[Sequence[ChunkFiles]],
         folder: Path,
         finish: Callable[[Path], None],
         advance: Callable[[], None] | None,
     ) -> None:
-        """Of records without those left out, with the parts of each shard.
+        """Takes the records that are not left out, and the files of each shard's chunks.
 
         `finish` may write more files into the dataset's folder before it takes its final name;
         `advance` is called at each picture, where this process writes them.
@@ -73,16 +75,16 @@ class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
             disable_shuffling=True,
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, Any]]]:
-        parts = [part for shard in self._shards for part in shard]
-        return {SPLIT: self._generate_examples(parts)}
+    def _split_generators(self, dl_manager: object) -> dict[str, Iterator[Keyed]]:
+        chunks = [files for shard in self._shards for files in shard]
+        return {SPLIT: self._generate_examples(chunks)}
 
     @staticmethod
     def _generate_examples(
-        parts: Sequence[Part], advance: Callable[[], None] | None = None
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        for part in parts:
-            for key, example in _examples(part):
+        chunks: Sequence[ChunkFiles], advance: Callable[[], None] | None = None
+    ) -> Iterator[Keyed]:
+        for files in chunks:
+            for key, example in _examples(files):
                 yield key, example
                 if advance is not None:
                     advance()
@@ -90,7 +92,9 @@ class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
     def _example_writer(self) -> writer.ExampleWriter:
         return _SameBytes(self.info.file_format)
 
-    def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[Any]:
+    def _generate_splits(
+        self, dl_manager: object, download_config: tfds.download.DownloadConfig
+    ) -> list[tfds.core.SplitInfo]:
         builder = split_builder.SplitBuilder(
             split_dict=self.info.splits,
             features=self.info.features,
@@ -102,18 +106,19 @@ class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
             example_writer=self._example_writer(),
             ignore_duplicates=False,
         )
-        made = builder.submit_shard_based_generation(
+        written = builder.submit_shard_based_generation(
             split_name=SPLIT,
             filename_template=self._get_filename_template(SPLIT),
             example_gen_per_shard=[
-                functools.partial(self._generate_examples, parts, self._advance)
-                for parts in self._shards
+                functools.partial(self._generate_examples, chunks, self._advance)
+                for chunks in self._shards
             ],
         )
         folder = Path(self.data_dir)
-        (folder / f"{NAME}-{SPLIT}.shard_infos.json").unlink(missing_ok=True)  # of Beam's workers
+        # Beam's workers write this file.
+        (folder / f"{NAME}-{SPLIT}.shard_infos.json").unlink(missing_ok=True)
         self._finish(folder)
-        return [made.result()]
+        return [written.result()]
 
 
 class _Info(tfds.core.DatasetInfo):
@@ -124,12 +129,12 @@ class _Info(tfds.core.DatasetInfo):
 class _SameBytes(writer.ExampleWriter):
     """Writes examples with their features in one order: protobuf's own differs in each process."""
 
-    def write(self, path: Any, examples: Any) -> Any:
+    def write(self, path: Path, examples: Iterable[tuple[bytes, bytes]]) -> object:
         def sorted_features(example: bytes) -> bytes:
             parsed = tf_example_pb2.Example.FromString(example)
             return parsed.SerializeToString(deterministic=True)
 
-        return super().write(path, ((key, sorted_features(one)) for key, one in examples))
+        return super().write(path, ((key, sorted_features(example)) for key, example in examples))
 
 
 def build(builder: Faces, scratch: Path, beam: Sequence[str] | None = None) -> None:
@@ -142,17 +147,17 @@ def build(builder: Faces, scratch: Path, beam: Sequence[str] | None = None) -> N
         from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
         options = PipelineOptions(list(beam))
-        # Without a runner's name TFDS would write the shards in this process.
+        # TFDS would write the shards in this process if no runner were named.
         runner = options.view_as(StandardOptions).runner or "DirectRunner"
         config = config.replace(beam_options=options, beam_runner=runner)
     tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # it says what it does, at length
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints what it does, at length
         builder.download_and_prepare(download_dir=scratch / "downloads", download_config=config)
 
 
-def _examples(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The pictures of a part, with their rows in the whole set as keys."""
-    with np.load(part.columns) as arrays:
+def _examples(files: ChunkFiles) -> Iterator[Keyed]:
+    """Yields the pictures of a chunk, with their rows in the whole set as keys."""
+    with np.load(files.columns) as arrays:
         rows, lengths = arrays["rows"], arrays["lengths"]
         if not len(rows):
             return
@@ -168,7 +173,7 @@ def _examples(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
             "subject": records.subjects[i] if records.subjects else "",
             "split": records.split[i] if records.split else "",
             "fold": -1 if records.folds is None else int(records.folds[i]),
-            IMAGE: _Stored(part.pictures, int(starts[i]), int(lengths[i])),
+            IMAGE: _Stored(files.pictures, int(starts[i]), int(lengths[i])),
         }
         if records.truth is not None:
             example["truth"] = np.asarray(records.truth[i], np.float32)
@@ -176,7 +181,10 @@ def _examples(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 class _Stored(NamedTuple):
-    """A picture in a part, read when it is written: TFDS keeps a shard's examples in memory."""
+    """Points to a picture in a chunk's file, which is read when it is written.
+
+    TFDS keeps a shard's examples in memory.
+    """
 
     file: Path
     start: int

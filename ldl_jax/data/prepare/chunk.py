@@ -1,4 +1,4 @@
-"""A chunk of pictures made ready and written to a part: the work of one process."""
+"""Makes a chunk of pictures ready and writes it to files: the work of one process."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ldl_jax.data.records import DataError, Records
 from ldl_jax.files import whole
 
 FACES = ("skip", "largest", "centre")
-QUALITY = 95  # of JPEGs
+QUALITY = 95  # the JPEGs' quality
 UNREADABLE = "the picture cannot be read"
 WRONG = "its landmarks cannot be right"
-_OUTSIDE = 8  # a square more than so many times as wide as its picture is a mistake
+_OUTSIDE = 8  # a square that is more times as wide as its picture is a mistake
 
 
 class LeftOut(ValueError):  # noqa: N818 - it is a reason, not an error
-    """A picture that the policy on faces leaves out; the message is the reason."""
+    """Raised for a picture that the policy on faces leaves out; the message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
-    """What is done to each picture.
+class PictureForm:
+    """Says how each picture is made ready.
 
     Attributes:
       alignment: how the face is cut out; "none" takes the picture whole.
@@ -57,25 +57,25 @@ class Form:
 
     @property
     def aligned(self) -> bool:
-        """Whether faces are cut out."""
+        """True if faces are cut out."""
         return self.alignment.kind != "none"
 
     @property
     def untouched(self) -> bool:
-        """Whether pictures' files are kept as they are, byte for byte."""
+        """True if pictures' files are kept as they are, byte for byte."""
         return not (self.aligned or self.size or self.png)
 
 
 class Left(NamedTuple):
-    """A picture that was left out: its row, why, and what is wrong with which file."""
+    """Describes a picture that was left out: its row, why, and what is wrong with which file."""
 
     row: int
     reason: str
     text: str
 
 
-class Part(NamedTuple):
-    """The files of a chunk that is done: its pictures, one after the other, and the rest.
+class ChunkFiles(NamedTuple):
+    """The two files of a chunk that is done: its pictures, one after the other, and the rest.
 
     The second is written last.
     """
@@ -84,31 +84,31 @@ class Part(NamedTuple):
     columns: Path
 
 
-def part(folder: Path, number: int) -> Part:
-    """Where the chunk of that number goes."""
-    return Part(folder / f"{number:06d}.pictures", folder / f"{number:06d}.npz")
+def files_of(folder: Path, index: int) -> ChunkFiles:
+    """Returns the files of the chunk with an index."""
+    return ChunkFiles(folder / f"{index:06d}.pictures", folder / f"{index:06d}.npz")
 
 
 def write(
     records: Records,
     first: int,
-    to: Part,
-    form: Form,
+    to: ChunkFiles,
+    form: PictureForm,
     stopped: Callable[[], bool] = lambda: False,
 ) -> list[Left]:
-    """Makes a chunk's pictures ready and writes its part, all of it or none.
+    """Makes a chunk's pictures ready and writes its files, whole or not at all.
 
     Args:
       records: the chunk.
-      first: the number of its first row in the whole set.
+      first: the index of its first row in the whole set.
       to: the files to write.
-      form: what is done to each picture.
+      form: how each picture is made ready.
       stopped: asked before each picture; InterruptedError is raised where it is true.
 
     Returns:
-      What was left out.
+      The pictures that were left out.
     """
-    kept: list[int] = []
+    rows_done: list[int] = []
     lengths: list[int] = []
     left: list[Left] = []
     with whole(to.pictures) as file:
@@ -123,39 +123,39 @@ def write(
                 left.append(Left(first + row, str(reason), f"{records.ids[row]}"))
             else:
                 file.write(content)
-                kept.append(row)
+                rows_done.append(row)
                 lengths.append(len(content))
-    rows = np.asarray(kept, np.int64)
-    columns: Any = prepared_index.to_arrays(records.take(rows)) if kept else {}
-    said = np.frombuffer(json.dumps(left).encode("ascii"), np.uint8)
+    rows = np.asarray(rows_done, np.int64)
+    columns: Any = prepared_index.to_arrays(records.take(rows)) if rows_done else {}
+    left_json = np.frombuffer(json.dumps(left).encode("ascii"), np.uint8)
     with whole(to.columns) as file:
-        np.savez(file, rows=first + rows, lengths=np.asarray(lengths, np.int64), left=said,
+        np.savez(file, rows=first + rows, lengths=np.asarray(lengths, np.int64), left=left_json,
                  **columns)  # fmt: skip
     return left
 
 
-def left_out(of: Part) -> list[Left]:
-    """What a part that is done has left out."""
+def left_out(of: ChunkFiles) -> list[Left]:
+    """Returns the pictures that a chunk that is done has left out."""
     with np.load(of.columns) as arrays:
-        return [Left(*one) for one in json.loads(arrays["left"].tobytes())]
+        return [Left(*fields) for fields in json.loads(arrays["left"].tobytes())]
 
 
-def count(of: Part) -> int:
-    """How many pictures a part that is done holds."""
+def count(of: ChunkFiles) -> int:
+    """Returns how many pictures the files of a chunk hold."""
     with np.load(of.columns) as arrays:
         return len(arrays["rows"])
 
 
-def encoded(records: Records, row: int, form: Form) -> bytes:
-    """A picture's file in that form.
+def encoded(records: Records, row: int, form: PictureForm) -> bytes:
+    """Returns a picture's file, made ready.
 
     Raises:
       DataError: it cannot be read.
       LeftOut: the policy on faces leaves it out.
     """
     if form.untouched and records.images is None:
-        content, name = _content(records, row)
-        pictures.check(content, name)
+        content = records.content(row)
+        pictures.check(content, _name(records, row))
         return content
     image = picture(records, row)
     if form.aligned:
@@ -164,8 +164,8 @@ def encoded(records: Records, row: int, form: Form) -> bytes:
     if form.size:
         image = Image.fromarray(pictures.fit(image, form.size))
     buffer = io.BytesIO()
-    # What was only ever in memory loses nothing either. Runs alone, without looking for matches:
-    # pictures with noise come out as small as by Pillow's default, in a third of the time.
+    # Pictures that were only ever in memory lose nothing either. Z_RLE looks for runs alone, not
+    # for matches: noisy pictures come out as small as by Pillow's default, in a third of the time.
     if form.png or form.untouched:
         image.save(buffer, "PNG", compress_type=zlib.Z_RLE)
     else:
@@ -174,18 +174,18 @@ def encoded(records: Records, row: int, form: Form) -> bytes:
 
 
 def picture(records: Records, row: int) -> Image.Image:
-    """A picture of the records, whole.
+    """Returns a picture of the records, whole.
 
     Raises:
       DataError: it cannot be read.
     """
     if records.images is not None:
         return Image.fromarray(records.images[row])
-    return pictures.read(*_content(records, row))
+    return pictures.read(records.content(row), _name(records, row))
 
 
-def chosen_square(records: Records, row: int, image: Image.Image, form: Form) -> Square:
-    """The square to cut out: of the places that come with the dataset, or else of a face found.
+def chosen_square(records: Records, row: int, image: Image.Image, form: PictureForm) -> Square:
+    """Returns the square to cut out, from the dataset's landmarks or else from a detected face.
 
     Raises:
       LeftOut: there is no such square.
@@ -201,19 +201,19 @@ def chosen_square(records: Records, row: int, image: Image.Image, form: Form) ->
     return square
 
 
-def is_given(records: Records, form: Form) -> np.ndarray:
-    """Which pictures' faces need no detector, bool [N]."""
+def is_given(records: Records, form: PictureForm) -> np.ndarray:
+    """Returns which pictures' faces need no detector, bool [N]."""
     if not form.aligned:
         return np.ones(len(records), bool)
-    given = np.zeros(len(records), bool)
+    known = np.zeros(len(records), bool)
     if form.alignment.kind == "quad" and records.quads is not None:
-        given |= np.isfinite(records.quads).all(axis=(1, 2))
+        known |= np.isfinite(records.quads).all(axis=(1, 2))
     if records.points is not None:
-        given |= np.isfinite(records.points).all(axis=(1, 2))
-    return given
+        known |= np.isfinite(records.points).all(axis=(1, 2))
+    return known
 
 
-def _square(records: Records, row: int, image: Image.Image, form: Form) -> Square:
+def _square(records: Records, row: int, image: Image.Image, form: PictureForm) -> Square:
     alignment = form.alignment
     if alignment.kind == "quad" and records.quads is not None:
         corners = records.quads[row]
@@ -225,25 +225,18 @@ def _square(records: Records, row: int, image: Image.Image, form: Form) -> Squar
     return align.square_of(_face(_detector()(image), image, form.faces), alignment)
 
 
-def _face(found: list[Face], image: Image.Image, policy: str) -> Face:
-    if not found:
+def _face(faces: list[Face], image: Image.Image, policy: str) -> Face:
+    if not faces:
         raise LeftOut("no face was found")
-    if len(found) > 1 and policy == "skip":
+    if len(faces) > 1 and policy == "skip":
         raise LeftOut("several faces were found")
-    return align.centred(found, image.size) if policy == "centre" else found[0]
+    return align.centred(faces, image.size) if policy == "centre" else faces[0]
 
 
-@functools.cache  # one a process: it takes seconds to load
+@functools.cache  # a process loads it once, which takes seconds
 def _detector() -> Detect:
     return align.mtcnn()
 
 
-def _content(records: Records, row: int) -> tuple[bytes, str]:
-    """A picture's file and what messages call it."""
-    if records.packed is not None:
-        return records.packed[row], records.ids[row]
-    path = records.paths[row]
-    try:
-        return path.read_bytes(), str(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+def _name(records: Records, row: int) -> str:
+    return records.ids[row] if records.packed is not None else str(records.paths[row])

@@ -1,4 +1,4 @@
-"""A dataset made ready once: its pictures cut out and encoded, in files that are quick to read."""
+"""Makes a dataset ready once: cuts out and encodes its pictures, in files quick to read."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ldl_jax.data import align
 from ldl_jax.data.datasets import prepared_folder, prepared_index
 from ldl_jax.data.datasets.folders import left_notes
+from ldl_jax.data.datasets.prepared_folder import Json
 from ldl_jax.data.prepare import builder as prepare_builder
 from ldl_jax.data.prepare import chunk as prepare_chunk
 from ldl_jax.data.prepare import work
-from ldl_jax.data.prepare.chunk import UNREADABLE, Form, Left, Part
+from ldl_jax.data.prepare.chunk import UNREADABLE, ChunkFiles, Left, PictureForm
 from ldl_jax.data.prepare.work import Chunk
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.files import whole
 
-CHUNK = 512  # pictures a part; where a detector is needed, which takes longer, an eighth of them
-SHARD = 128 << 20  # bytes of pictures a shard, or those of one part where they are more
+CHUNK = 512  # pictures; an eighth of them where a detector is needed, which takes longer
+SHARD = 128 << 20  # bytes of pictures a shard; a chunk with more is a shard of its own
 
-# Told of a stage: what it does, how many pictures are done, and of how many.
+# Called with the name of a stage, how many pictures are done, and of how many.
 Progress = Callable[[str, int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What was prepared.
+    """Says how a preparation ended.
 
     Attributes:
       folder: the TFDS dataset.
       pictures: how many it has.
       size: bytes of its files.
-      left: what was left out, a line a reason.
+      left: a line for each reason to leave pictures out.
       before: how many of the pictures were done already when it started.
     """
 
@@ -54,7 +54,7 @@ class Summary:
 def prepare(
     records: Records,
     out: Path,
-    form: Form,
+    form: PictureForm,
     *,
     unreadable: str = "stop",
     workers: int = 0,
@@ -69,12 +69,12 @@ def prepare(
     Args:
       records: the pictures.
       out: a new or empty folder, or one that holds the same preparation, in part or whole.
-      form: what is done to each picture.
+      form: how each picture is made ready.
       unreadable: "stop" at the first picture that cannot be read, or "skip" and count them.
       workers: processes; 0 for one a CPU core, 1 for this one.
-      beam: options of the Apache Beam pipelines that do it instead, as ["--runner=DirectRunner"].
-      command: what the user gave, for messages.
-      progress: is told how far it is.
+      beam: options of Apache Beam pipelines that do it instead, as ["--runner=DirectRunner"].
+      command: the user's command, for messages.
+      progress: called as the work goes on.
 
     Raises:
       ValueError: an argument is out of range.
@@ -89,7 +89,7 @@ def prepare(
     if about is None:
         job = _Job(records, form, chunk, unreadable, progress or (lambda *_: None))
         with prepared_folder.claimed(out, plan) as parts:
-            before = job.make_parts(parts, workers, beam)
+            before = job.make_chunks(parts, workers, beam)
             job.write(parts, out, plan, beam)
         about = prepared_folder.about(out)
         assert about is not None
@@ -102,54 +102,52 @@ def prepare(
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """The stages of a preparation that is not done yet."""
+    """Runs the stages of a preparation that is not done yet."""
 
     records: Records
-    form: Form
+    form: PictureForm
     chunk: int
     unreadable: str
     progress: Progress
 
     @property
-    def numbers(self) -> range:
-        """Of the chunks."""
+    def indices(self) -> range:
+        """The indices of the chunks."""
         return range(-(-len(self.records) // self.chunk))
 
-    def rows(self, number: int) -> slice:
-        """Of a chunk."""
-        return slice(number * self.chunk, min((number + 1) * self.chunk, len(self.records)))
+    def rows(self, index: int) -> slice:
+        """Returns the rows of a chunk."""
+        return slice(index * self.chunk, min((index + 1) * self.chunk, len(self.records)))
 
-    def make_parts(self, folder: Path, workers: int, beam: Sequence[str] | None) -> int:
-        """Writes the parts that are not there yet; how many pictures those that are there hold."""
-        done = {number for number in self.numbers if _is_whole(folder, number)}
-        for number in sorted(done):
-            self._stop_at(prepare_chunk.left_out(prepare_chunk.part(folder, number)))
-        count = sum(self._length(number) for number in done)
+    def make_chunks(self, folder: Path, workers: int, beam: Sequence[str] | None) -> int:
+        """Writes the chunks that are missing; returns how many pictures were done before."""
+        done = {index for index in self.indices if _is_whole(folder, index)}
+        for index in sorted(done):
+            self._stop_at(prepare_chunk.left_out(prepare_chunk.files_of(folder, index)))
+        count = sum(self._length(index) for index in done)
         before, total = count, len(self.records)
-        todo = (self._chunk(number) for number in self.numbers if number not in done)
+        todo = (self._chunk(index) for index in self.indices if index not in done)
         self.progress("preparing", count, total)
         if beam is not None:
-            if len(done) < len(self.numbers):
+            if len(done) < len(self.indices):
                 with self._watched(folder):
                     work.through_beam(list(todo), folder, self.form, beam)
             return before
-        made = work.over_cores(todo, folder, self.form, workers or os.cpu_count() or 1)
-        with contextlib.closing(made):
-            for pictures, left in made:
+        results = work.over_cores(todo, folder, self.form, workers or os.cpu_count() or 1)
+        with contextlib.closing(results):
+            for pictures, left in results:
                 self._stop_at(left)
                 count += pictures
                 self.progress("preparing", count, total)
         return before
 
-    def write(
-        self, folder: Path, out: Path, plan: dict[str, Any], beam: Sequence[str] | None
-    ) -> None:
-        """Writes the dataset from the parts."""
-        parts = [prepare_chunk.part(folder, number) for number in self.numbers]
-        left = [one for part in parts for one in prepare_chunk.left_out(part)]
+    def write(self, folder: Path, out: Path, plan: Json, beam: Sequence[str] | None) -> None:
+        """Writes the dataset from the chunks' files."""
+        chunks = [prepare_chunk.files_of(folder, index) for index in self.indices]
+        left = [picture for files in chunks for picture in prepare_chunk.left_out(files)]
         self._stop_at(left)
         records = self._kept(left)
-        shards = _shards(parts)
+        shards = _shards(chunks)
         count = 0
 
         def advance() -> None:
@@ -158,17 +156,17 @@ class _Job:
             if count % 256 == 0 or count == len(records):
                 self.progress("writing", count, len(records))
 
-        def finish(place: Path) -> None:
-            with whole(place / prepared_folder.INDEX) as file:
+        def finish(dataset: Path) -> None:
+            with whole(dataset / prepared_folder.INDEX) as file:
                 prepared_index.save(file, records)
             about = {
                 "version": prepared_folder.VERSION,
                 "pictures": len(records),
-                "shards": _listed(place, shards),
+                "shards": _listed(dataset, shards),
                 "left": list(_left_lines(left)),
                 "plan": {key: plan[key] for key in plan if key != "command"},
             }
-            prepared_folder.write_json(place / prepared_folder.ABOUT, about)
+            prepared_folder.write_json(dataset / prepared_folder.ABOUT, about)
 
         builder = prepare_builder.Faces(
             records, shards, out, finish, None if beam is not None else advance
@@ -177,7 +175,7 @@ class _Job:
 
     @contextlib.contextmanager
     def _watched(self, folder: Path) -> Iterator[None]:
-        """While others write parts, tells the progress once a second."""
+        """Tells the progress once a second while others write the chunks."""
         over = threading.Event()
 
         def watch() -> None:
@@ -193,37 +191,37 @@ class _Job:
             over.set()
             thread.join()
 
-    def _chunk(self, number: int) -> Chunk:
-        rows = self.rows(number)
-        return Chunk(number, rows.start, self.records.take(rows))
+    def _chunk(self, index: int) -> Chunk:
+        rows = self.rows(index)
+        return Chunk(index, rows.start, self.records.take(rows))
 
-    def _length(self, number: int) -> int:
-        rows = self.rows(number)
+    def _length(self, index: int) -> int:
+        rows = self.rows(index)
         return int(rows.stop - rows.start)
 
     def _stop_at(self, left: Sequence[Left]) -> None:
-        bad = [one for one in left if one.reason == UNREADABLE]
+        bad = [picture for picture in left if picture.reason == UNREADABLE]
         if bad and self.unreadable == "stop":
             raise DataError(f"{bad[0].text}; --unreadable=skip leaves such pictures out")
 
     def _kept(self, left: Sequence[Left]) -> Records:
         keep = np.ones(len(self.records), bool)
-        keep[[one.row for one in left]] = False
+        keep[[picture.row for picture in left]] = False
         if not keep.any():
             raise DataError(
                 f"{self.records.name}: no picture is left; {'; '.join(_left_lines(left))}"
             )
-        # Pictures in memory are not copied for nothing.
-        kept = self.records if keep.all() else self.records.take(np.flatnonzero(keep))
-        kept = dataclasses.replace(kept, notes=kept.notes + _left_lines(left))
+        # Taking all rows would copy pictures in memory for nothing.
+        records = self.records if keep.all() else self.records.take(np.flatnonzero(keep))
+        records = dataclasses.replace(records, notes=records.notes + _left_lines(left))
         if self.form.aligned:
-            kept = dataclasses.replace(kept, alignment=self.form.alignment)
-        if self.form.aligned or self.form.size:  # places are those of the original picture
-            kept = dataclasses.replace(kept, quads=None, points=None)
-        return kept
+            records = dataclasses.replace(records, alignment=self.form.alignment)
+        if self.form.aligned or self.form.size:  # landmarks are those of the original picture
+            records = dataclasses.replace(records, quads=None, points=None)
+        return records
 
 
-def _check(records: Records, form: Form, unreadable: str, workers: int) -> None:
+def _check(records: Records, form: PictureForm, unreadable: str, workers: int) -> None:
     if unreadable not in ("stop", "skip"):
         raise ValueError(f"unreadable: expected 'stop' or 'skip', got {unreadable!r}")
     if workers < 0:
@@ -243,7 +241,7 @@ def _check(records: Records, form: Form, unreadable: str, workers: int) -> None:
             ) from None
 
 
-def _plan(records: Records, form: Form, chunk: int, command: str) -> dict[str, Any]:
+def _plan(records: Records, form: PictureForm, chunk: int, command: str) -> Json:
     return {
         "version": prepared_folder.VERSION,
         "dataset": records.name,
@@ -259,41 +257,41 @@ def _plan(records: Records, form: Form, chunk: int, command: str) -> dict[str, A
     }
 
 
-def _is_whole(folder: Path, number: int) -> bool:
-    part = prepare_chunk.part(folder, number)
-    # The index is written last; a power cut may still have left it short.
-    return part.pictures.exists() and part.columns.exists() and zipfile.is_zipfile(part.columns)
+def _is_whole(folder: Path, index: int) -> bool:
+    files = prepare_chunk.files_of(folder, index)
+    # The columns are written last; a power cut may still have left them short.
+    return files.pictures.exists() and files.columns.exists() and zipfile.is_zipfile(files.columns)
 
 
-def _shards(parts: Sequence[Part]) -> list[list[Part]]:
-    """Parts in a row that are a shard together."""
-    shards: list[list[Part]] = []
+def _shards(chunks: Sequence[ChunkFiles]) -> list[list[ChunkFiles]]:
+    """Groups consecutive chunks into shards."""
+    shards: list[list[ChunkFiles]] = []
     room = 0
-    for part in parts:
-        size = part.pictures.stat().st_size
+    for files in chunks:
+        size = files.pictures.stat().st_size
         if size == 0:
             continue
         if size > room or not shards:
             shards.append([])
             room = SHARD
-        shards[-1].append(part)
+        shards[-1].append(files)
         room -= size
     return shards
 
 
-def _listed(place: Path, shards: Sequence[Sequence[Part]]) -> list[dict[str, Any]]:
-    """The shards' files, how many pictures each holds, and its bytes."""
+def _listed(dataset: Path, shards: Sequence[Sequence[ChunkFiles]]) -> list[Json]:
+    """Lists the shards' files, how many pictures each holds, and its bytes."""
     listed = []
-    for number, parts in enumerate(shards):
-        name = prepared_folder.shard(number, len(shards))
-        count = sum(prepare_chunk.count(part) for part in parts)
-        listed.append({"file": name, "pictures": count, "bytes": (place / name).stat().st_size})
+    for index, chunks in enumerate(shards):
+        name = prepared_folder.shard(index, len(shards))
+        count = sum(prepare_chunk.count(files) for files in chunks)
+        listed.append({"file": name, "pictures": count, "bytes": (dataset / name).stat().st_size})
     return listed
 
 
 def _left_lines(left: Sequence[Left]) -> tuple[str, ...]:
-    """A line a reason: how many pictures it leaves out, and which the first is."""
+    """Returns a line for each reason: how many pictures it leaves out, and the first."""
     by_reason: dict[str, list[str]] = {}
-    for one in left:
-        by_reason.setdefault(one.reason, []).append(one.text)
+    for picture in left:
+        by_reason.setdefault(picture.reason, []).append(picture.text)
     return left_notes(by_reason)

@@ -1,4 +1,4 @@
-"""Chunks of pictures over the cores, or through Apache Beam."""
+"""Makes chunks of pictures ready over the cores, or through Apache Beam."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ldl_jax.data.prepare import chunk as prepare_chunk
-from ldl_jax.data.prepare.chunk import Form, Left
+from ldl_jax.data.prepare.chunk import Left, PictureForm
 from ldl_jax.data.records import DataError, Records
 
 _stopped: Callable[[], bool] = lambda: False  # noqa: E731 - set in each worker
 
 
 class Chunk(NamedTuple):
-    """Some rows of a set: their number among the chunks, and that of the first row."""
+    """Some rows of a set, with their position among the chunks and that of the first row."""
 
-    number: int
+    position: int
     first: int
     records: Records
 
 
-def work(chunk: Chunk, folder: Path, form: Form) -> list[Left]:
-    """Writes the chunk's part; what it left out."""
-    to = prepare_chunk.part(folder, chunk.number)
+def work(chunk: Chunk, folder: Path, form: PictureForm) -> list[Left]:
+    """Writes the chunk's files and returns the pictures that it left out."""
+    to = prepare_chunk.files_of(folder, chunk.position)
     return prepare_chunk.write(chunk.records, chunk.first, to, form, _stopped)
 
 
 def over_cores(
-    chunks: Iterator[Chunk], folder: Path, form: Form, workers: int
+    chunks: Iterator[Chunk], folder: Path, form: PictureForm, workers: int
 ) -> Generator[tuple[int, list[Left]], None, None]:
-    """How many pictures each chunk has and what it left out, in the chunks' order.
+    """Yields how many pictures each chunk has and those it left out, in the chunks' order.
 
     One worker is this process. Close the iterator to stop the others.
 
@@ -50,7 +51,7 @@ def over_cores(
         for chunk in chunks:
             yield len(chunk.records), work(chunk, folder, form)
         return
-    # Spawned, not forked: a fork of a process that has threads may lock up.
+    # Processes are spawned, since a fork of a process that has threads may lock up.
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     pending: collections.deque[tuple[int, Future[list[Left]]]] = collections.deque()
@@ -73,8 +74,12 @@ def over_cores(
                 future.cancel()
 
 
-def through_beam(chunks: Sequence[Chunk], folder: Path, form: Form, options: Sequence[str]) -> None:
-    """The same through an Apache Beam pipeline with these options, such as --runner=DirectRunner.
+def through_beam(
+    chunks: Sequence[Chunk], folder: Path, form: PictureForm, options: Sequence[str]
+) -> None:
+    """Writes the chunks' files through an Apache Beam pipeline.
+
+    Its options are such as --runner=DirectRunner.
 
     Every worker must see `folder` and the pictures under the same paths.
 
@@ -92,7 +97,7 @@ def through_beam(chunks: Sequence[Chunk], folder: Path, form: Form, options: Seq
                 | "Spread" >> beam.Reshuffle()
                 | "Prepare" >> beam.Map(functools.partial(work, folder=folder, form=form))
             )
-    except Exception as error:  # a runner's own, of any kind
+    except Exception as error:  # runners raise errors of any kind
         raise DataError(f"the Beam pipeline failed ({type(error).__name__}: {error})") from error
 
 
@@ -101,8 +106,8 @@ def _next(pending: collections.deque[tuple[int, Future[list[Left]]]]) -> tuple[i
     return count, future.result()
 
 
-def _start(stop: Any) -> None:
-    """In a worker: only the parent answers Ctrl-C, and a worker does not outlive it."""
+def _start(stop: Event) -> None:
+    """Prepares a worker: only the parent answers Ctrl-C, and the worker does not outlive it."""
     global _stopped
     _stopped = stop.is_set
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Whether the parts of a split share people, files or pictures, and what a result may be called."""
+"""Finds people, files or pictures that the parts of a split share, and names results by it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from ldl_jax.data.records import Records
-from ldl_jax.data.splits.hashes import Prints, close_pairs
+from ldl_jax.data.splits.hashes import PerceptualHashes, close_pairs
 from ldl_jax.data.splits.people import shared, unknown
 from ldl_jax.data.splits.protocols import Parts
 
-# Protocols that draw pictures whoever they show: that people are in two parts is what they say.
+# Protocols that draw pictures whoever they show, so people in two parts are expected.
 BY_PICTURE = ("random", "stratified", "kfold")
 CHUNK = 1 << 16  # pairs whose thumbnails are compared at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Overlap:
-    """What one part shares with another.
+    """Describes what one part shares with another.
 
     Attributes:
       part, other: their names.
@@ -41,28 +41,28 @@ class Overlap:
 
     @property
     def pictures(self) -> int:
-        """How many pictures of the part are also in the other, as they are or nearly."""
+        """The count of the part's pictures that are also in the other, as they are or nearly."""
         return len(np.unique(np.concatenate([self.identical, self.alike])[:, 0]))
 
     def __str__(self) -> str:
-        same, near = (len(np.unique(pairs[:, 0])) for pairs in (self.identical, self.alike))
+        equal, near = (len(np.unique(pairs[:, 0])) for pairs in (self.identical, self.alike))
         examples = f" ({'; '.join(self.examples)})" if self.examples else ""
         return (
             f"{self.part} and {self.other}: {self.subjects} of {self.known} known {self.part} "
-            f"subjects are in both; {same} {self.part} pictures have an identical file in "
+            f"subjects are in both; {equal} {self.part} pictures have an identical file in "
             f"{self.other}, {near} a near-duplicate{examples}"
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """What an audit found; `print(audit)` gives the verdict.
+    """Holds the result of an audit; `print(audit)` gives the verdict.
 
     Attributes:
       protocol: the protocol's name.
       overlaps: test with train, test with validation, validation with train.
       unknown: how many pictures' subjects are not known.
-      unreadable: how many pictures cannot be read, and were not compared by looks.
+      unreadable: how many pictures cannot be read, and whose hashes were not compared.
       size: how many pictures the test part has.
     """
 
@@ -74,28 +74,28 @@ class Audit:
 
     @property
     def leaks(self) -> tuple[str, ...]:
-        """What makes the test part known to training or to choices, in words; () if nothing.
+        """Names in words what makes the test part known to training or to choices; () if nothing.
 
-        Pictures that are in both parts, as they are or nearly; and people in both, except for the
-        protocols that draw pictures whoever they show.
+        Pictures count that are in both parts, as they are or nearly, and people in both, except for
+        the protocols that draw pictures whoever they show.
         """
-        found = []
+        lines = []
         for overlap in self.overlaps:
             if overlap.part != "test":
                 continue
             if overlap.pictures:
-                found.append(
+                lines.append(
                     f"{overlap.pictures} of {self.size} test pictures also in {overlap.other}"
                 )
             if overlap.subjects and self.protocol not in BY_PICTURE:
-                found.append(
+                lines.append(
                     f"{overlap.subjects} of {overlap.known} test subjects also in {overlap.other}"
                 )
-        return tuple(found)
+        return tuple(lines)
 
     @property
     def name(self) -> str:
-        """What a number of this split may be called: the protocol, with what leaks, if anything."""
+        """The name of a result on this split: the protocol, with what leaks, if anything."""
         return self.protocol + (f" with leaks ({', '.join(self.leaks)})" if self.leaks else "")
 
     def __str__(self) -> str:
@@ -109,9 +109,13 @@ class Audit:
 
 
 def audit(
-    records: Records, parts: Parts, prints: Prints, distance: int = 8, difference: float = 12.0
+    records: Records,
+    parts: Parts,
+    hashes: PerceptualHashes,
+    distance: int = 8,
+    difference: float = 12.0,
 ) -> Audit:
-    """What the parts share: subjects, identical files and near-duplicates.
+    """Finds the subjects, identical files and near-duplicates that the parts share.
 
     Near-duplicates are pictures whose 64-bit difference hashes differ in at most `distance` bits,
     and whose gray 16 x 16 thumbnails, stretched to the full range, differ by less than `difference`
@@ -123,18 +127,18 @@ def audit(
     Args:
       records: N pictures.
       parts: rows of each part.
-      prints: of the same N pictures, by `prints.take`.
+      hashes: of the same N pictures, by `hashes.take`.
       distance: bits, 0 to 16.
       difference: gray levels.
 
     Raises:
-      ValueError: the prints are of another number of pictures, or distance is out of range.
+      ValueError: the hashes are of another number of pictures, or distance is out of range.
     """
-    if len(prints.files) != len(records):
-        raise ValueError(f"prints: of {len(prints.files)} pictures, records has {len(records)}")
+    if len(hashes.files) != len(records):
+        raise ValueError(f"hashes: of {len(hashes.files)} pictures, records has {len(records)}")
     pairs = (("test", "train"), ("test", "validation"), ("validation", "train"))
     overlaps = [
-        _overlap(records, parts, prints, pair, distance, difference)
+        _overlap(records, parts, hashes, pair, distance, difference)
         for pair in pairs
         if getattr(parts, pair[0]).size and getattr(parts, pair[1]).size
     ]
@@ -142,19 +146,19 @@ def audit(
         protocol=parts.protocol,
         overlaps=tuple(overlaps),
         unknown=int(unknown(records).size),
-        unreadable=len(prints.unreadable),
+        unreadable=len(hashes.unreadable),
         size=int(parts.test.size),
     )
 
 
-def mend(parts: Parts, found: Audit) -> Parts:
-    """The parts without the training and validation pictures that are also in test.
+def mend(parts: Parts, result: Audit) -> Parts:
+    """Returns the parts without the training and validation pictures that are also in test.
 
-    Validation pictures that are in train stay, for they spoil a choice at most. People in two
+    Validation pictures that are in train stay, since they spoil a choice at most. People in two
     parts are not mended: draw by subject for that.
     """
     out = {"train": np.empty(0, np.int64), "validation": np.empty(0, np.int64)}
-    for overlap in found.overlaps:
+    for overlap in result.overlaps:
         if overlap.part == "test":
             pairs = np.concatenate([overlap.identical, overlap.alike])
             out[overlap.other] = np.unique(pairs[:, 1])
@@ -170,65 +174,65 @@ def mend(parts: Parts, found: Audit) -> Parts:
 
 
 def overlapping_tests(tests: Mapping[str, Collection[str]]) -> tuple[str, ...]:
-    """A line for every two runs whose test parts share pictures; () if all are disjoint.
+    """Returns a line for every two runs whose test parts share pictures; () if all are disjoint.
 
     The mean over runs with overlapping tests is no cross-validation: its spread is too small.
 
     Args:
       tests: the ids of each run's test pictures, by what to call the run.
     """
-    found = []
+    lines = []
     sets = {name: frozenset(ids) for name, ids in tests.items()}
-    for (first, one), (second, other) in itertools.combinations(sets.items(), 2):
-        both = len(one & other)
+    for (first, ids), (second, others) in itertools.combinations(sets.items(), 2):
+        both = len(ids & others)
         if both:
-            found.append(
+            lines.append(
                 f"{first} and {second} share {both} test pictures, "
-                f"{both / len(one):.0%} of those of {first}"
+                f"{both / len(ids):.0%} of those of {first}"
             )
-    return tuple(found)
+    return tuple(lines)
 
 
 def _overlap(
     records: Records,
     parts: Parts,
-    prints: Prints,
+    hashes: PerceptualHashes,
     pair: tuple[str, str],
     distance: int,
     difference: float,
 ) -> Overlap:
     rows, other = getattr(parts, pair[0]), getattr(parts, pair[1])
     subjects, known = shared(records, rows, other)
-    identical = _identical(prints, rows, other)
-    alike = _alike(prints, rows, other, distance, difference)
-    same = {(int(row), int(copy)) for row, copy in identical}
-    alike = alike[[(int(row), int(copy)) not in same for row, copy in alike]]
+    identical = _identical(hashes, rows, other)
+    alike = _alike(hashes, rows, other, distance, difference)
+    equal = {(int(row), int(copy)) for row, copy in identical}
+    alike = alike[[(int(row), int(copy)) not in equal for row, copy in alike]]
     examples = [
-        f"{records.ids[found[0][0]]} {sign} {records.ids[found[0][1]]}"
-        for sign, found in (("=", identical), ("~", alike))
-        if len(found)
+        f"{records.ids[pairs[0][0]]} {sign} {records.ids[pairs[0][1]]}"
+        for sign, pairs in (("=", identical), ("~", alike))
+        if len(pairs)
     ]
     return Overlap(*pair, subjects, known, identical, alike, tuple(examples))
 
 
-def _identical(prints: Prints, rows: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _identical(hashes: PerceptualHashes, rows: np.ndarray, other: np.ndarray) -> np.ndarray:
     copies: dict[str, list[int]] = {}
     for row in other:
-        copies.setdefault(prints.files[row], []).append(int(row))
-    pairs = [(int(row), copy) for row in rows for copy in copies.get(prints.files[row], ())]
+        copies.setdefault(hashes.files[row], []).append(int(row))
+    pairs = [(int(row), copy) for row in rows for copy in copies.get(hashes.files[row], ())]
     return np.asarray(pairs, np.int64).reshape(-1, 2)
 
 
 def _alike(
-    prints: Prints, rows: np.ndarray, other: np.ndarray, distance: int, difference: float
+    hashes: PerceptualHashes, rows: np.ndarray, other: np.ndarray, distance: int, difference: float
 ) -> np.ndarray:
-    broken = np.asarray(prints.unreadable, np.int64)
+    broken = np.asarray(hashes.unreadable, np.int64)
     pairs = close_pairs(
-        prints.hashes, np.setdiff1d(rows, broken), np.setdiff1d(other, broken), distance
+        hashes.hashes, np.setdiff1d(rows, broken), np.setdiff1d(other, broken), distance
     )
-    kept = [np.empty((0, 2), np.int64)]
+    close = [np.empty((0, 2), np.int64)]
     for start in range(0, len(pairs), CHUNK):
         some = pairs[start : start + CHUNK]
-        first, second = (prints.looks[some[:, side]].astype(np.int16) for side in (0, 1))
-        kept.append(some[np.abs(first - second).mean(axis=(1, 2)) < difference])
-    return np.concatenate(kept)
+        first, second = (hashes.looks[some[:, side]].astype(np.int16) for side in (0, 1))
+        close.append(some[np.abs(first - second).mean(axis=(1, 2)) < difference])
+    return np.concatenate(close)

@@ -1,26 +1,26 @@
-"""Training on one dataset and testing on another."""
+"""Combines two datasets, to train on one and test on the other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ldl_jax.data import lazy
-from ldl_jax.data.packed import Joined
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.lazy import LazyImages
+from ldl_jax.data.records import Chosen, DataError, Records
 
+Images = np.ndarray | LazyImages
 PREFIXES = ("train:", "test:")
 
 
 def combine(train: Records, test: Records) -> Records:
-    """Records of two datasets: the first to train on, all of the second to test on.
+    """Returns records of two datasets: the first to train on, all of the second to test on.
 
     The first's official validation rows stay validation, its other rows are all training rows.
     Split them with the protocol "cross_dataset". Ids and subjects are told apart by "train:" and
-    "test:", for whether somebody is in both sets is not known from two sets' own names: audit the
-    pictures. True distributions and official folds are left behind.
+    "test:", since two sets' own names do not say whether somebody is in both: audit the pictures.
+    True distributions and official folds are left behind.
 
     Raises:
       DataError: the units differ, one has files and the other arrays of pictures, or a file is in
@@ -45,21 +45,21 @@ def combine(train: Records, test: Records) -> Records:
         labels=np.concatenate([train.labels, test.labels]),
         sources=train.sources + test.sources,
         paths=train.paths + test.paths,
-        images=_joined([one.images for one in pair]),
-        packed=None if train.packed is None else Joined(train.packed, test.packed or ()),
-        sigma=_filled([one.sigma for one in pair], pair),
-        subjects=_told_apart(*(one.subjects or ("",) * len(one) for one in pair)),
+        images=_joined(train.images, test.images),
+        packed=_packed(train.packed, test.packed or ()),
+        sigma=_filled([records.sigma for records in pair], pair),
+        subjects=_told_apart(*(records.subjects or ("",) * len(records) for records in pair)),
         split=(
             *("validation" if part == "validation" else "train" for part in official),
             *("test" for _ in test.ids),
         ),
         unit=train.unit,
-        quads=_filled([one.quads for one in pair], pair, (4, 2)),
-        points=_filled([one.points for one in pair], pair, (5, 2)),
+        quads=_filled([records.quads for records in pair], pair, (4, 2)),
+        points=_filled([records.points for records in pair], pair, (5, 2)),
         alignment=train.alignment,
         groups=_groups(pair),
         notes=(
-            *(f"{one.name}: {note}" for one in pair for note in one.notes),
+            *(f"{records.name}: {note}" for records in pair for note in records.notes),
             *_aligned_otherwise(train, test),
             f"that somebody is in both {train.name} and {test.name} cannot be excluded",
         ),
@@ -67,7 +67,7 @@ def combine(train: Records, test: Records) -> Records:
 
 
 def is_combined(records: Records) -> bool:
-    """Whether these records were made by `combine`."""
+    """Returns whether these records were made by `combine`."""
     return all(name.startswith(PREFIXES) for name in records.ids)
 
 
@@ -95,13 +95,18 @@ def _told_apart(train: Sequence[str], test: Sequence[str]) -> tuple[str, ...]:
 
 
 def _groups(pair: Sequence[Records]) -> tuple[str, ...]:
-    if not any(one.groups for one in pair):
+    if not any(records.groups for records in pair):
         return ()
-    return tuple(name for one in pair for name in one.groups or ("",) * len(one))
+    return tuple(name for records in pair for name in records.groups or ("",) * len(records))
 
 
-def _joined(images: Sequence[Any]) -> Any:
-    first, second = images
+def _packed(first: Sequence[bytes] | None, second: Sequence[bytes]) -> Sequence[bytes] | None:
+    if first is None:
+        return None
+    return Chosen(first, np.arange(len(first) + len(second)), second)
+
+
+def _joined(first: Images | None, second: Images | None) -> Images | None:
     if first is None or second is None:
         return None
     if first.shape[1:] != second.shape[1:]:
@@ -118,7 +123,7 @@ def _filled(
         return None
     return np.concatenate(
         [
-            np.full((len(one), *shape), np.nan, np.float32) if value is None else value
-            for value, one in zip(values, pair, strict=True)
+            np.full((len(records), *shape), np.nan, np.float32) if value is None else value
+            for value, records in zip(values, pair, strict=True)
         ]
     )

@@ -1,4 +1,4 @@
-"""What tells one picture's file from another's: a hash of its bytes, and one of its looks."""
+"""Hashes pictures: by the bytes of their files, and by how they look (perceptual hashes)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import Records
 
 CHUNK = 64  # pictures a task: few enough to report progress, enough to make tasks cheap
 WIDTH, HEIGHT = 9, 8
@@ -21,12 +21,13 @@ LOOKS = 16  # the side of the gray thumbnail that settles whether two pictures l
 
 
 @dataclasses.dataclass(frozen=True)
-class Prints:
-    """The prints of N pictures.
+class PerceptualHashes:
+    """The hashes of N pictures, as the auditor compares them.
 
     Attributes:
       files: N SHA-256 digests (hex) of the files' bytes, or of the arrays' in memory.
-      hashes: uint64 [N], the 64-bit difference hashes; 0 where a picture cannot be read.
+      hashes: uint64 [N], perceptual hashes: 64-bit difference hashes; 0 where a picture cannot be
+        read.
       looks: uint8 [N, 16, 16], gray thumbnails stretched to the full range 0-255.
       unreadable: the rows that cannot be read as pictures.
     """
@@ -41,8 +42,8 @@ def take(
     records: Records,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Prints:
-    """The prints of all pictures of records, in threads.
+) -> PerceptualHashes:
+    """Hashes all pictures of records, in threads.
 
     Args:
       records: N pictures, as files, in memory, or packed.
@@ -60,7 +61,7 @@ def take(
         broken = []
         for row in range(start, min(start + CHUNK, count)):
             try:
-                files[row], hashes[row], looks[row] = _one(records, row)
+                files[row], hashes[row], looks[row] = _hashed(records, row)
             except Image.UnidentifiedImageError as error:
                 files[row] = str(error)
                 broken.append(row)
@@ -68,18 +69,19 @@ def take(
 
     # JPEG decoding and SHA-256 release the interpreter's lock, so threads are enough.
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for number, broken in enumerate(pool.map(chunk, range(0, count, CHUNK)), start=1):
+        for done, broken in enumerate(pool.map(chunk, range(0, count, CHUNK)), start=1):
             unreadable += broken
             if progress is not None:
-                progress(min(number * CHUNK, count))
-    return Prints(tuple(files), hashes, looks, tuple(unreadable))
+                progress(min(done * CHUNK, count))
+    return PerceptualHashes(tuple(files), hashes, looks, tuple(unreadable))
 
 
 def difference_hash(image: Image.Image) -> np.uint64:
-    """The 64-bit difference hash: bit 8 y + x is whether pixel (x + 1, y) is brighter than (x, y).
+    """Returns the difference hash: bit 8 y + x is set if pixel (x + 1, y) is brighter than (x, y).
 
-    Of the picture in gray, resized to 9 x 8 (box filter). Close pictures differ in few bits;
-    scaling, brightness, contrast and compression change hardly any.
+    The pixels are those of the picture in gray, resized to 9 x 8 (box filter). Close pictures
+    differ in few bits; scaling, brightness, contrast and compression change hardly any.
+
     Source: N. Krawetz, "Kind of Like That", hackerfactor.com, 2013.
     """
     small = image.convert("L").resize((WIDTH, HEIGHT), Image.Resampling.BOX)
@@ -88,7 +90,7 @@ def difference_hash(image: Image.Image) -> np.uint64:
 
 
 def look(image: Image.Image) -> np.ndarray:
-    """The gray thumbnail uint8 [16, 16], stretched so that its extremes are 0 and 255."""
+    """Returns the gray thumbnail uint8 [16, 16], stretched so that its extremes are 0 and 255."""
     gray = np.asarray(image.convert("L").resize((LOOKS, LOOKS), Image.Resampling.BOX), np.float32)
     low, high = float(gray.min()), float(gray.max())
     return np.round((gray - low) * (255 / max(high - low, 1))).astype(np.uint8)
@@ -97,10 +99,10 @@ def look(image: Image.Image) -> np.ndarray:
 def close_pairs(
     hashes: np.ndarray, rows: np.ndarray, other: np.ndarray, distance: int
 ) -> np.ndarray:
-    """The pairs (row, other row) whose hashes differ in at most `distance` bits, each once.
+    """Returns the pairs (row, other row) whose hashes differ in at most `distance` bits, each once.
 
-    By the pigeonhole principle: cut into distance + 1 bands of bits, two such hashes agree in at
-    least one band, so only pictures that share a band's bits are compared.
+    Cut into distance + 1 bands of bits, two such hashes agree in at least one band, so only
+    pictures that share a band's bits are compared.
 
     Args:
       hashes: uint64 [N].
@@ -115,18 +117,18 @@ def close_pairs(
     """
     if not 0 <= distance <= 16:
         raise ValueError(f"distance: must be in 0..16 bits, got {distance}")
-    found = [np.empty((0, 2), np.int64)]
+    pairs = [np.empty((0, 2), np.int64)]
     edges = np.linspace(0, 64, distance + 2).astype(int)
     for low, high in itertools.pairwise(edges):
         mask = np.uint64(((1 << int(high - low)) - 1) << int(low))
-        found += _within(hashes, rows, other, mask, distance)
-    return np.unique(np.concatenate(found), axis=0)
+        pairs += _within(hashes, rows, other, mask, distance)
+    return np.unique(np.concatenate(pairs), axis=0)
 
 
 def _within(
     hashes: np.ndarray, rows: np.ndarray, other: np.ndarray, mask: np.uint64, distance: int
 ) -> list[np.ndarray]:
-    """The close pairs among those that agree in the masked bits."""
+    """Returns the close pairs among those that agree in the masked bits."""
     keys = hashes[other] & mask
     order = np.argsort(keys, kind="stable")
     sorted_keys, sorted_other = keys[order], other[order]
@@ -147,23 +149,16 @@ def _within(
     return pairs
 
 
-def _one(records: Records, row: int) -> tuple[str, np.uint64, np.ndarray]:
+def _hashed(records: Records, row: int) -> tuple[str, np.uint64, np.ndarray]:
     if records.images is not None and not records.paths and records.packed is None:
         pixels = np.ascontiguousarray(records.images[row])
         image = Image.fromarray(pixels)
         return hashlib.sha256(pixels.tobytes()).hexdigest(), difference_hash(image), look(image)
-    if records.packed is not None:
-        content = records.packed[row]
-    else:
-        path = records.paths[row]
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error})") from error
+    content = records.content(row)
     digest = hashlib.sha256(content).hexdigest()
     try:
         with Image.open(io.BytesIO(content)) as image:
-            # JPEGs at 1/2 to 1/8 of their size, where that leaves enough for the thumbnail.
+            # JPEGs are decoded at 1/2 to 1/8 of their size, if that is enough for the thumbnail.
             image.draft("L", (4 * LOOKS, 4 * LOOKS))
             image.load()
             return digest, difference_hash(image), look(image)

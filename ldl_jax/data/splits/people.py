@@ -1,4 +1,4 @@
-"""Who is in which part: the subjects of records, and the leaks between parts."""
+"""Numbers the subjects of records, and finds those that two parts share."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ldl_jax.data.records import Records
 
 
 def unknown(records: Records) -> np.ndarray:
-    """The rows whose subject is not known."""
+    """Returns the rows whose subject is not known."""
     subjects = records.subjects or [""] * len(records)
     return np.flatnonzero([subject == "" for subject in subjects])
 
 
 def people(records: Records) -> np.ndarray:
-    """A number a subject, int64 [N], rising as they first appear; an unknown one gets its own."""
+    """Numbers the subjects in their order, int64 [N]; an unknown one gets a number of its own."""
     subjects: Sequence[str] = records.subjects or [""] * len(records)
     numbers: dict[str | int, int] = {}
     keys: list[str | int] = [subject or row for row, subject in enumerate(subjects)]
@@ -24,9 +24,9 @@ def people(records: Records) -> np.ndarray:
 
 
 def shared(records: Records, rows: np.ndarray, other: np.ndarray) -> tuple[int, int]:
-    """How many known subjects of `rows` are also in `other`, and how many there are."""
+    """Counts the known subjects of `rows` that are also in `other`, and all of them."""
     numbers = people(records)
-    # An unknown subject's number is its own, so it is never shared, but it would be counted.
+    # An unknown subject has a number of its own: it is never shared, but it would be counted.
     known = np.unique(numbers[np.setdiff1d(rows, unknown(records))])
     return int(np.isin(known, numbers[other]).sum()), int(known.size)
 
@@ -34,7 +34,7 @@ def shared(records: Records, rows: np.ndarray, other: np.ndarray) -> tuple[int, 
 def leaks(
     records: Records, train: np.ndarray, validation: np.ndarray, test: np.ndarray
 ) -> list[str]:
-    """A line for every two parts that share subjects, and one if subjects are unknown."""
+    """Returns a line for every two parts that share subjects, and one if subjects are unknown."""
     notes = []
     nobody = unknown(records)
     if nobody.size:

@@ -1,4 +1,4 @@
-"""Which pictures are for training, validation and test."""
+"""Splits records into pictures for training, validation and test."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Parts:
     """A split: int64 indices into the records, rising, each picture in at most one part.
 
     Attributes:
-      train: what the network learns from.
-      validation: what choices are made on; empty where none is held out.
-      test: what is reported.
-      notes: what a reader of the results must know, such as subjects in two parts ("LEAK: ...").
+      train: the pictures that the network learns from.
+      validation: those on which choices are made; empty where none is held out.
+      test: those whose results are reported.
+      notes: remarks for readers of the results, such as subjects in two parts ("LEAK: ...").
       protocol: the protocol's name.
       seed: of the draw.
       fold: which of the protocol's runs this is.
@@ -49,7 +49,7 @@ def split(
     validation_fraction: float = 0.0,
     fold: int = 0,
 ) -> Parts:
-    """The parts of a protocol; the same for the same records, seed, fractions and fold.
+    """Splits records by a protocol: the same arguments give the same parts.
 
     Protocols, by what is drawn into test:
       official: nothing; the dataset's own parts.
@@ -97,7 +97,7 @@ def split(
 
 
 def fold_count(records: Records, protocol: str, test_fraction: float = 0.2) -> int:
-    """How many runs a protocol has on these records; 1 for those without folds.
+    """Counts the runs that a protocol has on these records; 1 for those without folds.
 
     Raises:
       ValueError: an unknown protocol, or a k-fold's test_fraction is not 1 / k.
@@ -121,13 +121,13 @@ def fold_count(records: Records, protocol: str, test_fraction: float = 0.2) -> i
 
 
 def fingerprint(records: Records, parts: Parts) -> str:
-    """SHA-256 (hex) of ids, labels, sigma and parts: equal for equal experiments' data.
+    """Returns the SHA-256 (hex) of ids, labels, sigma and parts: equal for equal data.
 
     Neither the root nor the pictures' contents enter it. An unknown sigma counts as NaN.
     """
     size = len(records)
     sigma = np.full(size, np.nan) if records.sigma is None else np.asarray(records.sigma)
-    # One NaN of the many bit patterns, so that it does not matter how it was made.
+    # A NaN has many bit patterns; one of them stands for all.
     sigma = np.where(np.isnan(sigma), np.float32(np.nan), sigma)
     digest = hashlib.sha256(json.dumps(list(records.ids)).encode())
     for values in (np.asarray(records.labels), sigma):
@@ -229,7 +229,7 @@ def _official(records: Records, protocol: str) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _fold_splits(records: Records) -> tuple[FoldSplit, ...]:
-    """The official ways to part the folds: the records' own, or each fold tested in turn."""
+    """Returns the official ways to part the folds: the records' own, or each fold in turn."""
     if records.folds is None or (records.fold_splits == () and (records.folds < 0).any()):
         problem = "there are no official folds"
         if records.folds is not None:

@@ -1,4 +1,4 @@
-"""A split as a file: what a run saw, with a hash, so that another run can take the same."""
+"""Keeps a split in a file with a hash, so that another run can take the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PARTS = ("train", "validation", "test")
 
 
 def dumped(records: Records, parts: Parts) -> bytes:
-    """A split as JSON: protocol, seed, fold, notes, ids by part, and the hash of all of it.
+    """Returns a split as JSON: protocol, seed, fold, notes, ids by part, and the hash of all of it.
 
     The hash is `protocols.fingerprint` (SHA-256 of ids, labels, sigma and parts).
     """
@@ -32,7 +32,7 @@ def dumped(records: Records, parts: Parts) -> bytes:
 
 
 def read(path: Path, records: Records) -> Parts:
-    """The split of a file that holds what `dumped` gave, for the same records.
+    """Reads the split of a file that `dumped` made, for the same records.
 
     Raises:
       DataError: the file is not there or no split, names a picture that the records lack, or its
@@ -41,7 +41,7 @@ def read(path: Path, records: Records) -> Parts:
     rows = {name: row for row, name in enumerate(records.ids)}
     content = _content(path)
     try:
-        listed = {part: np.asarray([rows[one] for one in content[part]], int) for part in PARTS}
+        listed = {part: np.asarray([rows[name] for name in content[part]], int) for part in PARTS}
     except KeyError as error:
         raise DataError(f"{path.name}: {records.name} has no {error}") from error
     parts = Parts(
@@ -59,7 +59,7 @@ def read(path: Path, records: Records) -> Parts:
 
 
 def ids(path: Path, part: str) -> tuple[str, ...]:
-    """The ids of a part's pictures in such a file.
+    """Reads the ids of a part's pictures from such a file.
 
     Raises:
       DataError: the file is not there or no split.
@@ -68,7 +68,7 @@ def ids(path: Path, part: str) -> tuple[str, ...]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """The file's content, of the types that `dumped` gives."""
+    """Reads a file's content, of the types that `dumped` gives."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

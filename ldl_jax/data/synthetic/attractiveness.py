@@ -1,7 +1,7 @@
-"""Drawn faces of known attractiveness: what raters of real faces agree on, drawn to a scale.
+"""Draws what raters of real faces agree on as attractive, on a known scale.
 
-Average proportions, a clear and even skin, and a smile. Neither the skin's tone, the hair nor the
-sex has a part in it. A measure for methods, of drawings: it says nothing of people.
+That is average proportions, a clear and even skin, and a smile. Neither the skin's tone, the hair
+nor the sex has a part in it. It measures methods on drawings, and says nothing of people.
 """
 
 from __future__ import annotations
@@ -10,30 +10,31 @@ import numpy as np
 
 from ldl_jax.data.synthetic.people import Look, draws
 
-AGES = (18, 60)  # of the persons; a nuisance here
+AGES = (18, 60)  # the range of the persons' ages, which only disturbs here
 _PROPORTIONS = (
     "width", "jaw", "spacing", "eyes", "tilt", "nose", "nose_long", "mouth", "brow", "arch", "ears",
 )  # fmt: skip
 
 
 def scores(persons: np.ndarray, numbers: np.ndarray, seed: int) -> np.ndarray:
-    """The attractiveness of N pictures, float64 in [1, 5], a person's own for the most part.
+    """Returns the attractiveness of N pictures, float64 in [1, 5], mostly the person's own.
 
-    1.3 + 1.7 (u + v) + 0.3 w: u and v uniform on [0, 1), a person's; w on [-1, 1), a picture's.
+    It is 1.3 + 1.7 (u + v) + 0.3 w, with u and v uniform on [0, 1) for each person, and w on
+    [-1, 1) for each picture.
     """
-    own = draws(("u", "v"), seed, 5, np.arange(persons[-1] + 1)).take(persons)
-    return 1.3 + 1.7 * (own.u + own.v) + 0.3 * (2 * draws(("w",), seed, 6, numbers).w - 1)
+    person = draws(("u", "v"), seed, 5, np.arange(persons[-1] + 1)).take(persons)
+    return 1.3 + 1.7 * (person.u + person.v) + 0.3 * (2 * draws(("w",), seed, 6, numbers).w - 1)
 
 
 def proportioned(person: Look, score: np.ndarray) -> Look:
-    """The persons with proportions the nearer to the average, the higher the score [N]."""
+    """Brings the persons' proportions the nearer to the average, the higher the score [N]."""
     keep = 1.15 - 0.25 * (score - 1)
     columns = {name: 0.5 + keep * (getattr(person, name) - 0.5) for name in _PROPORTIONS}
     return Look(**vars(person) | columns)
 
 
 def rated(look: Look, score: np.ndarray) -> Look:
-    """The look of N faces with the skin and the smile of their scores [N]."""
+    """Returns the look of N faces with the skin and the smile of their scores [N]."""
     good = ((score - 1) / 4).astype(np.float32)
     poor = 1 - good
     changed = {

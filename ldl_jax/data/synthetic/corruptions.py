@@ -1,7 +1,7 @@
-"""What spoils a drawn picture, in five known degrees: for tests of robustness.
+"""Spoils drawn pictures in five known degrees, for tests of robustness.
 
-Lengths are shares of the picture's side, so a severity is the same at every size. What the light,
-the pose and the sensor do is part of the drawing; the rest is done to the finished picture.
+Lengths are shares of the picture's side, so a severity is the same at every size. Changes of the
+light, the pose and the sensor are part of the drawing; the others are made to the finished picture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _QUALITY = (50, 30, 18, 10, 5)
 
 
 def spoil_look(look: Look, corruption: str, severity: int, seed: int) -> Look:
-    """The look of N spoiled pictures; the same where the corruption comes after the drawing.
+    """Returns the look of N spoiled pictures, unchanged if the corruption follows the drawing.
 
     low_light: the light is 1 - 0.17 s of what it was, and the sensor's noise stays. noise: the
     sensor's standard deviation is greater by 0.04 s of full scale. rotation: by 9 s degrees, to the
@@ -42,11 +42,11 @@ def spoil_look(look: Look, corruption: str, severity: int, seed: int) -> Look:
 def spoil_pictures(
     pictures: np.ndarray, corruption: str, severity: int, seed: int, numbers: np.ndarray
 ) -> np.ndarray:
-    """Finished pictures uint8 [n, S, S, 3], spoiled; as they are where the look was.
+    """Spoils finished pictures uint8 [n, S, S, 3], unless the corruption was one of the look.
 
     blur: Gaussian, with a standard deviation of 0.008 s S pixels. jpeg: of quality 50, 30, 18, 10
-    or 5. occlusion: an even grey rectangle of 0.08 s of the picture's area, its place, shape and
-    grey by (seed, number).
+    or 5. occlusion: an even grey rectangle of 0.08 s of the picture's area, whose
+    position, shape and grey depend on (seed, number).
     """
     size = pictures.shape[1]
     if corruption == "blur":
@@ -55,13 +55,13 @@ def spoil_pictures(
     if corruption == "jpeg":
         return _each(pictures, lambda image: _compressed(image, _QUALITY[severity - 1]))
     if corruption == "occlusion":
-        for picture, number in zip(pictures, numbers, strict=True):
-            _cover(picture, severity, np.random.default_rng((seed, 8, int(number))).random(4))
+        for picture, index in zip(pictures, numbers, strict=True):
+            _cover(picture, severity, np.random.default_rng((seed, 8, int(index))).random(4))
     return pictures
 
 
 def _draws(seed: int, count: int, columns: int) -> np.ndarray:
-    """Uniform numbers [N, columns]; row i depends on (seed, i) only."""
+    """Draws uniform numbers [N, columns]; row i depends on (seed, i) only."""
     return np.array([np.random.default_rng((seed, 8, row)).random(columns) for row in range(count)])
 
 
@@ -78,7 +78,7 @@ def _compressed(image: Image.Image, quality: int) -> Image.Image:
 
 
 def _cover(picture: np.ndarray, severity: int, draws: np.ndarray) -> None:
-    """A rectangle of aspect 1/2 to 2, all of it within the picture."""
+    """Draws a rectangle of aspect 1/2 to 2, all of it within the picture."""
     size = len(picture)
     area, aspect = 0.08 * severity, 2.0 ** (2 * draws[2] - 1)
     width, height = (

@@ -1,4 +1,19 @@
-"""Drawn faces of known apparent age or attractiveness: no file is needed, the truth is exact."""
+"""Draws faces of known apparent age or attractiveness: no file is needed, the truth is exact.
+
+Picture i shows person i // pictures_per_person. Kinds of labels:
+  age: an apparent age a, uniform over low..high and different in each of the person's pictures,
+    shows in the face's proportions, skin and hair. The label is one guess, a draw from
+    `labels.true_distribution` of a and of whether glasses or a hat are worn.
+  age_groups: the same faces and guesses, as Adience's eight groups (`ldl_jax.labels.ADIENCE`).
+  attractiveness: a score (`attractiveness.scores`), mostly the person's own, of persons of 18 to
+    60. The label is the mean of `raters` whole answers of 1 to 5, sigma their standard deviation,
+    and the truth what raters think, on the grid 1:0.1:5 (`ldl_jax.labels.SCUT_FBP`).
+Pose, light, background, clothes and noise say nothing about either. Groups of persons
+(`groups.GROUPS`) have other skins and ages, and labels that are harder to tell.
+
+The same arguments give the same bytes, and a larger count keeps the pictures and labels that a
+smaller one had.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +24,11 @@ import numpy as np
 
 from ldl_jax.data.lazy import LazyImages
 from ldl_jax.data.records import Records
-from ldl_jax.data.synthetic import attractiveness, canvas, corruptions, people, points
-from ldl_jax.data.synthetic import drawing as synthetic_drawing
+from ldl_jax.data.synthetic import attractiveness, canvas, corruptions, drawing, people, points
 from ldl_jax.data.synthetic import groups as synthetic_groups
 from ldl_jax.data.synthetic import labels as synthetic_labels
 from ldl_jax.data.synthetic.corruptions import CORRUPTIONS, SEVERITIES
+from ldl_jax.data.synthetic.groups import GROUPS
 from ldl_jax.data.synthetic.people import Look
 from ldl_jax.labels import ADIENCE, SCUT_FBP
 
@@ -30,6 +45,28 @@ OPTIONS: dict[str, Any] = {
     "corruption": "",
     "severity": 3,
 }
+
+
+class _Cast(NamedTuple):
+    """N pictures of persons: who is in each, and all that is drawn but the age or score.
+
+    Attributes:
+      numbers: the pictures' numbers, int64 [N].
+      persons: the number of each picture's person, int64 [N].
+      person: what stays with each picture's person.
+      picture: what is each picture's own.
+      level: where the person's age lies in the range, float64 [N] in [0, 1).
+      group: the number of the person's group, int64 [N]; 0 without groups.
+      spread: factor of how much people disagree about the person, float64 [N].
+    """
+
+    numbers: np.ndarray
+    persons: np.ndarray
+    person: Look
+    picture: Look
+    level: np.ndarray
+    group: np.ndarray
+    spread: np.ndarray
 
 
 class _Labels(NamedTuple):
@@ -57,30 +94,18 @@ def faces(
     lazy: bool = False,
     workers: int | None = None,
 ) -> Records:
-    """Pictures of drawn persons, each labelled with the age or attractiveness that it shows.
-
-    Picture i shows person i // pictures_per_person. Kinds of labels:
-      age: an apparent age a, uniform over low..high and different in each of the person's pictures,
-        shows in the face's proportions, skin and hair. The label is one guess, a draw from
-        `synthetic_labels.true_distribution` of a and of whether glasses or a hat are worn.
-      age_groups: the same faces and guesses, as Adience's eight groups (`labels.ADIENCE`).
-      attractiveness: a score (`synthetic_attractiveness`), mostly the person's own, of persons of
-        18 to 60. The label is the mean of `raters` whole answers of 1 to 5, sigma their standard
-        deviation, and the truth what raters think, on the grid 1:0.1:5 (`labels.SCUT_FBP`).
-    Pose, light, background, clothes and noise say nothing about either.
+    """Draws persons, each picture labelled with the age or attractiveness that it shows.
 
     Args:
-      count: how many pictures, N; a whole number of at least 8.
+      count: how many pictures, N; at least 8.
       size: the pictures' height and width in pixels; at least 32.
-      seed: picks another set of persons; at least 0. The same arguments give the same bytes, and a
-        larger count keeps the pictures and labels that a smaller one had.
+      seed: picks another set of persons; at least 0.
       low: the least label, in years; at least 0.
       high: the greatest label, in years; at most 120. Faces stop changing at 90.
       pictures_per_person: pictures of one person; at most count / 4.
       test_fraction: the part of the persons, rounded, whose split is "test"; in (0, 1).
-      kind: one of `KINDS`.
-      groups: of how many groups the persons are (`synthetic_groups.GROUPS`), 2 or 3, with other
-        skins and ages, and labels that are harder to tell; 0 for one of all.
+      kind: one of `KINDS`, described above.
+      groups: of how many groups the persons are, 2 or 3; 0 for one of all.
       folds: how many folds the persons are dealt into, at least 2.
       raters: of attractiveness; at least 1.
       corruption: what spoils every picture, one of `CORRUPTIONS`, or "".
@@ -89,60 +114,77 @@ def faces(
       workers: threads that draw; None for one a processor.
 
     Returns:
-      Records with images uint8 RGB [N, size, size, 3]; labels float32 [N]; truth float32 [N, M]
-      over truth_values, the label space; sigma float32 [N], of the raters or else of the truth, in
-      the label's unit; subjects, a split and folds by person, groups if there are any, and the
-      five points of each face (not of turned ones).
+      Images uint8 RGB [N, size, size, 3], labels float32 [N], truth float32 [N, M] over
+      truth_values, sigma float32 [N] of the raters or else of the truth, subjects, a split and
+      folds by person, groups if there are any, and each face's points (not of turned ones).
 
     Raises:
       ValueError: an argument is outside the range given above.
     """
     _check(count, size, seed, low, high, pictures_per_person, test_fraction)
     _check_options(kind, groups, folds, raters, corruption, severity)
+    cast = _cast(count, pictures_per_person, groups, seed)
+    look, told = _portrayed(cast, kind, low, high, raters, seed)
+    spoiled = corruptions.spoil_look(look, corruption, severity, seed)
+    source = _FaceSource(spoiled, cast.numbers, size, seed, corruption, severity, workers)
+    images = LazyImages(count, size, source)
+    return dataclasses.replace(
+        _records(cast, told, images if lazy else images[:], groups > 0),
+        split=_split(cast.persons, seed, test_fraction),
+        unit="score" if kind == "attractiveness" else "years",
+        folds=_folds(cast.persons, seed, folds),
+        points=None if corruption == "rotation" else points.points(look, size),
+        notes=(f"every picture has {corruption} of severity {severity}",) if corruption else (),
+    )
+
+
+def _cast(count: int, pictures_per_person: int, groups: int, seed: int) -> _Cast:
     numbers = np.arange(count)
     persons = numbers // pictures_per_person
-    person = people.draws(people.PERSON, seed, 0, np.arange(persons[-1] + 1))
-    person = person.take(persons)
+    everybody = np.arange(persons[-1] + 1)
+    person = people.draws(people.PERSON, seed, 0, everybody).take(persons)
     picture = people.draws(people.PICTURE, seed, 1, numbers)
     # A person's ages lie in different strata of a circle that starts anywhere: so each is uniform.
     stratum = (numbers % pictures_per_person + 0.8 * picture.age) / pictures_per_person
-    place, spread = (person.age + stratum) % 1, np.ones(count)
+    level, spread = (person.age + stratum) % 1, np.ones(count)
     group = np.zeros(count, int)
     if groups:
-        group = synthetic_groups.assign(np.arange(persons[-1] + 1), groups, seed)[persons]
+        group = synthetic_groups.assign(everybody, groups, seed)[persons]
         person = synthetic_groups.dressed(person, group)
-        place = place ** np.array([one.power for one in synthetic_groups.GROUPS])[group]
-        spread = np.array([one.spread for one in synthetic_groups.GROUPS])[group]
+        level = level ** np.array([members.power for members in GROUPS])[group]
+        spread = np.array([members.spread for members in GROUPS])[group]
+    return _Cast(numbers, persons, person, picture, level, group, spread)
+
+
+def _portrayed(
+    cast: _Cast, kind: str, low: int, high: int, raters: int, seed: int
+) -> tuple[Look, _Labels]:
+    """Returns how the pictures look, and what people say of them."""
     if kind == "attractiveness":
-        score = attractiveness.scores(persons, numbers, seed)
+        score = attractiveness.scores(cast.persons, cast.numbers, seed)
         youngest, oldest = attractiveness.AGES
-        person = attractiveness.proportioned(person, score)
-        look = people.portray(person, picture, youngest + (oldest - youngest) * place)
+        person = attractiveness.proportioned(cast.person, score)
+        look = people.portray(person, cast.picture, youngest + (oldest - youngest) * cast.level)
         look = attractiveness.rated(look, score)
-        told = _of_attractiveness(score, look, spread, raters, seed)
-    else:
-        ages = low + (high - low) * place
-        look = people.portray(person, picture, ages)
-        told = _of_age(ages, look, spread, np.arange(low, high + 1), picture.label, kind)
-    spoiled = corruptions.spoil_look(look, corruption, severity, seed)
-    drawing = _Drawing(spoiled, numbers, size, seed, corruption, severity, workers)
-    images = LazyImages(count, size, drawing)
+        return look, _of_attractiveness(score, look, cast.spread, raters, seed)
+    ages = low + (high - low) * cast.level
+    look = people.portray(cast.person, cast.picture, ages)
+    values = np.arange(low, high + 1)
+    return look, _of_age(ages, look, cast.spread, values, cast.picture.label, kind)
+
+
+def _records(cast: _Cast, told: _Labels, images: np.ndarray | LazyImages, grouped: bool) -> Records:
     return Records(
         name="synthetic",
-        ids=tuple(f"face-{i:06d}" for i in numbers),
+        ids=tuple(f"face-{i:06d}" for i in cast.numbers),
         labels=told.labels,
-        sources=tuple(f"synthetic face {i}" for i in numbers),
-        images=images if lazy else images[:],
+        sources=tuple(f"synthetic face {i}" for i in cast.numbers),
+        images=images,
         sigma=told.sigma,
-        subjects=tuple(f"person-{p:04d}" for p in persons),
-        split=_split(persons, seed, test_fraction),
+        subjects=tuple(f"person-{p:04d}" for p in cast.persons),
         truth_values=told.values.astype(np.float32),
         truth=told.truth.astype(np.float32),
-        unit="score" if kind == "attractiveness" else "years",
-        folds=_folds(persons, seed, folds),
-        points=None if corruption == "rotation" else points.points(look, size),
-        groups=tuple(synthetic_groups.GROUPS[g].name for g in group) if groups else (),
-        notes=(f"every picture has {corruption} of severity {severity}",) if corruption else (),
+        groups=tuple(GROUPS[group].name for group in cast.group) if grouped else (),
     )
 
 
@@ -172,8 +214,8 @@ def _of_attractiveness(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Drawing:
-    """Pictures of a look, of faces of these numbers."""
+class _FaceSource:
+    """Draws pictures of a look, of faces of these numbers."""
 
     look: Look
     numbers: np.ndarray
@@ -185,22 +227,16 @@ class _Drawing:
 
     def draw(self, rows: np.ndarray) -> np.ndarray:
         numbers = self.numbers[rows]
-        drawn = canvas.render(
-            synthetic_drawing.LAYERS,
-            self.look.take(rows),
-            self.size,
-            self.seed,
-            numbers,
-            self.workers,
-        )
+        look = self.look.take(rows)
+        drawn = canvas.render(drawing.LAYERS, look, self.size, self.seed, numbers, self.workers)
         return corruptions.spoil_pictures(drawn, self.corruption, self.severity, self.seed, numbers)
 
-    def take(self, rows: np.ndarray) -> _Drawing:
+    def take(self, rows: np.ndarray) -> _FaceSource:
         return dataclasses.replace(self, look=self.look.take(rows), numbers=self.numbers[rows])
 
 
 def _split(persons: np.ndarray, seed: int, test_fraction: float) -> tuple[str, ...]:
-    """The split of each picture, the same for all pictures of a person."""
+    """Returns the split of each picture, the same for all pictures of a person."""
     total = int(persons[-1]) + 1
     tests = min(max(round(test_fraction * total), 1), total - 1)
     chosen = np.random.default_rng((seed, 3)).permutation(total)[:tests]
@@ -208,7 +244,7 @@ def _split(persons: np.ndarray, seed: int, test_fraction: float) -> tuple[str, .
 
 
 def _folds(persons: np.ndarray, seed: int, folds: int) -> np.ndarray:
-    """The fold of each picture, int64 [N]: persons are dealt, so folds differ by one at most."""
+    """Deals the persons into folds and returns each picture's fold, int64 [N]."""
     total = int(persons[-1]) + 1
     return (np.random.default_rng((seed, 9)).permutation(total) % folds)[persons]
 
@@ -224,13 +260,13 @@ def _check_options(
             raise ValueError(
                 f"{name}: expected one of {', '.join(filter(None, known))}, got {text!r}"
             )
-    counts = (0, *range(2, len(synthetic_groups.GROUPS) + 1))
-    for name, number, choice in (("groups", groups, counts), ("severity", severity, SEVERITIES)):
-        if number not in choice:
+    counts = (0, *range(2, len(GROUPS) + 1))
+    for name, value, choice in (("groups", groups, counts), ("severity", severity, SEVERITIES)):
+        if value not in choice:
             listed = ", ".join(map(str, choice))
-            raise ValueError(f"{name}: expected one of {listed}, got {number!r}")
-    for name, number, least in (("folds", folds, 2), ("raters", raters, 1)):
-        _check_whole(name, number, least)
+            raise ValueError(f"{name}: expected one of {listed}, got {value!r}")
+    for name, value, least in (("folds", folds, 2), ("raters", raters, 1)):
+        _check_whole(name, value, least)
 
 
 def _check(
@@ -256,6 +292,6 @@ def _check(
         raise ValueError(f"test_fraction: expected a number in (0, 1), got {test_fraction}")
 
 
-def _check_whole(name: str, value: Any, least: int) -> None:
+def _check_whole(name: str, value: object, least: int) -> None:
     if not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")

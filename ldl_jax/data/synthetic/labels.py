@@ -1,4 +1,4 @@
-"""What people say of a drawn face: their true distribution, and one answer, or many raters'."""
+"""Gives the true distribution of what people say of a drawn face, and draws answers from it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from ldl_jax.labels import ADIENCE
 
-# How people disagree about a face: mixtures of two parts (w, d, s), as in `true_distribution`.
+# People disagree about a face as a mixture of two parts (w, d, s) says; see `true_distribution`.
 # Glasses make a tail of older guesses; a hat hides the hair and makes two camps.
 _PLAIN = ((1.0, 0.0, 1.0), (0.0, 0.0, 1.0))
 _GLASSES = ((0.65, -0.5, 0.8), (0.35, 1.6, 1.2))
 _HAT = ((0.55, -1.5, 0.6), (0.45, 1.8, 0.6))
 
-SCORES = np.arange(1, 6)  # what a rater of attractiveness may answer
-SCORE_SPREAD = 0.55  # of the raters' opinions of a plain face, as SCUT-FBP5500's
+SCORES = np.arange(1, 6)  # a rater's possible answers
+SCORE_SPREAD = 0.55  # σ of the raters' opinions of a plain face, as in SCUT-FBP5500
 
 
 def true_distribution(
@@ -23,7 +23,7 @@ def true_distribution(
     values: np.ndarray,
     spread: np.ndarray | float = 1.0,
 ) -> np.ndarray:
-    """What people would say of a face: q(v) ∝ Σ_k w_k N(v; a + d_k σ, (s_k σ)²).
+    """Returns what people would say of a face: q(v) ∝ Σ_k w_k N(v; a + d_k σ, (s_k σ)²).
 
     The plain spread is σ = 1.5 + 3.5 a / 80 years. The parts (w, d, s) are, of a plain face,
     (1, 0, 1); with glasses, which skew towards older, (.65, -.5, .8) and (.35, 1.6, 1.2); with
@@ -50,12 +50,15 @@ def true_opinions(
     values: np.ndarray,
     spread: np.ndarray | float = 1.0,
 ) -> np.ndarray:
-    """What raters think of a face of attractiveness a: as `true_distribution`, with σ = 0.55."""
+    """Returns what raters think of a face of attractiveness a, as `true_distribution` has it.
+
+    The plain spread is σ = 0.55 of the score.
+    """
     return _mixture(scores, np.full(len(scores), SCORE_SPREAD) * spread, glasses, hat, values)
 
 
 def draw_values(truth: np.ndarray, uniform: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """One value a row, float32 [N], where the cumulative truth first exceeds the uniform draw."""
+    """Returns for each row the value, float32 [N], where the cumulative truth exceeds the draw."""
     below = np.cumsum(truth[:, :-1], -1) <= uniform[:, None]
     return values[below.sum(-1)].astype(np.float32)
 
@@ -63,7 +66,7 @@ def draw_values(truth: np.ndarray, uniform: np.ndarray, values: np.ndarray) -> n
 def rate(
     truth: np.ndarray, values: np.ndarray, raters: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and standard deviation of R raters' answers, float32 [N] each.
+    """Returns the mean and standard deviation of R raters' answers, float32 [N] each.
 
     A rater's opinion of picture i is one draw v of its true distribution, the answer floor(v + ½),
     a whole number of 1 to 5. Row i depends on (seed, i) only.
@@ -87,7 +90,7 @@ def rate(
 
 
 def to_groups(truth: np.ndarray, years: np.ndarray) -> np.ndarray:
-    """A distribution over years [N, M] as one over Adience's eight groups [N, 8].
+    """Turns a distribution over years [N, M] into one over Adience's eight groups [N, 8].
 
     A year in a gap between two groups counts for the one with the nearer midpoint, the younger
     where both are as near.

@@ -1,4 +1,4 @@
-"""Who is drawn: persons and pictures from seeded draws, and how an age changes a face.
+"""Draws persons and pictures from seeds, and says how an age changes a face.
 
 Every length is in face units: the picture spans 2 of them, x runs right, y down, and the origin is
 between the eyes of an adult. Nothing here knows of pixels, so a face is the same at every size.
@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 import numpy as np
 
-# What stays with a person, whatever the age; "age" places the person's pictures in the range.
+# These stay with a person, whatever the age; "age" sets where in the range the pictures lie.
 PERSON = (
     "tone", "hair", "iris", "width", "jaw", "spacing", "eyes", "tilt", "nose", "nose_long",
     "lips", "mouth", "brow", "arch", "male", "style", "volume", "parting", "recede", "grey",
     "glasses", "rim", "frame", "beard", "ears", "mole", "mole_x", "mole_y", "freckles", "age",
 )  # fmt: skip
-# What changes from picture to picture; of it only "age" says anything of the age.
+# These change from picture to picture; only "age" says anything of the age.
 PICTURE = (
     "age", "label", "x", "y", "scale", "angle", "yaw", "smile", "teeth", "gaze", "hat", "hat_r",
     "hat_g", "hat_b", "cloth_r", "cloth_g", "cloth_b", "back_r", "back_g", "back_b", "back_x",
@@ -47,21 +47,21 @@ _MEN = 4  # the first rows
 
 
 class Look(SimpleNamespace):
-    """Named columns, one row a face: float32 scalars [N] and colours [N, 3]."""
+    """Holds named columns, one row a face: float32 scalars [N] and colours [N, 3]."""
 
     def take(self, rows: slice | np.ndarray) -> Look:
-        """The same columns of some rows."""
+        """Returns the same columns of some rows."""
         return Look(**{name: column[rows] for name, column in vars(self).items()})
 
 
 def draws(names: tuple[str, ...], seed: int, stream: int, rows: np.ndarray) -> Look:
-    """Uniform numbers in [0, 1), one column a name; row i depends on (seed, stream, i) only."""
+    """Draws uniform numbers in [0, 1), a column a name; row i depends on (seed, stream, i) only."""
     table = [np.random.default_rng((seed, stream, int(i))).random(len(names)) for i in rows]
     return Look(**dict(zip(names, np.array(table).T, strict=True)))
 
 
 def portray(person: Look, picture: Look, ages: np.ndarray) -> Look:
-    """How N pictures look: of these persons, in these pictures, at these apparent ages [N]."""
+    """Returns how N pictures look, of these persons at these apparent ages [N]."""
     parts = (_pose(picture), _shape(person, ages), _skin(person, ages), _hair(person, ages))
     look = {name: column for part in parts for name, column in part.items()}
     hat = picture.hat < 0.14
@@ -78,13 +78,13 @@ def portray(person: Look, picture: Look, ages: np.ndarray) -> Look:
 
 
 def _curve(ages: np.ndarray, *knots: tuple[float, float]) -> np.ndarray:
-    """Straight lines through the knots (age, value)."""
+    """Interpolates linearly between the knots (age, value)."""
     at, values = zip(*knots, strict=True)
     return np.interp(ages, at, values)
 
 
 def _palette(colours: tuple[tuple[int, ...], ...], where: np.ndarray) -> np.ndarray:
-    """Colours [N, 3] along a list of colours, where in [0, 1]."""
+    """Returns colours [N, 3] along a list of colours; `where` [N] is in [0, 1]."""
     knots = np.linspace(0, 1, len(colours))
     return np.stack([np.interp(where, knots, np.array(colours)[:, c]) for c in range(3)], -1) / 255
 
@@ -94,7 +94,7 @@ def _mix(low: float, high: float, part: np.ndarray) -> np.ndarray:
 
 
 def _pose(v: Look) -> dict[str, np.ndarray]:
-    """Framing, light, clothes and background: what the age does not touch."""
+    """Sets framing, light, clothes and background, which the age does not touch."""
 
     def colour(name: str) -> np.ndarray:
         return np.stack([getattr(v, f"{name}_{channel}") for channel in "rgb"], -1)
@@ -123,7 +123,7 @@ def _pose(v: Look) -> dict[str, np.ndarray]:
 
 
 def _shape(u: Look, ages: np.ndarray) -> dict[str, np.ndarray]:
-    """Where features are and how large: a baby's lie low, with large eyes and a small jaw."""
+    """Places and sizes the features: a baby's lie low, with large eyes and a small jaw."""
     young = _curve(ages, (0, 1), (3, 0.82), (7, 0.56), (12, 0.3), (18, 0.08), (25, 0))
     old = _curve(ages, (25, 0), (50, 0.35), (70, 0.8), (90, 1.1))
     male = np.where(u.male > 0.5, 0.2 + 0.8 * u.male, 0) * (1 - young) ** 2
@@ -163,7 +163,7 @@ def _shape(u: Look, ages: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _skin(u: Look, ages: np.ndarray) -> dict[str, np.ndarray]:
-    """Skin and its lines: smooth and rosy, then lined, folded, spotted and paler."""
+    """Sets the skin: smooth and rosy, then lined, folded, spotted and paler."""
     skin = _palette(_SKIN, u.tone)
     pale = _curve(ages, (30, 0), (80, 0.22))[:, None] * (skin.mean(-1, keepdims=True) - skin)
     return {
@@ -184,7 +184,7 @@ def _skin(u: Look, ages: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _hair(u: Look, ages: np.ndarray) -> dict[str, np.ndarray]:
-    """Hair: thin on a baby, full, then grey at a person's own time, receding on some men."""
+    """Sets the hair: thin on a baby, full, then grey at some time, receding on some men."""
     man = u.male > 0.5
     row = np.where(man, u.style * _MEN, _MEN + u.style * (len(_STYLES) - _MEN)).astype(int)
     length, side, hairline, opening, square, point, volume, curl, bun = _STYLES[row].T
@@ -195,13 +195,13 @@ def _hair(u: Look, ages: np.ndarray) -> dict[str, np.ndarray]:
     onset = 30 + 28 * u.grey
     grey = np.clip((ages - onset) / 24, 0, 1)[:, None]
     ash = np.array([0.8, 0.8, 0.82]) + 0.12 * _curve(ages, (55, 0), (85, 1))[:, None]
-    own = _palette(_HAIR, u.hair * np.clip(1.15 - 1.3 * u.tone, 0, 1))
-    hair = own + grey * (ash - own)
+    colour = _palette(_HAIR, u.hair * np.clip(1.15 - 1.3 * u.tone, 0, 1))
+    hair = colour + grey * (ash - colour)
     full = np.where(man & (u.beard > 0.55), _curve(ages, (19, 0), (26, 0.95)), 0)
     shadow = np.where(man, _curve(ages, (16, 0), (24, 0.16)), 0)
     return {
         "hair": hair,
-        "brows": own * 0.7 + 0.6 * grey * (ash - own * 0.7),
+        "brows": colour * 0.7 + 0.6 * grey * (ash - colour * 0.7),
         "long": long,
         "short": long == 0,
         "length": -0.1 + (length + 0.1) * long,

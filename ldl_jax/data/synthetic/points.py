@@ -1,4 +1,4 @@
-"""Where the eyes, the nose and the mouth of a drawn face are."""
+"""Locates the eyes, the nose and the mouth of a drawn face."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ldl_jax.data.synthetic.people import Look
 
 
 def points(look: Look, size: int) -> np.ndarray:
-    """The five points of N faces, float32 [N, 5, 2], in pixels of pictures of that size.
+    """Returns the five points of N faces, float32 [N, 5, 2], in pixels of pictures of that size.
 
     As `ldl_jax.data.align.Face` has them: the eye on the left, the other eye, the tip of the nose,
-    the corners of the mouth; each where `synthetic_drawing` paints it.
+    the corners of the mouth; each where the layers paint it.
     """
     f = look
-    corner_y = f.mouth_y - 0.6 * f.smile  # of the line y = mouth - smile ((x / w)² - 0.4)
+    corner_y = f.mouth_y - 0.6 * f.smile  # the end of the line y = mouth - smile ((x / w)² - 0.4)
     x = np.stack(
         [f.yaw - f.eye_x, f.yaw + f.eye_x, 1.6 * f.yaw, 1.1 * f.yaw - f.mouth_w,
          1.1 * f.yaw + f.mouth_w], axis=-1

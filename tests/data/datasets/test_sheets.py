@@ -1,4 +1,4 @@
-"""Official labels in .xlsx files: read as they are, or refused in one line."""
+"""Labels in spreadsheets: read as they are, or refused in one line."""
 
 import datetime
 import io
@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from imitation import book, scut_fbp5500, write
+from imitation import book, ods, scut_fbp5500, write, xls
 
 from ldl_jax.data.datasets import catalogue, sheets
 from ldl_jax.data.records import DataError
@@ -66,6 +66,48 @@ def test_a_sheet_is_read_as_its_csv(tmp_path):
     assert catalogue.read("csv_folder", "", csv=str(tmp_path / "faces.xlsx")).ids == records.ids
 
 
+CELLS = [
+    ["#Image", None, "b", None, None],
+    [3, 3.5, 2.61428571428571, True, None],
+    [None] * 5,
+    [datetime.datetime(2001, 2, 28), datetime.datetime(2001, 2, 28, 7, 5), " a ", False, None],
+]
+TEXTS = [
+    (1, ["#Image", "", "b"]),
+    (2, ["3", "3.5", "2.61428571428571", "TRUE"]),
+    (4, ["2001-02-28", "2001-02-28 07:05:00", "a", "FALSE"]),
+]
+
+
+@pytest.mark.parametrize("name", ["s.xlsx", "s.ods", "s.xls", "s.xlsx in truth.ods"])
+def test_all_kinds_of_spreadsheets_give_the_same_texts(tmp_path, name):
+    path = tmp_path / name
+    {"s.ods": ods, "s.xls": xls}.get(name, book)(path, {"None": [], "One": CELLS})
+    read = sheets.read(path, name)
+    assert read.titles == ("None", "One")
+    assert read.rows("None") == []
+    assert read.rows("One") == TEXTS
+    assert list(sheets.lines(path, name))[1] == (f"{name} sheet 'One' row 2", TEXTS[1][1])
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+def test_an_error_in_a_cell_is_no_empty_cell(tmp_path, kind):
+    path = tmp_path / f"s.{kind}"
+    {"xlsx": book, "ods": ods}[kind](path, {"One": [["a", "#N/A", "#DIV/0!", 3]]})
+    assert sheets.read(path, "s").rows("One") == [(1, ["a", "#N/A", "#DIV/0!", "3"])]
+
+
+@pytest.mark.parametrize("kind", ["ods", "xls"])
+def test_a_list_in_another_kind_of_spreadsheet(tmp_path, kind):
+    write(tmp_path, {"a.jpg": "", "b.jpg": ""})
+    {"ods": ods, "xls": xls}[kind](tmp_path / f"faces.{kind}", {"Sheet1": FACES})
+    records = catalogue.read("csv_folder", tmp_path, csv=f"faces.{kind}")
+    assert records.ids == ("a.jpg", "b.jpg")
+    np.testing.assert_array_equal(records.labels, [30, 3.5])
+    assert (records.subjects, records.split) == (("7", "x"), ("train", ""))
+    assert records.sources[1] == f"faces.{kind} sheet 'Sheet1' row 4"
+
+
 def replace(path, old, new):
     """Changes the text of the second sheet of an .xlsx file."""
     with zipfile.ZipFile(path) as archive:
@@ -110,17 +152,20 @@ def test_a_sheet_that_cannot_be_used_is_named_with_its_row(tmp_path, rows, expec
 
 
 def damaged(kind):
-    """The bytes of a file that is no .xlsx file, and what is said of it."""
+    """The bytes of a file that is no spreadsheet, and what is said of it."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("readme.txt", "hello")
     ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
     return {
-        "text": (b"path,label\na.jpg,3\n", "is no .xlsx file (not a zip archive)"),
-        "empty": (b"", "is no .xlsx file (not a zip archive)"),
-        "zip": (packed.getvalue(), "cannot be read as an .xlsx file (KeyError:"),
-        "cut": (packed.getvalue()[:60], "is no .xlsx file (not a zip archive), or is cut short"),
-        "old": (ole, "is an old .xls file; save it as .xlsx or as CSV"),
+        "text": (
+            b"path,label\na.jpg,3\n",
+            "is no spreadsheet (neither a zip archive nor an old .xls",
+        ),
+        "empty": (b"", "is no spreadsheet (neither a zip archive nor an old .xls file)"),
+        "zip": (packed.getvalue(), "cannot be read as a spreadsheet ("),
+        "cut": (packed.getvalue()[:60], "is no spreadsheet (neither a zip archive"),
+        "old": (ole, "cannot be read as a spreadsheet ("),
         "locked": (
             ole + "EncryptedPackage".encode("utf-16-le"),
             "is protected by a password; save it without one",
@@ -130,7 +175,7 @@ def damaged(kind):
 
 @pytest.mark.parametrize("kind", ["text", "empty", "zip", "cut", "old", "locked"])
 @pytest.mark.parametrize("name", ["faces.xlsx", "faces.XLS", "faces.ods"])
-def test_a_file_that_is_no_xlsx(tmp_path, kind, name):
+def test_a_file_that_is_no_spreadsheet(tmp_path, kind, name):
     content, expected = damaged(kind)
     write(tmp_path, {"a.jpg": ""})
     (tmp_path / name).write_bytes(content)
@@ -145,13 +190,19 @@ def test_a_file_that_unpacks_to_too_much(tmp_path, monkeypatch):
     assert message.startswith("faces.xlsx: unpacks to 0 MiB, more than")
 
 
-def test_a_sheet_with_too_many_cells(tmp_path, monkeypatch):
-    """Two rows whose numbers are far apart: a small file that gives a billion rows."""
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (200_000, "faces.xlsx sheet 'Sheet1': has more than 10,000 cells"),
+        (1_000_000_000, "faces.xlsx: cannot be read as a spreadsheet (its reader ran out of"),
+    ],
+)
+def test_a_sheet_with_too_many_cells(tmp_path, monkeypatch, row, expected):
+    """Two rows whose numbers are far apart: a small file that gives a million cells, or more."""
     faces(tmp_path)
-    replace(tmp_path / "faces.xlsx", b'<row r="4"', b'<row r="1000000000"')
+    replace(tmp_path / "faces.xlsx", b'r="B4"', b'r="B%d"' % row)
     monkeypatch.setattr(sheets, "CELLS", 10_000)
-    message = complaint("csv_folder", tmp_path, csv="faces.xlsx")
-    assert message == "faces.xlsx sheet 'Sheet1': has more than 10,000 cells"
+    assert complaint("csv_folder", tmp_path, csv="faces.xlsx").startswith(expected)
 
 
 def test_the_reading_warns_of_nothing_and_keeps_the_filters(tmp_path):
@@ -169,6 +220,20 @@ def scut(root, rows, name="Rating_Collection/Attractiveness label.xlsx"):
 
 
 HEADER = ["#Image", "Attractiveness label", "Standard Deviation"]
+
+
+@pytest.mark.parametrize(("kind", "write_sheet"), [("ods", ods), ("xls", xls)])
+def test_official_labels_in_another_kind_of_spreadsheet(tmp_path, kind, write_sheet):
+    write(tmp_path, {"Data_Collection/SCUT-FBP-1.jpg": "", "Rating_Collection/x": ""})
+    rows = [HEADER, [1, 2.5, 0.5]]
+    write_sheet(tmp_path / f"Rating_Collection/Attractiveness label.{kind}", {"Sheet1": rows})
+    assert catalogue.read("scut_fbp", tmp_path).labels.tolist() == [2.5]
+    cfd(tmp_path / "cfd")
+    (tmp_path / "cfd" / BOOK).unlink()
+    name = BOOK.replace("xlsx", kind)
+    write_sheet(tmp_path / "cfd" / name, {MAIN: norming("R013", {"WF-001": 4.0})})
+    records = catalogue.read("cfd", tmp_path / "cfd")
+    assert records.sources == (f"{name} sheet '{MAIN}' row 6",)
 
 
 @pytest.mark.parametrize("file", ["Attractiveness label", "AttractivenessLabel"])
@@ -192,7 +257,9 @@ def test_scut_fbp_complains(tmp_path):
     name = "Rating_Collection/Attractiveness label.xlsx"
     assert message == f"{name} sheet 'Sheet1' row 2: standard deviation is empty"
     (tmp_path / name).unlink()
-    assert "label.csv' (.csv or .xlsx). Get SCUT-FBP from" in complaint("scut_fbp", tmp_path)
+    assert "label.csv' (.csv, .xlsx, .xls or .ods). Get SCUT-FBP from" in complaint(
+        "scut_fbp", tmp_path
+    )
 
 
 def votes(root, sheets_of):

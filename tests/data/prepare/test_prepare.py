@@ -17,7 +17,7 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.datasets import catalogue, prepared_folder, prepared_index
 from ldl_jax.data.packed import Packed
 from ldl_jax.data.prepare import preparation
-from ldl_jax.data.prepare.chunk import Form
+from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import Chosen, DataError, FoldSplit, Records
 from ldl_jax.data.splits import cross, hashes, protocols
 from ldl_jax.data.synthetic import faces
@@ -97,7 +97,7 @@ def assert_same(some: Records, others: Records):
 def test_nothing_in_the_records_is_lost(raw, tmp_path):
     full = everything(raw)
     full = dataclasses.replace(full, sources=raw.sources)
-    made = preparation.prepare(full, tmp_path / "out", Form(), workers=1)
+    made = preparation.prepare(full, tmp_path / "out", PictureForm(), workers=1)
     assert (made.pictures, made.left, made.before) == (COUNT, (), 0)
     back = catalogue.read("prepared", tmp_path / "out")
     assert_same(back, full)
@@ -119,7 +119,7 @@ def test_any_text_survives_the_index(raw):
 
 def test_pictures_drawn_in_memory_lose_nothing(tmp_path):
     records = faces.faces(10, 32, groups=2, lazy=True)
-    preparation.prepare(records, tmp_path / "out", Form(), workers=2)
+    preparation.prepare(records, tmp_path / "out", PictureForm(), workers=2)
     back = catalogue.read("prepared", tmp_path / "out")
     assert_same(back, records)
     np.testing.assert_array_equal(pictures.decode(back.packed, 32)[0], records.images[:])
@@ -127,7 +127,7 @@ def test_pictures_drawn_in_memory_lose_nothing(tmp_path):
 
 @pytest.mark.parametrize("png", [False, True])
 def test_a_size_is_that_of_every_picture(raw, tmp_path, png):
-    preparation.prepare(raw, tmp_path / "out", Form(size=16, png=png), workers=1)
+    preparation.prepare(raw, tmp_path / "out", PictureForm(size=16, png=png), workers=1)
     back = catalogue.read("prepared", tmp_path / "out")
     exact, _ = pictures.decode(raw.paths, 16)
     for content, pixels in zip(back.packed, exact, strict=True):
@@ -143,7 +143,7 @@ def test_a_size_is_that_of_every_picture(raw, tmp_path, png):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_files_do_not_depend_on_how_often_it_was_cut_off(raw, tmp_path, workers):
-    preparation.prepare(raw, tmp_path / "alone", Form(size=24), workers=1)
+    preparation.prepare(raw, tmp_path / "alone", PictureForm(size=24), workers=1)
 
     stages = []
 
@@ -155,35 +155,37 @@ def test_the_files_do_not_depend_on_how_often_it_was_cut_off(raw, tmp_path, work
     for stage in ("preparing", "writing"):
         stages.append(stage)
         with pytest.raises(KeyboardInterrupt):
-            preparation.prepare(raw, out, Form(size=24), workers=workers, progress=interrupted)
+            preparation.prepare(
+                raw, out, PictureForm(size=24), workers=workers, progress=interrupted
+            )
         with pytest.raises(DataError, match="was cut off while it was prepared; the same command"):
             catalogue.read("prepared", out)
     for name in ("000001.pictures.partial-7", "000001.npz.partial-7"):
         (out / "parts" / name).write_bytes(b"left by a kill")
     (out / "parts" / "000002.npz").write_bytes(b"cut short by a power cut")
-    made = preparation.prepare(raw, out, Form(size=24), workers=1)
+    made = preparation.prepare(raw, out, PictureForm(size=24), workers=1)
     assert made.before == 8
     assert files(out) == files(tmp_path / "alone")
 
 
 def test_what_is_done_is_not_done_again(raw, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    preparation.prepare(raw, out, Form(), workers=1)
+    preparation.prepare(raw, out, PictureForm(), workers=1)
     before = files(out)
     monkeypatch.setattr(preparation.work, "work", None)
-    again = preparation.prepare(raw, out, Form(), workers=1)
+    again = preparation.prepare(raw, out, PictureForm(), workers=1)
     assert (again.pictures, again.before) == (COUNT, COUNT)
     assert files(out) == before
 
 
 def test_beam_writes_the_same_files(raw, tmp_path):
     pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
-    preparation.prepare(raw, tmp_path / "alone", Form(), workers=1)
+    preparation.prepare(raw, tmp_path / "alone", PictureForm(), workers=1)
     seen = []
     preparation.prepare(
         raw,
         tmp_path / "beam",
-        Form(),
+        PictureForm(),
         beam=["--runner=DirectRunner"],
         progress=lambda *stage: seen.append(stage),
     )
@@ -208,7 +210,7 @@ class TestUnreadable:
         (root / "10.jpg").unlink()
         return records
 
-    @pytest.mark.parametrize("form", [Form(), Form(size=8)])
+    @pytest.mark.parametrize("form", [PictureForm(), PictureForm(size=8)])
     @pytest.mark.parametrize("workers", [1, 2])
     def test_stops_at_the_first_with_its_file_and_row(self, damaged, tmp_path, form, workers):
         with pytest.raises(DataError) as caught:
@@ -221,8 +223,8 @@ class TestUnreadable:
     def test_skips_counts_and_names_them(self, damaged, tmp_path):
         out = tmp_path / "out"
         with pytest.raises(DataError):
-            preparation.prepare(damaged, out, Form(), workers=1)
-        made = preparation.prepare(damaged, out, Form(), unreadable="skip", workers=1)
+            preparation.prepare(damaged, out, PictureForm(), workers=1)
+        made = preparation.prepare(damaged, out, PictureForm(), unreadable="skip", workers=1)
         assert made.pictures == COUNT - 4
         assert made.before > 0  # it went on where it had stopped
         assert len(made.left) == 1
@@ -243,15 +245,15 @@ class TestUnreadable:
         out = tmp_path / "out"
         with pytest.raises(KeyboardInterrupt):
             preparation.prepare(
-                damaged, out, Form(), unreadable="skip", workers=1, progress=interrupted
+                damaged, out, PictureForm(), unreadable="skip", workers=1, progress=interrupted
             )
         with pytest.raises(DataError, match="row 7"):
-            preparation.prepare(damaged, out, Form(), workers=1)
+            preparation.prepare(damaged, out, PictureForm(), workers=1)
 
     def test_none_is_left(self, damaged, tmp_path):
         bad = damaged.take(np.array([5, 6]))
         with pytest.raises(DataError, match="no picture is left; 2 pictures left out"):
-            preparation.prepare(bad, tmp_path / "out", Form(), unreadable="skip", workers=1)
+            preparation.prepare(bad, tmp_path / "out", PictureForm(), unreadable="skip", workers=1)
 
 
 def test_mutated_pictures_are_read_or_left_out(folder, tmp_path, monkeypatch):
@@ -270,7 +272,7 @@ def test_mutated_pictures_are_read_or_left_out(folder, tmp_path, monkeypatch):
         (root / f"{i}.jpg").write_bytes(content)
     (root / "list.csv").write_text("path,label\n" + "".join(f"{i}.jpg,1\n" for i in range(150)))
     records = catalogue.read("csv_folder", root, csv="list.csv")
-    form = Form(size=8)
+    form = PictureForm(size=8)
     made = preparation.prepare(records, tmp_path / "out", form, unreadable="skip", workers=1)
     assert 20 < made.pictures < 150
     back = catalogue.read("prepared", tmp_path / "out")
@@ -282,7 +284,7 @@ def test_mutated_pictures_are_read_or_left_out(folder, tmp_path, monkeypatch):
 class TestPlace:
     def refusal(self, records, out, form=None):
         with pytest.raises(DataError) as caught:
-            preparation.prepare(records, out, form or Form(), workers=1)
+            preparation.prepare(records, out, form or PictureForm(), workers=1)
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -296,9 +298,9 @@ class TestPlace:
         assert files(tmp_path) == {"holiday.jpg": b"mine", "x/parts/mine": b"mine"}
 
     def test_another_preparation(self, raw, tmp_path):
-        preparation.prepare(raw, tmp_path, Form(), workers=1)
+        preparation.prepare(raw, tmp_path, PictureForm(), workers=1)
         before = files(tmp_path)
-        assert "size: 0 -> 16" in self.refusal(raw, tmp_path, Form(size=16))
+        assert "size: 0 -> 16" in self.refusal(raw, tmp_path, PictureForm(size=16))
         other = dataclasses.replace(raw, name="aaf")
         assert "dataset: 'csv_folder' -> 'aaf'" in self.refusal(other, tmp_path)
         assert "pictures: 11 -> 10" in self.refusal(raw.take(slice(0, 10)), tmp_path)
@@ -309,8 +311,8 @@ class TestPlace:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            preparation.prepare(raw, tmp_path, Form(), workers=1, progress=interrupted)
-        assert "png: False -> True" in self.refusal(raw, tmp_path, Form(png=True))
+            preparation.prepare(raw, tmp_path, PictureForm(), workers=1, progress=interrupted)
+        assert "png: False -> True" in self.refusal(raw, tmp_path, PictureForm(png=True))
 
     def test_another_version(self, raw, tmp_path, monkeypatch):
         monkeypatch.setattr(prepared_folder, "VERSION", "0.9.0")
@@ -320,7 +322,7 @@ class TestPlace:
             "VERSION",
             type(preparation.prepare_builder.Faces.VERSION)("0.9.0"),
         )
-        preparation.prepare(raw, tmp_path, Form(), workers=1)
+        preparation.prepare(raw, tmp_path, PictureForm(), workers=1)
         monkeypatch.undo()
         assert "prepared in version 0.9.0, this is 1.1.0" in self.refusal(raw, tmp_path)
         with pytest.raises(
@@ -339,7 +341,7 @@ class TestPlace:
 
     def test_pictures_that_are_cut_out_already(self, raw, tmp_path):
         cut = dataclasses.replace(raw, alignment=Alignment("box", 0.1))
-        form = Form(Alignment("quad", 0.0))
+        form = PictureForm(Alignment("quad", 0.0))
         assert "are cut out already (by box)" in self.refusal(cut, tmp_path / "out", form)
         assert not (tmp_path / "out").exists()
 
@@ -349,7 +351,7 @@ class TestPlace:
     )
     def test_arguments(self, raw, tmp_path, changes, says):
         with pytest.raises(ValueError, match=says):
-            preparation.prepare(raw, tmp_path / "out", Form(), **changes)
+            preparation.prepare(raw, tmp_path / "out", PictureForm(), **changes)
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize(
@@ -362,13 +364,13 @@ class TestPlace:
     )
     def test_forms(self, changes, says):
         with pytest.raises(ValueError, match=says):
-            Form(**changes)
+            PictureForm(**changes)
 
 
 class TestReading:
     @pytest.fixture
     def out(self, raw, tmp_path):
-        preparation.prepare(raw, tmp_path / "out", Form(), workers=1)
+        preparation.prepare(raw, tmp_path / "out", PictureForm(), workers=1)
         return tmp_path / "out"
 
     def complaint(self, out):
@@ -387,7 +389,7 @@ class TestReading:
             preparation.prepare(
                 raw,
                 tmp_path,
-                Form(),
+                PictureForm(),
                 workers=1,
                 command="python -m launch.prepare --dataset=mine",
                 progress=lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
@@ -439,7 +441,7 @@ class TestReading:
         for protocol in ("official", "subject", "official_folds"):
             some, others = (protocols.split(one, protocol, 0, 0.3) for one in (back, raw))
             assert protocols.fingerprint(back, some) == protocols.fingerprint(raw, others)
-        assert_same_prints(hashes.take(back), hashes.take(raw))
+        assert_same_hashes(hashes.take(back), hashes.take(raw))
 
     def test_two_prepared_sets_make_a_cross_dataset_run(self, out, raw):
         back = catalogue.read("prepared", out)
@@ -453,14 +455,14 @@ class TestReading:
 
     def test_it_can_be_prepared_again(self, out, raw, tmp_path):
         preparation.prepare(
-            catalogue.read("prepared", out), tmp_path / "small", Form(size=8), workers=1
+            catalogue.read("prepared", out), tmp_path / "small", PictureForm(size=8), workers=1
         )
         back = catalogue.read("prepared", tmp_path / "small")
         assert back.ids == raw.ids
         assert pictures.decode(back.packed, 8)[0].shape == (COUNT, 8, 8, 3)
 
 
-def assert_same_prints(some, others):
+def assert_same_hashes(some, others):
     assert some.files == others.files
     np.testing.assert_array_equal(some.hashes, others.hashes)
     np.testing.assert_array_equal(some.looks, others.looks)
@@ -477,7 +479,7 @@ def test_real_faces(real_data, tmp_path):
     (root / "image sets/val.txt").write_text("".join(f"{name} 0\n" for name in names[1::2]))
     records = catalogue.read("aaf", root, originals=True)
     assert np.isfinite(records.points).all()
-    form = Form(Alignment("quad", 0.0), size=64)
+    form = PictureForm(Alignment("quad", 0.0), size=64)
     made = preparation.prepare(records, tmp_path / "out", form, workers=1)
     assert made.pictures == 12
     back = catalogue.read("prepared", tmp_path / "out")
@@ -489,7 +491,9 @@ def test_real_faces(real_data, tmp_path):
 
 
 def test_about_is_whole(raw, tmp_path):
-    made = preparation.prepare(raw, tmp_path / "out", Form(size=8), workers=1, command="secret")
+    made = preparation.prepare(
+        raw, tmp_path / "out", PictureForm(size=8), workers=1, command="secret"
+    )
     about = json.loads((made.folder / "prepared.json").read_text())
     assert about["version"] == "1.1.0"
     assert about["plan"]["size"] == 8

@@ -11,7 +11,7 @@ from ldl_jax.data import align, pictures
 from ldl_jax.data.align import TEMPLATE, Alignment, Face, Square
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.prepare import chunk, preparation, sheet
-from ldl_jax.data.prepare.chunk import Form
+from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import DataError
 from ldl_jax.data.synthetic import drawing
 from ldl_jax.data.synthetic import faces as synthetic
@@ -51,7 +51,7 @@ def raw(tmp_path):
 
 
 def prepared(records, out, **form):
-    made = preparation.prepare(records, out, Form(**form), workers=1)
+    made = preparation.prepare(records, out, PictureForm(**form), workers=1)
     return made, catalogue.read("prepared", out)
 
 
@@ -257,7 +257,7 @@ def test_all_age_faces_originals(tmp_path):
 
 
 def test_a_sheet_shows_what_is_cut(raw):
-    page = np.asarray(sheet.sheet(raw, Form(Alignment("similarity", 0.0)), count=3))
+    page = np.asarray(sheet.sheet(raw, PictureForm(Alignment("similarity", 0.0)), count=3))
     cell, gap = sheet.CELL, sheet.GAP
     high, wide = cell + sheet.LINE + gap, 2 * cell + 4 * gap
     assert page.shape == (2 * high, 2 * wide, 3)
@@ -273,7 +273,7 @@ def test_a_sheet_shows_what_is_cut(raw):
 def test_a_sheet_says_what_is_left_out(bare):
     broken = bare.paths[1]
     broken.write_bytes(b"")
-    whole = sheet.sheet(bare, Form(Alignment("box", 0.0), faces="skip"), count=3)
+    whole = sheet.sheet(bare, PictureForm(Alignment("box", 0.0), faces="skip"), count=3)
     right = np.asarray(whole)[:160, 164:324]
     assert (right == 255).all()  # nothing was cut
     gray = np.asarray(whole)[40, 340]

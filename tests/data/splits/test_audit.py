@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits import audit, protocols
-from ldl_jax.data.splits import hashes as prints
+from ldl_jax.data.splits import hashes as picture_hashes
 from ldl_jax.data.splits.protocols import Parts
 
 REAL = Path(__file__).parents[3] / "../shared/data"
@@ -66,7 +66,7 @@ def test_a_near_duplicate_is_found_and_strangers_are_not(tmp_path, seed, way):
     pictures = [*(picture(100 + seed * 30 + other) for other in range(20)), image]
     paths = saved(tmp_path, [*pictures, changed(image)[way]], quality=60)
     records = records_of(paths)
-    found = audit.audit(records, parts_of(range(21), [], [21]), prints.take(records))
+    found = audit.audit(records, parts_of(range(21), [], [21]), picture_hashes.take(records))
     (overlap,) = found.overlaps
     np.testing.assert_array_equal(overlap.alike, [[21, 20]])
     assert overlap.identical.size == 0
@@ -77,7 +77,7 @@ def test_a_near_duplicate_is_found_and_strangers_are_not(tmp_path, seed, way):
 def test_identical_files_are_found_once(tmp_path):
     paths = saved(tmp_path, [picture(0), picture(1), picture(0), picture(0), picture(2)])
     records = records_of(paths)
-    found = audit.audit(records, parts_of([0, 1], [2], [3, 4]), prints.take(records))
+    found = audit.audit(records, parts_of([0, 1], [2], [3, 4]), picture_hashes.take(records))
     by_pair = {(overlap.part, overlap.other): overlap for overlap in found.overlaps}
     for pair, rows in {
         ("test", "train"): [[3, 0]],
@@ -96,8 +96,8 @@ def test_identical_files_are_found_once(tmp_path):
     assert (mended.train.tolist(), mended.validation.tolist()) == ([1], [])
     assert mended.test.tolist() == [3, 4]
     assert mended.notes == ("1 train, 1 validation pictures are left out, since test has them too",)
-    assert audit.audit(records, mended, prints.take(records)).name == "official"
-    assert audit.mend(mended, audit.audit(records, mended, prints.take(records))) is mended
+    assert audit.audit(records, mended, picture_hashes.take(records)).name == "official"
+    assert audit.mend(mended, audit.audit(records, mended, picture_hashes.take(records))) is mended
 
 
 @pytest.mark.parametrize("protocol", protocols.PROTOCOLS)
@@ -105,7 +105,7 @@ def test_people_in_two_parts_count_unless_pictures_are_drawn(tmp_path, protocol)
     paths = saved(tmp_path, [picture(number) for number in range(5)])
     records = records_of(paths, ["a", "b", "a", "c", ""])
     parts = parts_of([0, 1], [], [2, 3, 4], protocol)
-    found = audit.audit(records, parts, prints.take(records))
+    found = audit.audit(records, parts, picture_hashes.take(records))
     assert (found.overlaps[0].subjects, found.overlaps[0].known) == (1, 2)
     assert found.unknown == 1
     if protocol in ("random", "stratified", "kfold"):
@@ -123,7 +123,7 @@ def test_broken_files_are_compared_by_their_bytes_alone(tmp_path):
     for number, text in ((1, "broken"), (2, "broken"), (3, "otherwise broken")):
         paths[number].write_text(text)
     records = records_of(paths)
-    taken = prints.take(records, workers=1)
+    taken = picture_hashes.take(records, workers=1)
     assert taken.unreadable == (1, 2, 3)
     found = audit.audit(records, parts_of([0, 1], [], [2, 3]), taken)
     np.testing.assert_array_equal(found.overlaps[0].identical, [[2, 1]])
@@ -131,7 +131,7 @@ def test_broken_files_are_compared_by_their_bytes_alone(tmp_path):
     assert "3 pictures cannot be read" in str(found)
     paths[0].unlink()
     with pytest.raises(DataError, match=r"0.jpg: cannot be read"):
-        prints.take(records)
+        picture_hashes.take(records)
 
 
 def test_pictures_in_memory(tmp_path):
@@ -139,18 +139,18 @@ def test_pictures_in_memory(tmp_path):
     records = dataclasses.replace(
         records_of([Path("a"), Path("b"), Path("c")]), paths=(), images=images
     )
-    found = audit.audit(records, parts_of([0, 1], [], [2]), prints.take(records))
+    found = audit.audit(records, parts_of([0, 1], [], [2]), picture_hashes.take(records))
     np.testing.assert_array_equal(found.overlaps[0].identical, [[2, 0]])
 
 
-def test_progress_and_prints_of_other_records(tmp_path):
+def test_progress_and_hashes_of_other_records(tmp_path):
     records = records_of(saved(tmp_path, [picture(seed) for seed in range(70)]))
     seen = []
-    taken = prints.take(records, workers=2, progress=seen.append)
+    taken = picture_hashes.take(records, workers=2, progress=seen.append)
     assert seen == [64, 70]
     assert len(set(taken.files)) == 70
     fewer = records_of(records.paths[:3])
-    with pytest.raises(ValueError, match="prints: of 70 pictures, records has 3"):
+    with pytest.raises(ValueError, match="hashes: of 70 pictures, records has 3"):
         audit.audit(fewer, parts_of([0], [], [1]), taken)
 
 
@@ -172,21 +172,21 @@ def test_close_pairs_are_those_of_all_pairs(distance, seed):
         for copy in other
         if int(hashes[row] ^ hashes[copy]).bit_count() <= distance
     ]
-    found = prints.close_pairs(hashes, rows, other, distance)
+    found = picture_hashes.close_pairs(hashes, rows, other, distance)
     np.testing.assert_array_equal(found, np.asarray(expected, np.int64).reshape(-1, 2))
 
 
 def test_distance_out_of_range():
     with pytest.raises(ValueError, match=r"distance: must be in 0..16 bits, got 17"):
-        prints.close_pairs(np.zeros(2, np.uint64), np.arange(1), np.arange(1, 2), 17)
+        picture_hashes.close_pairs(np.zeros(2, np.uint64), np.arange(1), np.arange(1, 2), 17)
 
 
 def test_the_difference_hash_is_its_definition():
     gray = np.arange(72, dtype=np.uint8).reshape(8, 9)
-    assert prints.difference_hash(Image.fromarray(gray)) == np.uint64((1 << 64) - 1)
-    assert prints.difference_hash(Image.fromarray(gray[:, ::-1].copy())) == 0
+    assert picture_hashes.difference_hash(Image.fromarray(gray)) == np.uint64((1 << 64) - 1)
+    assert picture_hashes.difference_hash(Image.fromarray(gray[:, ::-1].copy())) == 0
     gray[:, 3:] = 5
-    bits = int(prints.difference_hash(Image.fromarray(gray))).bit_count()
+    bits = int(picture_hashes.difference_hash(Image.fromarray(gray))).bit_count()
     assert bits == sum(int(gray[y, x + 1]) > int(gray[y, x]) for y in range(8) for x in range(8))
 
 
@@ -202,7 +202,7 @@ def test_runs_whose_tests_overlap():
 @pytest.mark.skipif(not (REAL / "aaf").is_dir(), reason="All-Age-Faces is not in ../shared/data")
 def test_real_aaf_has_pictures_in_both_parts():
     records = catalogue.read("aaf", REAL / "aaf")
-    found = audit.audit(records, protocols.split(records, "official"), prints.take(records))
+    found = audit.audit(records, protocols.split(records, "official"), picture_hashes.take(records))
     (overlap,) = found.overlaps
     assert (overlap.subjects, overlap.known) == (0, 6685)
     assert len(np.unique(overlap.identical[:, 0])) >= 99

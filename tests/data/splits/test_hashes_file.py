@@ -1,4 +1,4 @@
-"""Prints in a file: the same again, and none at all where the pictures or the file changed."""
+"""Hashes in a file: the same again, and none at all where the pictures or the file changed."""
 
 import os
 
@@ -13,7 +13,7 @@ from ldl_jax.data.synthetic import faces
 
 @pytest.fixture
 def kept(tmp_path):
-    """Records of four files, one of them no picture, and the file of their prints."""
+    """Records of four files, one of them no picture, and the file of their hashes."""
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{n}.png" for n in range(4)]
     for path in paths:
