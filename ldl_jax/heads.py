@@ -37,6 +37,12 @@ def dense(**units: int | None) -> Head:
 
     Args:
       **units: the outputs' names; a number of units K gives [B, K], and None gives one unit as [B].
+
+    Examples:
+      >>> head = heads.dense(logits=5, score=None)
+      >>> outputs = head.apply(head.init(jax.random.key(0), 8), jnp.ones((2, 8)))
+      >>> {name: x.shape for name, x in outputs.items()}
+      {'logits': (2, 5), 'score': (2,)}
     """
 
     def init(key: jax.Array, width: Width) -> Any:
@@ -69,6 +75,12 @@ def shared_ordinal(size: int) -> Head:
 
     Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
     with application to age estimation" (2020); the first biases are those of coral-pytorch.
+
+    Examples:
+      >>> head = heads.shared_ordinal(5)
+      >>> params = head.init(jax.random.key(0), 8)
+      >>> print(head.apply(params, jnp.zeros((1, 8)))["rank_logits"])
+      [[1.   0.75 0.5  0.25]]
     """
 
     def init(key: jax.Array, width: Width) -> Any:
@@ -94,6 +106,12 @@ def comparisons(size: int) -> Head:
       A head of "rank_logits" h [B, K-1] and "logits" x [B, K].
 
     Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons" (BMVC 2017).
+
+    Examples:
+      >>> head = heads.comparisons(5)
+      >>> outputs = head.apply(head.init(jax.random.key(0), 8), jnp.ones((2, 8)))
+      >>> {name: x.shape for name, x in outputs.items()}
+      {'rank_logits': (2, 4), 'logits': (2, 5)}
     """
 
     def init(key: jax.Array, width: Width) -> Any:
@@ -129,6 +147,12 @@ def stagewise(stages: Sequence[int]) -> Head:
 
     Source: Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age Estimation"
     (IJCAI 2018), Fig. 1.
+
+    Examples:
+      >>> head = heads.stagewise([3, 2])
+      >>> outputs = head.apply(head.init(jax.random.key(0), 8), jnp.ones((2, 8)))
+      >>> {name: x.shape[1:] for name, x in outputs.items() if name.endswith("2")}
+      {'probs2': (2,), 'offsets2': (2,), 'range2': ()}
     """
     units: dict[str, int] = {}
     reads: dict[str, str] = {}  # the part that each output reads

@@ -20,6 +20,11 @@ class LabelSpace:
       values: the K label values, strictly rising. Of groups these are the groups' midpoints.
       unit: what a value is measured in, for tables and figures.
       bounds: of groups, the inclusive (low, high) of each; empty for a grid.
+
+    Examples:
+      >>> space = LabelSpace.range(1, 5, 0.5, unit="score")
+      >>> space.size, space.low, space.high
+      (9, 1.0, 5.0)
     """
 
     values: tuple[float, ...]
@@ -40,6 +45,10 @@ class LabelSpace:
 
         Raises:
           ValueError: the step is not positive, or does not divide high - low.
+
+        Examples:
+          >>> LabelSpace.range(20, 22, 0.5).values
+          (20.0, 20.5, 21.0, 21.5, 22.0)
         """
         # Of a float32, as labels are, the arithmetic below would be in float32.
         low, high, step = float(low), float(high), float(step)
@@ -60,6 +69,10 @@ class LabelSpace:
 
         Raises:
           ValueError: a group is empty, or groups overlap or fall.
+
+        Examples:
+          >>> LabelSpace.groups([(0, 2), (4, 6), (8, 13)]).values
+          (1.0, 5.0, 10.5)
         """
         pairs = tuple((float(low), float(high)) for low, high in bounds)
         for low, high in pairs:
@@ -76,6 +89,10 @@ class LabelSpace:
 
         Raises:
           ValueError: the text is neither.
+
+        Examples:
+          >>> LabelSpace.parse("0:1:100") == AGE
+          True
         """
         if text in SPACES:
             return SPACES[text]
@@ -105,7 +122,12 @@ class LabelSpace:
         return self.bounds[-1][1] if self.bounds else self.values[-1]
 
     def contains(self, labels: np.ndarray) -> np.ndarray:
-        """Whether each label lies within [low, high] (False for NaN)."""
+        """Whether each label lies within [low, high] (False for NaN).
+
+        Examples:
+          >>> print(AGE.contains(np.array([-1.0, 30.0, np.nan])))
+          [False  True False]
+        """
         return np.asarray((labels >= self.low) & (labels <= self.high))
 
 

@@ -32,6 +32,12 @@ def expectation(probs: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10;
     Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 16.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.expectation(probs, space))
+      [22.5]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
     # A sum of products, not a matrix product: those may run in TF32 or bfloat16 on accelerators.
@@ -52,6 +58,12 @@ def variance(probs: ArrayLike, space: LabelSpace) -> jax.Array:
       ValueError: K disagrees.
 
     Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018).
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.variance(probs, space))
+      [1.45]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
     mean = expectation(p, space)
@@ -68,6 +80,10 @@ def entropy(probs: ArrayLike) -> jax.Array:
       [...] float32 in [0, ln K].
 
     Source: Shannon, "A Mathematical Theory of Communication" (1948), Sec. 6.
+
+    Examples:
+      >>> print(decoders.entropy(jnp.array([[0.5, 0.5], [0.2, 0.8]])))
+      [0.693 0.5  ]
     """
     p = arrays.float32(probs)
     return -jnp.sum(p * jnp.log(jnp.where(p > 0, p, 1.0)), axis=-1)
@@ -91,6 +107,12 @@ def median(probs: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
     (CVPR 2024), the Bayes-optimal decision for MAE.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.median(probs, space))
+      [23.]
     """
     return quantile(probs, space, 0.5)
 
@@ -107,6 +129,12 @@ def mode(probs: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Raises:
       ValueError: K disagrees.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.mode(probs, space))
+      [23.]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
     return _value_at(jnp.argmax(p, axis=-1), space)
@@ -127,6 +155,12 @@ def quantile(probs: ArrayLike, space: LabelSpace, level: ArrayLike) -> jax.Array
 
     Raises:
       ValueError: K disagrees, or level is a number outside [0, 1].
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.quantile(probs, space, 0.25))
+      [22.]
     """
     _unit_interval("level", level)
     p = arrays.with_last_axis("probs", probs, space.size)
@@ -152,6 +186,12 @@ def interval(
 
     Raises:
       ValueError: K disagrees, or coverage is a number outside [0, 1].
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(*decoders.interval(probs, space, 0.7))
+      [21.] [24.]
     """
     _unit_interval("coverage", coverage)
     a = arrays.with_shape("coverage", coverage, ())
@@ -177,6 +217,12 @@ def highest_density_interval(
       ValueError: K disagrees, or coverage is a number outside [0, 1].
 
     Source: Hyndman, "Computing and Graphing Highest Density Regions" (1996), kept in one piece.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(*decoders.highest_density_interval(probs, space, 0.7))
+      [22.] [24.]
     """
     _unit_interval("coverage", coverage)
     p = arrays.with_last_axis("probs", probs, space.size)
@@ -216,6 +262,13 @@ def minimum_cost(probs: ArrayLike, space: LabelSpace, cost: ArrayLike) -> jax.Ar
 
     Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
     (CVPR 2024), the plug-in Bayes-optimal decision.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> cost = jnp.square(jnp.arange(5.0)[:, None] - jnp.arange(5.0)[None])  # squared errors
+      >>> print(decoders.minimum_cost(probs, space, cost))
+      [22.]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
     matrix = arrays.with_shape("cost", cost, (space.size, space.size))

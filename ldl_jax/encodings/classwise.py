@@ -30,6 +30,11 @@ def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Returns:
       [K] int32: for the weights in `losses` and for `methods.get`.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> print(encodings.label_counts(jnp.array([20, 21, 21, 24]), space))
+      [1 2 0 0 1]
     """
     index = arrays.index(arrays.float32(labels), space)
     return jnp.bincount(index.reshape(-1), length=space.size)
@@ -56,6 +61,11 @@ def exponential(
 
     Source: Vargas et al., "Exponential loss regularisation for encouraging ordinal constraint to
     shotgun stocks quality assessment" (Applied Soft Computing 2023), as in dlordinal.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> print(encodings.exponential(22, space))
+      [0.067 0.183 0.498 0.183 0.067]
     """
     _positive("power", power)
     _positive("temperature", temperature)
@@ -77,6 +87,11 @@ def binomial(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     Source: Liu et al., "Unimodal regularized neuron stick-breaking for ordinal classification"
     (Neurocomputing 2020), as in dlordinal. Towards the ends its mode is not the label: at K = 101
     label 0 peaks at 10.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> print(encodings.binomial(21, space))
+      [0.24  0.412 0.265 0.076 0.008]
     """
     return _rows(labels, space, _binomial_table(space.size))
 
@@ -105,6 +120,11 @@ def poisson(
 
     Source: Liu et al., "Unimodal regularized neuron stick-breaking for ordinal classification"
     (Neurocomputing 2020), as in dlordinal.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> print(encodings.poisson(22, space, normalisation="sum"))
+      [0.061 0.183 0.275 0.275 0.206]
     """
     if normalisation not in ("softmax", "sum"):
         raise ValueError(f"normalisation: expected 'softmax' or 'sum', got {normalisation!r}")
@@ -131,6 +151,11 @@ def triangular(labels: ArrayLike, space: LabelSpace, alpha: float = 0.01) -> jax
 
     Source: Vargas et al., "Soft labelling based on triangular distributions for ordinal
     classification" (Information Fusion 2023), as in dlordinal.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> print(encodings.triangular(22, space, alpha=0.1))
+      [0.  0.1 0.8 0.1 0. ]
     """
     if not 0 <= alpha <= 2 / 9:
         raise ValueError(f"alpha: must be in [0, 2/9], got {alpha}")
@@ -166,6 +191,11 @@ def beta(
     Source: Vargas et al., "Unimodal regularisation based on beta distribution for deep ordinal
     regression" (Pattern Recognition 2022), as in dlordinal, which has (a_j, b_j) for 3 to 14
     classes only; the rule for any K is ours.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> print(encodings.beta(22, space))
+      [0.    0.158 0.683 0.158 0.   ]
     """
     K = space.size
     if shapes is None:

@@ -35,6 +35,11 @@ def rank(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning",
     Sec. 3.2; Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
     (CVPR 2016).
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> print(encodings.rank(22, space))
+      [1. 1. 0. 0.]
     """
     y = arrays.float32(labels)
     levels = arrays.thresholds(space) if space.bounds else np.asarray(space.values[:-1], np.float32)
@@ -60,6 +65,11 @@ def cumulative(labels: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0) -> 
       ValueError: sigma is a negative number, or neither a scalar nor of the labels' shape.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 2.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> print(encodings.cumulative(22, space, sigma=1.0))
+      [0.023 0.159 0.5   0.841 0.977]
     """
     y = arrays.float32(labels)
     width = arrays.deviation("sigma", sigma, y.shape, space)
@@ -80,6 +90,10 @@ def transformation_matrix(size: int) -> jax.Array:
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 5.
     It prints T_ij = 1 for i <= j: with i the row, c would be summed from each value upwards and
     1 - c would rise with k, against Eqs. 2-4 and 6. We take j as the row.
+
+    Examples:
+      >>> print(encodings.transformation_matrix(3) @ jnp.array([0.25, 0.5, 0.25]))
+      [0.25 0.75 1.  ]
     """
     return jnp.tril(jnp.ones((size, size), jnp.float32))
 
@@ -101,6 +115,10 @@ def ranks_from_distribution(probs: ArrayLike) -> jax.Array:
       ValueError: there are fewer than two probabilities.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 6.
+
+    Examples:
+      >>> print(encodings.ranks_from_distribution(jnp.array([0.25, 0.5, 0.25])))
+      [0.75 0.25]
     """
     p = arrays.float32(probs)
     if p.ndim < 1 or p.shape[-1] < 2:
@@ -127,6 +145,10 @@ def distribution_from_ranks(ranks: ArrayLike, *, clip: bool = False) -> jax.Arra
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 6,
     solved for p; the clipping is ours.
+
+    Examples:
+      >>> print(encodings.distribution_from_ranks(jnp.array([0.75, 0.25])))
+      [0.25 0.5  0.25]
     """
     r = arrays.float32(ranks)
     if r.ndim < 1 or r.shape[-1] < 1:

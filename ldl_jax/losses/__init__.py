@@ -7,6 +7,7 @@ objectives and the papers' named ones; the others live by family in `losses.dist
 is a name of this module. (SSR-Net's loss is `l1` of `decoders.soft_stagewise`.)
 """
 
+from ldl_jax.losses.cumulative import crps, emd, squared_emd
 from ldl_jax.losses.distribution import (
     cross_entropy,
     jensen_shannon,
@@ -19,11 +20,8 @@ from ldl_jax.losses.ordinal import (
     conditional_cross_entropy,
     coral,
     corn,
-    crps,
-    emd,
     importance_weights,
     ordinal_cross_entropy,
-    squared_emd,
     weighted_kappa,
 )
 from ldl_jax.losses.papers import cen_evolution, cen_initial, dex, dldl_v2, megaage, sord

@@ -31,6 +31,12 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike) -> jax.Array:
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 3-4 and 6; Gao et
     al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 13.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> target = jnp.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0]])
+      >>> print(losses.cross_entropy(logits, target))
+      [0.908 1.908]
     """
     x, p = pair(logits, target)
     top, log_sum = _log_sum(x)
@@ -53,6 +59,12 @@ def kl_divergence(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       ValueError: the shapes differ.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 9.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> target = jnp.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0]])
+      >>> print(losses.kl_divergence(logits, target))
+      [0.214 1.214]
     """
     x, p = pair(logits, target)
     return jnp.sum(p * (_log(p) + surprisal(x)), axis=-1)
@@ -78,6 +90,12 @@ def reverse_kl_divergence(
 
     Source: Kullback and Leibler, "On Information and Sufficiency" (1951), its arguments exchanged.
     The floor is ours.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> target = jnp.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0]])
+      >>> print(losses.reverse_kl_divergence(logits, target))
+      [ 1.457 11.654]
     """
     x, p = pair(logits, target)
     cost = surprisal(x)
@@ -102,6 +120,12 @@ def jensen_shannon(logits: ArrayLike, target: ArrayLike) -> jax.Array:
 
     Source: Lin, "Divergence Measures Based on the Shannon Entropy" (1991), with weights of one
     half.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> target = jnp.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0]])
+      >>> print(losses.jensen_shannon(logits, target))
+      [0.059 0.331]
     """
     x, p = pair(logits, target)
     cost = surprisal(x)

@@ -42,6 +42,12 @@ def mean_variance(
 
     Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018), its
     factor 1/2 and default weights as public reimplementations have them.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.mean_variance(logits, jnp.array([20, 20]), space))
+      [0.447 2.677]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -82,6 +88,12 @@ def mean_residue(
 
     Source: Zhao et al., "Adaptive Mean-Residue Loss for Robust Facial Age Estimation" (ICME 2022),
     in the form of the authors' code; the default weights are those of their scripts.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.mean_residue(logits, jnp.array([20, 20]), space))
+      [0.454 2.656]
     """
     if not epsilon >= 0:
         raise ValueError(f"epsilon: must not be negative, got {epsilon}")
@@ -132,6 +144,12 @@ def unimodal_concentrated(
     Source: Li et al., "Unimodal-Concentrated Loss: Fully Adaptive Label Distribution Learning for
     Ordinal Regression" (CVPR 2022), its equation and λ = 1000 as public reimplementations have
     them. ε is ours: a one-hot p̂ would give an infinite loss.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.unimodal_concentrated(logits, jnp.array([20, 20]), space, lam=1.0))
+      [-0.216  3.069]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])

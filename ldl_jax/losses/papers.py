@@ -57,6 +57,14 @@ def dldl_v2(
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 12,
     with Eq. 9's full divergence. Eq. 13 drops the target's entropy, which no gradient sees.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> labels = jnp.array([20, 20])
+      >>> target = encodings.gaussian(labels, space, sigma=1.0)
+      >>> print(losses.dldl_v2(logits, target, labels, space))
+      [0.452 2.595]
     """
     if kl_reduction not in ("sum", "mean"):
         raise ValueError(f"kl_reduction: expected 'sum' or 'mean', got {kl_reduction!r}")
@@ -92,6 +100,13 @@ def cen_initial(
       ValueError: K or the shapes disagree.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 4, 9 and 14.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> score, labels = jnp.array([0.1, 0.9]), jnp.array([20, 20])
+      >>> print(losses.cen_initial(logits, score, labels, space))
+      [0.808 6.008]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -143,6 +158,14 @@ def cen_evolution(
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 6, 7, 13 and 15.
     Eq. 6 is Eq. 5 without the ancestor's entropy, which no gradient sees, and so is this.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> score, labels = jnp.array([0.1, 0.9]), jnp.array([20, 20])
+      >>> teacher_probs, slack = jnp.array([[0.6, 0.3, 0.1]] * 2), jnp.array([0.2, 0.2])
+      >>> print(losses.cen_evolution(logits, score, labels, space, teacher_probs, slack))
+      [0.669 4.719]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -175,6 +198,12 @@ def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Source: Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single
     image without facial landmarks" (IJCV 2018).
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.dex(logits, jnp.array([20, 20]), space))
+      [0.408 2.408]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -207,6 +236,12 @@ def sord(
       ValueError: K or the shapes disagree, or an option is unknown.
 
     Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019).
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.sord(logits, jnp.array([20, 20]), space))
+      [0.832 1.983]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -244,6 +279,13 @@ def megaage(
     the form of the reimplementation by Paplhám and Franc, "A Call to Reflect on Evaluation
     Practices for Age Estimation" (CVPR 2024), whose σ, d and equal weights of the two terms are
     the defaults: of the paper itself only the abstract was at hand.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> ranks = jnp.array([[-1.0, -2.0], [2.0, 1.0]])
+      >>> print(losses.megaage(logits, ranks, jnp.array([20, 20]), space, truncation=0.0))
+      [1.336 2.876]
     """
     if not truncation >= 0:
         raise ValueError(f"truncation: must not be negative, got {truncation}")

@@ -31,6 +31,11 @@ def l1(value: ArrayLike, labels: ArrayLike) -> jax.Array:
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 11
     and MR(l1) of Table 3; Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 9.
     MR's scale is [-1, 1] over the label grid in the former authors' code, CEN's is [0, 1].
+
+    Examples:
+      >>> value, labels = jnp.array([21.0, 25.0, 20.0]), jnp.array([21, 21, 21])
+      >>> print(losses.l1(value, labels))
+      [0. 4. 1.]
     """
     return arrays.absolute(_error(value, labels))
 
@@ -50,6 +55,11 @@ def l2(value: ArrayLike, labels: ArrayLike) -> jax.Array:
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", MR(l2)
     of Table 3; its scale is [-1, 1] over the label grid in the authors' code.
+
+    Examples:
+      >>> value, labels = jnp.array([21.0, 25.0, 20.0]), jnp.array([21, 21, 21])
+      >>> print(losses.l2(value, labels))
+      [ 0. 16.  1.]
     """
     return jnp.square(_error(value, labels))
 
@@ -71,6 +81,11 @@ def huber(value: ArrayLike, labels: ArrayLike, delta: ArrayLike = 1.0) -> jax.Ar
       ValueError: the shapes differ, or delta is not positive.
 
     Source: Huber, "Robust Estimation of a Location Parameter" (1964).
+
+    Examples:
+      >>> value, labels = jnp.array([21.0, 25.0, 20.0]), jnp.array([21, 21, 21])
+      >>> print(losses.huber(value, labels))
+      [0.  3.5 0.5]
     """
     return _huber(_error(value, labels), arrays.positive("delta", delta))
 
@@ -92,6 +107,11 @@ def smooth_l1(value: ArrayLike, labels: ArrayLike, beta: ArrayLike = 1.0) -> jax
       ValueError: the shapes differ, or beta is not positive.
 
     Source: Girshick, "Fast R-CNN" (ICCV 2015), Eq. 3, where β = 1.
+
+    Examples:
+      >>> value, labels = jnp.array([21.0, 25.0, 20.0]), jnp.array([21, 21, 21])
+      >>> print(losses.smooth_l1(value, labels, beta=2.0))
+      [0.   3.   0.25]
     """
     threshold = arrays.positive("beta", beta)
     return _huber(_error(value, labels), threshold) / threshold
@@ -114,6 +134,11 @@ def slack_l1(score: ArrayLike, target: ArrayLike, slack: ArrayLike) -> jax.Array
       ValueError: the shapes differ.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 10-13.
+
+    Examples:
+      >>> score, target = jnp.array([0.5, 0.75]), jnp.array([0.25, 0.25])
+      >>> print(losses.slack_l1(score, target, slack=jnp.array([0.375, 0.375])))
+      [0.    0.125]
     """
     s = arrays.float32(score)
     error = arrays.absolute(s - arrays.with_shape("target", target, s.shape))
@@ -139,6 +164,12 @@ def expectation_l1(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning",
     Eqs. 10-11.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.expectation_l1(logits, jnp.array([20, 20]), space))
+      [0.425 1.575]
     """
     return arrays.absolute(_expectation_error(logits, labels, space))
 
@@ -161,6 +192,12 @@ def expectation_l2(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10,
     with the squared error in the place of Eq. 11.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.expectation_l2(logits, jnp.array([20, 20]), space))
+      [0.18  2.481]
     """
     return jnp.square(_expectation_error(logits, labels, space))
 
@@ -184,6 +221,12 @@ def expectation_huber(
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10,
     with Huber's loss in the place of Eq. 11.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.expectation_huber(logits, jnp.array([20, 20]), space))
+      [0.09  1.075]
     """
     threshold = arrays.positive("delta", delta)
     return _huber(_expectation_error(logits, labels, space), threshold)
