@@ -30,19 +30,16 @@ IMPORTED = {
 
 
 def public(name):
-    """The public objects of a package by name; of a file, its functions, classes and methods."""
+    """The public objects of a package, or of a file its functions and `LabelSpace`, by name."""
     module = importlib.import_module(f"ldl_jax.{name}")
     if hasattr(module, "__all__"):
         return {name: getattr(module, name) for name in module.__all__}
-    objects = {
-        name: x
-        for name, x in vars(module).items()
-        if getattr(x, "__module__", None) == module.__name__
-        and (inspect.isfunction(x) or name == "LabelSpace")
-    }
-    for name in ("range", "groups", "parse", "contains") if name == "labels" else ():
-        objects[f"LabelSpace.{name}"] = getattr(labels.LabelSpace, name)
-    return {name: x for name, x in objects.items() if not name.startswith("_")}
+    objects = {key: x for key, x in vars(module).items() if inspect.isfunction(x)}
+    if name == "labels":
+        objects["LabelSpace"] = labels.LabelSpace
+        for key in ("range", "groups", "parse", "contains"):
+            objects[f"LabelSpace.{key}"] = getattr(labels.LabelSpace, key)
+    return {key: x for key, x in objects.items() if not key.startswith("_")}
 
 
 def example(name, x):

@@ -1,7 +1,4 @@
-"""Decoders of outputs that are not probabilities over the label space: ranks, scores, stages.
-
-Reached as `ldl_jax.decoders.NAME`. Inputs of any float dtype; results are float32.
-"""
+"""Decoders of outputs that are not probabilities over the label space: ranks, scores, stages."""
 
 from __future__ import annotations
 
@@ -161,9 +158,9 @@ def soft_stagewise(
     ŷ = low + Σ_k Σ_i p_i^(k) (i + λ_η η_i^(k)) V / Π_{j<=k} s_j (1 + λ_Δ Δ_j),  i = 0, ..., s_k - 1
 
     Args:
-      probs: p, of each stage k an array [..., s_k].
-      offsets: η, of each stage an array [..., s_k], in [-1, 1].
-      deltas: Δ, of each stage an array [...], in [-1, 1].
+      probs: p, one array [..., s_k] a stage k.
+      offsets: η, one array [..., s_k] a stage, in [-1, 1].
+      deltas: Δ, one array [...] a stage, in [-1, 1].
       span: V, the width of the label's range, in its unit (101 in the released models).
       low: the least label.
       offset_scale: λ_η of the authors' code; 1 is Eq. 6 and the released models.

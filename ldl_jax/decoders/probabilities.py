@@ -1,7 +1,4 @@
-"""Decoders of probabilities [..., K] over a label space.
-
-Reached as `ldl_jax.decoders.NAME`.
-"""
+"""Decoders of probabilities [..., K] over a label space: estimates, spread and intervals."""
 
 from __future__ import annotations
 
@@ -229,7 +226,7 @@ def highest_density_interval(
     mass = jax.lax.cumsum(p, axis=p.ndim - 1)
     total = mass[..., -1:]
     before = mass - p
-    # For each first label, the last that it needs: how many cumulative masses fall short.
+    # The last label that each first one needs: the number of cumulative masses that fall short.
     needed = before + (arrays.with_shape("coverage", coverage, ()) - _TOLERANCE) * total
     short = jnp.sum(mass[..., None, :] < needed[..., :, None], axis=-1, dtype=jnp.int32)
     last = jnp.maximum(short, arrays.row(np.arange(space.size), p.ndim).astype(jnp.int32))

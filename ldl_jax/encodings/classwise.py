@@ -1,8 +1,8 @@
-"""Soft labels that know a label by its index alone: one row of a K x K table a label.
+"""Soft labels that depend on a label's index alone: a label's row of a K x K table.
 
-Reached as `ldl_jax.encodings.NAME`. Labels are taken to their own value as `one_hot` does. The
-tables are computed once in float64, so that at any K they agree with dlordinal (Bérchez-Moreno et
-al., "dlordinal: A Python package for deep ordinal classification"), which gives them for K classes.
+Labels are taken to their own value as `one_hot` does. The tables are computed once in float64, so
+that at any K they agree with dlordinal (Bérchez-Moreno et al., "dlordinal: A Python package for
+deep ordinal classification"), which gives them for K classes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ldl_jax.labels import LabelSpace
 
 
 def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """How many labels each value has, each label taken to its own value as `one_hot` does.
+    """Counts the labels of each value, each label taken to its own value as `one_hot` does.
 
     Args:
       labels: [...], in the space's unit.
@@ -43,7 +43,7 @@ def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
 def exponential(
     labels: ArrayLike, space: LabelSpace, power: float = 1.0, temperature: float = 1.0
 ) -> jax.Array:
-    """Falling off exponentially with a power of the distance in steps.
+    """A distribution that falls off exponentially with a power of the distance in steps.
 
     p_k = exp(-|k - j|^a / τ) / Σ_i exp(-|i - j|^a / τ),  j the label's index
 
@@ -73,7 +73,7 @@ def exponential(
 
 
 def binomial(labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """Binomial over the K values, its success probability rising with the label.
+    """A binomial distribution over the K values, whose success probability rises with the label.
 
     p_k = C(K-1, k) θ_j^k (1 - θ_j)^(K-1-k),  θ_j = 0.1 + 0.8 j/(K-1),  j, k = 0, ..., K-1
 
@@ -102,7 +102,7 @@ def poisson(
     *,
     normalisation: Literal["softmax", "sum"] = "softmax",
 ) -> jax.Array:
-    """Poisson over the K values with rate j + 1, made to sum to one.
+    """A Poisson distribution over the K values with rate j + 1, made to sum to one.
 
     f_k = (j+1)^k e^-(j+1) / k!,  p = softmax(f) or f / Σ f,  j, k = 0, ..., K-1
 
@@ -259,7 +259,7 @@ def _triangular_table(K: int, alpha: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=32)
 def _beta_table(shapes: tuple[tuple[float, float], ...]) -> np.ndarray:
-    """The masses by Gauss-Legendre quadrature of each part: NumPy has no incomplete beta."""
+    """Computes the masses by Gauss-Legendre quadrature: NumPy has no incomplete beta function."""
     K = len(shapes)
     a, b = np.asarray(shapes, np.float64).T[:, :, None, None]
     nodes, weights = np.polynomial.legendre.leggauss(64)

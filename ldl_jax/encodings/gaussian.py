@@ -1,6 +1,6 @@
 """Encodings by a label's value: one-hot, Gaussian, Laplace, SORD, two-hot and HL-Gauss.
 
-Reached as `ldl_jax.encodings.NAME`.
+They take labels [...] in the space's unit and give float32 [..., K] (`normalised`: [...]).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ldl_jax.labels import LabelSpace
 
 
 def one_hot(labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """One at the label's own value, zero elsewhere.
+    """Puts one at the label's own value, zero elsewhere.
 
     o_k = [k = argmin_j |l_j - y|], a tie going to the lower value. Of groups, the group whose
     bounds hold the label; a label in a gap takes the group with the nearest value (midpoint).

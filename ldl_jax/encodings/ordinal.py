@@ -1,9 +1,9 @@
 """Ranks of labels, the normal c.d.f., and the linear maps between ranks and distributions.
 
-Reached as `ldl_jax.encodings.NAME`. All of it is Sec. 3.2 of Gao et al., "Age Estimation Using
-Expectation of Label Distribution Learning": ranking learns the c.d.f. of a label distribution.
+All of it is Sec. 3.2 of Gao et al., "Age Estimation Using Expectation of Label Distribution
+Learning": ranking learns the c.d.f. of a label distribution.
 
-One convention throughout: c_k = Σ_{j<=k} p_j is the probability of a label not above l_k, and the
+The convention throughout: c_k = Σ_{j<=k} p_j is the probability of a label not above l_k, and the
 rank r_k = 1 - c_k that of one above it, as Eqs. 2-4 have it.
 """
 
@@ -20,7 +20,7 @@ from ldl_jax.labels import LabelSpace
 
 
 def rank(labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """Whether the label is above each value but the last: [1, ..., 1, 0, ..., 0].
+    """Compares the label with each value but the last: [1, ..., 1, 0, ..., 0].
 
     r_k = [y > l_k],  k = 1, ..., K-1; so the first k-1 are one for y in (l_{k-1}, l_k]. Of groups,
     the first k-1 are one for a label of the k-th group (as `one_hot` assigns it).

@@ -115,7 +115,7 @@ def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
     y = arrays.with_shape("labels", labels, x.shape[:-1])
     probs = jax.nn.softmax(x, axis=-1)[..., :-1]
     steps = arrays.row(np.diff(space.values), x.ndim)
-    # How much of each interval [l_k, l_{k+1}] lies below the label.
+    # The part of each interval [l_k, l_{k+1}] that lies below the label.
     below = jnp.clip(y[..., None] - arrays.grid(space, x.ndim)[..., :-1], 0.0, steps)
 
     inside = _sum_of_cumulative(
@@ -128,16 +128,17 @@ def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
 
 
 def cumulative_sum(p: jax.Array, *, reverse: bool = False) -> jax.Array:
-    """Σ_{j<=k} p_j along the last axis; reversed, Σ_{j>=k} p_j.
+    """Returns Σ_{j<=k} p_j along the last axis; reversed, Σ_{j>=k} p_j.
 
-    Sums of six, then of six sums, and so on: on CPUs several times as fast as `jax.lax.cumsum`.
+    It takes sums of six, then of six such sums, and so on, which is several times as fast on CPUs
+    as `jax.lax.cumsum`.
     """
     K, span = p.shape[-1], 1
     while span < K:
         terms = min(6, -(-K // span))
         room = (terms - 1) * span
         widths = [(0, 0)] * (p.ndim - 1) + [(0, room) if reverse else (room, 0)]
-        # Written out: fused with the next round, every sum would be computed anew for each use.
+        # Fused with the next round, every sum would be computed anew for each use.
         padded = jax.lax.optimization_barrier(jnp.pad(p, widths))
         shifted = (padded[..., i * span : i * span + K] for i in range(terms))
         p = functools.reduce(jnp.add, shifted)
@@ -146,23 +147,24 @@ def cumulative_sum(p: jax.Array, *, reverse: bool = False) -> jax.Array:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _sum_of_cumulative(f: Callable[..., jax.Array], p: jax.Array, *more: jax.Array) -> jax.Array:
-    """Σ_k f(c_k, ...) of c_k = Σ_{j<=k} p_j, [..., K] -> [...].
+def _sum_of_cumulative(f: Callable[..., jax.Array], p: jax.Array, *others: jax.Array) -> jax.Array:
+    """Returns Σ_k f(c_k, ...) of c_k = Σ_{j<=k} p_j, [..., K] -> [...].
 
     f acts element by element, and takes arrays as arguments, never by closure.
     """
-    return jnp.sum(f(cumulative_sum(p), *more), axis=-1)
+    return jnp.sum(f(cumulative_sum(p), *others), axis=-1)
 
 
 @_sum_of_cumulative.defjvp
 def _sum_of_cumulative_jvp(
     f: Callable[..., jax.Array], primals: Sequence[jax.Array], tangents: Sequence[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """Σ_k f'(c_k) Σ_{j<=k} dp_j is Σ_j dp_j Σ_{k>=j} f'(c_k): the gradient is one sum more."""
-    (p, *more), (dp, *d_more) = primals, tangents
+    """Σ_k f'(c_k) Σ_{j<=k} dp_j is Σ_j dp_j Σ_{k>=j} f'(c_k), so the gradient is one more sum."""
+    (p, *others), (dp, *d_others) = primals, tangents
     c = cumulative_sum(p)
-    terms, slopes = jax.jvp(lambda c: f(c, *more), (c,), (jnp.ones_like(c),))
+    terms, slopes = jax.jvp(lambda c: f(c, *others), (c,), (jnp.ones_like(c),))
     change = cumulative_sum(slopes, reverse=True) * dp
-    if more:
-        change = change + jax.jvp(lambda *more: f(c, *more), tuple(more), tuple(d_more))[1]
+    if others:
+        derivative = jax.jvp(lambda *others: f(c, *others), tuple(others), tuple(d_others))[1]
+        change = change + derivative
     return jnp.sum(terms, axis=-1), jnp.sum(change, axis=-1)

@@ -1,7 +1,6 @@
 """Losses between a target distribution [..., K] and the softmax of logits [..., K].
 
-One function an equation; per example, [...] float32; nothing is reduced over the batch. Reached
-as `ldl_jax.losses.NAME`.
+Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
 """
 
 from __future__ import annotations
@@ -131,14 +130,14 @@ def jensen_shannon(logits: ArrayLike, target: ArrayLike) -> jax.Array:
     cost = surprisal(x)
     probs = jnp.exp(-cost)
     mixture = 0.5 * (p + probs)
-    # Off zero, where the logarithm is multiplied by next to nothing.
+    # Kept off zero, where the logarithm is multiplied by next to nothing.
     least = float(jnp.finfo(jnp.float32).tiny)
     log_mixture = jnp.log(jnp.where(mixture > least, mixture, least))
     return 0.5 * jnp.sum(p * (_log(p) - log_mixture) - probs * (cost + log_mixture), axis=-1)
 
 
 def pair(logits: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """Logits and target [..., K] as float32, of one shape.
+    """Returns logits and target [..., K] as float32, checked to have one shape.
 
     Raises:
       ValueError: the shapes differ, or there is no axis K.
@@ -150,31 +149,31 @@ def pair(logits: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array]:
 
 
 def class_cross_entropy(x: jax.Array, y: jax.Array, space: LabelSpace) -> jax.Array:
-    """`cross_entropy` of logits x [..., K] and the one-hot of labels y [...]: -ln p̂_y."""
+    """Returns `cross_entropy` of logits x [..., K] and the one-hot of labels y [...]: -ln p̂_y."""
     top, log_sum = _log_sum(x)
-    # `arrays.index`, by bisection: here the index is most of the work.
+    # This is `arrays.index` by bisection: finding the index is most of the work here.
     thresholds = jnp.asarray(arrays.thresholds(space))
     index = jnp.searchsorted(thresholds, y, method="scan_unrolled")
-    own = jnp.take_along_axis(x, index[..., None], axis=-1, mode="clip")
-    return (top - own)[..., 0] + log_sum
+    logit = jnp.take_along_axis(x, index[..., None], axis=-1, mode="clip")
+    return (top - logit)[..., 0] + log_sum
 
 
 def surprisal(x: jax.Array) -> jax.Array:
-    """-ln p̂ [..., K] of p̂ = softmax(x)."""
+    """Returns -ln p̂ [..., K] with p̂ = softmax(x)."""
     top, log_sum = _log_sum(x)
     return (top - x) + log_sum[..., None]
 
 
 def exponentials(x: jax.Array) -> jax.Array:
-    """p̂ = softmax(x) before the division by its sum: the greatest is 1.
+    """Returns p̂ = softmax(x) before the division by its sum, so that the greatest is 1.
 
-    Where a mean over p̂ divides last, XLA on CPUs takes half the time.
+    A mean over p̂ that divides last takes half the time on CPUs.
     """
     return jnp.exp(x - jax.lax.stop_gradient(jnp.max(x, axis=-1, keepdims=True)))
 
 
 def _log_sum(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The greatest x [..., 1], a constant to the gradient, and ln Σ_k exp(x_k - max x) [...].
+    """Returns max x [..., 1], a constant to the gradient, and ln Σ_k exp(x_k - max x) [...].
 
     -ln p̂_k is (max x - x_k) + ln Σ exp(x - max x), none of whose digits cancel: neither term is
     negative.
@@ -185,5 +184,5 @@ def _log_sum(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _log(p: jax.Array) -> jax.Array:
-    """ln p, and 0 with a zero gradient where p is 0: every use multiplies it by that p."""
+    """Returns ln p, and 0 with a zero gradient where p is 0: every use multiplies it by p."""
     return jnp.log(jnp.where(p > 0, p, 1.0))

@@ -1,7 +1,6 @@
-"""Losses and weights for labels that are not equally frequent, or not equally hard.
+"""Losses and weights for labels that are not equally frequent or not equally hard.
 
-One function an equation; per example, [...] float32; nothing is reduced over the batch. Reached
-as `ldl_jax.losses.NAME`.
+Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def focal(logits: ArrayLike, target: ArrayLike, gamma: ArrayLike = 2.0) -> jax.A
     x, p = pair(logits, target)
     cost = surprisal(x)
     wrong = -jnp.expm1(-cost)
-    # Off zero, where a power below 1 has no finite gradient.
+    # Kept off zero, where a power below 1 has no finite gradient.
     wrong = jnp.where(wrong > 1e-12, wrong, 1e-12)
     modulation = jnp.power(wrong, arrays.with_shape("gamma", gamma, ()))
     return jnp.sum(p * modulation * cost, axis=-1)

@@ -1,7 +1,6 @@
 """Losses that shape a distribution by its mean and its concentration, without a target for it.
 
-One function an equation; per example, [...] float32; nothing is reduced over the batch. Reached
-as `ldl_jax.losses.NAME`.
+Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
 """
 
 from __future__ import annotations
@@ -101,8 +100,8 @@ def mean_residue(
     y = arrays.with_shape("labels", labels, x.shape[:-1])
     log_probs = jax.nn.log_softmax(x, axis=-1)
     target = encodings.one_hot(y, space)
-    own = jnp.sum(target * log_probs, axis=-1)
-    residue = log_probs < own[..., None]
+    log_label = jnp.sum(target * log_probs, axis=-1)
+    residue = log_probs < log_label[..., None]
     probs = jnp.exp(log_probs)
     if epsilon:
         q = jnp.where(residue, probs, 0.0) + epsilon
@@ -111,7 +110,7 @@ def mean_residue(
         entropy = -jnp.sum(jnp.where(residue, probs * log_probs, 0.0), axis=-1)
     error, _ = _moments(probs, y, space)
     mean_term = arrays.float32(mean_weight) * 0.5 * jnp.square(error)
-    return -own + mean_term + arrays.float32(residue_weight) * entropy
+    return -log_label + mean_term + arrays.float32(residue_weight) * entropy
 
 
 def unimodal_concentrated(
@@ -168,7 +167,7 @@ def unimodal_concentrated(
 def _moments(
     weights: jax.Array, labels: jax.Array, space: LabelSpace
 ) -> tuple[jax.Array, jax.Array]:
-    """The mean's error m - y and the variance Σ_k p_k (l_k - m)^2, both [...], of p = w / Σ w."""
+    """Returns the error m - y and the variance Σ_k p_k (l_k - m)^2, both [...], of p = w / Σ w."""
     total = jnp.sum(weights, axis=-1)
     distance = arrays.grid(space, weights.ndim) - labels[..., None]
     error = jnp.sum(weights * distance, axis=-1) / total

@@ -183,7 +183,7 @@ def weighted_kappa(
     space: LabelSpace,
     penalty: Literal["quadratic", "linear"] = "quadratic",
 ) -> jax.Array:
-    """Weighted kappa: each example's expected cost, over that of chance. Couples the batch.
+    """Weighted kappa: each example's expected cost, over that of chance. It couples the batch.
 
     L_n = Σ_k w(l_k, y_n) p̂_nk / E,  E = Σ_jk w(l_j, l_k) â_j b_k,  p̂ = softmax(x),
     w(a, b) = (|a - b| / (l_K - l_1))^q,  q = 2 or 1; â, b the mean p̂ and mean one-hot label
@@ -233,12 +233,12 @@ def weighted_kappa(
 
 
 def _binary_cross_entropy(x: jax.Array, above: jax.Array, total: jax.Array | float) -> jax.Array:
-    """-a ln σ(x) - b ln(1 - σ(x)) of a = `above` and a + b = `total`.
+    """Returns -a ln σ(x) - b ln(1 - σ(x)) with a = `above` and a + b = `total`.
 
-    As (a + b) ln(1 + exp(-|x|)) plus bx above 0 and -ax below it: no term is a difference of large
-    numbers.
+    It is computed as (a + b) ln(1 + exp(-|x|)) plus bx above 0 and -ax below it, where no term is
+    a difference of large numbers.
     """
-    # -|x|, but with a slope at 0.
+    # This is -|x|, but with a slope at 0.
     fall = jnp.where(x > 0, -x, x)
     linear = jnp.where(x > 0, (total - above) * x, -above * x)
     return total * jnp.log1p(jnp.exp(fall)) + linear

@@ -1,6 +1,7 @@
-"""The joint objectives and the papers' own losses: CEN, DLDL-v2, DEX.
+"""The losses of whole papers: DLDL-v2, CEN, DEX, SORD and MegaAge.
 
-Reached as `ldl_jax.losses.NAME`.
+Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
+Joint objectives are sums of losses that the other modules have on their own.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def dldl_v2(
     *,
     kl_reduction: Literal["sum", "mean"] = "sum",
 ) -> jax.Array:
-    """DLDL-v2: learn the label distribution and its expectation together.
+    """DLDL-v2: learns the label distribution and its expectation together.
 
     L = Σ_k p_k ln(p_k / p̂_k) + λ |Σ_k p̂_k l_k - y|,  p̂ = softmax(x), so that
     ∂L/∂x = p̂ - p + λ sign(ŷ - y) p̂ ∘ (l - ŷ1).
@@ -82,7 +83,7 @@ def cen_initial(
     space: LabelSpace,
     lam: ArrayLike = 4.0,
 ) -> jax.Array:
-    """CEN's first ancestor: classify the label and regress it.
+    """CEN's first ancestor: classifies the label and regresses it.
 
     L = -Σ_k o_k ln softmax(z)_k + λ |s - y|,  y = (l - l_1) / (l_K - l_1)
 
@@ -130,7 +131,7 @@ def cen_evolution(
     hard_temperature: ArrayLike = 1.0,
     scale_by_temperature_squared: bool = False,
 ) -> jax.Array:
-    """CEN's offspring: learn from the ancestor's distribution and stay within its error.
+    """CEN's offspring: learns from the ancestor's distribution and stays within its error.
 
     L = -α Σ_k q_k ln softmax(z/τ)_k - (1-α) Σ_k o_k ln softmax(z)_k + λ max(0, |s - y| - Δs)
 
@@ -181,7 +182,7 @@ def cen_evolution(
 
 
 def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """DEX: classify the label (and decode the expectation).
+    """DEX: classifies the label (and decodes the expectation).
 
     L = -ln softmax(x)_y
 

@@ -1,7 +1,6 @@
-"""Losses on a value: of a regression head, or the expectation of the softmax of logits.
+"""Losses on a value: a regression head's, or the expectation of the softmax of logits.
 
-One function an equation; per example, [...] float32; nothing is reduced over the batch. Reached
-as `ldl_jax.losses.NAME`.
+Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
 """
 
 from __future__ import annotations
@@ -238,17 +237,17 @@ def _error(value: ArrayLike, labels: ArrayLike) -> jax.Array:
 
 
 def _huber(error: jax.Array, delta: jax.Array) -> jax.Array:
-    # e^2/2 of the clipped error plus δ times the rest: the same, and never squares a large error.
+    # e^2/2 of the clipped error plus δ times the rest is the same, and squares no large error.
     size = arrays.absolute(error)
     within = jnp.minimum(size, delta)
     return 0.5 * jnp.square(within) + delta * (size - within)
 
 
 def _expectation_error(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """ŷ - y of the softmax's expectation ŷ.
+    """Returns ŷ - y of the softmax's expectation ŷ.
 
-    Summed as Σ_k p̂_k (l_k - y): a sum of small terms where p̂ is near y, so that float32 keeps
-    digits that the difference of two large numbers would lose.
+    It is summed as Σ_k p̂_k (l_k - y), whose terms are small where p̂ is near y, so that float32
+    keeps digits that the difference of two large numbers would lose.
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])

@@ -105,14 +105,17 @@ def completed(
     """
 
     def decorate(factory: Callable[..., Definition]) -> Callable[..., Method]:
-        own = inspect.signature(factory).parameters
-        names = {f: f"transfer_{f}" if f in own else f for f in Transfer._fields}
+        parameters = inspect.signature(factory).parameters
+        names = {f: f"transfer_{f}" if f in parameters else f for f in Transfer._fields}
         shared = {"decode": decode} | {
             name: Transfer._field_defaults[field] for field, name in names.items()
         }
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         signature = inspect.Signature(
-            [*own.values(), *(inspect.Parameter(k, kind, default=x) for k, x in shared.items())]
+            [
+                *parameters.values(),
+                *(inspect.Parameter(k, kind, default=x) for k, x in shared.items()),
+            ]
         )
 
         @functools.wraps(factory)
@@ -120,7 +123,7 @@ def completed(
             bound = signature.bind(*args, **keywords)
             bound.apply_defaults()
             values = bound.arguments
-            definition = factory(**{key: values[key] for key in own})
+            definition = factory(**{key: values[key] for key in parameters})
             return distribution_method(
                 factory.__name__,
                 values["space"],
@@ -167,11 +170,11 @@ def distribution_method(
     scale = temperature**2 if scaled else 1.0
 
     def loss(outputs: Outputs, batch: Batch, knowledge: Knowledge | None = None) -> jax.Array:
-        own = own_loss(outputs, batch)
+        untaught = own_loss(outputs, batch)
         if knowledge is None:
-            return own
+            return untaught
         taught = scale * form.cross_entropy(outputs, knowledge.probs, temperature)
-        return alpha * taught + (1 - alpha) * own
+        return alpha * taught + (1 - alpha) * untaught
 
     def predict(outputs: Outputs) -> Prediction:
         probs = form.probs(outputs, 1.0)
