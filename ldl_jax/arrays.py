@@ -79,7 +79,7 @@ def deviation(name: str, x: ArrayLike, shape: tuple[int, ...], space: LabelSpace
 
 
 def row(values: ArrayLike, ndim: int) -> jax.Array:
-    """Returns `values` [n] as float32 [1, ..., 1, n] with `ndim` axes: no implicit rank promotion."""
+    """Returns `values` [n] as float32 [1, ..., 1, n] with `ndim` axes (ranks are not promoted)."""
     array = float32(values)
     return array.reshape((1,) * (ndim - 1) + array.shape)
 

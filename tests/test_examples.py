@@ -34,7 +34,8 @@ def public(name):
     module = importlib.import_module(f"ldl_jax.{name}")
     if hasattr(module, "__all__"):
         return {name: getattr(module, name) for name in module.__all__}
-    objects = {key: x for key, x in vars(module).items() if inspect.isfunction(x)}
+    functions = inspect.getmembers(module, inspect.isfunction)
+    objects = {key: x for key, x in functions if x.__module__ == module.__name__}
     if name == "labels":
         objects["LabelSpace"] = labels.LabelSpace
         for key in ("range", "groups", "parse", "contains"):

@@ -34,8 +34,7 @@ def rank_count(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
     Estimation Using Expectation of Label Distribution Learning", counts a q_k of 1/2 as well.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(decoders.rank_count(jnp.array([[0.9, 0.8, 0.3, 0.1]]), space))
+      >>> print(decoders.rank_count(jnp.array([[0.9, 0.8, 0.3, 0.1]]), LabelSpace.range(20, 24)))
       [22.]
     """
     q = arrays.with_last_axis("rank_probs", rank_probs, space.size - 1)
@@ -106,8 +105,7 @@ def from_score(score: ArrayLike, space: LabelSpace) -> jax.Array:
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 17.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(decoders.from_score(jnp.array([0.0, 0.25, 1.0]), space))
+      >>> print(decoders.from_score(jnp.array([0.0, 0.25, 1.0]), LabelSpace.range(20, 24)))
       [20. 21. 24.]
     """
     return (space.high - space.low) * arrays.float32(score) + space.low

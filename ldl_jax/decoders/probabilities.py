@@ -31,9 +31,8 @@ def expectation(probs: ArrayLike, space: LabelSpace) -> jax.Array:
     Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 16.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
-      >>> print(decoders.expectation(probs, space))
+      >>> print(decoders.expectation(probs, LabelSpace.range(20, 24)))
       [22.5]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
@@ -57,9 +56,8 @@ def variance(probs: ArrayLike, space: LabelSpace) -> jax.Array:
     Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018).
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
-      >>> print(decoders.variance(probs, space))
+      >>> print(decoders.variance(probs, LabelSpace.range(20, 24)))
       [1.45]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
@@ -106,9 +104,8 @@ def median(probs: ArrayLike, space: LabelSpace) -> jax.Array:
     (CVPR 2024), the Bayes-optimal decision for MAE.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
-      >>> print(decoders.median(probs, space))
+      >>> print(decoders.median(probs, LabelSpace.range(20, 24)))
       [23.]
     """
     return quantile(probs, space, 0.5)
@@ -128,9 +125,8 @@ def mode(probs: ArrayLike, space: LabelSpace) -> jax.Array:
       ValueError: K disagrees.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
-      >>> print(decoders.mode(probs, space))
+      >>> print(decoders.mode(probs, LabelSpace.range(20, 24)))
       [23.]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
@@ -154,9 +150,8 @@ def quantile(probs: ArrayLike, space: LabelSpace, level: ArrayLike) -> jax.Array
       ValueError: K disagrees, or level is a number outside [0, 1].
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
-      >>> print(decoders.quantile(probs, space, 0.25))
+      >>> print(decoders.quantile(probs, LabelSpace.range(20, 24), 0.25))
       [22.]
     """
     _unit_interval("level", level)
@@ -185,9 +180,8 @@ def interval(
       ValueError: K disagrees, or coverage is a number outside [0, 1].
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
-      >>> print(*decoders.interval(probs, space, 0.7))
+      >>> print(*decoders.interval(probs, LabelSpace.range(20, 24), 0.7))
       [21.] [24.]
     """
     _unit_interval("coverage", coverage)
@@ -216,9 +210,8 @@ def highest_density_interval(
     Source: Hyndman, "Computing and Graphing Highest Density Regions" (1996), kept in one piece.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
-      >>> print(*decoders.highest_density_interval(probs, space, 0.7))
+      >>> print(*decoders.highest_density_interval(probs, LabelSpace.range(20, 24), 0.7))
       [22.] [24.]
     """
     _unit_interval("coverage", coverage)
@@ -261,10 +254,9 @@ def minimum_cost(probs: ArrayLike, space: LabelSpace, cost: ArrayLike) -> jax.Ar
     (CVPR 2024), the plug-in Bayes-optimal decision.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
       >>> cost = jnp.square(jnp.arange(5.0)[:, None] - jnp.arange(5.0)[None])  # squared errors
-      >>> print(decoders.minimum_cost(probs, space, cost))
+      >>> print(decoders.minimum_cost(probs, LabelSpace.range(20, 24), cost))
       [22.]
     """
     p = arrays.with_last_axis("probs", probs, space.size)

@@ -32,8 +32,7 @@ def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       [K] int32: for the weights in `losses` and for `methods.get`.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.label_counts(jnp.array([20, 21, 21, 24]), space))
+      >>> print(encodings.label_counts(jnp.array([20, 21, 21, 24]), LabelSpace.range(20, 24)))
       [1 2 0 0 1]
     """
     index = arrays.index(arrays.float32(labels), space)
@@ -63,8 +62,7 @@ def exponential(
     shotgun stocks quality assessment" (Applied Soft Computing 2023), as in dlordinal.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.exponential(22, space))
+      >>> print(encodings.exponential(22, LabelSpace.range(20, 24)))
       [0.067 0.183 0.498 0.183 0.067]
     """
     _positive("power", power)
@@ -89,8 +87,7 @@ def binomial(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     label 0 peaks at 10.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.binomial(21, space))
+      >>> print(encodings.binomial(21, LabelSpace.range(20, 24)))
       [0.24  0.412 0.265 0.076 0.008]
     """
     return _rows(labels, space, _binomial_table(space.size))
@@ -122,8 +119,7 @@ def poisson(
     (Neurocomputing 2020), as in dlordinal.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.poisson(22, space, normalisation="sum"))
+      >>> print(encodings.poisson(22, LabelSpace.range(20, 24), normalisation="sum"))
       [0.061 0.183 0.275 0.275 0.206]
     """
     if normalisation not in ("softmax", "sum"):
@@ -153,8 +149,7 @@ def triangular(labels: ArrayLike, space: LabelSpace, alpha: float = 0.01) -> jax
     classification" (Information Fusion 2023), as in dlordinal.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.triangular(22, space, alpha=0.1))
+      >>> print(encodings.triangular(22, LabelSpace.range(20, 24), alpha=0.1))
       [0.  0.1 0.8 0.1 0. ]
     """
     if not 0 <= alpha <= 2 / 9:
@@ -193,8 +188,7 @@ def beta(
     classes only; the rule for any K is ours.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.beta(22, space))
+      >>> print(encodings.beta(22, LabelSpace.range(20, 24)))
       [0.    0.158 0.683 0.158 0.   ]
     """
     K = space.size

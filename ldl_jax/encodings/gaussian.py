@@ -34,8 +34,7 @@ def one_hot(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     paper's labels are on the grid, the nearest value is our extension to fractional ones.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.one_hot(22.4, space))
+      >>> print(encodings.one_hot(22.4, LabelSpace.range(20, 24)))
       [0. 0. 1. 0. 0.]
     """
     index = arrays.index(arrays.float32(labels), space)
@@ -55,8 +54,7 @@ def normalised(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 1.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.normalised(jnp.array([20, 21, 24]), space))
+      >>> print(encodings.normalised(jnp.array([20, 21, 24]), LabelSpace.range(20, 24)))
       [0.   0.25 1.  ]
     """
     return (arrays.float32(labels) - space.low) / (space.high - space.low)
@@ -89,8 +87,7 @@ def gaussian(
     near the ends of the grid, and Eqs. 9 and 16 need that it does.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.gaussian(22, space, sigma=1.0))
+      >>> print(encodings.gaussian(22, LabelSpace.range(20, 24), sigma=1.0))
       [0.054 0.244 0.403 0.244 0.054]
     """
     y = arrays.float32(labels)
@@ -123,8 +120,7 @@ def laplace(labels: ArrayLike, space: LabelSpace, scale: ArrayLike = 2.0) -> jax
     Expectation of Label Distribution Learning", Eq. 1.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.laplace(22, space, scale=1.0))
+      >>> print(encodings.laplace(22, LabelSpace.range(20, 24), scale=1.0))
       [0.067 0.183 0.498 0.183 0.067]
     """
     y = arrays.float32(labels)
@@ -160,8 +156,7 @@ def sord(
     Reflect on Evaluation Practices for Age Estimation" (CVPR 2024).
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.sord(22, space, alpha=2.0))
+      >>> print(encodings.sord(22, LabelSpace.range(20, 24), alpha=2.0))
       [0.014 0.104 0.765 0.104 0.014]
     """
     if distance not in ("absolute", "squared"):
@@ -187,8 +182,7 @@ def two_hot(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     (ICML 2017), Eq. 7 (the projection), for a grid that need not be even.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.two_hot(21.25, space))
+      >>> print(encodings.two_hot(21.25, LabelSpace.range(20, 24)))
       [0.   0.75 0.25 0.   0.  ]
     """
     y = arrays.float32(labels)
@@ -226,8 +220,7 @@ def hl_gauss(labels: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0) -> ja
     Scalable Deep RL" (2024), takes 0.75 of a bin's width.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.hl_gauss(22, space, sigma=1.0))
+      >>> print(encodings.hl_gauss(22, LabelSpace.range(20, 24), sigma=1.0))
       [0.061 0.245 0.388 0.245 0.061]
     """
     edges = _edges(space)

@@ -37,8 +37,7 @@ def rank(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     (CVPR 2016).
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.rank(22, space))
+      >>> print(encodings.rank(22, LabelSpace.range(20, 24)))
       [1. 1. 0. 0.]
     """
     y = arrays.float32(labels)
@@ -67,8 +66,7 @@ def cumulative(labels: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0) -> 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 2.
 
     Examples:
-      >>> space = LabelSpace.range(20, 24)
-      >>> print(encodings.cumulative(22, space, sigma=1.0))
+      >>> print(encodings.cumulative(22, LabelSpace.range(20, 24), sigma=1.0))
       [0.023 0.159 0.5   0.841 0.977]
     """
     y = arrays.float32(labels)

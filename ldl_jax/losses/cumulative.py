@@ -69,10 +69,9 @@ def emd(logits: ArrayLike, target: ArrayLike, space: LabelSpace) -> jax.Array:
     the steps of the grid.
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
       >>> target = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
-      >>> print(losses.emd(logits, target, space))
+      >>> print(losses.emd(logits, target, LabelSpace.range(20, 22)))
       [0.425 1.575]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
@@ -106,9 +105,8 @@ def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
     (JASA 2007), Eqs. 20-21, there with the opposite sign: a score to be maximised.
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
-      >>> print(losses.crps(logits, jnp.array([20, 20]), space))
+      >>> print(losses.crps(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.12  1.271]
     """
     x = arrays.with_last_axis("logits", logits, space.size)

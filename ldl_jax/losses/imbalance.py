@@ -107,8 +107,7 @@ def lds_weights(
     not after, and without the root holds the counts within [5, 1000].
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
-      >>> print(losses.lds_weights(jnp.array([10, 100, 10]), space, sigma=0.5))
+      >>> print(losses.lds_weights(jnp.array([10, 100, 10]), LabelSpace.range(20, 22), sigma=0.5))
       [2.796 0.641 2.796]
     """
     n = arrays.with_shape("counts", counts, (space.size,))

@@ -43,9 +43,8 @@ def mean_variance(
     factor 1/2 and default weights as public reimplementations have them.
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
-      >>> print(losses.mean_variance(logits, jnp.array([20, 20]), space))
+      >>> print(losses.mean_variance(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.447 2.677]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
@@ -89,9 +88,8 @@ def mean_residue(
     in the form of the authors' code; the default weights are those of their scripts.
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
-      >>> print(losses.mean_residue(logits, jnp.array([20, 20]), space))
+      >>> print(losses.mean_residue(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.454 2.656]
     """
     if not epsilon >= 0:

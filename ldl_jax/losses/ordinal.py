@@ -134,9 +134,8 @@ def corn(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
     property of one example.
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, -2.0], [-2.0, -4.0]])
-      >>> print(losses.corn(logits, jnp.array([21, 21]), space))
+      >>> print(losses.corn(logits, jnp.array([21, 21]), LabelSpace.range(20, 22)))
       [0.254 2.145]
     """
     x = arrays.with_last_axis("logits", logits, space.size - 1)
@@ -209,9 +208,8 @@ def weighted_kappa(
     models for deep ordinal classification" (Neurocomputing 2020).
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
-      >>> print(losses.weighted_kappa(logits, jnp.array([20, 21]), space))
+      >>> print(losses.weighted_kappa(logits, jnp.array([20, 21]), LabelSpace.range(20, 22)))
       [0.482 0.602]
     """
     if penalty not in ("quadratic", "linear"):

@@ -103,10 +103,9 @@ def cen_initial(
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 4, 9 and 14.
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
       >>> score, labels = jnp.array([0.1, 0.9]), jnp.array([20, 20])
-      >>> print(losses.cen_initial(logits, score, labels, space))
+      >>> print(losses.cen_initial(logits, score, labels, LabelSpace.range(20, 22)))
       [0.808 6.008]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
@@ -146,8 +145,7 @@ def cen_evolution(
       lam: λ, a scalar.
       temperature: τ, of the student's softmax in the transfer term.
       hard_temperature: of the student's softmax in the hard-label term. The paper writes one p^t
-        for that term, for Eq. 6 and for Eq. 16's estimate, which to the letter is at τ in all
-        three; 1 is our reading of the first and the last.
+        for it, Eq. 6 and Eq. 16's estimate, to the letter at τ in all three; 1 is our reading.
       scale_by_temperature_squared: multiply the transfer term by τ^2, which keeps its gradient's
         scale as τ changes (Hinton et al., "Distilling the Knowledge in a Neural Network", Sec. 2).
 
@@ -161,11 +159,10 @@ def cen_evolution(
     Eq. 6 is Eq. 5 without the ancestor's entropy, which no gradient sees, and so is this.
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
-      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
-      >>> score, labels = jnp.array([0.1, 0.9]), jnp.array([20, 20])
-      >>> teacher_probs, slack = jnp.array([[0.6, 0.3, 0.1]] * 2), jnp.array([0.2, 0.2])
-      >>> print(losses.cen_evolution(logits, score, labels, space, teacher_probs, slack))
+      >>> space, labels = LabelSpace.range(20, 22), jnp.array([20, 20])
+      >>> logits, score = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]), jnp.array([0.1, 0.9])
+      >>> probs, slack = jnp.array([[0.6, 0.3, 0.1]] * 2), jnp.array([0.2, 0.2])
+      >>> print(losses.cen_evolution(logits, score, labels, space, probs, slack))
       [0.669 4.719]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
@@ -201,9 +198,8 @@ def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
     image without facial landmarks" (IJCV 2018).
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
-      >>> print(losses.dex(logits, jnp.array([20, 20]), space))
+      >>> print(losses.dex(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.408 2.408]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
@@ -239,9 +235,8 @@ def sord(
     Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019).
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
-      >>> print(losses.sord(logits, jnp.array([20, 20]), space))
+      >>> print(losses.sord(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.832 1.983]
     """
     x = arrays.with_last_axis("logits", logits, space.size)

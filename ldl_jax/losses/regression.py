@@ -165,9 +165,8 @@ def expectation_l1(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
     Eqs. 10-11.
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
-      >>> print(losses.expectation_l1(logits, jnp.array([20, 20]), space))
+      >>> print(losses.expectation_l1(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.425 1.575]
     """
     return arrays.absolute(_expectation_error(logits, labels, space))
@@ -193,9 +192,8 @@ def expectation_l2(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
     with the squared error in the place of Eq. 11.
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
-      >>> print(losses.expectation_l2(logits, jnp.array([20, 20]), space))
+      >>> print(losses.expectation_l2(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.18  2.481]
     """
     return jnp.square(_expectation_error(logits, labels, space))
@@ -222,9 +220,8 @@ def expectation_huber(
     with Huber's loss in the place of Eq. 11.
 
     Examples:
-      >>> space = LabelSpace.range(20, 22)
       >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
-      >>> print(losses.expectation_huber(logits, jnp.array([20, 20]), space))
+      >>> print(losses.expectation_huber(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.09  1.075]
     """
     threshold = arrays.positive("delta", delta)

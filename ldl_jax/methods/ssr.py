@@ -55,17 +55,16 @@ def ssr(
     check_number("delta_scale", delta_scale, low=0.0)
     check_number("least", least, low=0.0)
     bins = jax.nn.relu if activation == "relu" else jax.nn.softmax
-    decode = _decoder(space, len(stages), offset_scale, delta_scale, least)
-    probabilities = _probabilities(len(stages), bins)
+    read = _Stages(space, len(stages), bins, offset_scale, delta_scale, least)
 
     def value(outputs: Outputs) -> jax.Array:
-        return decode(probabilities(outputs), outputs)
+        return read.value(read.probs(outputs), outputs)
 
     def predict(outputs: Outputs) -> Prediction:
         if activation == "relu":
             estimate = value(outputs)
             return Prediction(estimate, encodings.two_hot(estimate, space))
-        probs = _of_all_paths(probabilities(outputs), outputs, decode, space)
+        probs = _of_all_paths(read.probs(outputs), outputs, read.value, space)
         return Prediction(value(outputs), probs)
 
     def error(outputs: Outputs, batch: Batch, slack: jax.Array) -> jax.Array:
@@ -73,54 +72,49 @@ def ssr(
 
     encode = of_labels(lambda labels: labels)
     method = of_value("ssr", space, stagewise(stages), encode, error, predict)
-    return dataclasses.replace(method, watch=_watch(probabilities, len(stages), delta_scale))
+    return dataclasses.replace(method, watch=read.watch)
 
 
-def _probabilities(
-    count: int, bins: Callable[[jax.Array], jax.Array]
-) -> Callable[[Outputs], list[jax.Array]]:
-    def probabilities(outputs: Outputs) -> list[jax.Array]:
-        return [bins(outputs[f"probs{k}"]) for k in range(1, count + 1)]
+@dataclasses.dataclass(frozen=True)
+class _Stages:
+    """Reads a head of `count` stages; the other fields are as the arguments of `ssr`."""
 
-    return probabilities
+    space: LabelSpace
+    count: int
+    bins: Callable[[jax.Array], jax.Array]
+    offset_scale: float
+    delta_scale: float
+    least: float
 
+    def _all(self, name: str, outputs: Outputs) -> list[jax.Array]:
+        return [outputs[f"{name}{k}"] for k in range(1, self.count + 1)]
 
-def _decoder(
-    space: LabelSpace, count: int, offset_scale: float, delta_scale: float, least: float
-) -> Callable[[Sequence[jax.Array], Outputs], jax.Array]:
-    """Returns `decode(probs, outputs)`: the estimate of `count` stages, whose bins are given."""
-    span = (space.values[-1] - space.values[0]) * space.size / (space.size - 1)
+    def probs(self, outputs: Outputs) -> list[jax.Array]:
+        """Returns each stage's probabilities [B, s_k]."""
+        return [self.bins(x) for x in self._all("probs", outputs)]
 
-    def decode(probs: Sequence[jax.Array], outputs: Outputs) -> jax.Array:
+    def value(self, probs: Sequence[jax.Array], outputs: Outputs) -> jax.Array:
+        """Returns the estimate [...] of stages whose bins have these probabilities."""
+        space = self.space
         return decoders.soft_stagewise(
             probs,
-            [jnp.tanh(outputs[f"offsets{k}"]) for k in range(1, count + 1)],
-            [jnp.tanh(outputs[f"range{k}"]) for k in range(1, count + 1)],
-            span,
+            [jnp.tanh(x) for x in self._all("offsets", outputs)],
+            [jnp.tanh(x) for x in self._all("range", outputs)],
+            (space.values[-1] - space.values[0]) * space.size / (space.size - 1),
             low=space.values[0],
-            offset_scale=offset_scale,
-            delta_scale=delta_scale,
-            least=least,
+            offset_scale=self.offset_scale,
+            delta_scale=self.delta_scale,
+            least=self.least,
         )
 
-    return decode
-
-
-def _watch(
-    probabilities: Callable[[Outputs], list[jax.Array]], count: int, delta_scale: float
-) -> Callable[[Outputs], dict[str, jax.Array]]:
-    def watch(outputs: Outputs) -> dict[str, jax.Array]:
+    def watch(self, outputs: Outputs) -> dict[str, jax.Array]:
         """A bin that is 0 for the whole batch has no gradient; a small denominator blows up."""
-        dead = [jnp.sum(jnp.all(p <= 0, axis=0), dtype=jnp.int32) for p in probabilities(outputs)]
-        widths = [
-            1 + delta_scale * jnp.min(jnp.tanh(outputs[f"range{k}"])) for k in range(1, count + 1)
-        ]
+        dead = [jnp.sum(jnp.all(p <= 0, axis=0), dtype=jnp.int32) for p in self.probs(outputs)]
+        widths = [1 + self.delta_scale * jnp.min(jnp.tanh(x)) for x in self._all("range", outputs)]
         return {
             "dead_bins": jnp.sum(jnp.stack(dead)).astype(jnp.float32),
             "least_denominator": jnp.min(jnp.stack(widths)),
         }
-
-    return watch
 
 
 def _of_all_paths(

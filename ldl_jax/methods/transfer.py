@@ -111,12 +111,8 @@ def completed(
             name: Transfer._field_defaults[field] for field, name in names.items()
         }
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        signature = inspect.Signature(
-            [
-                *parameters.values(),
-                *(inspect.Parameter(k, kind, default=x) for k, x in shared.items()),
-            ]
-        )
+        added = [inspect.Parameter(key, kind, default=x) for key, x in shared.items()]
+        signature = inspect.Signature([*parameters.values(), *added])
 
         @functools.wraps(factory)
         def make(*args: object, **keywords: object) -> Method:
