@@ -194,7 +194,7 @@ def highest_density_interval(
 ) -> tuple[jax.Array, jax.Array]:
     """The shortest interval that holds the coverage, and the most probable among equally short.
 
-    Of a distribution with one mode it is the highest-density set.
+    It is the highest-density set of a distribution with one mode.
 
     Args:
       probs: [..., K]; divided by its sum.

@@ -20,8 +20,8 @@ from ldl_jax.labels import LabelSpace
 def one_hot(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     """Puts one at the label's own value, zero elsewhere.
 
-    o_k = [k = argmin_j |l_j - y|], a tie going to the lower value. Of groups, the group whose
-    bounds hold the label; a label in a gap takes the group with the nearest value (midpoint).
+    o_k = [k = argmin_j |l_j - y|], a tie going to the lower value. In a space of groups it is the
+    group whose bounds hold the label; a label in a gap takes the group with the nearest midpoint.
 
     Args:
       labels: [...], in the space's unit; beyond the ends they take the end value.
@@ -103,7 +103,7 @@ def laplace(labels: ArrayLike, space: LabelSpace, scale: ArrayLike = 2.0) -> jax
 
     p_k = exp(-|l_k - y| / b) / Σ_j exp(-|l_j - y| / b)
 
-    At b = 0 this is one-hot as `gaussian` is.
+    It is one-hot at b = 0 as `gaussian` is.
 
     Args:
       labels: [...], in the space's unit.

@@ -22,8 +22,8 @@ from ldl_jax.labels import LabelSpace
 def rank(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     """Compares the label with each value but the last: [1, ..., 1, 0, ..., 0].
 
-    r_k = [y > l_k],  k = 1, ..., K-1; so the first k-1 are one for y in (l_{k-1}, l_k]. Of groups,
-    the first k-1 are one for a label of the k-th group (as `one_hot` assigns it).
+    r_k = [y > l_k],  k = 1, ..., K-1; so the first k-1 are one for y in (l_{k-1}, l_k]. In a space
+    of groups the first k-1 are one for a label of the k-th group (as `one_hot` assigns it).
 
     Args:
       labels: [...], in the space's unit.
@@ -101,7 +101,7 @@ def ranks_from_distribution(probs: ArrayLike) -> jax.Array:
 
     r_k = 1 - (T p)_k = Σ_{j>k} p_j,  k = 1, ..., K-1
 
-    Of a one-hot p at a value of the grid this is exactly `rank`.
+    The ranks of a one-hot p at a value of the grid are exactly `rank`.
 
     Args:
       probs: p [..., K], summing to one.

@@ -149,7 +149,7 @@ def conditional_cross_entropy(logits: ArrayLike, ranks: ArrayLike) -> jax.Array:
     L = -Σ_k [r_k ln σ(x_k) + (r_{k-1} - r_k) ln(1 - σ(x_k))],  r_0 = 1,  k = 1, ..., K-1,
     which is -Σ_k p_k ln p̂_k of p_k = r_{k-1} - r_k and p̂_k = (1 - σ(x_k)) Π_{j<k} σ(x_j)
 
-    Of a label's ranks it is `corn`, whose conditional subsets are where r_{k-1} = 1.
+    With a label's ranks it is `corn`, whose conditional subsets are where r_{k-1} = 1.
 
     Args:
       logits: x [..., K-1], σ(x_k) the probability of a label above l_k if it is above l_{k-1}.

@@ -31,9 +31,7 @@ SOFT_LABELS: dict[str, Callable[..., jax.Array]] = {
 
 
 @completed(decode="expectation")
-def dex(
-    space: LabelSpace,
-) -> Definition:
+def dex(space: LabelSpace) -> Definition:
     """DEX: cross-entropy to the label's own value, the expectation as the estimate.
 
     Source: Rothe et al., "Deep Expectation of Real and Apparent Age from a Single Image".
@@ -46,10 +44,7 @@ def dex(
 
 
 @completed(decode="expectation")
-def dldl(
-    space: LabelSpace,
-    sigma: float = 2.0,
-) -> Definition:
+def dldl(space: LabelSpace, sigma: float = 2.0) -> Definition:
     """DLDL: the divergence from a Gaussian around the label, the expectation as the estimate.
 
     `sigma`, in the label's unit, is used for pictures whose own the dataset does not give.
@@ -91,10 +86,7 @@ def dldl_v2(
 
 
 @completed(decode="expectation")
-def hl_gauss(
-    space: LabelSpace,
-    sigma: float = 2.0,
-) -> Definition:
+def hl_gauss(space: LabelSpace, sigma: float = 2.0) -> Definition:
     """HL-Gauss: cross-entropy to the mass that a Gaussian around the label puts on each bin.
 
     Source: Imani and White, "Improving Regression Performance with Distributional Losses".
@@ -130,10 +122,7 @@ def sord(
 
 
 @completed(decode="expectation")
-def soft_labels(
-    space: LabelSpace,
-    encoding: str = "triangular",
-) -> Definition:
+def soft_labels(space: LabelSpace, encoding: str = "triangular") -> Definition:
     """Cross-entropy to any of the encodings, at its defaults: the soft labels of dlordinal.
 
     `encoding` is "beta", "binomial", "exponential", "laplace", "poisson", "triangular" or
@@ -148,10 +137,7 @@ def soft_labels(
 
 
 @completed(decode="expectation")
-def focal(
-    space: LabelSpace,
-    gamma: float = 2.0,
-) -> Definition:
+def focal(space: LabelSpace, gamma: float = 2.0) -> Definition:
     """Focal loss: DEX's, turned down where the prediction is already right.
 
     Source: Lin et al., "Focal Loss for Dense Object Detection".
@@ -166,10 +152,7 @@ def focal(
 
 
 @completed(decode="expectation")
-def balanced_softmax(
-    space: LabelSpace,
-    counts: ArrayLike | None = None,
-) -> Definition:
+def balanced_softmax(space: LabelSpace, *, counts: ArrayLike | None = None) -> Definition:
     """Balanced softmax: DEX for ages that are not equally frequent.
 
     `counts` [K] says how many training labels each value has (`encodings.label_counts`); a run

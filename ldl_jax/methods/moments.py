@@ -60,10 +60,7 @@ def mean_residue(
 
 
 @completed(decode="expectation")
-def unimodal(
-    space: LabelSpace,
-    lam: float = 1000.0,
-) -> Definition:
+def unimodal(space: LabelSpace, lam: float = 1000.0) -> Definition:
     """Unimodal-concentrated: the likelihood of the label under mean and variance, and one mode.
 
     Source: Li et al., "Unimodal-Concentrated Loss: Fully Adaptive Label Distribution Learning for
@@ -78,11 +75,7 @@ def unimodal(
 
 
 @completed(decode="expectation")
-def emd(
-    space: LabelSpace,
-    squared: bool = True,
-    sigma: float = 0.0,
-) -> Definition:
+def emd(space: LabelSpace, squared: bool = True, sigma: float = 0.0) -> Definition:
     """EMD: the earth mover's distance from the label, squared as in its source or plain.
 
     The target is the label's own value, or with a `sigma` (in the label's unit) a Gaussian.
@@ -104,9 +97,7 @@ def emd(
 
 
 @completed(decode="expectation")
-def crps(
-    space: LabelSpace,
-) -> Definition:
+def crps(space: LabelSpace) -> Definition:
     """CRPS: the continuous ranked probability score, in the label's unit.
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation".

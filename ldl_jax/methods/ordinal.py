@@ -22,9 +22,7 @@ from ldl_jax.methods.transfer import Definition, completed
 
 @completed(decode="rank_count")
 def ranking(
-    space: LabelSpace,
-    importance: bool = False,
-    counts: ArrayLike | None = None,
+    space: LabelSpace, importance: bool = False, *, counts: ArrayLike | None = None
 ) -> Definition:
     """OR-CNN: K-1 independent binary classifiers.
 
@@ -46,9 +44,7 @@ def ranking(
 
 
 @completed(decode="rank_count")
-def coral(
-    space: LabelSpace,
-) -> Definition:
+def coral(space: LabelSpace) -> Definition:
     """CORAL: K-1 binary classifiers that share one score, weighted equally as in the source's runs.
 
     Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
@@ -63,9 +59,7 @@ def coral(
 
 
 @completed(decode="rank_count")
-def corn(
-    space: LabelSpace,
-) -> Definition:
+def corn(space: LabelSpace) -> Definition:
     """CORN: K-1 binary classifiers, each given that the label is above the value before.
 
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
@@ -81,11 +75,7 @@ def corn(
 
 
 @completed(decode="expectation")
-def megaage(
-    space: LabelSpace,
-    sigma: float = 2.0,
-    truncation: float = 3.0,
-) -> Definition:
+def megaage(space: LabelSpace, sigma: float = 2.0, truncation: float = 3.0) -> Definition:
     """MegaAge: comparisons away from the label, and a posterior over the values from them.
 
     Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons".

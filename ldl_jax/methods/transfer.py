@@ -112,7 +112,8 @@ def completed(
         }
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         added = [inspect.Parameter(key, kind, default=x) for key, x in shared.items()]
-        signature = inspect.Signature([*parameters.values(), *added])
+        # Sorted by kind, as Python orders them: those by keyword alone come last.
+        signature = inspect.Signature(sorted([*parameters.values(), *added], key=lambda p: p.kind))
 
         @functools.wraps(factory)
         def make(*args: object, **keywords: object) -> Method:

@@ -11,6 +11,7 @@ import pytest
 from ldl_jax import decoders, encodings, losses, methods
 from ldl_jax.labels import ADIENCE, AGE, LabelSpace
 from ldl_jax.methods import METHODS, Knowledge, Method
+from ldl_jax.run.config import defaults, parse
 
 B, D = 6, 4
 # As many values in each, so that what is drawn for one serves for all.
@@ -545,6 +546,17 @@ def test_a_users_own_definition_is_completed():
         mine(SPACES["years"], sigma=2.0)
 
 
+def test_a_direct_call_takes_them_by_position():
+    method = methods.ranking(SPACES["years"], True, "median", 0.3, counts=COUNTS)
+    outputs, batch = draw_outputs(method), draw_batch(method.space)
+    median = decoders.median(method.predict(outputs).probs, method.space)
+    np.testing.assert_array_equal(method.predict(outputs).value, median)
+    named = methods.get("ranking", space=method.space, counts=COUNTS, importance=True, alpha=0.3)
+    knowledge = draw_knowledge(method.space)
+    expected = named.loss(outputs, batch, knowledge)
+    np.testing.assert_array_equal(method.loss(outputs, batch, knowledge), expected)
+
+
 def test_sords_slope_and_its_teachers_weight():
     space = SPACES["years"]
     method = methods.get("sord", space=space, alpha=0.3, transfer_alpha=1.0, temperature=1.0)
@@ -584,3 +596,10 @@ def test_an_old_name_is_refused_with_the_new_one(given):
         methods.get("sord", space=AGE, **given)
     with pytest.raises(ValueError, match=r"method.slope: 'dex' has no such"):
         methods.get("dex", space=AGE, slope=1.0)
+
+
+def test_a_config_s_old_name_reaches_that_message():
+    config = defaults()
+    config.method.name = "sord"
+    config.method.slope = 2.0
+    assert parse(config).method.hyper_parameters == {"slope": 2.0}
