@@ -19,6 +19,8 @@ from ldl_jax.methods.contract import Batch, check_choice, check_number
 from ldl_jax.methods.targets import gaussian_encoder, of_labels
 from ldl_jax.methods.transfer import Definition, completed
 
+__all__ = ["balanced_softmax", "dex", "dldl", "dldl_v2", "focal", "hl_gauss", "soft_labels", "sord"]
+
 SOFT_LABELS: dict[str, Callable[..., jax.Array]] = {
     "beta": encodings.beta,
     "binomial": encodings.binomial,

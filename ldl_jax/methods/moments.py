@@ -16,6 +16,8 @@ from ldl_jax.methods.contract import Batch, check_choice, check_flag, check_numb
 from ldl_jax.methods.targets import gaussian_encoder, one_hot_encoder
 from ldl_jax.methods.transfer import Definition, completed
 
+__all__ = ["crps", "emd", "mean_residue", "mean_variance", "unimodal", "weighted_kappa"]
+
 
 @completed(decode="expectation")
 def mean_variance(

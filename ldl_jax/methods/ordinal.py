@@ -19,6 +19,8 @@ from ldl_jax.methods.forms import CONDITIONAL, RANKS
 from ldl_jax.methods.targets import gaussian_encoder, known_or, rank_encoder
 from ldl_jax.methods.transfer import Definition, completed
 
+__all__ = ["coral", "corn", "megaage", "ranking"]
+
 
 @completed(decode="rank_count")
 def ranking(

@@ -10,53 +10,16 @@ from collections.abc import Callable, Mapping
 from jax.typing import ArrayLike
 
 from ldl_jax.labels import LabelSpace
+from ldl_jax.methods import distribution, moments, ordinal, regression
 from ldl_jax.methods.cen import cen
 from ldl_jax.methods.contract import Method
-from ldl_jax.methods.distribution import (
-    balanced_softmax,
-    dex,
-    dldl,
-    dldl_v2,
-    focal,
-    hl_gauss,
-    soft_labels,
-    sord,
-)
-from ldl_jax.methods.moments import (
-    crps,
-    emd,
-    mean_residue,
-    mean_variance,
-    unimodal,
-    weighted_kappa,
-)
-from ldl_jax.methods.ordinal import coral, corn, megaage, ranking
-from ldl_jax.methods.regression import regression_l1, regression_l2
 from ldl_jax.methods.ssr import ssr
 
+# A family's module lists its methods in `__all__`; a method has its factory's name.
+_FAMILIES = (distribution, moments, ordinal, regression)
+_FACTORIES = [cen, ssr, *(getattr(family, name) for family in _FAMILIES for name in family.__all__)]
 METHODS: dict[str, Callable[..., Method]] = {
-    "balanced_softmax": balanced_softmax,
-    "cen": cen,
-    "coral": coral,
-    "corn": corn,
-    "crps": crps,
-    "dex": dex,
-    "dldl": dldl,
-    "dldl_v2": dldl_v2,
-    "emd": emd,
-    "focal": focal,
-    "hl_gauss": hl_gauss,
-    "mean_residue": mean_residue,
-    "mean_variance": mean_variance,
-    "megaage": megaage,
-    "ranking": ranking,
-    "regression_l1": regression_l1,
-    "regression_l2": regression_l2,
-    "soft_labels": soft_labels,
-    "sord": sord,
-    "ssr": ssr,
-    "unimodal": unimodal,
-    "weighted_kappa": weighted_kappa,
+    factory.__name__: factory for factory in sorted(_FACTORIES, key=lambda f: f.__name__)
 }
 # The hyper-parameters that have another name today, as {method: {old name: new name}}.
 RENAMED = {"sord": {"slope": "alpha", "alpha": "transfer_alpha"}}

@@ -25,6 +25,8 @@ from ldl_jax.methods.contract import (
 )
 from ldl_jax.methods.targets import Encoder, normalised_error, of_labels
 
+__all__ = ["regression_l1", "regression_l2"]
+
 
 def regression_l1(
     space: LabelSpace,
