@@ -346,6 +346,12 @@ def from_a_loss(space, weight=1.0):
         return losses.crps(logits, labels, space) + weight * losses.dex(logits, labels, space)
     return methods.from_loss(loss, space)
 
+@methods.completed(decode="median")
+def defined(space, weight=1.0):
+    def loss(outputs, batch):
+        return weight * losses.dex(outputs["logits"], batch["labels"], space)
+    return methods.Definition(loss)
+
 def counted(space, counts):
     return dataclasses.replace(methods.get("dex", space=space), name=str(sum(counts)))
 
@@ -396,6 +402,19 @@ def test_a_users_own_loss(own):
     assert method.hyper_parameters == {"weight": 0.5}
     taught = method.loss(outputs, batch, method.teach(outputs, batch))
     assert jnp.isfinite(taught).all()
+
+
+def test_a_users_own_definition_takes_decode_and_transfer_from_a_config(own):
+    method = methods.get(f"{own}:defined", space=AGE, weight=0.5, alpha=0.3)
+    expected = {
+        "weight": 0.5,
+        "decode": "median",
+        "alpha": 0.3,
+        "temperature": 2.0,
+        "scale_by_temperature_squared": False,
+    }
+    assert (method.name, method.hyper_parameters) == ("defined", expected)
+    assert methods.hyper_parameters(f"{own}:defined").keys() == expected.keys()
 
 
 def test_counts_reach_a_users_own_factory(own):
