@@ -108,7 +108,7 @@ class _Stages:
         )
 
     def watch(self, outputs: Outputs) -> dict[str, jax.Array]:
-        """A bin that is 0 for the whole batch has no gradient; a small denominator blows up."""
+        """Counts bins without a gradient, 0 for the whole batch; a small denominator blows up."""
         dead = [jnp.sum(jnp.all(p <= 0, axis=0), dtype=jnp.int32) for p in self.probs(outputs)]
         widths = [1 + self.delta_scale * jnp.min(jnp.tanh(x)) for x in self._all("range", outputs)]
         return {
