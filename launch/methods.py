@@ -23,8 +23,8 @@ def main(arguments: Sequence[str]) -> None:
     table = Table("config.method.name", "what it is", "hyper-parameters", box=box.SIMPLE_HEAD)
     for name, factory in METHODS.items():
         first_line = (inspect.getdoc(factory) or "").splitlines()[0]
-        given = ", ".join(f"{key}={value!r}" for key, value in hyper_parameters(name).items())
-        table.add_row(name, first_line.rstrip("."), given)
+        defaults = ", ".join(f"{key}={value!r}" for key, value in hyper_parameters(name).items())
+        table.add_row(name, first_line.rstrip("."), defaults)
     Console().print(table, markup=False)
 
 

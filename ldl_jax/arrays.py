@@ -1,4 +1,4 @@
-"""What the pure functions make of their arguments: float32 arrays, of shapes that agree.
+"""Converts the pure functions' arguments to float32 arrays, and checks that their shapes agree.
 
 Only shapes and Python numbers are checked, so a check costs nothing once a function is traced.
 """
@@ -14,12 +14,12 @@ from ldl_jax.labels import LabelSpace
 
 
 def float32(x: ArrayLike) -> jax.Array:
-    """`x` as a float32 array, whatever its dtype (integer labels, bfloat16 logits, NumPy)."""
+    """Returns `x` of any dtype as a float32 array (integer labels, bfloat16 logits, NumPy)."""
     return jnp.asarray(x, jnp.float32)
 
 
 def with_last_axis(name: str, x: ArrayLike, size: int) -> jax.Array:
-    """`x` [..., size] as float32.
+    """Returns `x` [..., size] as float32.
 
     Raises:
       ValueError: the last axis has another length.
@@ -31,7 +31,7 @@ def with_last_axis(name: str, x: ArrayLike, size: int) -> jax.Array:
 
 
 def with_shape(name: str, x: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
-    """`x` as float32, of exactly this shape: a batch of another size must not broadcast.
+    """Returns `x` as float32, of exactly this shape: a batch of another size must not broadcast.
 
     Raises:
       ValueError: the shape is another.
@@ -43,12 +43,12 @@ def with_shape(name: str, x: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
 
 
 def absolute(x: jax.Array) -> jax.Array:
-    """|x| whose gradient at 0 is 0, the subgradient of the papers' sign; that of `jnp.abs` is 1."""
+    """Returns |x| with gradient 0 at 0, as the papers' sign has it; that of `jnp.abs` is 1."""
     return x * jnp.sign(x)
 
 
 def positive(name: str, x: ArrayLike) -> jax.Array:
-    """A scalar hyper-parameter as float32.
+    """Returns a scalar hyper-parameter as float32.
 
     Raises:
       ValueError: it is not a scalar, or is a Python number that is not positive.
@@ -59,10 +59,10 @@ def positive(name: str, x: ArrayLike) -> jax.Array:
 
 
 def deviation(name: str, x: ArrayLike, shape: tuple[int, ...], space: LabelSpace) -> jax.Array:
-    """A width, scalar or one a label, as float32 of a shape that broadcasts against [..., K].
+    """Returns a width, scalar or one a label, as float32 that broadcasts against [..., K].
 
-    It is kept above a millionth of the finest step: there every density is one-hot in float32
-    already, a division by it is finite, and its own gradient is zero.
+    It is kept above a millionth of the finest step, where every density is one-hot in float32
+    already: a division by it is finite, and its own gradient is zero.
 
     Raises:
       ValueError: it is neither a scalar nor of the labels' shape, or is a negative number.
@@ -79,18 +79,18 @@ def deviation(name: str, x: ArrayLike, shape: tuple[int, ...], space: LabelSpace
 
 
 def row(values: ArrayLike, ndim: int) -> jax.Array:
-    """`values` [n] as float32 [1, ..., 1, n], `ndim` axes in all (no implicit rank promotion)."""
+    """Returns `values` [n] as float32 [1, ..., 1, n] with `ndim` axes (ranks are not promoted)."""
     array = float32(values)
     return array.reshape((1,) * (ndim - 1) + array.shape)
 
 
 def grid(space: LabelSpace, ndim: int) -> jax.Array:
-    """The label values as [1, ..., 1, K], `ndim` axes in all."""
+    """Returns the label values as [1, ..., 1, K] with `ndim` axes."""
     return row(np.asarray(space.values, np.float32), ndim)
 
 
 def thresholds(space: LabelSpace) -> np.ndarray:
-    """The K-1 labels above which the next value is nearest; of groups, within the gap between."""
+    """Returns the K-1 labels above which the next value is nearest, within the gaps of groups."""
     values = np.asarray(space.values, np.float64)
     between = (values[:-1] + values[1:]) / 2
     if space.bounds:
@@ -102,6 +102,6 @@ def thresholds(space: LabelSpace) -> np.ndarray:
 
 
 def index(labels: jax.Array, space: LabelSpace) -> jax.Array:
-    """The index [...] int32 of each label's own value: the nearest one, or its group's."""
+    """Returns the index [...] int32 of each label's own value: the nearest one, or its group's."""
     above = labels[..., None] > row(thresholds(space), labels.ndim + 1)
     return jnp.sum(above, axis=-1, dtype=jnp.int32)

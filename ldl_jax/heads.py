@@ -1,13 +1,13 @@
-"""Heads: a network's features -> named outputs, as a pair of pure functions.
+"""Heads turn a network's features into named outputs; a head is a pair of pure functions.
 
-Features are an array [B, D], or a dict of such where a network gives them in parts; the heads here
-read the parts side by side, in the order of their names, save where one says otherwise.
+Features are an array [B, D], or a dict of such arrays where a network gives them in parts. The
+heads here read the parts side by side, in the order of their names, except `stagewise`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import NamedTuple, TypeGuard, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,30 +16,38 @@ import numpy as np
 Outputs = dict[str, jax.Array]
 Features = jax.Array | Mapping[str, jax.Array]
 Width = int | Mapping[str, int]
+Params = dict[str, dict[str, jax.Array]]
+_Part = TypeVar("_Part")
 
 
 class Head(NamedTuple):
-    """What stands on a network's pooled features.
+    """The layers on a network's pooled features.
 
     Attributes:
-      init: `init(key, width) -> params`, float32; a width a part where the features have parts.
+      init: `init(key, width) -> params`, float32; `width` is one a part where features have parts.
       apply: `apply(params, features) -> outputs`; features [B, D] in, float32 arrays out.
     """
 
-    init: Callable[[jax.Array, Width], Any]
-    apply: Callable[[Any, Features], Outputs]
+    init: Callable[[jax.Array, Width], Params]
+    apply: Callable[[Params, Features], Outputs]
 
 
 def dense(**units: int | None) -> Head:
-    """One dense layer with bias for each named output (CEN Eqs. 2 and 8, DLDL-v2 Eq. 7).
+    """A dense layer with bias for each named output (CEN Eqs. 2 and 8, DLDL-v2 Eq. 7).
 
     x = W^T f + b, with W drawn from N(0, 1/D) and b = 0.
 
     Args:
       **units: the outputs' names; a number of units K gives [B, K], and None gives one unit as [B].
+
+    Examples:
+      >>> head = heads.dense(logits=5, score=None)
+      >>> outputs = head.apply(head.init(jax.random.key(0), 8), jnp.ones((2, 8)))
+      >>> {name: x.shape for name, x in outputs.items()}
+      {'logits': (2, 5), 'score': (2,)}
     """
 
-    def init(key: jax.Array, width: Width) -> Any:
+    def init(key: jax.Array, width: Width) -> Params:
         D = _total(width)
         keys = jax.random.split(key, len(units))
         return {
@@ -47,7 +55,7 @@ def dense(**units: int | None) -> Head:
             for k, (name, count) in zip(keys, units.items(), strict=True)
         }
 
-    def apply(params: Any, features: Features) -> Outputs:
+    def apply(params: Params, features: Features) -> Outputs:
         joined = _joined(features)
         outputs = {name: _dense(params[name], joined) for name in units}
         return {name: x[:, 0] if units[name] is None else x for name, x in outputs.items()}
@@ -62,21 +70,27 @@ def shared_ordinal(size: int) -> Head:
     while the biases fall, so do the ranks' probabilities.
 
     Args:
-      size: K, how many label values there are.
+      size: K, the number of label values.
 
     Returns:
       A head of "rank_logits" [B, K-1].
 
     Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
     with application to age estimation" (2020); the first biases are those of coral-pytorch.
+
+    Examples:
+      >>> head = heads.shared_ordinal(5)
+      >>> params = head.init(jax.random.key(0), 8)
+      >>> print(head.apply(params, jnp.zeros((1, 8)))["rank_logits"])
+      [[1.   0.75 0.5  0.25]]
     """
 
-    def init(key: jax.Array, width: Width) -> Any:
+    def init(key: jax.Array, width: Width) -> Params:
         kernel = _layer(key, _total(width), 1)["kernel"]
         bias = np.arange(size - 1, 0, -1, dtype=np.float32) / (size - 1)
         return {"rank_logits": {"kernel": kernel, "bias": jnp.asarray(bias)}}
 
-    def apply(params: Any, features: Features) -> Outputs:
+    def apply(params: Params, features: Features) -> Outputs:
         return {"rank_logits": _dense(params["rank_logits"], _joined(features))}
 
     return Head(init, apply)
@@ -88,22 +102,28 @@ def comparisons(size: int) -> Head:
     h = W^T f + b,  x = V^T σ(h) + c
 
     Args:
-      size: K, how many label values there are.
+      size: K, the number of label values.
 
     Returns:
       A head of "rank_logits" h [B, K-1] and "logits" x [B, K].
 
     Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons" (BMVC 2017).
+
+    Examples:
+      >>> head = heads.comparisons(5)
+      >>> outputs = head.apply(head.init(jax.random.key(0), 8), jnp.ones((2, 8)))
+      >>> {name: x.shape for name, x in outputs.items()}
+      {'rank_logits': (2, 4), 'logits': (2, 5)}
     """
 
-    def init(key: jax.Array, width: Width) -> Any:
+    def init(key: jax.Array, width: Width) -> Params:
         first, second = jax.random.split(key)
         return {
             "rank_logits": _layer(first, _total(width), size - 1),
             "logits": _layer(second, size - 1, size),
         }
 
-    def apply(params: Any, features: Features) -> Outputs:
+    def apply(params: Params, features: Features) -> Outputs:
         h = _dense(params["rank_logits"], _joined(features))
         return {"rank_logits": h, "logits": _dense(params["logits"], jax.nn.sigmoid(h))}
 
@@ -111,15 +131,15 @@ def comparisons(size: int) -> Head:
 
 
 def stagewise(stages: Sequence[int]) -> Head:
-    """SSR-Net's head: for each stage its bins' probabilities and offsets, and its range.
+    """SSR-Net's head: the bins' probabilities and offsets and the range of each stage.
 
-    One dense layer each, before any activation. Where a network gives the parts "stage1",
+    Each is one dense layer, before any activation. Where a network gives the parts "stage1",
     "range1", "stage2", ... (SSR-Net), a stage's probabilities and offsets read its "stage" part
-    and its range the "range" part; elsewhere all read all features. The ranges start at 0: drawn at
-    random, some 1 + Δ would be near 0, and the first gradients would be divided by it.
+    and its range the "range" part; elsewhere all read all features. The ranges start at 0: if they
+    were drawn at random, some 1 + Δ would be near 0, and the first gradients divided by it.
 
     Args:
-      stages: s_k, how many bins each stage has.
+      stages: s_k, the number of bins of each stage.
 
     Returns:
       A head of "probs{k}" [B, s_k], "offsets{k}" [B, s_k] and "range{k}" [B] for k = 1, 2, ...
@@ -129,6 +149,12 @@ def stagewise(stages: Sequence[int]) -> Head:
 
     Source: Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age Estimation"
     (IJCAI 2018), Fig. 1.
+
+    Examples:
+      >>> head = heads.stagewise([3, 2])
+      >>> outputs = head.apply(head.init(jax.random.key(0), 8), jnp.ones((2, 8)))
+      >>> {name: x.shape[1:] for name, x in outputs.items() if name.endswith("2")}
+      {'probs2': (2,), 'offsets2': (2,), 'range2': ()}
     """
     units: dict[str, int] = {}
     reads: dict[str, str] = {}  # the part that each output reads
@@ -136,7 +162,7 @@ def stagewise(stages: Sequence[int]) -> Head:
         units |= {f"probs{k}": s, f"offsets{k}": s, f"range{k}": 1}
         reads |= {f"probs{k}": f"stage{k}", f"offsets{k}": f"stage{k}", f"range{k}": f"range{k}"}
 
-    def init(key: jax.Array, width: Width) -> Any:
+    def init(key: jax.Array, width: Width) -> Params:
         keys = jax.random.split(key, len(units))
         if _staged(width):
             _check_stages(width, stages)
@@ -149,7 +175,7 @@ def stagewise(stages: Sequence[int]) -> Head:
                 params[name]["kernel"] = jnp.zeros_like(params[name]["kernel"])
         return params
 
-    def apply(params: Any, features: Features) -> Outputs:
+    def apply(params: Params, features: Features) -> Outputs:
         parts = features if _staged(features) else dict.fromkeys(reads.values(), _joined(features))
         x = {n: _dense(params[n], parts[reads[n]].astype(jnp.float32)) for n in units}
         return {n: y[:, 0] if n.startswith("range") else y for n, y in x.items()}
@@ -157,7 +183,7 @@ def stagewise(stages: Sequence[int]) -> Head:
     return Head(init, apply)
 
 
-def _staged(parts: Any) -> TypeGuard[Mapping[str, Any]]:
+def _staged(parts: jax.Array | int | Mapping[str, _Part]) -> TypeGuard[Mapping[str, _Part]]:
     return isinstance(parts, Mapping) and "stage1" in parts
 
 
@@ -172,7 +198,7 @@ def _total(width: Width) -> int:
 
 
 def _joined(features: Features) -> jax.Array:
-    """Features [B, D] as float32, the parts side by side."""
+    """Returns features [B, D] as float32, the parts side by side."""
     if isinstance(features, Mapping):
         features = jnp.concatenate(
             [features[name].astype(jnp.float32) for name in sorted(features)], axis=-1
@@ -186,5 +212,5 @@ def _layer(key: jax.Array, inputs: int, outputs: int) -> dict[str, jax.Array]:
 
 
 def _dense(layer: Mapping[str, jax.Array], features: jax.Array) -> jax.Array:
-    """W^T f + b; a kernel of one unit spreads over all biases."""
+    """Returns W^T f + b; a kernel of one unit spreads over all biases."""
     return features @ layer["kernel"] + layer["bias"][None, :]

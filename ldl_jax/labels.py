@@ -17,9 +17,14 @@ class LabelSpace:
     Hashable, so that it can be closed over by, or be a static argument of, a jitted function.
 
     Attributes:
-      values: the K label values, strictly rising. Of groups these are the groups' midpoints.
-      unit: what a value is measured in, for tables and figures.
-      bounds: of groups, the inclusive (low, high) of each; empty for a grid.
+      values: the K label values, strictly rising; the midpoints of groups.
+      unit: the unit of the values, for tables and figures.
+      bounds: the inclusive (low, high) of each group; empty for a grid.
+
+    Examples:
+      >>> space = LabelSpace.range(1, 5, 0.5, unit="score")
+      >>> space.size, space.low, space.high
+      (9, 1.0, 5.0)
     """
 
     values: tuple[float, ...]
@@ -36,12 +41,16 @@ class LabelSpace:
 
     @classmethod
     def range(cls, low: float, high: float, step: float = 1.0, unit: str = "years") -> LabelSpace:
-        """The grid low, low + step, ..., high (the papers' low:step:high).
+        """Makes the grid low, low + step, ..., high (the papers' low:step:high).
 
         Raises:
           ValueError: the step is not positive, or does not divide high - low.
+
+        Examples:
+          >>> LabelSpace.range(20, 22, 0.5).values
+          (20.0, 20.5, 21.0, 21.5, 22.0)
         """
-        # Of a float32, as labels are, the arithmetic below would be in float32.
+        # The arithmetic below would be in float32 if a bound were one, as labels are.
         low, high, step = float(low), float(high), float(step)
         if not step > 0:
             raise ValueError(f"step: must be positive, got {step}")
@@ -54,12 +63,16 @@ class LabelSpace:
 
     @classmethod
     def groups(cls, bounds: Sequence[tuple[float, float]], unit: str = "years") -> LabelSpace:
-        """Ordered groups (low, high), both inclusive; gaps between groups are allowed.
+        """Makes a space of ordered groups (low, high), both inclusive, with or without gaps.
 
         A group's value is its midpoint, so that an expectation is in the label's unit.
 
         Raises:
           ValueError: a group is empty, or groups overlap or fall.
+
+        Examples:
+          >>> LabelSpace.groups([(0, 2), (4, 6), (8, 13)]).values
+          (1.0, 5.0, 10.5)
         """
         pairs = tuple((float(low), float(high)) for low, high in bounds)
         for low, high in pairs:
@@ -72,15 +85,19 @@ class LabelSpace:
 
     @classmethod
     def parse(cls, text: str) -> LabelSpace:
-        """A space from its text: a name in `SPACES`, or the papers' notation low:step:high.
+        """Reads a space from its text: a name in `SPACES`, or the papers' notation low:step:high.
 
         Raises:
           ValueError: the text is neither.
+
+        Examples:
+          >>> LabelSpace.parse("0:1:100") == AGE
+          True
         """
         if text in SPACES:
             return SPACES[text]
-        number = r"(-?\d+(?:\.\d+)?)"
-        match = re.fullmatch(f"{number}:{number}:{number}", text.strip())
+        decimal = r"(-?\d+(?:\.\d+)?)"
+        match = re.fullmatch(f"{decimal}:{decimal}:{decimal}", text.strip())
         if match is None:
             raise ValueError(
                 f"space: expected low:step:high as in 0:1:100, or one of {sorted(SPACES)}, "
@@ -91,7 +108,7 @@ class LabelSpace:
 
     @property
     def size(self) -> int:
-        """K, how many values there are."""
+        """K, the number of values."""
         return len(self.values)
 
     @property
@@ -105,7 +122,12 @@ class LabelSpace:
         return self.bounds[-1][1] if self.bounds else self.values[-1]
 
     def contains(self, labels: np.ndarray) -> np.ndarray:
-        """Whether each label lies within [low, high] (False for NaN)."""
+        """Returns whether each label lies within [low, high] (False for NaN).
+
+        Examples:
+          >>> print(AGE.contains(np.array([-1.0, 30.0, np.nan])))
+          [False  True False]
+        """
         return np.asarray((labels >= self.low) & (labels <= self.high))
 
 

@@ -1,8 +1,12 @@
-"""Decoders: probabilities [..., K] over a label space -> a value [...] in the space's unit.
+"""Decoders turn outputs over a label space into a value [...] in the space's unit, float32.
 
-Inputs of any float dtype; results are float32. Every function can be jitted and vmapped with the
-`LabelSpace` static or closed over. Outputs that are not probabilities over the space (ranks,
-scores, stages) decode in `decoders.outputs`; every public one is a name of this module.
+Inputs may have any float dtype. Every function can be jitted and vmapped with the `LabelSpace`
+static or closed over.
+
+- `probabilities`: probabilities [..., K] into an estimate, its spread, or an interval.
+- `outputs`: other outputs (ranks, scores, stages) into an estimate.
+
+The examples assume the same imports as those in `ldl_jax.losses`.
 """
 
 from ldl_jax.decoders.outputs import (

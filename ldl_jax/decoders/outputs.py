@@ -1,7 +1,4 @@
-"""Decoders of outputs that are not probabilities over the label space: ranks, scores, stages.
-
-Reached as `ldl_jax.decoders.NAME`. Inputs of any float dtype; results are float32.
-"""
+"""Decoders of outputs that are not probabilities over the label space: ranks, scores, stages."""
 
 from __future__ import annotations
 
@@ -35,6 +32,10 @@ def rank_count(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
     (CVPR 2016); Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural
     networks with application to age estimation" (2020), Eq. 1. The code of Gao et al., "Age
     Estimation Using Expectation of Label Distribution Learning", counts a q_k of 1/2 as well.
+
+    Examples:
+      >>> print(decoders.rank_count(jnp.array([[0.9, 0.8, 0.3, 0.1]]), LabelSpace.range(20, 24)))
+      [22.]
     """
     q = arrays.with_last_axis("rank_probs", rank_probs, space.size - 1)
     count = jnp.sum(q > 0.5, axis=-1, dtype=jnp.int32)
@@ -58,6 +59,11 @@ def rank_expectation(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10
     of the p of Eq. 6, summed by parts.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> print(decoders.rank_expectation(jnp.array([[0.9, 0.8, 0.3, 0.1]]), space))
+      [22.1]
     """
     q = arrays.with_last_axis("rank_probs", rank_probs, space.size - 1)
     return space.values[0] + jnp.sum(q * arrays.row(np.diff(space.values), q.ndim), axis=-1)
@@ -77,6 +83,10 @@ def ranks_from_conditional(logits: ArrayLike) -> jax.Array:
 
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
     Based On Conditional Probabilities" (2021).
+
+    Examples:
+      >>> print(decoders.ranks_from_conditional(jnp.array([2.0, 1.0, -1.0])))
+      [0.881 0.644 0.173]
     """
     log_conditional = jax.nn.log_sigmoid(arrays.float32(logits))
     return jnp.exp(jax.lax.cumsum(log_conditional, axis=log_conditional.ndim - 1))
@@ -93,6 +103,10 @@ def from_score(score: ArrayLike, space: LabelSpace) -> jax.Array:
       [...] float32, in the space's unit; not clipped to it.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 17.
+
+    Examples:
+      >>> print(decoders.from_score(jnp.array([0.0, 0.25, 1.0]), LabelSpace.range(20, 24)))
+      [20. 21. 24.]
     """
     return (space.high - space.low) * arrays.float32(score) + space.low
 
@@ -114,6 +128,12 @@ def coupled(probs: ArrayLike, score: ArrayLike, space: LabelSpace) -> jax.Array:
       ValueError: K or the shapes disagree.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 16-18.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.coupled(probs, jnp.array([0.5]), space))  # 22.5 and 22.0
+      [22.25]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
     regressed = from_score(arrays.with_shape("score", score, p.shape[:-1]), space)
@@ -136,9 +156,9 @@ def soft_stagewise(
     ŷ = low + Σ_k Σ_i p_i^(k) (i + λ_η η_i^(k)) V / Π_{j<=k} s_j (1 + λ_Δ Δ_j),  i = 0, ..., s_k - 1
 
     Args:
-      probs: p, of each stage k an array [..., s_k].
-      offsets: η, of each stage an array [..., s_k], in [-1, 1].
-      deltas: Δ, of each stage an array [...], in [-1, 1].
+      probs: p, one array [..., s_k] a stage k.
+      offsets: η, one array [..., s_k] a stage, in [-1, 1].
+      deltas: Δ, one array [...] a stage, in [-1, 1].
       span: V, the width of the label's range, in its unit (101 in the released models).
       low: the least label.
       offset_scale: λ_η of the authors' code; 1 is Eq. 6 and the released models.
@@ -154,6 +174,12 @@ def soft_stagewise(
     Source: Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age Estimation"
     (IJCAI 2018), Eqs. 4-7. Its loss is `losses.l1` of this (Eq. 1). The floor of the denominators
     is ours.
+
+    Examples:
+      >>> probs = [jnp.array([0.0, 1.0, 0.0]), jnp.array([0.0, 0.5, 0.5])]
+      >>> offsets, deltas = [jnp.zeros(3)] * 2, [jnp.zeros(())] * 2
+      >>> print(decoders.soft_stagewise(probs, offsets, deltas, 90.0))  # 1 * 90/3 + 1.5 * 90/9
+      45.0
     """
     if not len(probs) == len(offsets) == len(deltas) > 0:
         raise ValueError(
@@ -190,6 +216,10 @@ def flip_average(view: ArrayLike, flipped: ArrayLike) -> jax.Array:
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Sec. 4.3
     (inference on both and the average of the predictions).
+
+    Examples:
+      >>> print(decoders.flip_average(jnp.array([22.0, 30.0]), jnp.array([23.0, 31.0])))
+      [22.5 30.5]
     """
     a = arrays.float32(view)
     return 0.5 * (a + arrays.with_shape("flipped", flipped, a.shape))

@@ -1,7 +1,4 @@
-"""Decoders of probabilities [..., K] over a label space.
-
-Reached as `ldl_jax.decoders.NAME`.
-"""
+"""Decoders of probabilities [..., K] over a label space: estimates, spread and intervals."""
 
 from __future__ import annotations
 
@@ -32,6 +29,11 @@ def expectation(probs: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10;
     Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 16.
+
+    Examples:
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.expectation(probs, LabelSpace.range(20, 24)))
+      [22.5]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
     # A sum of products, not a matrix product: those may run in TF32 or bfloat16 on accelerators.
@@ -52,6 +54,11 @@ def variance(probs: ArrayLike, space: LabelSpace) -> jax.Array:
       ValueError: K disagrees.
 
     Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018).
+
+    Examples:
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.variance(probs, LabelSpace.range(20, 24)))
+      [1.45]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
     mean = expectation(p, space)
@@ -68,6 +75,10 @@ def entropy(probs: ArrayLike) -> jax.Array:
       [...] float32 in [0, ln K].
 
     Source: Shannon, "A Mathematical Theory of Communication" (1948), Sec. 6.
+
+    Examples:
+      >>> print(decoders.entropy(jnp.array([[0.5, 0.5], [0.2, 0.8]])))
+      [0.693 0.5  ]
     """
     p = arrays.float32(probs)
     return -jnp.sum(p * jnp.log(jnp.where(p > 0, p, 1.0)), axis=-1)
@@ -91,6 +102,11 @@ def median(probs: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
     (CVPR 2024), the Bayes-optimal decision for MAE.
+
+    Examples:
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.median(probs, LabelSpace.range(20, 24)))
+      [23.]
     """
     return quantile(probs, space, 0.5)
 
@@ -107,6 +123,11 @@ def mode(probs: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Raises:
       ValueError: K disagrees.
+
+    Examples:
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.mode(probs, LabelSpace.range(20, 24)))
+      [23.]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
     return _value_at(jnp.argmax(p, axis=-1), space)
@@ -127,6 +148,11 @@ def quantile(probs: ArrayLike, space: LabelSpace, level: ArrayLike) -> jax.Array
 
     Raises:
       ValueError: K disagrees, or level is a number outside [0, 1].
+
+    Examples:
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(decoders.quantile(probs, LabelSpace.range(20, 24), 0.25))
+      [22.]
     """
     _unit_interval("level", level)
     p = arrays.with_last_axis("probs", probs, space.size)
@@ -152,6 +178,11 @@ def interval(
 
     Raises:
       ValueError: K disagrees, or coverage is a number outside [0, 1].
+
+    Examples:
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(*decoders.interval(probs, LabelSpace.range(20, 24), 0.7))
+      [21.] [24.]
     """
     _unit_interval("coverage", coverage)
     a = arrays.with_shape("coverage", coverage, ())
@@ -163,7 +194,7 @@ def highest_density_interval(
 ) -> tuple[jax.Array, jax.Array]:
     """The shortest interval that holds the coverage, and the most probable among equally short.
 
-    Of a distribution with one mode it is the highest-density set.
+    It is the highest-density set of a distribution with one mode.
 
     Args:
       probs: [..., K]; divided by its sum.
@@ -177,13 +208,18 @@ def highest_density_interval(
       ValueError: K disagrees, or coverage is a number outside [0, 1].
 
     Source: Hyndman, "Computing and Graphing Highest Density Regions" (1996), kept in one piece.
+
+    Examples:
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> print(*decoders.highest_density_interval(probs, LabelSpace.range(20, 24), 0.7))
+      [22.] [24.]
     """
     _unit_interval("coverage", coverage)
     p = arrays.with_last_axis("probs", probs, space.size)
     mass = jax.lax.cumsum(p, axis=p.ndim - 1)
     total = mass[..., -1:]
     before = mass - p
-    # For each first label, the last that it needs: how many cumulative masses fall short.
+    # The last label that each first one needs: the number of cumulative masses that fall short.
     needed = before + (arrays.with_shape("coverage", coverage, ()) - _TOLERANCE) * total
     short = jnp.sum(mass[..., None, :] < needed[..., :, None], axis=-1, dtype=jnp.int32)
     last = jnp.maximum(short, arrays.row(np.arange(space.size), p.ndim).astype(jnp.int32))
@@ -216,6 +252,12 @@ def minimum_cost(probs: ArrayLike, space: LabelSpace, cost: ArrayLike) -> jax.Ar
 
     Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
     (CVPR 2024), the plug-in Bayes-optimal decision.
+
+    Examples:
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> cost = jnp.square(jnp.arange(5.0)[:, None] - jnp.arange(5.0)[None])  # squared errors
+      >>> print(decoders.minimum_cost(probs, LabelSpace.range(20, 24), cost))
+      [22.]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
     matrix = arrays.with_shape("cost", cost, (space.size, space.size))

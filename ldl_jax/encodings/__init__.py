@@ -1,9 +1,14 @@
-"""Encodings: labels [...] in the space's unit -> what a loss sees, [..., K] (ranks: [..., K-1]).
+"""Encodings turn labels [...] into a loss's target [..., K] (ranks: [..., K-1]), float32.
 
-Labels may be int32 or float32, fractional, and of any leading shape; results are float32.
-Every function can be jitted and vmapped with the `LabelSpace` static or closed over. Ranks and
-their relation to distributions live in `encodings.ordinal`, the soft labels that know a label only
-by its index in `encodings.classwise`; every public one is a name of this module.
+Labels are in the space's unit, int32 or float32, may be fractional and have any leading shape.
+Every function can be jitted and vmapped with the `LabelSpace` static or closed over.
+
+- `gaussian`: targets that depend on the label's value: one-hot, Gaussian, Laplace, SORD, two-hot
+  and HL-Gauss; and the normalised label.
+- `classwise`: targets that depend on the label's index alone, as dlordinal's; and label counts.
+- `ordinal`: ranks, the normal c.d.f., and the maps between ranks and distributions.
+
+The examples assume the same imports as those in `ldl_jax.losses`.
 """
 
 from ldl_jax.encodings.classwise import (

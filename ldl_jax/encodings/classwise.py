@@ -1,8 +1,8 @@
-"""Soft labels that know a label by its index alone: one row of a K x K table a label.
+"""Soft labels that depend on a label's index alone: a label's row of a K x K table.
 
-Reached as `ldl_jax.encodings.NAME`. Labels are taken to their own value as `one_hot` does. The
-tables are computed once in float64, so that at any K they agree with dlordinal (Bérchez-Moreno et
-al., "dlordinal: A Python package for deep ordinal classification"), which gives them for K classes.
+Labels are taken to their own value as `one_hot` does. The tables are computed once in float64, so
+that at any K they agree with dlordinal (Bérchez-Moreno et al., "dlordinal: A Python package for
+deep ordinal classification"), which gives them for K classes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ldl_jax.labels import LabelSpace
 
 
 def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """How many labels each value has, each label taken to its own value as `one_hot` does.
+    """Counts the labels of each value, each label taken to its own value as `one_hot` does.
 
     Args:
       labels: [...], in the space's unit.
@@ -30,6 +30,10 @@ def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Returns:
       [K] int32: for the weights in `losses` and for `methods.get`.
+
+    Examples:
+      >>> print(encodings.label_counts(jnp.array([20, 21, 21, 24]), LabelSpace.range(20, 24)))
+      [1 2 0 0 1]
     """
     index = arrays.index(arrays.float32(labels), space)
     return jnp.bincount(index.reshape(-1), length=space.size)
@@ -38,7 +42,7 @@ def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
 def exponential(
     labels: ArrayLike, space: LabelSpace, power: float = 1.0, temperature: float = 1.0
 ) -> jax.Array:
-    """Falling off exponentially with a power of the distance in steps.
+    """A distribution that falls off exponentially with a power of the distance in steps.
 
     p_k = exp(-|k - j|^a / τ) / Σ_i exp(-|i - j|^a / τ),  j the label's index
 
@@ -56,6 +60,10 @@ def exponential(
 
     Source: Vargas et al., "Exponential loss regularisation for encouraging ordinal constraint to
     shotgun stocks quality assessment" (Applied Soft Computing 2023), as in dlordinal.
+
+    Examples:
+      >>> print(encodings.exponential(22, LabelSpace.range(20, 24)))
+      [0.067 0.183 0.498 0.183 0.067]
     """
     _positive("power", power)
     _positive("temperature", temperature)
@@ -63,7 +71,7 @@ def exponential(
 
 
 def binomial(labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """Binomial over the K values, its success probability rising with the label.
+    """A binomial distribution over the K values, whose success probability rises with the label.
 
     p_k = C(K-1, k) θ_j^k (1 - θ_j)^(K-1-k),  θ_j = 0.1 + 0.8 j/(K-1),  j, k = 0, ..., K-1
 
@@ -77,6 +85,10 @@ def binomial(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     Source: Liu et al., "Unimodal regularized neuron stick-breaking for ordinal classification"
     (Neurocomputing 2020), as in dlordinal. Towards the ends its mode is not the label: at K = 101
     label 0 peaks at 10.
+
+    Examples:
+      >>> print(encodings.binomial(21, LabelSpace.range(20, 24)))
+      [0.24  0.412 0.265 0.076 0.008]
     """
     return _rows(labels, space, _binomial_table(space.size))
 
@@ -87,7 +99,7 @@ def poisson(
     *,
     normalisation: Literal["softmax", "sum"] = "softmax",
 ) -> jax.Array:
-    """Poisson over the K values with rate j + 1, made to sum to one.
+    """A Poisson distribution over the K values with rate j + 1, made to sum to one.
 
     f_k = (j+1)^k e^-(j+1) / k!,  p = softmax(f) or f / Σ f,  j, k = 0, ..., K-1
 
@@ -105,6 +117,10 @@ def poisson(
 
     Source: Liu et al., "Unimodal regularized neuron stick-breaking for ordinal classification"
     (Neurocomputing 2020), as in dlordinal.
+
+    Examples:
+      >>> print(encodings.poisson(22, LabelSpace.range(20, 24), normalisation="sum"))
+      [0.061 0.183 0.275 0.275 0.206]
     """
     if normalisation not in ("softmax", "sum"):
         raise ValueError(f"normalisation: expected 'softmax' or 'sum', got {normalisation!r}")
@@ -131,6 +147,10 @@ def triangular(labels: ArrayLike, space: LabelSpace, alpha: float = 0.01) -> jax
 
     Source: Vargas et al., "Soft labelling based on triangular distributions for ordinal
     classification" (Information Fusion 2023), as in dlordinal.
+
+    Examples:
+      >>> print(encodings.triangular(22, LabelSpace.range(20, 24), alpha=0.1))
+      [0.  0.1 0.8 0.1 0. ]
     """
     if not 0 <= alpha <= 2 / 9:
         raise ValueError(f"alpha: must be in [0, 2/9], got {alpha}")
@@ -166,6 +186,10 @@ def beta(
     Source: Vargas et al., "Unimodal regularisation based on beta distribution for deep ordinal
     regression" (Pattern Recognition 2022), as in dlordinal, which has (a_j, b_j) for 3 to 14
     classes only; the rule for any K is ours.
+
+    Examples:
+      >>> print(encodings.beta(22, LabelSpace.range(20, 24)))
+      [0.    0.158 0.683 0.158 0.   ]
     """
     K = space.size
     if shapes is None:
@@ -229,7 +253,7 @@ def _triangular_table(K: int, alpha: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=32)
 def _beta_table(shapes: tuple[tuple[float, float], ...]) -> np.ndarray:
-    """The masses by Gauss-Legendre quadrature of each part: NumPy has no incomplete beta."""
+    """Computes the masses by Gauss-Legendre quadrature: NumPy has no incomplete beta function."""
     K = len(shapes)
     a, b = np.asarray(shapes, np.float64).T[:, :, None, None]
     nodes, weights = np.polynomial.legendre.leggauss(64)

@@ -1,6 +1,6 @@
 """Encodings by a label's value: one-hot, Gaussian, Laplace, SORD, two-hot and HL-Gauss.
 
-Reached as `ldl_jax.encodings.NAME`.
+They take labels [...] in the space's unit and give float32 [..., K] (`normalised`: [...]).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ldl_jax.labels import LabelSpace
 
 
 def one_hot(labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """One at the label's own value, zero elsewhere.
+    """Puts one at the label's own value, zero elsewhere.
 
-    o_k = [k = argmin_j |l_j - y|], a tie going to the lower value. Of groups, the group whose
-    bounds hold the label; a label in a gap takes the group with the nearest value (midpoint).
+    o_k = [k = argmin_j |l_j - y|], a tie going to the lower value. In a space of groups it is the
+    group whose bounds hold the label; a label in a gap takes the group with the nearest midpoint.
 
     Args:
       labels: [...], in the space's unit; beyond the ends they take the end value.
@@ -32,6 +32,10 @@ def one_hot(labels: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 4 (its o); the
     paper's labels are on the grid, the nearest value is our extension to fractional ones.
+
+    Examples:
+      >>> print(encodings.one_hot(22.4, LabelSpace.range(20, 24)))
+      [0. 0. 1. 0. 0.]
     """
     index = arrays.index(arrays.float32(labels), space)
     return jax.nn.one_hot(index, space.size, dtype=jnp.float32)
@@ -48,6 +52,10 @@ def normalised(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       [...] float32; 0 at `space.low`, 1 at `space.high`.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 1.
+
+    Examples:
+      >>> print(encodings.normalised(jnp.array([20, 21, 24]), LabelSpace.range(20, 24)))
+      [0.   0.25 1.  ]
     """
     return (arrays.float32(labels) - space.low) / (space.high - space.low)
 
@@ -77,6 +85,10 @@ def gaussian(
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 1.
     The default divides by the sum, as the authors' code does: Eq. 1 as printed does not sum to one
     near the ends of the grid, and Eqs. 9 and 16 need that it does.
+
+    Examples:
+      >>> print(encodings.gaussian(22, LabelSpace.range(20, 24), sigma=1.0))
+      [0.054 0.244 0.403 0.244 0.054]
     """
     y = arrays.float32(labels)
     width = arrays.deviation("sigma", sigma, y.shape, space)
@@ -91,7 +103,7 @@ def laplace(labels: ArrayLike, space: LabelSpace, scale: ArrayLike = 2.0) -> jax
 
     p_k = exp(-|l_k - y| / b) / Σ_j exp(-|l_j - y| / b)
 
-    At b = 0 this is one-hot as `gaussian` is.
+    It is one-hot at b = 0 as `gaussian` is.
 
     Args:
       labels: [...], in the space's unit.
@@ -106,6 +118,10 @@ def laplace(labels: ArrayLike, space: LabelSpace, scale: ArrayLike = 2.0) -> jax
 
     Source: the Laplace density in the place of the normal one of Gao et al., "Age Estimation Using
     Expectation of Label Distribution Learning", Eq. 1.
+
+    Examples:
+      >>> print(encodings.laplace(22, LabelSpace.range(20, 24), scale=1.0))
+      [0.067 0.183 0.498 0.183 0.067]
     """
     y = arrays.float32(labels)
     width = arrays.deviation("scale", scale, y.shape, space)
@@ -138,6 +154,10 @@ def sord(
     Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019), which leaves φ open
     and has α within it. The absolute distance with α = 1 is that of Paplhám and Franc, "A Call to
     Reflect on Evaluation Practices for Age Estimation" (CVPR 2024).
+
+    Examples:
+      >>> print(encodings.sord(22, LabelSpace.range(20, 24), alpha=2.0))
+      [0.014 0.104 0.765 0.104 0.014]
     """
     if distance not in ("absolute", "squared"):
         raise ValueError(f"distance: expected 'absolute' or 'squared', got {distance!r}")
@@ -160,6 +180,10 @@ def two_hot(labels: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Source: Bellemare, Dabney and Munos, "A Distributional Perspective on Reinforcement Learning"
     (ICML 2017), Eq. 7 (the projection), for a grid that need not be even.
+
+    Examples:
+      >>> print(encodings.two_hot(21.25, LabelSpace.range(20, 24)))
+      [0.   0.75 0.25 0.   0.  ]
     """
     y = arrays.float32(labels)
     values = np.asarray(space.values, np.float64)
@@ -194,6 +218,10 @@ def hl_gauss(labels: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0) -> ja
     (ICML 2018), the truncated Gaussian histogram (HL-Gaussian). σ = 2 is that of `gaussian`; code
     after Farebrother et al., "Stop Regressing: Training Value Functions via Classification for
     Scalable Deep RL" (2024), takes 0.75 of a bin's width.
+
+    Examples:
+      >>> print(encodings.hl_gauss(22, LabelSpace.range(20, 24), sigma=1.0))
+      [0.061 0.245 0.388 0.245 0.061]
     """
     edges = _edges(space)
     y = jnp.clip(arrays.float32(labels), float(edges[0]), float(edges[-1]))

@@ -1,9 +1,9 @@
 """Ranks of labels, the normal c.d.f., and the linear maps between ranks and distributions.
 
-Reached as `ldl_jax.encodings.NAME`. All of it is Sec. 3.2 of Gao et al., "Age Estimation Using
-Expectation of Label Distribution Learning": ranking learns the c.d.f. of a label distribution.
+All of it is Sec. 3.2 of Gao et al., "Age Estimation Using Expectation of Label Distribution
+Learning": ranking learns the c.d.f. of a label distribution.
 
-One convention throughout: c_k = Σ_{j<=k} p_j is the probability of a label not above l_k, and the
+The convention throughout: c_k = Σ_{j<=k} p_j is the probability of a label not above l_k, and the
 rank r_k = 1 - c_k that of one above it, as Eqs. 2-4 have it.
 """
 
@@ -20,10 +20,10 @@ from ldl_jax.labels import LabelSpace
 
 
 def rank(labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """Whether the label is above each value but the last: [1, ..., 1, 0, ..., 0].
+    """Compares the label with each value but the last: [1, ..., 1, 0, ..., 0].
 
-    r_k = [y > l_k],  k = 1, ..., K-1; so the first k-1 are one for y in (l_{k-1}, l_k]. Of groups,
-    the first k-1 are one for a label of the k-th group (as `one_hot` assigns it).
+    r_k = [y > l_k],  k = 1, ..., K-1; so the first k-1 are one for y in (l_{k-1}, l_k]. In a space
+    of groups the first k-1 are one for a label of the k-th group (as `one_hot` assigns it).
 
     Args:
       labels: [...], in the space's unit.
@@ -35,6 +35,10 @@ def rank(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning",
     Sec. 3.2; Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
     (CVPR 2016).
+
+    Examples:
+      >>> print(encodings.rank(22, LabelSpace.range(20, 24)))
+      [1. 1. 0. 0.]
     """
     y = arrays.float32(labels)
     levels = arrays.thresholds(space) if space.bounds else np.asarray(space.values[:-1], np.float32)
@@ -60,6 +64,10 @@ def cumulative(labels: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0) -> 
       ValueError: sigma is a negative number, or neither a scalar nor of the labels' shape.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 2.
+
+    Examples:
+      >>> print(encodings.cumulative(22, LabelSpace.range(20, 24), sigma=1.0))
+      [0.023 0.159 0.5   0.841 0.977]
     """
     y = arrays.float32(labels)
     width = arrays.deviation("sigma", sigma, y.shape, space)
@@ -80,6 +88,10 @@ def transformation_matrix(size: int) -> jax.Array:
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 5.
     It prints T_ij = 1 for i <= j: with i the row, c would be summed from each value upwards and
     1 - c would rise with k, against Eqs. 2-4 and 6. We take j as the row.
+
+    Examples:
+      >>> print(encodings.transformation_matrix(3) @ jnp.array([0.25, 0.5, 0.25]))
+      [0.25 0.75 1.  ]
     """
     return jnp.tril(jnp.ones((size, size), jnp.float32))
 
@@ -89,7 +101,7 @@ def ranks_from_distribution(probs: ArrayLike) -> jax.Array:
 
     r_k = 1 - (T p)_k = Σ_{j>k} p_j,  k = 1, ..., K-1
 
-    Of a one-hot p at a value of the grid this is exactly `rank`.
+    The ranks of a one-hot p at a value of the grid are exactly `rank`.
 
     Args:
       probs: p [..., K], summing to one.
@@ -101,6 +113,10 @@ def ranks_from_distribution(probs: ArrayLike) -> jax.Array:
       ValueError: there are fewer than two probabilities.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 6.
+
+    Examples:
+      >>> print(encodings.ranks_from_distribution(jnp.array([0.25, 0.5, 0.25])))
+      [0.75 0.25]
     """
     p = arrays.float32(probs)
     if p.ndim < 1 or p.shape[-1] < 2:
@@ -127,6 +143,10 @@ def distribution_from_ranks(ranks: ArrayLike, *, clip: bool = False) -> jax.Arra
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 6,
     solved for p; the clipping is ours.
+
+    Examples:
+      >>> print(encodings.distribution_from_ranks(jnp.array([0.75, 0.25])))
+      [0.25 0.5  0.25]
     """
     r = arrays.float32(ranks)
     if r.ndim < 1 or r.shape[-1] < 1:

@@ -1,12 +1,23 @@
-"""Losses: what a head puts out and the label -> per-example losses [...], float32.
+"""Losses take a head's outputs and the labels, and give one float32 a picture, [...].
 
-One function an equation, never reduced over the batch: `losses.NAME` is a plain function that a
-method takes as a value, and any function of the same shape can stand in for it. Here are the joint
-objectives and the papers' named ones; the others live by family in `losses.distribution`,
-`losses.regression`, `losses.ordinal`, `losses.moments` and `losses.imbalance`, and every public one
-is a name of this module. (SSR-Net's loss is `l1` of `decoders.soft_stagewise`.)
+Each function is one equation, never reduced over the batch. `losses.NAME` is a plain function that
+a method takes as a value, and any function of the same shape can replace it.
+
+- `papers`: whole objectives of CEN, DLDL-v2, DEX, SORD and MegaAge. (SSR-Net's is `l1` of
+  `decoders.soft_stagewise`.)
+- `distribution`: from a target distribution to the softmax of logits.
+- `cumulative`: between cumulative distributions, earth mover's distances and the CRPS.
+- `moments`: of a distribution's mean and concentration.
+- `ordinal`: of binary comparisons with each label value (OR-CNN, CORAL, CORN), and weighted kappa.
+- `regression`: of a value, or of a distribution's expectation.
+- `imbalance`: losses and weights for labels that are not equally frequent or hard.
+
+The examples assume `import jax, jax.numpy as jnp, numpy as np`, `from ldl_jax import encodings,
+decoders, losses`, `from ldl_jax.labels import AGE, LabelSpace`, and print three digits
+(`np.set_printoptions(precision=3, suppress=True)`).
 """
 
+from ldl_jax.losses.cumulative import crps, emd, squared_emd
 from ldl_jax.losses.distribution import (
     cross_entropy,
     jensen_shannon,
@@ -19,11 +30,8 @@ from ldl_jax.losses.ordinal import (
     conditional_cross_entropy,
     coral,
     corn,
-    crps,
-    emd,
     importance_weights,
     ordinal_cross_entropy,
-    squared_emd,
     weighted_kappa,
 )
 from ldl_jax.losses.papers import cen_evolution, cen_initial, dex, dldl_v2, megaage, sord

@@ -1,7 +1,6 @@
-"""Losses and weights for labels that are not equally frequent, or not equally hard.
+"""Losses and weights for labels that are not equally frequent or not equally hard.
 
-One function an equation; per example, [...] float32; nothing is reduced over the batch. Reached
-as `ldl_jax.losses.NAME`.
+Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
 """
 
 from __future__ import annotations
@@ -34,13 +33,19 @@ def focal(logits: ArrayLike, target: ArrayLike, gamma: ArrayLike = 2.0) -> jax.A
 
     Source: Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017), Eq. 4, with a softmax
     and, for a target that is not one-hot, the mean over it.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> target = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+      >>> print(losses.focal(logits, target))
+      [0.046 1.994]
     """
     if isinstance(gamma, int | float) and not gamma >= 0:
         raise ValueError(f"gamma: must not be negative, got {gamma}")
     x, p = pair(logits, target)
     cost = surprisal(x)
     wrong = -jnp.expm1(-cost)
-    # Off zero, where a power below 1 has no finite gradient.
+    # Kept off zero, where a power below 1 has no finite gradient.
     wrong = jnp.where(wrong > 1e-12, wrong, 1e-12)
     modulation = jnp.power(wrong, arrays.with_shape("gamma", gamma, ()))
     return jnp.sum(p * modulation * cost, axis=-1)
@@ -65,6 +70,12 @@ def balanced_softmax(logits: ArrayLike, target: ArrayLike, counts: ArrayLike) ->
 
     Source: Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition" (NeurIPS 2020),
     as in the authors' code. The floor of the counts is ours.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> target = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+      >>> print(losses.balanced_softmax(logits, target, jnp.array([10, 100, 10])))
+      [1.572 3.572]
     """
     x, p = pair(logits, target)
     n = jnp.maximum(arrays.with_shape("counts", counts, x.shape[-1:]), 1.0)
@@ -94,6 +105,10 @@ def lds_weights(
     Source: Yang et al., "Delving into Deep Imbalanced Regression" (ICML 2021). The authors' code
     smooths over a window of five values, not over all, takes the square root before it smooths and
     not after, and without the root holds the counts within [5, 1000].
+
+    Examples:
+      >>> print(losses.lds_weights(jnp.array([10, 100, 10]), LabelSpace.range(20, 22), sigma=0.5))
+      [2.796 0.641 2.796]
     """
     n = arrays.with_shape("counts", counts, (space.size,))
     values = np.asarray(space.values, np.float32)
@@ -118,6 +133,11 @@ def weights_of(labels: ArrayLike, weights: ArrayLike, space: LabelSpace) -> jax.
 
     Raises:
       ValueError: K disagrees.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> print(losses.weights_of(jnp.array([22, 20]), jnp.array([0.5, 1.0, 3.0]), space))
+      [3.  0.5]
     """
     table = arrays.with_shape("weights", weights, (space.size,))
     return jnp.take(table, arrays.index(arrays.float32(labels), space), mode="clip")

@@ -1,7 +1,6 @@
 """Losses that shape a distribution by its mean and its concentration, without a target for it.
 
-One function an equation; per example, [...] float32; nothing is reduced over the batch. Reached
-as `ldl_jax.losses.NAME`.
+Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
 """
 
 from __future__ import annotations
@@ -42,6 +41,11 @@ def mean_variance(
 
     Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018), its
     factor 1/2 and default weights as public reimplementations have them.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.mean_variance(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
+      [0.447 2.677]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -82,6 +86,11 @@ def mean_residue(
 
     Source: Zhao et al., "Adaptive Mean-Residue Loss for Robust Facial Age Estimation" (ICME 2022),
     in the form of the authors' code; the default weights are those of their scripts.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.mean_residue(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
+      [0.454 2.656]
     """
     if not epsilon >= 0:
         raise ValueError(f"epsilon: must not be negative, got {epsilon}")
@@ -89,8 +98,8 @@ def mean_residue(
     y = arrays.with_shape("labels", labels, x.shape[:-1])
     log_probs = jax.nn.log_softmax(x, axis=-1)
     target = encodings.one_hot(y, space)
-    own = jnp.sum(target * log_probs, axis=-1)
-    residue = log_probs < own[..., None]
+    log_label = jnp.sum(target * log_probs, axis=-1)
+    residue = log_probs < log_label[..., None]
     probs = jnp.exp(log_probs)
     if epsilon:
         q = jnp.where(residue, probs, 0.0) + epsilon
@@ -99,7 +108,7 @@ def mean_residue(
         entropy = -jnp.sum(jnp.where(residue, probs * log_probs, 0.0), axis=-1)
     error, _ = _moments(probs, y, space)
     mean_term = arrays.float32(mean_weight) * 0.5 * jnp.square(error)
-    return -own + mean_term + arrays.float32(residue_weight) * entropy
+    return -log_label + mean_term + arrays.float32(residue_weight) * entropy
 
 
 def unimodal_concentrated(
@@ -132,6 +141,12 @@ def unimodal_concentrated(
     Source: Li et al., "Unimodal-Concentrated Loss: Fully Adaptive Label Distribution Learning for
     Ordinal Regression" (CVPR 2022), its equation and λ = 1000 as public reimplementations have
     them. ε is ours: a one-hot p̂ would give an infinite loss.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.unimodal_concentrated(logits, jnp.array([20, 20]), space, lam=1.0))
+      [-0.216  3.069]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -150,7 +165,7 @@ def unimodal_concentrated(
 def _moments(
     weights: jax.Array, labels: jax.Array, space: LabelSpace
 ) -> tuple[jax.Array, jax.Array]:
-    """The mean's error m - y and the variance Σ_k p_k (l_k - m)^2, both [...], of p = w / Σ w."""
+    """Returns the error m - y and the variance Σ_k p_k (l_k - m)^2, both [...], of p = w / Σ w."""
     total = jnp.sum(weights, axis=-1)
     distance = arrays.grid(space, weights.ndim) - labels[..., None]
     error = jnp.sum(weights * distance, axis=-1) / total

@@ -1,6 +1,7 @@
-"""The joint objectives and the papers' own losses: CEN, DLDL-v2, DEX.
+"""The losses of whole papers: DLDL-v2, CEN, DEX, SORD and MegaAge.
 
-Reached as `ldl_jax.losses.NAME`.
+Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
+Joint objectives are sums of losses that the other modules have on their own.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def dldl_v2(
     *,
     kl_reduction: Literal["sum", "mean"] = "sum",
 ) -> jax.Array:
-    """DLDL-v2: learn the label distribution and its expectation together.
+    """DLDL-v2: learns the label distribution and its expectation together.
 
     L = Σ_k p_k ln(p_k / p̂_k) + λ |Σ_k p̂_k l_k - y|,  p̂ = softmax(x), so that
     ∂L/∂x = p̂ - p + λ sign(ŷ - y) p̂ ∘ (l - ŷ1).
@@ -57,6 +58,14 @@ def dldl_v2(
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 12,
     with Eq. 9's full divergence. Eq. 13 drops the target's entropy, which no gradient sees.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> labels = jnp.array([20, 20])
+      >>> target = encodings.gaussian(labels, space, sigma=1.0)
+      >>> print(losses.dldl_v2(logits, target, labels, space))
+      [0.452 2.595]
     """
     if kl_reduction not in ("sum", "mean"):
         raise ValueError(f"kl_reduction: expected 'sum' or 'mean', got {kl_reduction!r}")
@@ -74,7 +83,7 @@ def cen_initial(
     space: LabelSpace,
     lam: ArrayLike = 4.0,
 ) -> jax.Array:
-    """CEN's first ancestor: classify the label and regress it.
+    """CEN's first ancestor: classifies the label and regresses it.
 
     L = -Σ_k o_k ln softmax(z)_k + λ |s - y|,  y = (l - l_1) / (l_K - l_1)
 
@@ -92,6 +101,12 @@ def cen_initial(
       ValueError: K or the shapes disagree.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 4, 9 and 14.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> score, labels = jnp.array([0.1, 0.9]), jnp.array([20, 20])
+      >>> print(losses.cen_initial(logits, score, labels, LabelSpace.range(20, 22)))
+      [0.808 6.008]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -115,7 +130,7 @@ def cen_evolution(
     hard_temperature: ArrayLike = 1.0,
     scale_by_temperature_squared: bool = False,
 ) -> jax.Array:
-    """CEN's offspring: learn from the ancestor's distribution and stay within its error.
+    """CEN's offspring: learns from the ancestor's distribution and stays within its error.
 
     L = -α Σ_k q_k ln softmax(z/τ)_k - (1-α) Σ_k o_k ln softmax(z)_k + λ max(0, |s - y| - Δs)
 
@@ -130,8 +145,7 @@ def cen_evolution(
       lam: λ, a scalar.
       temperature: τ, of the student's softmax in the transfer term.
       hard_temperature: of the student's softmax in the hard-label term. The paper writes one p^t
-        for that term, for Eq. 6 and for Eq. 16's estimate, which to the letter is at τ in all
-        three; 1 is our reading of the first and the last.
+        for it, Eq. 6 and Eq. 16's estimate, to the letter at τ in all three; 1 is our reading.
       scale_by_temperature_squared: multiply the transfer term by τ^2, which keeps its gradient's
         scale as τ changes (Hinton et al., "Distilling the Knowledge in a Neural Network", Sec. 2).
 
@@ -143,6 +157,13 @@ def cen_evolution(
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 6, 7, 13 and 15.
     Eq. 6 is Eq. 5 without the ancestor's entropy, which no gradient sees, and so is this.
+
+    Examples:
+      >>> space, labels = LabelSpace.range(20, 22), jnp.array([20, 20])
+      >>> logits, score = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]), jnp.array([0.1, 0.9])
+      >>> probs, slack = jnp.array([[0.6, 0.3, 0.1]] * 2), jnp.array([0.2, 0.2])
+      >>> print(losses.cen_evolution(logits, score, labels, space, probs, slack))
+      [0.669 4.719]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -158,7 +179,7 @@ def cen_evolution(
 
 
 def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """DEX: classify the label (and decode the expectation).
+    """DEX: classifies the label (and decodes the expectation).
 
     L = -ln softmax(x)_y
 
@@ -175,6 +196,11 @@ def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Source: Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single
     image without facial landmarks" (IJCV 2018).
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.dex(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
+      [0.408 2.408]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -207,6 +233,11 @@ def sord(
       ValueError: K or the shapes disagree, or an option is unknown.
 
     Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019).
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.sord(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
+      [0.832 1.983]
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     label = arrays.with_shape("labels", labels, x.shape[:-1])
@@ -244,6 +275,13 @@ def megaage(
     the form of the reimplementation by Paplhám and Franc, "A Call to Reflect on Evaluation
     Practices for Age Estimation" (CVPR 2024), whose σ, d and equal weights of the two terms are
     the defaults: of the paper itself only the abstract was at hand.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 22)
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> ranks = jnp.array([[-1.0, -2.0], [2.0, 1.0]])
+      >>> print(losses.megaage(logits, ranks, jnp.array([20, 20]), space, truncation=0.0))
+      [1.336 2.876]
     """
     if not truncation >= 0:
         raise ValueError(f"truncation: must not be negative, got {truncation}")

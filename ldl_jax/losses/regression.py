@@ -1,7 +1,6 @@
-"""Losses on a value: of a regression head, or the expectation of the softmax of logits.
+"""Losses on a value: a regression head's, or the expectation of the softmax of logits.
 
-One function an equation; per example, [...] float32; nothing is reduced over the batch. Reached
-as `ldl_jax.losses.NAME`.
+Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
 """
 
 from __future__ import annotations
@@ -31,6 +30,11 @@ def l1(value: ArrayLike, labels: ArrayLike) -> jax.Array:
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 11
     and MR(l1) of Table 3; Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 9.
     MR's scale is [-1, 1] over the label grid in the former authors' code, CEN's is [0, 1].
+
+    Examples:
+      >>> value, labels = jnp.array([21.0, 25.0, 20.0]), jnp.array([21, 21, 21])
+      >>> print(losses.l1(value, labels))
+      [0. 4. 1.]
     """
     return arrays.absolute(_error(value, labels))
 
@@ -50,6 +54,11 @@ def l2(value: ArrayLike, labels: ArrayLike) -> jax.Array:
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", MR(l2)
     of Table 3; its scale is [-1, 1] over the label grid in the authors' code.
+
+    Examples:
+      >>> value, labels = jnp.array([21.0, 25.0, 20.0]), jnp.array([21, 21, 21])
+      >>> print(losses.l2(value, labels))
+      [ 0. 16.  1.]
     """
     return jnp.square(_error(value, labels))
 
@@ -71,6 +80,11 @@ def huber(value: ArrayLike, labels: ArrayLike, delta: ArrayLike = 1.0) -> jax.Ar
       ValueError: the shapes differ, or delta is not positive.
 
     Source: Huber, "Robust Estimation of a Location Parameter" (1964).
+
+    Examples:
+      >>> value, labels = jnp.array([21.0, 25.0, 20.0]), jnp.array([21, 21, 21])
+      >>> print(losses.huber(value, labels))
+      [0.  3.5 0.5]
     """
     return _huber(_error(value, labels), arrays.positive("delta", delta))
 
@@ -92,6 +106,11 @@ def smooth_l1(value: ArrayLike, labels: ArrayLike, beta: ArrayLike = 1.0) -> jax
       ValueError: the shapes differ, or beta is not positive.
 
     Source: Girshick, "Fast R-CNN" (ICCV 2015), Eq. 3, where β = 1.
+
+    Examples:
+      >>> value, labels = jnp.array([21.0, 25.0, 20.0]), jnp.array([21, 21, 21])
+      >>> print(losses.smooth_l1(value, labels, beta=2.0))
+      [0.   3.   0.25]
     """
     threshold = arrays.positive("beta", beta)
     return _huber(_error(value, labels), threshold) / threshold
@@ -114,6 +133,11 @@ def slack_l1(score: ArrayLike, target: ArrayLike, slack: ArrayLike) -> jax.Array
       ValueError: the shapes differ.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 10-13.
+
+    Examples:
+      >>> score, target = jnp.array([0.5, 0.75]), jnp.array([0.25, 0.25])
+      >>> print(losses.slack_l1(score, target, slack=jnp.array([0.375, 0.375])))
+      [0.    0.125]
     """
     s = arrays.float32(score)
     error = arrays.absolute(s - arrays.with_shape("target", target, s.shape))
@@ -139,6 +163,11 @@ def expectation_l1(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning",
     Eqs. 10-11.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.expectation_l1(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
+      [0.425 1.575]
     """
     return arrays.absolute(_expectation_error(logits, labels, space))
 
@@ -161,6 +190,11 @@ def expectation_l2(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10,
     with the squared error in the place of Eq. 11.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.expectation_l2(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
+      [0.18  2.481]
     """
     return jnp.square(_expectation_error(logits, labels, space))
 
@@ -184,6 +218,11 @@ def expectation_huber(
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10,
     with Huber's loss in the place of Eq. 11.
+
+    Examples:
+      >>> logits = jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+      >>> print(losses.expectation_huber(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
+      [0.09  1.075]
     """
     threshold = arrays.positive("delta", delta)
     return _huber(_expectation_error(logits, labels, space), threshold)
@@ -195,17 +234,17 @@ def _error(value: ArrayLike, labels: ArrayLike) -> jax.Array:
 
 
 def _huber(error: jax.Array, delta: jax.Array) -> jax.Array:
-    # e^2/2 of the clipped error plus δ times the rest: the same, and never squares a large error.
+    # e^2/2 of the clipped error plus δ times the rest is the same, and squares no large error.
     size = arrays.absolute(error)
     within = jnp.minimum(size, delta)
     return 0.5 * jnp.square(within) + delta * (size - within)
 
 
 def _expectation_error(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
-    """ŷ - y of the softmax's expectation ŷ.
+    """Returns ŷ - y of the softmax's expectation ŷ.
 
-    Summed as Σ_k p̂_k (l_k - y): a sum of small terms where p̂ is near y, so that float32 keeps
-    digits that the difference of two large numbers would lose.
+    It is summed as Σ_k p̂_k (l_k - y), whose terms are small where p̂ is near y, so that float32
+    keeps digits that the difference of two large numbers would lose.
     """
     x = arrays.with_last_axis("logits", logits, space.size)
     y = arrays.with_shape("labels", labels, x.shape[:-1])

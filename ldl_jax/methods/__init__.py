@@ -1,65 +1,53 @@
-"""Methods: how a label is encoded, learnt, decoded and taught on, bundled as pure functions.
+"""Methods bundle, as pure functions, how a label is encoded, learnt, decoded and taught on.
 
 A method is a value: `get("cen", space=AGE, lam=2.0)` makes one, and so does any function
 `factory(space, **hyper_parameters) -> Method`, which a config names as "package.module:factory".
-Here is the list of them; they live by family in `methods.cen`, `methods.distribution`,
-`methods.moments`, `methods.ordinal` and `methods.regression`.
+
+- `contract` says what a method is, and `check` checks a user's own; `registry` makes one by name.
+- `distribution`, `moments` and `ordinal` have the methods that learn a distribution. Each defines
+  what is its own; `transfer` adds the settings they share: `decode`, `alpha`, `temperature` and
+  `scale_by_temperature_squared`, and `forms` reads a distribution from a head's outputs. A setting
+  whose name a method uses itself is called `transfer_NAME` there: `sord` has its own `alpha`, and
+  `transfer_alpha` for the teacher's weight.
+- `regression` and `ssr` have the methods that learn a value; `cen` learns both.
+- `targets` has the `encode` functions of all of them.
 """
 
+from ldl_jax.methods import distribution, moments, ordinal, regression
 from ldl_jax.methods.cen import cen
 from ldl_jax.methods.check import answers, check
 from ldl_jax.methods.contract import Batch, Knowledge, Method, Prediction
-from ldl_jax.methods.distribution import (
-    balanced_softmax,
-    dex,
-    dldl,
-    dldl_v2,
-    focal,
-    hl_gauss,
-    soft_labels,
-    sord,
-)
-from ldl_jax.methods.moments import crps, emd, mean_residue, mean_variance, unimodal, weighted_kappa
-from ldl_jax.methods.ordinal import coral, corn, megaage, ranking
-from ldl_jax.methods.registry import METHODS, get, hyper_parameters, takes_counts
-from ldl_jax.methods.regression import regression_l1, regression_l2, ssr
-from ldl_jax.methods.transfer import Form, Transfer, distribution_method, from_loss
+from ldl_jax.methods.distribution import *  # noqa: F403  (the families' modules list their methods)
+from ldl_jax.methods.forms import Form
+from ldl_jax.methods.moments import *  # noqa: F403
+from ldl_jax.methods.ordinal import *  # noqa: F403
+from ldl_jax.methods.registry import METHODS, RENAMED, get, hyper_parameters, takes_counts
+from ldl_jax.methods.regression import *  # noqa: F403
+from ldl_jax.methods.ssr import ssr
+from ldl_jax.methods.transfer import Definition, Transfer, completed, distribution_method, from_loss
 
 __all__ = [
     "METHODS",
+    "RENAMED",
     "Batch",
+    "Definition",
     "Form",
     "Knowledge",
     "Method",
     "Prediction",
     "Transfer",
     "answers",
-    "balanced_softmax",
     "cen",
     "check",
-    "coral",
-    "corn",
-    "crps",
-    "dex",
+    "completed",
     "distribution_method",
-    "dldl",
-    "dldl_v2",
-    "emd",
-    "focal",
     "from_loss",
     "get",
-    "hl_gauss",
     "hyper_parameters",
-    "mean_residue",
-    "mean_variance",
-    "megaage",
-    "ranking",
-    "regression_l1",
-    "regression_l2",
-    "soft_labels",
-    "sord",
     "ssr",
     "takes_counts",
-    "unimodal",
-    "weighted_kappa",
+    *distribution.__all__,
+    *moments.__all__,
+    *ordinal.__all__,
+    *regression.__all__,
 ]

@@ -1,7 +1,4 @@
-"""CEN: two heads on one network, refined over generations.
-
-Reached as `ldl_jax.methods.get("cen", ...)`.
-"""
+"""CEN's method: two heads on one network, refined over generations."""
 
 from __future__ import annotations
 
@@ -19,7 +16,9 @@ from ldl_jax.methods.contract import (
     check_choice,
     check_number,
 )
-from ldl_jax.methods.transfer import DECODERS, Transfer, one_hot_encoder
+from ldl_jax.methods.forms import DECODERS
+from ldl_jax.methods.targets import one_hot_encoder
+from ldl_jax.methods.transfer import Transfer
 
 
 def cen(
@@ -36,7 +35,7 @@ def cen(
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation": Eq. 14 for the first
     generation, Eq. 15 for the later ones, Eqs. 16-18 for the estimate. `hard_temperature` and
     `scale_by_temperature_squared` settle what the paper leaves open, see `losses.cen_evolution`;
-    `decode` is of the distribution's head, "expectation" (Eq. 16), "median" or "mode".
+    `decode` reads the distribution's head: "expectation" (Eq. 16), "median" or "mode".
     """
     check_number("lam", lam, low=0.0)
     check_number("hard_temperature", hard_temperature, low=0.0, strict=True)
@@ -73,6 +72,6 @@ def cen(
         probs = jax.nn.softmax(outputs["logits"] / temperature)
         return Knowledge(probs, jnp.abs(outputs["score"] - target))
 
-    encode = one_hot_encoder(space)  # CEN makes no assumption on the distribution's form
+    encode = one_hot_encoder(space)  # CEN assumes no form of the distribution
     head = dense(logits=space.size, score=None)
     return Method("cen", space, head, encode, loss, predict, teach)

@@ -1,11 +1,6 @@
-"""Whether a method of one's own keeps the contract, seen before anything is trained.
-
-Reached as `ldl_jax.methods.check`.
-"""
+"""Checks a user's own method against the contract before anything is trained."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,21 +13,21 @@ _B = 3
 
 
 def check(method: Method, width: Width) -> None:
-    """Puts one small batch through all of a method's functions.
+    """Puts one small batch through all of a method's functions, and checks the results.
 
     Args:
       method: the method.
-      width: how many features its network has, as `Model.width` says.
+      width: the number of features that its network gives, `Model.width`.
 
     Raises:
       ValueError: naming the function, what it returned and what was expected: a loss that is
         reduced over the batch, probabilities of another K or that do not sum to one, ...
     """
     K = method.space.size
-    found = jax.jit(lambda: answers(method, width))()
+    results = jax.jit(lambda: answers(method, width))()
     for name in ("loss", "taught loss"):
-        _check(method, name, found[name], (_B,), "one a picture, not reduced over the batch")
-    prediction, knowledge = found["predict"], found["teach"]
+        _check(method, name, results[name], (_B,), "one a picture, not reduced over the batch")
+    prediction, knowledge = results["predict"], results["teach"]
     if not isinstance(prediction, Prediction):
         raise ValueError(_says(method, "predict", f"a {type(prediction).__name__}", "a Prediction"))
     if not isinstance(knowledge, Knowledge):
@@ -50,8 +45,8 @@ def check(method: Method, width: Width) -> None:
             )
 
 
-def answers(method: Method, width: Width) -> dict[str, Any]:
-    """What all of a method's functions say to one small batch; can be traced."""
+def answers(method: Method, width: Width) -> dict[str, jax.Array | Prediction | Knowledge]:
+    """Returns the results of all of a method's functions on one small batch; can be traced."""
     params = method.head.init(jax.random.key(0), width)
     outputs = method.head.apply(params, _features(width))
     labels = jnp.linspace(method.space.low, method.space.high, _B, dtype=jnp.float32)
@@ -72,11 +67,18 @@ def _features(width: Width) -> Features:
     return {name: _features(part) for name, part in width.items()}  # type: ignore[misc]
 
 
-def _check(method: Method, name: str, x: Any, shape: tuple[int, ...], what: str) -> None:
-    found = getattr(x, "shape", type(x).__name__)
-    if found != shape:
-        wanted = f"{list(shape)} for a batch of {_B}: {what}"
-        raise ValueError(_says(method, name, f"shape {found}", wanted))
+def _check(
+    method: Method,
+    name: str,
+    x: jax.Array | Prediction | Knowledge,
+    shape: tuple[int, ...],
+    meaning: str,
+) -> None:
+    """Checks one result's shape and dtype, and that it is finite."""
+    actual = getattr(x, "shape", type(x).__name__)
+    if actual != shape or not isinstance(x, jax.Array):
+        expected = f"{list(shape)} for a batch of {_B}: {meaning}"
+        raise ValueError(_says(method, name, f"shape {actual}", expected))
     if x.dtype != jnp.float32:
         raise ValueError(_says(method, name, str(x.dtype), "float32"))
     if not np.isfinite(x).all():

@@ -1,8 +1,7 @@
-"""Methods of one softmax: classification, label distributions, and their expectation.
+"""Methods of one softmax: classification, and learning a distribution around the label.
 
-Each is `factory(space, **hyper_parameters) -> Method`. All take `decode` ("expectation", "median"
-or "mode"), and `alpha`, `temperature` and `scale_by_temperature_squared`, which later generations
-alone use (`methods_transfer.Transfer`). Reached as `ldl_jax.methods.get(NAME, ...)`.
+Each factory defines its own loss and target; `methods.transfer.completed` makes it a factory of
+whole methods, with `decode` and the settings of learning from a teacher.
 """
 
 from __future__ import annotations
@@ -16,13 +15,11 @@ from jax.typing import ArrayLike
 from ldl_jax import encodings, losses
 from ldl_jax.heads import Outputs
 from ldl_jax.labels import LabelSpace
-from ldl_jax.methods.contract import Batch, Method, check_choice, check_number
-from ldl_jax.methods.transfer import (
-    Transfer,
-    distribution_method,
-    gaussian_encoder,
-    of_labels,
-)
+from ldl_jax.methods.contract import Batch, check_choice, check_number
+from ldl_jax.methods.targets import gaussian_encoder, of_labels
+from ldl_jax.methods.transfer import Definition, completed
+
+__all__ = ["balanced_softmax", "dex", "dldl", "dldl_v2", "focal", "hl_gauss", "soft_labels", "sord"]
 
 SOFT_LABELS: dict[str, Callable[..., jax.Array]] = {
     "beta": encodings.beta,
@@ -35,13 +32,8 @@ SOFT_LABELS: dict[str, Callable[..., jax.Array]] = {
 }
 
 
-def dex(
-    space: LabelSpace,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="expectation")
+def dex(space: LabelSpace) -> Definition:
     """DEX: cross-entropy to the label's own value, the expectation as the estimate.
 
     Source: Rothe et al., "Deep Expectation of Real and Apparent Age from a Single Image".
@@ -50,21 +42,14 @@ def dex(
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
         return losses.dex(outputs["logits"], batch["labels"], space)
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method("dex", space, loss, decode=decode, transfer=transfer)
+    return Definition(loss)
 
 
-def dldl(
-    space: LabelSpace,
-    sigma: float = 2.0,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="expectation")
+def dldl(space: LabelSpace, sigma: float = 2.0) -> Definition:
     """DLDL: the divergence from a Gaussian around the label, the expectation as the estimate.
 
-    `sigma`, in the label's unit, serves where the dataset gives none for a picture.
+    `sigma`, in the label's unit, is used for pictures whose own the dataset does not give.
 
     Source: Gao et al., "Deep Label Distribution Learning with Label Ambiguity".
     """
@@ -73,23 +58,19 @@ def dldl(
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
         return losses.kl_divergence(outputs["logits"], encode(batch["labels"], batch["sigma"]))
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method("dldl", space, loss, encode=encode, decode=decode, transfer=transfer)
+    return Definition(loss, encode=encode)
 
 
+@completed(decode="expectation")
 def dldl_v2(
     space: LabelSpace,
     sigma: float = 2.0,
     lam: float = 1.0,
     kl_reduction: Literal["sum", "mean"] = "sum",
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+) -> Definition:
     """DLDL-v2: DLDL and the l1 error of the expectation, learnt together.
 
-    `kl_reduction` "mean" is the authors' code, see `losses.dldl_v2`.
+    `kl_reduction="mean"` is that of the authors' code, see `losses.dldl_v2`.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 12.
     """
@@ -103,20 +84,11 @@ def dldl_v2(
             outputs["logits"], target, batch["labels"], space, lam, kl_reduction=kl_reduction
         )
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method(
-        "dldl_v2", space, loss, encode=encode, decode=decode, transfer=transfer
-    )
+    return Definition(loss, encode=encode)
 
 
-def hl_gauss(
-    space: LabelSpace,
-    sigma: float = 2.0,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="expectation")
+def hl_gauss(space: LabelSpace, sigma: float = 2.0) -> Definition:
     """HL-Gauss: cross-entropy to the mass that a Gaussian around the label puts on each bin.
 
     Source: Imani and White, "Improving Regression Performance with Distributional Losses".
@@ -126,43 +98,33 @@ def hl_gauss(
     def soft(labels: ArrayLike) -> jax.Array:
         return encodings.hl_gauss(labels, space, sigma)
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return _soft_labels("hl_gauss", space, soft, decode, transfer)
+    return _soft_labels(soft)
 
 
+@completed(decode="expectation")
 def sord(
     space: LabelSpace,
     distance: Literal["absolute", "squared"] = "absolute",
-    slope: float = 1.0,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+    alpha: float = 1.0,
+) -> Definition:
     """SORD: cross-entropy to the softmax of the negative distance from the label.
 
-    `slope` is the factor of the distance (`encodings.sord`'s alpha), per unit of it.
+    `alpha` is the slope of the soft labels, a factor of the distance as in `encodings.sord`. The
+    weight of a later generation's teacher is `transfer_alpha` here.
 
     Source: Díaz and Marathe, "Soft Labels for Ordinal Regression".
     """
     check_choice("distance", distance, ("absolute", "squared"))
-    check_number("slope", slope, low=0.0, strict=True)
+    check_number("alpha", alpha, low=0.0, strict=True)
 
     def soft(labels: ArrayLike) -> jax.Array:
-        return encodings.sord(labels, space, distance=distance, alpha=slope)
+        return encodings.sord(labels, space, distance=distance, alpha=alpha)
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return _soft_labels("sord", space, soft, decode, transfer)
+    return _soft_labels(soft)
 
 
-def soft_labels(
-    space: LabelSpace,
-    encoding: str = "triangular",
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="expectation")
+def soft_labels(space: LabelSpace, encoding: str = "triangular") -> Definition:
     """Cross-entropy to any of the encodings, at its defaults: the soft labels of dlordinal.
 
     `encoding` is "beta", "binomial", "exponential", "laplace", "poisson", "triangular" or
@@ -173,18 +135,11 @@ def soft_labels(
     def soft(labels: ArrayLike) -> jax.Array:
         return SOFT_LABELS[encoding](labels, space)
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return _soft_labels("soft_labels", space, soft, decode, transfer)
+    return _soft_labels(soft)
 
 
-def focal(
-    space: LabelSpace,
-    gamma: float = 2.0,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="expectation")
+def focal(space: LabelSpace, gamma: float = 2.0) -> Definition:
     """Focal loss: DEX's, turned down where the prediction is already right.
 
     Source: Lin et al., "Focal Loss for Dense Object Detection".
@@ -195,21 +150,15 @@ def focal(
         target = encodings.one_hot(batch["labels"], space)
         return losses.focal(outputs["logits"], target, gamma)
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method("focal", space, loss, decode=decode, transfer=transfer)
+    return Definition(loss)
 
 
-def balanced_softmax(
-    space: LabelSpace,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-    counts: ArrayLike | None = None,
-) -> Method:
+@completed(decode="expectation")
+def balanced_softmax(space: LabelSpace, *, counts: ArrayLike | None = None) -> Definition:
     """Balanced softmax: DEX for ages that are not equally frequent.
 
-    `counts` [K] are the training labels' (`encodings.label_counts`); a run fills them in.
+    `counts` [K] says how many training labels each value has (`encodings.label_counts`); a run
+    fills them in.
 
     Source: Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition".
     """
@@ -220,22 +169,13 @@ def balanced_softmax(
         target = encodings.one_hot(batch["labels"], space)
         return losses.balanced_softmax(outputs["logits"], target, counts)
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method("balanced_softmax", space, loss, decode=decode, transfer=transfer)
+    return Definition(loss)
 
 
-def _soft_labels(
-    name: str,
-    space: LabelSpace,
-    soft: Callable[[ArrayLike], jax.Array],
-    decode: str,
-    transfer: Transfer,
-) -> Method:
-    """Cross-entropy to `soft(labels) -> [B, K]`."""
+def _soft_labels(soft: Callable[[ArrayLike], jax.Array]) -> Definition:
+    """Defines a method by its cross-entropy to `soft(labels) -> [B, K]`."""
 
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
         return losses.cross_entropy(outputs["logits"], soft(batch["labels"]))
 
-    return distribution_method(
-        name, space, loss, encode=of_labels(soft), decode=decode, transfer=transfer
-    )
+    return Definition(loss, encode=of_labels(soft))

@@ -1,7 +1,6 @@
 """Methods of one softmax whose loss is not a divergence from a target: moments, distances, scores.
 
-Each is `factory(space, **hyper_parameters) -> Method`, and takes what those in
-`methods.distribution` do. Reached as `ldl_jax.methods.get(NAME, ...)`.
+Each factory defines its own loss; `methods.transfer.completed` does the rest.
 """
 
 from __future__ import annotations
@@ -13,24 +12,19 @@ import jax
 from ldl_jax import losses
 from ldl_jax.heads import Outputs
 from ldl_jax.labels import LabelSpace
-from ldl_jax.methods.contract import Batch, Method, check_choice, check_flag, check_number
-from ldl_jax.methods.transfer import (
-    Transfer,
-    distribution_method,
-    gaussian_encoder,
-    one_hot_encoder,
-)
+from ldl_jax.methods.contract import Batch, check_choice, check_flag, check_number
+from ldl_jax.methods.targets import gaussian_encoder, one_hot_encoder
+from ldl_jax.methods.transfer import Definition, completed
+
+__all__ = ["crps", "emd", "mean_residue", "mean_variance", "unimodal", "weighted_kappa"]
 
 
+@completed(decode="expectation")
 def mean_variance(
     space: LabelSpace,
     mean_weight: float = 0.2,
     variance_weight: float = 0.05,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+) -> Definition:
     """Mean-variance: cross-entropy, the error of the mean, and the variance.
 
     Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face".
@@ -43,19 +37,15 @@ def mean_variance(
             outputs["logits"], batch["labels"], space, mean_weight, variance_weight
         )
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method("mean_variance", space, loss, decode=decode, transfer=transfer)
+    return Definition(loss)
 
 
+@completed(decode="expectation")
 def mean_residue(
     space: LabelSpace,
     mean_weight: float = 0.2,
     residue_weight: float = 0.05,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+) -> Definition:
     """Mean-residue: cross-entropy, the error of the mean, and the residue's entropy.
 
     Source: Zhao et al., "Adaptive Mean-Residue Loss for Robust Facial Age Estimation".
@@ -68,18 +58,11 @@ def mean_residue(
             outputs["logits"], batch["labels"], space, mean_weight, residue_weight
         )
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method("mean_residue", space, loss, decode=decode, transfer=transfer)
+    return Definition(loss)
 
 
-def unimodal(
-    space: LabelSpace,
-    lam: float = 1000.0,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="expectation")
+def unimodal(space: LabelSpace, lam: float = 1000.0) -> Definition:
     """Unimodal-concentrated: the likelihood of the label under mean and variance, and one mode.
 
     Source: Li et al., "Unimodal-Concentrated Loss: Fully Adaptive Label Distribution Learning for
@@ -90,19 +73,11 @@ def unimodal(
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
         return losses.unimodal_concentrated(outputs["logits"], batch["labels"], space, lam)
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method("unimodal", space, loss, decode=decode, transfer=transfer)
+    return Definition(loss)
 
 
-def emd(
-    space: LabelSpace,
-    squared: bool = True,
-    sigma: float = 0.0,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="expectation")
+def emd(space: LabelSpace, squared: bool = True, sigma: float = 0.0) -> Definition:
     """EMD: the earth mover's distance from the label, squared as in its source or plain.
 
     The target is the label's own value, or with a `sigma` (in the label's unit) a Gaussian.
@@ -120,17 +95,11 @@ def emd(
             return losses.squared_emd(outputs["logits"], target)
         return losses.emd(outputs["logits"], target, space)
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method("emd", space, loss, encode=encode, decode=decode, transfer=transfer)
+    return Definition(loss, encode=encode)
 
 
-def crps(
-    space: LabelSpace,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="expectation")
+def crps(space: LabelSpace) -> Definition:
     """CRPS: the continuous ranked probability score, in the label's unit.
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation".
@@ -139,18 +108,14 @@ def crps(
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
         return losses.crps(outputs["logits"], batch["labels"], space)
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method("crps", space, loss, decode=decode, transfer=transfer)
+    return Definition(loss)
 
 
+@completed(decode="expectation")
 def weighted_kappa(
     space: LabelSpace,
     penalty: Literal["quadratic", "linear"] = "quadratic",
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+) -> Definition:
     """Weighted kappa: the expected cost over that of chance, taken over the batch.
 
     Source: de la Torre et al., "Weighted kappa loss function for multi-class classification of
@@ -161,5 +126,4 @@ def weighted_kappa(
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
         return losses.weighted_kappa(outputs["logits"], batch["labels"], space, penalty)
 
-    transfer = Transfer(alpha, temperature, scale_by_temperature_squared)
-    return distribution_method("weighted_kappa", space, loss, decode=decode, transfer=transfer)
+    return Definition(loss)

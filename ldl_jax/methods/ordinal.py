@@ -1,8 +1,8 @@
 """Methods of binary comparisons with the label values: "is it above l_k?".
 
-Their distribution is what the comparisons' probabilities imply (DLDL-v2's Eqs. 5 and 6), their
-estimate the rank that they count up to; `decode` offers the distribution's "expectation", "median"
-and "mode" too. Reached as `ldl_jax.methods.get(NAME, ...)`.
+The comparisons' probabilities imply a distribution (DLDL-v2's Eqs. 5 and 6). The estimate is the
+rank that they count up to, `decode="rank_count"`, or the distribution's "expectation", "median" or
+"mode".
 """
 
 from __future__ import annotations
@@ -14,32 +14,22 @@ from jax.typing import ArrayLike
 from ldl_jax import encodings, losses
 from ldl_jax.heads import Outputs, comparisons, dense, shared_ordinal
 from ldl_jax.labels import LabelSpace
-from ldl_jax.methods.contract import Batch, Method, check_flag, check_number
-from ldl_jax.methods.transfer import (
-    CONDITIONAL,
-    RANKS,
-    Encoder,
-    Transfer,
-    distribution_method,
-    gaussian_encoder,
-    known_or,
-    of_labels,
-)
+from ldl_jax.methods.contract import Batch, check_flag, check_number
+from ldl_jax.methods.forms import CONDITIONAL, RANKS
+from ldl_jax.methods.targets import gaussian_encoder, known_or, rank_encoder
+from ldl_jax.methods.transfer import Definition, completed
+
+__all__ = ["coral", "corn", "megaage", "ranking"]
 
 
+@completed(decode="rank_count")
 def ranking(
-    space: LabelSpace,
-    importance: bool = False,
-    decode: str = "rank_count",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-    counts: ArrayLike | None = None,
-) -> Method:
+    space: LabelSpace, importance: bool = False, *, counts: ArrayLike | None = None
+) -> Definition:
     """OR-CNN: K-1 independent binary classifiers.
 
-    With `importance` each is weighted by the training labels at its value, `counts` [K]
-    (`encodings.label_counts`), which a run fills in.
+    With `importance` each classifier is weighted by how many training labels have its value:
+    `counts` [K] (`encodings.label_counts`), which a run fills in.
 
     Source: Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation".
     """
@@ -50,25 +40,13 @@ def ranking(
         weights = _importance(space, counts) if importance else None
         return losses.ordinal_cross_entropy(outputs["rank_logits"], ranks, weights)
 
-    return distribution_method(
-        "ranking",
-        space,
-        loss,
-        encode=_rank_encoder(space),
-        head=dense(rank_logits=space.size - 1),
-        form=RANKS,
-        decode=decode,
-        transfer=Transfer(alpha, temperature, scale_by_temperature_squared),
+    return Definition(
+        loss, encode=rank_encoder(space), head=dense(rank_logits=space.size - 1), form=RANKS
     )
 
 
-def coral(
-    space: LabelSpace,
-    decode: str = "rank_count",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="rank_count")
+def coral(space: LabelSpace) -> Definition:
     """CORAL: K-1 binary classifiers that share one score, weighted equally as in the source's runs.
 
     Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
@@ -79,25 +57,11 @@ def coral(
         ranks = encodings.rank(batch["labels"], space)
         return losses.coral(outputs["rank_logits"], ranks)
 
-    return distribution_method(
-        "coral",
-        space,
-        loss,
-        encode=_rank_encoder(space),
-        head=shared_ordinal(space.size),
-        form=RANKS,
-        decode=decode,
-        transfer=Transfer(alpha, temperature, scale_by_temperature_squared),
-    )
+    return Definition(loss, encode=rank_encoder(space), head=shared_ordinal(space.size), form=RANKS)
 
 
-def corn(
-    space: LabelSpace,
-    decode: str = "rank_count",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="rank_count")
+def corn(space: LabelSpace) -> Definition:
     """CORN: K-1 binary classifiers, each given that the label is above the value before.
 
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
@@ -107,27 +71,13 @@ def corn(
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
         return losses.corn(outputs["rank_logits"], batch["labels"], space)
 
-    return distribution_method(
-        "corn",
-        space,
-        loss,
-        encode=_rank_encoder(space),
-        head=dense(rank_logits=space.size - 1),
-        form=CONDITIONAL,
-        decode=decode,
-        transfer=Transfer(alpha, temperature, scale_by_temperature_squared),
+    return Definition(
+        loss, encode=rank_encoder(space), head=dense(rank_logits=space.size - 1), form=CONDITIONAL
     )
 
 
-def megaage(
-    space: LabelSpace,
-    sigma: float = 2.0,
-    truncation: float = 3.0,
-    decode: str = "expectation",
-    alpha: float = 0.5,
-    temperature: float = 2.0,
-    scale_by_temperature_squared: bool = False,
-) -> Method:
+@completed(decode="expectation")
+def megaage(space: LabelSpace, sigma: float = 2.0, truncation: float = 3.0) -> Definition:
     """MegaAge: comparisons away from the label, and a posterior over the values from them.
 
     Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons".
@@ -141,22 +91,10 @@ def megaage(
             outputs["logits"], outputs["rank_logits"], batch["labels"], space, width, truncation
         )
 
-    return distribution_method(
-        "megaage",
-        space,
-        loss,
-        encode=gaussian_encoder(space, sigma),
-        head=comparisons(space.size),
-        decode=decode,
-        transfer=Transfer(alpha, temperature, scale_by_temperature_squared),
-    )
+    return Definition(loss, encode=gaussian_encoder(space, sigma), head=comparisons(space.size))
 
 
 def _importance(space: LabelSpace, counts: ArrayLike | None) -> jax.Array:
     if counts is None:
         raise ValueError("counts: the importance weights need the training labels' counts")
     return losses.importance_weights(jnp.asarray(counts)[: space.size - 1])
-
-
-def _rank_encoder(space: LabelSpace) -> Encoder:
-    return of_labels(lambda labels: encodings.rank(labels, space))

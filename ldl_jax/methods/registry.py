@@ -1,68 +1,30 @@
-"""The list of methods, and how one is made by name.
-
-Reached as `ldl_jax.methods.NAME`.
-"""
+"""The methods by name: `METHODS` lists their factories, and `get` makes one."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from jax.typing import ArrayLike
 
 from ldl_jax.labels import LabelSpace
+from ldl_jax.methods import distribution, moments, ordinal, regression
 from ldl_jax.methods.cen import cen
 from ldl_jax.methods.contract import Method
-from ldl_jax.methods.distribution import (
-    balanced_softmax,
-    dex,
-    dldl,
-    dldl_v2,
-    focal,
-    hl_gauss,
-    soft_labels,
-    sord,
-)
-from ldl_jax.methods.moments import (
-    crps,
-    emd,
-    mean_residue,
-    mean_variance,
-    unimodal,
-    weighted_kappa,
-)
-from ldl_jax.methods.ordinal import coral, corn, megaage, ranking
-from ldl_jax.methods.regression import regression_l1, regression_l2, ssr
+from ldl_jax.methods.ssr import ssr
 
+# A family's module lists its methods in `__all__`; a method has its factory's name.
+_FAMILIES = (distribution, moments, ordinal, regression)
+_FACTORIES = [cen, ssr, *(getattr(family, name) for family in _FAMILIES for name in family.__all__)]
 METHODS: dict[str, Callable[..., Method]] = {
-    "balanced_softmax": balanced_softmax,
-    "cen": cen,
-    "coral": coral,
-    "corn": corn,
-    "crps": crps,
-    "dex": dex,
-    "dldl": dldl,
-    "dldl_v2": dldl_v2,
-    "emd": emd,
-    "focal": focal,
-    "hl_gauss": hl_gauss,
-    "mean_residue": mean_residue,
-    "mean_variance": mean_variance,
-    "megaage": megaage,
-    "ranking": ranking,
-    "regression_l1": regression_l1,
-    "regression_l2": regression_l2,
-    "soft_labels": soft_labels,
-    "sord": sord,
-    "ssr": ssr,
-    "unimodal": unimodal,
-    "weighted_kappa": weighted_kappa,
+    factory.__name__: factory for factory in sorted(_FACTORIES, key=lambda f: f.__name__)
 }
-# What a run knows and no config says.
-_GIVEN = ("space", "counts")
+# The hyper-parameters that have another name today, as {method: {old name: new name}}.
+RENAMED = {"sord": {"slope": "alpha", "alpha": "transfer_alpha"}}
+# Arguments of a factory that a run works out from its data; a config cannot set them.
+_FROM_DATA = ("space", "counts")
 
 
 def get(
@@ -70,26 +32,35 @@ def get(
     *,
     space: LabelSpace,
     counts: ArrayLike | None = None,
-    **hyper_parameters: Any,
+    **hyper_parameters: object,
 ) -> Method:
-    """A method by name, by "package.module:factory", or itself.
+    """Makes a method by its name, or by its factory's, "package.module:factory".
 
     Args:
       name: a name in `METHODS`, a factory's, or a method, which is returned as it is.
       space: the label space.
       counts: how many training labels each of the K values has (`encodings.label_counts`), for the
         factories that ask for them; only their losses do.
-      **hyper_parameters: the factory's own; those left out take its defaults.
+      **hyper_parameters: the method's own, and `decode`, `alpha`, `temperature` and
+        `scale_by_temperature_squared` for those that `methods.transfer.completed` completes. Those
+        left out take their defaults; `hyper_parameters(name)` lists them.
 
     Raises:
       ValueError: the name is unknown, a hyper-parameter is not the method's, or its value is
         out of range; each message lists what is known.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> method = methods.get("dldl_v2", space=space, decode="median", alpha=0.3)
+      >>> method.predict({"logits": jnp.zeros((1, 5))}).value.item()
+      22.0
     """
     if isinstance(name, Method):
         return name
     factory = _factory(name)
     parameters = inspect.signature(factory).parameters
-    known = [p for p in parameters if p not in _GIVEN]
+    known = [p for p in parameters if p not in _FROM_DATA]
+    hyper_parameters = _current(name, hyper_parameters, known)
     for key in hyper_parameters:
         if key not in known:
             raise ValueError(
@@ -98,23 +69,48 @@ def get(
     for key in known:
         if key not in hyper_parameters and parameters[key].default is inspect.Parameter.empty:
             raise ValueError(f"method.{key}: {name!r} has no default for it, it must be given")
-    given = {"counts": counts} if "counts" in parameters else {}
-    method = factory(space, **given, **hyper_parameters)
+    from_data = {"counts": counts} if "counts" in parameters else {}
+    method = factory(space, **from_data, **hyper_parameters)
     if not isinstance(method, Method):
         raise ValueError(f"method.name: {name!r} returned {type(method).__name__}, not a Method")
-    made_with = {key: hyper_parameters.get(key, parameters[key].default) for key in known}
-    return dataclasses.replace(method, hyper_parameters=made_with)
+    complete = {key: hyper_parameters.get(key, parameters[key].default) for key in known}
+    return dataclasses.replace(method, hyper_parameters=complete)
 
 
-def hyper_parameters(name: str) -> dict[str, Any]:
-    """The hyper-parameters of the method of that name, with their defaults."""
+def hyper_parameters(name: str) -> dict[str, object]:
+    """Returns the hyper-parameters of the method of that name, with their defaults.
+
+    Examples:
+      >>> methods.hyper_parameters("regression_l2")
+      {'sigma': 0.0, 'smoothed_weights': False, 'smoothing': 2.0}
+    """
     parameters = inspect.signature(_factory(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in _GIVEN}
+    return {p.name: p.default for p in parameters if p.name not in _FROM_DATA}
 
 
 def takes_counts(name: str) -> bool:
-    """Whether the method of that name is made with the training labels' counts."""
+    """Returns whether the method of that name is made with the training labels' counts."""
     return "counts" in inspect.signature(_factory(name)).parameters
+
+
+def _current(name: str, values: Mapping[str, object], known: list[str]) -> dict[str, object]:
+    """Returns a method's hyper-parameters under today's names.
+
+    Old names are read in a whole record of a method, as an older checkpoint has it. An old name
+    among only some of the hyper-parameters is a config's, and refused: `alpha` of SORD is its slope
+    today and was the teacher's weight, so that the rest of the config has to be looked at too.
+
+    Raises:
+      ValueError: a config uses an old name; the message gives the new one.
+    """
+    renamed = RENAMED.get(name, {})
+    old = [key for key in values if key in renamed and key not in known]
+    if not old:
+        return dict(values)
+    if values.keys() == {*known} - {*renamed.values()} | {*renamed}:
+        return {renamed.get(key, key): value for key, value in values.items()}
+    changes = ", ".join(f"{key} is now {new}" for key, new in renamed.items())
+    raise ValueError(f"method.{old[0]}: {name!r} has other names today: {changes}")
 
 
 def _factory(name: str) -> Callable[..., Method]:

@@ -1,19 +1,26 @@
-"""Methods that learn a distribution: what they share, whatever their own loss is.
+"""The shared part of methods that learn a distribution: `decode`, and how one generation teaches.
 
 A generation learns from its teacher by CEN's Eq. 7, here for every method: part of the loss is the
-cross-entropy from the teacher's distribution, both softened by a temperature, the rest its own.
-Reached as `ldl_jax.methods.NAME`.
+cross-entropy from the teacher's distribution, both softened by a temperature, the rest is the
+method's own. So a method defines its own loss, head and target (`Definition`), and `completed` adds
+the settings that all of them share: `decode`, and the fields of `Transfer`.
+
+A method's own hyper-parameter keeps its paper's name. Where it has the name of a field of
+`Transfer`, that field is called `transfer_NAME` for this method: SORD's `alpha` is the slope of its
+soft labels, and its `transfer_alpha` the weight of the teacher. (CEN's `alpha` and `temperature`
+are the paper's, which Eq. 7 is from.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from ldl_jax import decoders, encodings, losses
+from ldl_jax import decoders
 from ldl_jax.heads import Head, Outputs, dense
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods.contract import (
@@ -25,18 +32,14 @@ from ldl_jax.methods.contract import (
     check_flag,
     check_number,
 )
+from ldl_jax.methods.forms import DECODERS, SOFTMAX, Form
+from ldl_jax.methods.targets import Encoder, normalised_error, one_hot_encoder
 
-Encoder = Callable[[jax.Array, jax.Array], jax.Array]
 OwnLoss = Callable[[Outputs, Batch], jax.Array]
-DECODERS = {
-    "expectation": decoders.expectation,
-    "median": decoders.median,
-    "mode": decoders.mode,
-}
 
 
 class Transfer(NamedTuple):
-    """How much a later generation learns from its teacher, and how softly.
+    """The settings of learning from a teacher: how much of the loss, and how softly.
 
     L = α c CE(p̂^τ, q) + (1 - α) L_own,  c = τ^2 if scaled, else 1
 
@@ -50,57 +53,89 @@ class Transfer(NamedTuple):
     temperature: float = 2.0
     scale_by_temperature_squared: bool = False
 
-    def checked(self) -> Transfer:
-        """This, if every value is within its range.
+    def checked(self, names: Mapping[str, str] | None = None) -> Transfer:
+        """Returns these settings, if every value is within its range.
+
+        Args:
+          names: the fields' names in messages, where they differ.
 
         Raises:
-          ValueError: naming the hyper-parameter.
+          ValueError: a value is out of range; the message names the hyper-parameter.
         """
-        check_number("alpha", self.alpha, low=0.0, high=1.0)
-        check_number("temperature", self.temperature, low=0.0, strict=True)
-        check_flag("scale_by_temperature_squared", self.scale_by_temperature_squared)
+        names = {field: field for field in self._fields} | dict(names or {})
+        check_number(names["alpha"], self.alpha, low=0.0, high=1.0)
+        check_number(names["temperature"], self.temperature, low=0.0, strict=True)
+        check_flag(names["scale_by_temperature_squared"], self.scale_by_temperature_squared)
         return self
 
 
-class Form(NamedTuple):
-    """How a head's outputs stand for a distribution over the label values.
+class Definition(NamedTuple):
+    """The parts of a method that are its own, where its outputs stand for a distribution.
 
     Attributes:
-      probs: `probs(outputs, temperature) -> [B, K]`.
-      cross_entropy: `cross_entropy(outputs, teacher_probs, temperature) -> [B]`, with zero gradient
-        where the teacher's outputs at that temperature are the student's.
-      rank_probs: `rank_probs(outputs) -> [B, K-1]` of ordinal heads, for `decoders.rank_count`.
+      loss: `loss(outputs, batch) -> [B]`, the loss of a generation without a teacher.
+      encode: the target of the method; one-hot by default.
+      head: one dense layer to "logits" [B, K] by default.
+      form: how the outputs stand for a distribution.
     """
 
-    probs: Callable[[Outputs, float], jax.Array]
-    cross_entropy: Callable[[Outputs, jax.Array, float], jax.Array]
-    rank_probs: Callable[[Outputs], jax.Array] | None = None
+    loss: OwnLoss
+    encode: Encoder | None = None
+    head: Head | None = None
+    form: Form = SOFTMAX
 
 
-SOFTMAX = Form(
-    lambda outputs, t: jax.nn.softmax(outputs["logits"] / t),
-    lambda outputs, probs, t: losses.cross_entropy(outputs["logits"] / t, probs),
-)
-# Independent or shared-weight binary classifiers, mapped by DLDL-v2's Eqs. 5 and 6.
-RANKS = Form(
-    lambda outputs, t: encodings.distribution_from_ranks(
-        jax.nn.sigmoid(outputs["rank_logits"] / t), clip=True
-    ),
-    lambda outputs, probs, t: losses.ordinal_cross_entropy(
-        outputs["rank_logits"] / t, encodings.ranks_from_distribution(probs)
-    ),
-    lambda outputs: jax.nn.sigmoid(outputs["rank_logits"]),
-)
-# CORN's conditional classifiers.
-CONDITIONAL = Form(
-    lambda outputs, t: encodings.distribution_from_ranks(
-        decoders.ranks_from_conditional(outputs["rank_logits"] / t)
-    ),
-    lambda outputs, probs, t: losses.conditional_cross_entropy(
-        outputs["rank_logits"] / t, encodings.ranks_from_distribution(probs)
-    ),
-    lambda outputs: decoders.ranks_from_conditional(outputs["rank_logits"]),
-)
+def completed(
+    decode: str = "expectation",
+) -> Callable[[Callable[..., Definition]], Callable[..., Method]]:
+    """Decorates `factory(space, **own) -> Definition`, so that it makes whole methods.
+
+    The result takes `decode` (with this default) and the fields of `Transfer` beside the factory's
+    own hyper-parameters. The method has the factory's name.
+
+    Examples:
+      >>> @methods.completed(decode="median")
+      ... def scaled_crps(space, weight=2.0):
+      ...     def loss(outputs, batch):
+      ...         return weight * losses.crps(outputs["logits"], batch["labels"], space)
+      ...     return methods.Definition(loss)
+      >>> method = scaled_crps(LabelSpace.range(20, 24), weight=3.0, decode="mode", alpha=0.3)
+      >>> method.name, method.predict({"logits": jnp.zeros((1, 5))}).value.item()
+      ('scaled_crps', 20.0)
+    """
+
+    def decorate(factory: Callable[..., Definition]) -> Callable[..., Method]:
+        parameters = inspect.signature(factory).parameters
+        names = {f: f"transfer_{f}" if f in parameters else f for f in Transfer._fields}
+        shared = {"decode": decode} | {
+            name: Transfer._field_defaults[field] for field, name in names.items()
+        }
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        added = [inspect.Parameter(key, kind, default=x) for key, x in shared.items()]
+        # Sorted by kind, as Python orders them: those by keyword alone come last.
+        signature = inspect.Signature(sorted([*parameters.values(), *added], key=lambda p: p.kind))
+
+        @functools.wraps(factory)
+        def make(*args: object, **keywords: object) -> Method:
+            bound = signature.bind(*args, **keywords)
+            bound.apply_defaults()
+            values = bound.arguments
+            definition = factory(**{key: values[key] for key in parameters})
+            return distribution_method(
+                factory.__name__,
+                values["space"],
+                definition.loss,
+                encode=definition.encode,
+                head=definition.head,
+                form=definition.form,
+                decode=values["decode"],
+                transfer=Transfer(*(values[name] for name in names.values())).checked(names),
+            )
+
+        make.__signature__ = signature  # type: ignore[attr-defined]
+        return make
+
+    return decorate
 
 
 def distribution_method(
@@ -114,15 +149,12 @@ def distribution_method(
     decode: str = "expectation",
     transfer: Transfer = Transfer(),  # noqa: B008  (immutable)
 ) -> Method:
-    """A method whose outputs stand for a distribution.
+    """Makes a method whose outputs stand for a distribution.
 
     Args:
-      name: for tables and messages.
+      name: the method's name, for tables and messages.
       space: the label space.
-      own_loss: `own_loss(outputs, batch) -> [B]`, the loss of a generation without a teacher.
-      encode: the target of the method; one-hot by default.
-      head: one dense layer to "logits" [B, K] by default.
-      form: how the outputs stand for a distribution.
+      own_loss, encode, head, form: the method's own parts, as in `Definition`.
       decode: "expectation", "median" or "mode" of the distribution, or, of ordinal heads,
         "rank_count".
       transfer: how later generations learn.
@@ -130,18 +162,16 @@ def distribution_method(
     Raises:
       ValueError: a hyper-parameter is out of range.
     """
-    transfer = transfer.checked()
-    counts = () if form.rank_probs is None else ("rank_count",)
-    check_choice("decode", decode, (*counts, *DECODERS))
-    alpha, temperature, scaled = transfer
+    alpha, temperature, scaled = transfer.checked()
+    check_choice("decode", decode, form.decoders)
     scale = temperature**2 if scaled else 1.0
 
     def loss(outputs: Outputs, batch: Batch, knowledge: Knowledge | None = None) -> jax.Array:
-        own = own_loss(outputs, batch)
+        untaught = own_loss(outputs, batch)
         if knowledge is None:
-            return own
+            return untaught
         taught = scale * form.cross_entropy(outputs, knowledge.probs, temperature)
-        return alpha * taught + (1 - alpha) * own
+        return alpha * taught + (1 - alpha) * untaught
 
     def predict(outputs: Outputs) -> Prediction:
         probs = form.probs(outputs, 1.0)
@@ -167,18 +197,24 @@ def from_loss(
     alpha: float = 0.5,
     temperature: float = 2.0,
 ) -> Method:
-    """A method of one's own loss on the logits of one dense layer.
+    """Makes a method of a loss on the logits of one dense layer.
 
     Args:
       loss: `loss(logits [B, K], labels [B]) -> [B]`, labels in the space's unit; not reduced.
       space: the label space.
-      name: for tables and messages.
+      name: the method's name, for tables and messages.
       decode: "expectation", "median" or "mode".
-      alpha: how much a later generation learns from its teacher (CEN Eq. 7).
+      alpha: the weight of the teacher in a later generation's loss (CEN Eq. 7).
       temperature: of both distributions in that.
 
     Raises:
       ValueError: a hyper-parameter is out of range.
+
+    Examples:
+      >>> space = LabelSpace.range(20, 24)
+      >>> method = methods.from_loss(lambda x, labels: losses.crps(x, labels, space), space)
+      >>> method.predict({"logits": jnp.zeros((1, 5))}).value.item()
+      22.0
     """
 
     def own_loss(outputs: Outputs, batch: Batch) -> jax.Array:
@@ -186,42 +222,3 @@ def from_loss(
 
     transfer = Transfer(alpha, temperature)
     return distribution_method(name, space, own_loss, decode=decode, transfer=transfer)
-
-
-def normalised_error(value: jax.Array, labels: jax.Array, space: LabelSpace) -> jax.Array:
-    """|ŷ - y| on the normalised scale [..., ] (CEN Eq. 10)."""
-    return jnp.abs(encodings.normalised(value, space) - encodings.normalised(labels, space))
-
-
-def of_labels(encode: Callable[[jax.Array], jax.Array]) -> Encoder:
-    """`encode` of methods whose target is `encode(labels)`, whatever a picture's σ."""
-
-    def ignoring_sigma(labels: jax.Array, sigma: jax.Array) -> jax.Array:
-        del sigma
-        return encode(labels)
-
-    return ignoring_sigma
-
-
-def one_hot_encoder(space: LabelSpace) -> Encoder:
-    """`encode` of methods that take the label as it is."""
-    return of_labels(lambda labels: encodings.one_hot(labels, space))
-
-
-def gaussian_encoder(space: LabelSpace, sigma: float) -> Encoder:
-    """`encode` by a Gaussian of the picture's own σ, and of `sigma` where it has none.
-
-    Raises:
-      ValueError: sigma is negative.
-    """
-    check_number("sigma", sigma, low=0.0)
-
-    def encode(labels: jax.Array, known: jax.Array) -> jax.Array:
-        return encodings.gaussian(labels, space, known_or(known, sigma))
-
-    return encode
-
-
-def known_or(sigma: jax.Array, default: float) -> jax.Array:
-    """Each picture's own σ [B], and the default where it has none (NaN)."""
-    return jnp.where(jnp.isnan(sigma), default, sigma)

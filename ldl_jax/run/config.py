@@ -380,7 +380,8 @@ def defaults() -> ml_collections.ConfigDict:
     all networks, `config.data.options` those of all datasets, unset.
     """
     config = to_dict(Config())
-    config["method"] |= _unset(map(methods.hyper_parameters, methods.METHODS))
+    renamed = (dict.fromkeys(names, 0.0) for names in methods.RENAMED.values())  # to refuse them
+    config["method"] |= _unset([*renamed, *map(methods.hyper_parameters, methods.METHODS)])
     config["model"] |= _unset(map(models.known_options, models.MODELS))
     config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
     readers = [faces.OPTIONS, *(one.options for one in catalogue.DATASETS.values())]

@@ -15,6 +15,7 @@ def test_every_method_is_listed_with_its_defaults(capsys, monkeypatch):
         assert f" {name} " in printed
     assert "lam=4.0" in printed
     assert "stages=(3, 3, 3)" in printed
+    assert "alpha=1.0, decode='expectation', transfer_alpha=0.5" in " ".join(printed.split())
 
 
 def test_it_takes_no_arguments(capsys):

@@ -11,6 +11,7 @@ import pytest
 from ldl_jax import decoders, encodings, losses, methods
 from ldl_jax.labels import ADIENCE, AGE, LabelSpace
 from ldl_jax.methods import METHODS, Knowledge, Method
+from ldl_jax.run.config import defaults, parse
 
 B, D = 6, 4
 # As many values in each, so that what is drawn for one serves for all.
@@ -345,6 +346,12 @@ def from_a_loss(space, weight=1.0):
         return losses.crps(logits, labels, space) + weight * losses.dex(logits, labels, space)
     return methods.from_loss(loss, space)
 
+@methods.completed(decode="median")
+def defined(space, weight=1.0):
+    def loss(outputs, batch):
+        return weight * losses.dex(outputs["logits"], batch["labels"], space)
+    return methods.Definition(loss)
+
 def counted(space, counts):
     return dataclasses.replace(methods.get("dex", space=space), name=str(sum(counts)))
 
@@ -395,6 +402,19 @@ def test_a_users_own_loss(own):
     assert method.hyper_parameters == {"weight": 0.5}
     taught = method.loss(outputs, batch, method.teach(outputs, batch))
     assert jnp.isfinite(taught).all()
+
+
+def test_a_users_own_definition_takes_decode_and_transfer_from_a_config(own):
+    method = methods.get(f"{own}:defined", space=AGE, weight=0.5, alpha=0.3)
+    expected = {
+        "weight": 0.5,
+        "decode": "median",
+        "alpha": 0.3,
+        "temperature": 2.0,
+        "scale_by_temperature_squared": False,
+    }
+    assert (method.name, method.hyper_parameters) == ("defined", expected)
+    assert methods.hyper_parameters(f"{own}:defined").keys() == expected.keys()
 
 
 def test_counts_reach_a_users_own_factory(own):
@@ -487,7 +507,8 @@ def test_a_hyper_parameter_without_a_default_must_be_given(own):
         ("emd", {"squared": "yes"}, r"method.squared"),
         ("emd", {"sigma": -1.0}, r"method.sigma"),
         ("sord", {"distance": "cubed"}, r"method.distance: .*absolute, squared, got 'cubed'"),
-        ("sord", {"slope": 0.0}, r"method.slope"),
+        ("sord", {"alpha": 0.0}, r"method.alpha: .*more than 0, got 0.0"),
+        ("sord", {"transfer_alpha": 1.5}, r"method.transfer_alpha: .*at most 1, got 1.5"),
         ("soft_labels", {"encoding": "gauss"}, r"method.encoding: .*beta, binomial"),
         ("focal", {"gamma": -1.0}, r"method.gamma"),
         ("hl_gauss", {"sigma": -1.0}, r"method.sigma"),
@@ -504,3 +525,100 @@ def test_a_hyper_parameter_without_a_default_must_be_given(own):
 def test_hyper_parameters_that_are_wrong(name, given, says):
     with pytest.raises(ValueError, match=says):
         methods.get(name, space=AGE, **given)
+
+
+# What a factory has of its own, and what all methods of a distribution share.
+
+
+def test_a_direct_call_takes_what_get_takes():
+    direct = methods.dldl(SPACES["years"], 3.0, decode="median", alpha=0.3)
+    named = methods.get("dldl", space=SPACES["years"], sigma=3.0, decode="median", alpha=0.3)
+    outputs, batch = draw_outputs(direct), draw_batch(direct.space)
+    assert direct.name == named.name == "dldl"
+    for a, b in zip(direct.predict(outputs), named.predict(outputs), strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+    knowledge = draw_knowledge(direct.space)
+    np.testing.assert_array_equal(
+        direct.loss(outputs, batch, knowledge), named.loss(outputs, batch, knowledge)
+    )
+
+
+def test_a_users_own_definition_is_completed():
+    @methods.completed(decode="median")
+    def mine(space, alpha=2.0):
+        def loss(outputs, batch):
+            return alpha * losses.dex(outputs["logits"], batch["labels"], space)
+
+        return methods.Definition(loss)
+
+    method = mine(SPACES["years"], alpha=3.0, transfer_alpha=0.25, temperature=1.0)
+    outputs, batch = draw_outputs(method), draw_batch(method.space)
+    own = 3.0 * losses.dex(outputs["logits"], batch["labels"], method.space)
+    np.testing.assert_allclose(method.loss(outputs, batch), own, rtol=1e-6)
+    knowledge = draw_knowledge(method.space)
+    taught = losses.cross_entropy(outputs["logits"], knowledge.probs)
+    expected = 0.25 * taught + 0.75 * own
+    np.testing.assert_allclose(method.loss(outputs, batch, knowledge), expected, rtol=1e-5)
+    median = decoders.median(jax.nn.softmax(outputs["logits"]), method.space)
+    np.testing.assert_array_equal(method.predict(outputs).value, median)
+    with pytest.raises(TypeError, match="sigma"):
+        mine(SPACES["years"], sigma=2.0)
+
+
+def test_a_direct_call_takes_them_by_position():
+    method = methods.ranking(SPACES["years"], True, "median", 0.3, counts=COUNTS)
+    outputs, batch = draw_outputs(method), draw_batch(method.space)
+    median = decoders.median(method.predict(outputs).probs, method.space)
+    np.testing.assert_array_equal(method.predict(outputs).value, median)
+    named = methods.get("ranking", space=method.space, counts=COUNTS, importance=True, alpha=0.3)
+    knowledge = draw_knowledge(method.space)
+    expected = named.loss(outputs, batch, knowledge)
+    np.testing.assert_array_equal(method.loss(outputs, batch, knowledge), expected)
+
+
+def test_sords_slope_and_its_teachers_weight():
+    space = SPACES["years"]
+    method = methods.get("sord", space=space, alpha=0.3, transfer_alpha=1.0, temperature=1.0)
+    outputs, batch, knowledge = draw_outputs(method), draw_batch(space), draw_knowledge(space)
+    expected = losses.sord(outputs["logits"], batch["labels"], space, alpha=0.3)
+    np.testing.assert_allclose(method.loss(outputs, batch), expected, rtol=1e-6)
+    expected = losses.cross_entropy(outputs["logits"], knowledge.probs)
+    np.testing.assert_allclose(method.loss(outputs, batch, knowledge), expected, rtol=1e-5)
+
+
+def test_an_older_checkpoints_sord_is_made_again():
+    saved = {
+        "distance": "squared",
+        "slope": 0.3,
+        "decode": "mode",
+        "alpha": 0.8,
+        "temperature": 3.0,
+        "scale_by_temperature_squared": False,
+    }
+    expected = {
+        "distance": "squared",
+        "alpha": 0.3,
+        "decode": "mode",
+        "transfer_alpha": 0.8,
+        "temperature": 3.0,
+        "scale_by_temperature_squared": False,
+    }
+    method = methods.get("sord", space=AGE, **saved)
+    assert method.hyper_parameters == expected
+    assert methods.get("sord", space=AGE, **method.hyper_parameters).hyper_parameters == expected
+
+
+@pytest.mark.parametrize("given", [{"slope": 0.3}, {"slope": 0.3, "alpha": 0.8}])
+def test_an_old_name_is_refused_with_the_new_one(given):
+    says = "method.slope: 'sord' .*slope is now alpha, alpha is now transfer_alpha"
+    with pytest.raises(ValueError, match=says):
+        methods.get("sord", space=AGE, **given)
+    with pytest.raises(ValueError, match=r"method.slope: 'dex' has no such"):
+        methods.get("dex", space=AGE, slope=1.0)
+
+
+def test_a_config_s_old_name_reaches_that_message():
+    config = defaults()
+    config.method.name = "sord"
+    config.method.slope = 2.0
+    assert parse(config).method.hyper_parameters == {"slope": 2.0}
