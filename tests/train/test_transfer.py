@@ -212,7 +212,7 @@ def stored(tmp_path, write_checkpoint):
         model={"name": "chain"},
         method={"name": "coral"},
         space=ADIENCE,
-        preprocessing=dataclasses.asdict(preprocessing),
+        preprocessing=preprocessing,
     )
 
 
