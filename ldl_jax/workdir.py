@@ -20,7 +20,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -31,6 +31,7 @@ from ldl_jax import processes
 from ldl_jax.files import LOCK, is_partial, lock, remove_partial, write, write_json
 
 Row = dict[str, Any]
+Complete = Callable[[dict[str, Any]], dict[str, Any]]
 # Rows of one step in the order they are written; a checkpoint is saved after "validation".
 KINDS = ("train", "fault", "validation", "test")
 # These keys may change when a run goes on: a finished chain may be given more generations, and
@@ -49,7 +50,9 @@ class WorkdirError(ValueError):
 class Workdir:
     """The folder of one run, locked while it is open; a context manager."""
 
-    def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, description: Mapping[str, Any], complete: Complete = dict
+    ) -> None:
         """Takes a new or empty folder, or one that holds a run of the same description.
 
         Where there are several processes, all open the folder, process 0 writes, and the others
@@ -58,6 +61,7 @@ class Workdir:
         Args:
           path: the folder.
           description: the resolved config and the data's fingerprint, of JSON's types.
+          complete: as in `check`.
 
         Raises:
           WorkdirError: the folder holds something else, another run, or is in use, or a process
@@ -68,7 +72,7 @@ class Workdir:
         self._metrics: TextIO | None = None
         self._events: SummaryWriter | None = None
         if processes.primary():
-            check(path, description)
+            check(path, description, complete)
             path.mkdir(parents=True, exist_ok=True)
             self._lock()
             for folder in ("", "predictions", "analysis", "figures"):
@@ -192,12 +196,13 @@ class Workdir:
             raise WorkdirError(f"workdir: {self.path} is in use by a running job") from None
 
 
-def check(path: Path, description: Mapping[str, Any]) -> None:
+def check(path: Path, description: Mapping[str, Any], complete: Complete = dict) -> None:
     """Checks that a folder can take the run of a description, or go on with it.
 
     Args:
       path: the folder.
       description: the run's; one without "resolved" is compared by its config alone.
+      complete: brings the folder's own description into today's form before it is compared.
 
     Raises:
       WorkdirError: it holds something else, or another run.
@@ -210,7 +215,7 @@ def check(path: Path, description: Mapping[str, Any]) -> None:
         if any(item.name not in _STARTED and not is_partial(item) for item in path.iterdir()):
             raise WorkdirError(f"workdir: {path} holds other files and no run; give a new folder")
         return
-    saved, new = read_json(path / "config.json"), json.loads(json.dumps(description))
+    saved, new = complete(read_json(path / "config.json")), json.loads(json.dumps(description))
     if "resolved" not in new:
         saved.pop("resolved", None)
     changes = [text for text in differences(saved, new) if not text.startswith(MAY_CHANGE)]

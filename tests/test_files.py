@@ -34,11 +34,16 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_failure_half_way_leaves_what_was_there(tmp_path):
     path = tmp_path / "a"
     files.write(path, "before")
-    with pytest.raises(KeyError), files.whole(path) as file:
-        file.write(b"half")
-        file.flush()
-        assert path.read_text() == "before"
-        raise KeyError
+
+    def fail():
+        with files.whole(path) as file:
+            file.write(b"half")
+            file.flush()
+            assert path.read_text() == "before"
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 

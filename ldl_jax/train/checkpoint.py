@@ -152,6 +152,8 @@ class Checkpoints:
         state = self._manager.restore(step, args=args)["state"]
         if old:
             state = _renamed(state, "trunk", "backbone")
+            if watch := state.get("watch"):  # its units are in the order of the old names
+                state["watch"] = watch._replace(idle=0 * watch.idle)
         return kind(**state) if optional else state
 
     def wait(self) -> None:

@@ -16,7 +16,7 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.labels import LabelSpace
 
-VERSION = 1  # records without a version, of before there were any, count as 0
+VERSION = 1  # records of release 0.1.0 have no version and count as 0
 Options = Mapping[str, Any]  # arguments by name, of JSON's types
 
 
@@ -102,6 +102,10 @@ def _upgraded(fields: dict[str, Any], version: int) -> dict[str, Any]:
     if version >= 1:
         return fields
     fields = {"alignment": {}, "generation": 0, "step": 0, "best": None, **fields}
+    method = fields.get("method")
+    if isinstance(method, dict) and method.get("name") == "sord" and "slope" in method:
+        names = {"slope": "alpha", "alpha": "transfer_alpha"}
+        fields["method"] = {names.get(key, key): value for key, value in method.items()}
     for name, kind in (("preprocessing", Preprocessing), ("alignment", Alignment)):
         if isinstance(fields.get(name), dict):
             fields[name] = _defaults(kind) | fields[name]

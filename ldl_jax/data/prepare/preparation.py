@@ -23,7 +23,7 @@ from ldl_jax.data.prepare import work
 from ldl_jax.data.prepare.chunk import UNREADABLE, Form, Left, Part
 from ldl_jax.data.prepare.work import Chunk
 from ldl_jax.data.records import DataError, Records
-from ldl_jax.files import whole, write_json
+from ldl_jax.files import whole
 
 CHUNK = 512  # pictures a part; where a detector is needed, which takes longer, an eighth of them
 SHARD = 128 << 20  # bytes of pictures a shard, or those of one part where they are more
@@ -168,7 +168,7 @@ class _Job:
                 "left": list(_left_lines(left)),
                 "plan": {key: plan[key] for key in plan if key != "command"},
             }
-            write_json(place / prepared_folder.ABOUT, about)
+            prepared_folder.write_json(place / prepared_folder.ABOUT, about)
 
         builder = prepare_builder.Faces(
             records, shards, out, finish, None if beam is not None else advance
