@@ -51,7 +51,7 @@ class Workdir:
     """The folder of one run, locked while it is open; a context manager."""
 
     def __init__(
-        self, path: Path, description: Mapping[str, Any], complete: Complete = dict
+        self, path: Path, description: Mapping[str, object], complete: Complete = dict
     ) -> None:
         """Takes a new or empty folder, or one that holds a run of the same description.
 
@@ -152,7 +152,7 @@ class Workdir:
         if processes.primary() and not (path.is_file() and path.read_bytes() == content):
             write(path, content)
 
-    def keep_analysis(self, generation: int, content: Mapping[str, Any]) -> None:
+    def keep_analysis(self, generation: int, content: Mapping[str, object]) -> None:
         """Writes the analysis of a generation's predictions."""
         write_json(self.path / "analysis" / f"generation_{generation}.json", content)
 
@@ -196,7 +196,7 @@ class Workdir:
             raise WorkdirError(f"workdir: {self.path} is in use by a running job") from None
 
 
-def check(path: Path, description: Mapping[str, Any], complete: Complete = dict) -> None:
+def check(path: Path, description: Mapping[str, object], complete: Complete = dict) -> None:
     """Checks that a folder can take the run of a description, or go on with it.
 
     Args:

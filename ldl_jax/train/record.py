@@ -1,6 +1,6 @@
 """The record of a checkpoint: what its weights are and how pictures are prepared for them.
 
-A field that is added raises `VERSION`, and gets its value for older records in `_upgraded`.
+Whoever adds a field raises `VERSION`, and gives older records its value in `_upgraded`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Record:
     step: int = 0
     best: BestValidation | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Returns the record with its version, of JSON's types."""
         return {"version": VERSION, **dataclasses.asdict(self)}
 
@@ -97,29 +97,19 @@ def from_json(content: object, source: Path) -> Record:
         raise RecordError(f"{source}: its record: {error}") from None
 
 
-def _upgraded(fields: dict[str, Any], version: int) -> dict[str, Any]:
+def _upgraded(fields: dict[str, object], version: int) -> dict[str, object]:
     """Returns the fields of an older record as those of this version."""
     if version >= 1:
         return fields
-    fields = {"alignment": {}, "generation": 0, "step": 0, "best": None, **fields}
-    method = fields.get("method")
+    alignment = {"kind": "none", "margin": 0.4}
+    fields = {"alignment": alignment, "generation": 0, "step": 0, "best": None, **fields}
+    preprocessing, method = fields.get("preprocessing"), fields.get("method")
+    if isinstance(preprocessing, dict):
+        fields["preprocessing"] = {"channels": "rgb", **preprocessing}
     if isinstance(method, dict) and method.get("name") == "sord" and "slope" in method:
         names = {"slope": "alpha", "alpha": "transfer_alpha"}
         fields["method"] = {names.get(key, key): value for key, value in method.items()}
-    for name, kind in (("preprocessing", Preprocessing), ("alignment", Alignment)):
-        if isinstance(fields.get(name), dict):
-            fields[name] = _defaults(kind) | fields[name]
     return fields
-
-
-def _defaults(kind: type[Preprocessing] | type[Alignment]) -> dict[str, Any]:
-    """Returns the defaults of a class's fields, as JSON has them."""
-    fields = {field.name: field.default for field in dataclasses.fields(kind)}
-    return {
-        name: list(default) if isinstance(default, tuple) else default
-        for name, default in fields.items()
-        if default is not dataclasses.MISSING
-    }
 
 
 def _value(kind: Any, content: object, name: str) -> object:

@@ -59,7 +59,7 @@ def other_version(out: Path) -> str:
     return next((path.parent.name for path in places if path.parent.name != VERSION), "")
 
 
-def check_same(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def check_same(out: Path, old: Mapping[str, object], new: Mapping[str, object]) -> None:
     """Raises DataError where two plans differ, saying in what."""
     differ = [
         f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
