@@ -22,9 +22,9 @@ from collections.abc import Callable, Sequence
 import jax
 
 from benchmarks import printing, timing
+from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
-from ldl_jax.run.memory import keep_freed
 from ldl_jax.train import generations
 from ldl_jax.train.state import TrainState
 from ldl_jax.train.together import replicas

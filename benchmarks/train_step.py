@@ -37,9 +37,9 @@ import jax
 
 from benchmarks import printing, roofline, timing, train_step_library
 from ldl_jax import models
+from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import experiment
 from ldl_jax.run.config import Config
-from ldl_jax.run.memory import keep_freed
 
 COLUMNS = (
     "network",

@@ -22,7 +22,7 @@ from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.augment.recipes import RECIPES
 from ldl_jax.data.datasets import folders
 from ldl_jax.data.synthetic import faces as synthetic
-from ldl_jax.evaluation.predictions import replacing
+from ldl_jax.files import whole
 from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
 
 _RECIPE = flags.DEFINE_enum("recipe", "cen", list(RECIPES), "whose augmentation")
@@ -45,10 +45,8 @@ def main(arguments: Sequence[str]) -> None:
     try:
         originals = chosen(_IMAGES.value, _ROWS.value, _SIDE.value)
         drawn = draws(originals, RECIPES[_RECIPE.value], _DRAWS.value, _SEED.value, _PROGRESS.value)
-        with replacing(_OUT.value) as temporary:
-            Image.fromarray(tile(np.concatenate([originals[:, None], drawn], 1))).save(
-                temporary, "PNG"
-            )
+        with whole(_OUT.value) as file:
+            Image.fromarray(tile(np.concatenate([originals[:, None], drawn], 1))).save(file, "PNG")
     except (ValueError, OSError) as error:
         fail(str(error))
     print(f"{_OUT.value}: {len(originals)} pictures, {_DRAWS.value} draws of {_RECIPE.value}")

@@ -16,13 +16,13 @@ from ml_collections import config_flags
 from rich.console import Console
 
 from ldl_jax import processes
+from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment, jobs, plan, sweeping
 from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
 from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.data import Reader
 from ldl_jax.run.joining import check_same, come_together, together
-from ldl_jax.run.memory import keep_freed
 from ldl_jax.run.smoke import smoke
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import NotFiniteError

@@ -24,7 +24,7 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.evaluation import answers, score_maps
 from ldl_jax.evaluation.annotate import annotate
 from ldl_jax.evaluation.answers import Answer
-from ldl_jax.evaluation.predictions import replacing
+from ldl_jax.files import whole, write
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.run.command import fail, parse_flags, quiet
@@ -76,13 +76,13 @@ def main(arguments: Sequence[str]) -> None:
     if checkpoint is None:
         fail("--checkpoint: give a run's workdir, a checkpoint, or the authors' SSR-Net file")
     try:
-        whole = run(arguments[1:], checkpoint)
+        faultless = run(arguments[1:], checkpoint)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; no table, JSON or CSV was written\n")
         sys.exit(130)
     except (ValueError, OSError) as error:
         fail(str(error))
-    if not whole:
+    if not faultless:
         sys.exit(1)
 
 
@@ -119,7 +119,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             progress.advance(task)
     if rows and all(np.count_nonzero(row.probs > 1e-6) <= 2 for row in rows):
         err.print(
-            f"the method {predictor.about['method']['name']} gives a value alone: its distribution "
+            f"the method {predictor.about.method['name']} gives a value alone: its distribution "
             "is the labels next to it, and its interval says nothing of how sure it is"
         )
     _write(rows, predictor)
@@ -248,8 +248,9 @@ def _draw(picture: faces.Picture, drawings: Sequence[_Overlay]) -> None:
         return
     image = pictures.read(picture.path)  # read again: pictures are not kept while faces wait
     for drawing in drawings:
-        with replacing(drawing.files[picture.path]) as temporary:
-            drawing.draw(image, picture.answers).save(temporary, "PNG")
+        drawn = drawing.draw(image, picture.answers)
+        with whole(drawing.files[picture.path]) as file:
+            drawn.save(file, "PNG")
 
 
 def _write(rows: Sequence[Answer], predictor: Predictor) -> None:
@@ -267,8 +268,7 @@ def _put(text: str, place: str) -> None:
     if place == "-":
         sys.stdout.write(text)
         return
-    with replacing(place) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+    write(place, text)
 
 
 if __name__ == "__main__":

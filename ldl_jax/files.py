@@ -1,23 +1,78 @@
-"""Files that are there whole or not at all."""
+"""Files that appear whole or not at all, and folders that one process uses at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import FileLock
+
+LOCK = ".lock"
+_PARTIAL = ".partial"  # in the name of a file that is being written
+
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that is there once all of it is on the disk."""
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Opens a new file that takes the place of `path` once all of it is on the disk.
+
+    A reader, or a process that is killed, never meets half a file. The folder is made if it is
+    missing. The temporary file beside `path` has a name that nobody can foresee, is never an
+    existing file or link, and gets its permissions from the umask.
+
+    Raises:
+      OSError: the file cannot be written; one that was there stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}{_PARTIAL}-{secrets.token_hex(8)}")
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Writes a file, text as UTF-8, all of it or none.
+
+    File names in a text may hold bytes that are no UTF-8; they are written as they are.
+    """
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
+    with whole(path) as file:
+        file.write(data)
+
+
+def write_json(path: str | os.PathLike[str], content: object) -> None:
+    """Writes a JSON file, all of it or none."""
+    write(path, json.dumps(content, indent=2) + "\n")
+
+
+def is_partial(path: Path) -> bool:
+    """Returns whether a killed process may have left this file while it wrote another one."""
+    return path.suffix == _PARTIAL or path.suffix.startswith(f"{_PARTIAL}-")
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes what killed processes have left in a folder that nobody else writes to."""
+    for path in folder.glob(f"*{_PARTIAL}*"):
+        if is_partial(path):
+            path.unlink(missing_ok=True)
+
+
+def lock(folder: Path) -> contextlib.AbstractContextManager[object]:
+    """Locks a folder for this process; to leave the returned context unlocks it.
+
+    The system unlocks it too when the process ends, however it ends.
+
+    Raises:
+      TimeoutError: another process, or another part of this one, has locked it.
+    """
+    return FileLock(folder / LOCK).acquire(timeout=0)

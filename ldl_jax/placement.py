@@ -1,22 +1,24 @@
-"""Where arrays live: batches split over all devices, weights copied or split over some of them."""
+"""Places arrays: batches are split over all devices, weights copied or split over some of them."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
 
 from ldl_jax import processes
 
-_SPLIT_FROM = 2**12  # elements; to gather smaller arrays costs more than keeping them
+Tree = TypeVar("Tree")  # a tree of arrays
+_SPLIT_FROM = 2**12  # elements; gathering a smaller array costs more than keeping copies of it
 
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Placement over a mesh of two axes, `data` and `fsdp`, of the devices of all processes.
+    """The placement over a mesh of two axes, `data` and `fsdp`, of the devices of all processes.
 
     A batch is split over both. The state of training is copied along `data` and split along `fsdp`,
     each array along its largest dimension that the axis divides; with an axis of one device it is
@@ -32,17 +34,17 @@ class Placement:
 
     @property
     def devices(self) -> int:
-        """How many devices share a batch."""
+        """The number of devices that share a batch."""
         return self.replicated.mesh.size
 
     @property
     def shard(self) -> tuple[int, int]:
-        """(i, n): this process feeds the i-th of the n equal parts of every batch."""
+        """(i, n), where this process feeds the i-th of n equal parts of every batch."""
         return processes.index(), processes.count()
 
     @property
     def splits(self) -> bool:
-        """Whether the training state is split over devices."""
+        """True where the training state is split over devices."""
         return self.replicated.mesh.shape["fsdp"] > 1
 
     def check_batch(self, name: str, size: int) -> None:
@@ -54,48 +56,53 @@ class Placement:
             )
 
     def shardings(self, tree: Any) -> Any:
-        """Where each array of a training state, or of weights, is to live."""
+        """Returns the sharding of each array of a training state, or of weights."""
         return jax.tree.map(self._of_weights, tree)
 
-    def place(self, tree: Any) -> Any:
-        """The arrays on every device; one that is there already is not copied.
+    def place(self, tree: Tree) -> Tree:
+        """Copies the arrays to every device where they are not yet.
 
         With several processes, each gives the same arrays.
         """
-        return jax.tree.map(lambda x: _put(x, self.replicated), tree)
+        placed: Tree = jax.tree.map(lambda x: _put(x, self.replicated), tree)
+        return placed
 
-    def place_state(self, state: Any) -> Any:
-        """A training state, or weights, where `shardings` says."""
-        return jax.tree.map(_put, state, self.shardings(state))
+    def place_state(self, state: Tree) -> Tree:
+        """Puts a training state, or weights, where `shardings` says."""
+        placed: Tree = jax.tree.map(_put, state, self.shardings(state))
+        return placed
 
     def by_batch_of(self, axis: int) -> NamedSharding:
-        """One axis split over all devices."""
+        """Returns the sharding that splits one axis over all devices."""
         spec = PartitionSpec(*(None,) * axis, *self.by_batch.spec)
         return NamedSharding(self.by_batch.mesh, spec)
 
-    def split(self, tree: Any, axis: int = 0) -> Any:
-        """The arrays with one axis, by default the leading one, split over the devices.
+    def split(self, tree: Tree, axis: int = 0) -> Tree:
+        """Splits one axis of the arrays, by default the leading one, over the devices.
 
         With several processes, each gives its own `shard` of that axis, and gets the whole.
         """
         sharding = self.by_batch_of(axis)
+        split: Tree
         if processes.count() == 1:
-            return jax.device_put(tree, sharding)
-        return jax.tree.map(
-            lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
-        )
+            split = jax.device_put(tree, sharding)
+        else:
+            split = jax.tree.map(
+                lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
+            )
+        return split
 
-    def device_put(self, tree: Any, axis: int = 0) -> Any:
-        """The same for a jitted function whose `in_shardings` say how that axis is split.
+    def device_put(self, tree: Tree, axis: int = 0) -> Tree:
+        """Splits arrays for a jitted function whose `in_shardings` say how that axis is split.
 
-        Arrays for a single device stay as they are: the call itself takes them there, and not
-        through `device_put`, whose Python costs as much as a whole small step.
+        Arrays for a single device stay as they are. The call itself takes them to the device,
+        without `jax.device_put`, whose Python costs as much as a whole small step.
         """
         if self.devices == 1 and processes.count() == 1:
             return tree
         return self.split(tree, axis)
 
-    def _of_weights(self, array: Any) -> NamedSharding:
+    def _of_weights(self, array: jax.Array | jax.ShapeDtypeStruct) -> NamedSharding:
         mesh = self.replicated.mesh
         parts = mesh.shape["fsdp"]
         axes = [axis for axis, size in enumerate(array.shape) if size % parts == 0]
@@ -106,11 +113,11 @@ class Placement:
 
 
 def make_placement(devices: int | None = None, fsdp: int = 1) -> Placement:
-    """The placement over the first `devices` devices, or those of all processes.
+    """Makes the placement over the first `devices` devices, or over those of all processes.
 
     Args:
-      devices: how many of this process's devices; None for all of all processes.
-      fsdp: over how many devices the training state is split.
+      devices: the number of this process's devices to use; None for all devices of all processes.
+      fsdp: the number of devices that the training state is split over.
 
     Raises:
       ValueError: the devices do not make up such a mesh.
@@ -135,7 +142,7 @@ def make_placement(devices: int | None = None, fsdp: int = 1) -> Placement:
     return Placement(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, rows))
 
 
-def _put(array: Any, sharding: NamedSharding) -> jax.Array:
+def _put(array: ArrayLike, sharding: NamedSharding) -> jax.Array:
     if processes.count() == 1 or not getattr(array, "is_fully_addressable", True):
         return jax.device_put(array, sharding)
     host = np.asarray(array)

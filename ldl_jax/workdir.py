@@ -1,25 +1,26 @@
-"""A run's folder: its config, its metrics, and which generations are finished.
+"""The folder of a run: its config, its metrics, and which generations are finished.
 
 config.json                the resolved config and the data's fingerprint
-metrics.jsonl              one row a logged step and an evaluation; the same for the same run
+metrics.jsonl              one row for each logged step and each evaluation
 events/                    the same rows, and the speed, for TensorBoard
 checkpoints/generation_1/  Orbax checkpoints of training, by step
 predictions/generation_1.csv
-generation_1.json          written last: the generation is finished, and its results
+generation_1.json          the results of a finished generation, written last
 analysis/generation_1.json errors by label and by group, confusions, calibration
 split.json                 which picture is in which part, with the split's hash
-prints.npz                 what the auditor knows of the pictures, for the next start
+prints.npz                 the pictures' hashes, for the auditor of the next start
 figures/
+
+A run that is repeated on the same machine writes the same rows.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
-import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -27,16 +28,19 @@ from typing import Any, TextIO
 from tensorboardX import SummaryWriter
 
 from ldl_jax import processes
+from ldl_jax.files import LOCK, is_partial, lock, remove_partial, write, write_json
 
 Row = dict[str, Any]
+Complete = Callable[[dict[str, Any]], dict[str, Any]]
 # Rows of one step in the order they are written; a checkpoint is saved after "validation".
 KINDS = ("train", "fault", "validation", "test")
-# A finished chain may be given more generations: those before are the same.
-# And a checkpoint of any number of devices, with the weights split or not, goes on on any other.
+# These keys may change when a run goes on: a finished chain may be given more generations, and
+# training goes on from a checkpoint on any number of devices, with the weights split or not.
 MAY_CHANGE = ("chain.generations", "keep", "mesh")
 _SEEN = 30.0  # seconds that a network file system may take to show a file to another host
-# What a kill at the very start leaves, and what runs before this one have left.
-_STARTED = (".lock", "config.partial", "stages")
+_MEETING = ".meeting"  # where process 0 leaves a word for the others
+# What a new run may find: from a process that was killed at its start, and from earlier stages.
+_STARTED = (LOCK, _MEETING, "stages")
 
 
 class WorkdirError(ValueError):
@@ -46,27 +50,33 @@ class WorkdirError(ValueError):
 class Workdir:
     """The folder of one run, locked while it is open; a context manager."""
 
-    def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, description: Mapping[str, object], complete: Complete = dict
+    ) -> None:
         """Takes a new or empty folder, or one that holds a run of the same description.
 
-        Of several processes, all open it, process 0 writes, and the others read what they need.
+        Where there are several processes, all open the folder, process 0 writes, and the others
+        read what they need.
 
         Args:
           path: the folder.
-          description: what makes the run what it is, of JSON's types.
+          description: the resolved config and the data's fingerprint, of JSON's types.
+          complete: as in `check`.
 
         Raises:
           WorkdirError: the folder holds something else, another run, or is in use, or a process
             does not see what process 0 writes there.
         """
         self.path = path
-        self._lock: TextIO | None = None
+        self._locked = contextlib.ExitStack()
         self._metrics: TextIO | None = None
         self._events: SummaryWriter | None = None
         if processes.primary():
-            check(path, description)
+            check(path, description, complete)
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = self._locked()
+            self._lock()
+            for folder in ("", "predictions", "analysis", "figures"):
+                remove_partial(path / folder)
             write_json(path / "config.json", description)
         self._meet()
 
@@ -80,23 +90,25 @@ class Workdir:
         trace: TracebackType | None,
     ) -> None:
         self._close()
-        if self._lock is not None:
-            self._lock.close()
+        self._locked.close()
 
     def checkpoints(self, generation: int) -> Path:
-        """The folder of a generation's checkpoints."""
+        """Returns the folder of a generation's checkpoints."""
         return self.path / "checkpoints" / f"generation_{generation}"
 
     def predictions(self, generation: int) -> Path:
-        """The file of a generation's predictions."""
+        """Returns the file of a generation's predictions."""
         return self.path / "predictions" / f"generation_{generation}.csv"
 
     def results(self) -> list[Row]:
-        """The results of the finished generations, from the first; all processes ask together."""
-        found: list[Row] = processes.broadcast(
+        """Reads the results of the finished generations, from the first.
+
+        All processes call it together, and get what process 0 reads.
+        """
+        results: list[Row] = processes.broadcast(
             read_results(self.path) if processes.primary() else None
         )
-        return found
+        return results
 
     def finish(self, generation: int, results: Row) -> None:
         """Marks a generation as finished."""
@@ -104,26 +116,24 @@ class Workdir:
             write_json(self._marker(generation), results)
 
     def unfinish(self, generation: int) -> None:
-        """Takes the mark back: the generation is to be trained on."""
+        """Removes the mark of a finished generation, which is to be trained further."""
         if processes.primary():
             self._marker(generation).unlink(missing_ok=True)
 
     def start_metrics(self, generation: int, step: int) -> None:
-        """Opens metrics.jsonl at a checkpoint: rows after it will be written anew."""
+        """Opens metrics.jsonl at a checkpoint, and drops the rows after it."""
         if not processes.primary():
             return
         path = self.path / "metrics.jsonl"
-        kept = [row for row in read_rows(path) if _before(row, generation, step)]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        partial.replace(path)
+        rows = [row for row in read_rows(path) if _before(row, generation, step)]
+        write(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._close()
         self._metrics = path.open("a")
-        shown = max((row["total_step"] for row in kept), default=0)
+        shown = max((row["total_step"] for row in rows), default=0)
         self._events = SummaryWriter(str(self.path / "events"), purge_step=shown + 1)
 
     def write(self, row: Row, speed: float | None = None) -> None:
-        """Appends a row; `speed` in images/s goes to TensorBoard alone, as it is never the same."""
+        """Appends a row; the speed in images/s differs each time and goes to TensorBoard alone."""
         if not processes.primary():
             return
         assert self._metrics is not None, "start_metrics comes first"
@@ -137,24 +147,17 @@ class Workdir:
             self._events.add_scalar("train/images_per_second", speed, row["total_step"])
 
     def keep(self, name: str, content: bytes) -> None:
-        """Writes a file, all of it or none; leaves one alone that is the same."""
+        """Writes a file, all of it or none, unless it has this content already."""
         path = self.path / name
-        if not processes.primary():
-            return
-        if path.is_file() and path.read_bytes() == content:
-            return
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        if processes.primary() and not (path.is_file() and path.read_bytes() == content):
+            write(path, content)
 
-    def keep_analysis(self, generation: int, content: Mapping[str, Any]) -> None:
-        """Writes what a generation's predictions were found to be like."""
-        path = self.path / "analysis" / f"generation_{generation}.json"
-        path.parent.mkdir(exist_ok=True)
-        write_json(path, content)
+    def keep_analysis(self, generation: int, content: Mapping[str, object]) -> None:
+        """Writes the analysis of a generation's predictions."""
+        write_json(self.path / "analysis" / f"generation_{generation}.json", content)
 
     def rows(self) -> list[Row]:
-        """All rows of metrics.jsonl."""
+        """Reads all rows of metrics.jsonl."""
         return read_rows(self.path / "metrics.jsonl")
 
     def _close(self) -> None:
@@ -167,17 +170,15 @@ class Workdir:
         return self.path / f"generation_{generation}.json"
 
     def _meet(self) -> None:
-        """Waits until all processes see the folder, by a word that process 0 leaves in its lock."""
+        """Waits until all processes see the folder, by a word that process 0 leaves in it."""
         if processes.count() == 1:
             return
         word = processes.broadcast(uuid.uuid4().hex)
-        if self._lock is not None:
-            self._lock.truncate(0)
-            self._lock.write(word)
-            self._lock.flush()
+        path, end = self.path / _MEETING, time.monotonic() + _SEEN
+        if processes.primary():
+            write(path, word)
         processes.all_gather(None)
-        lock, end = self.path / ".lock", time.monotonic() + _SEEN
-        while not (lock.exists() and lock.read_text() == word):
+        while not (path.exists() and path.read_text() == word):
             if time.monotonic() > end:
                 raise WorkdirError(
                     f"workdir: process {processes.index()} does not see what process 0 writes to "
@@ -185,23 +186,23 @@ class Workdir:
                 )
             time.sleep(0.1)
         processes.all_gather(None)
+        if processes.primary():
+            path.unlink()
 
-    def _locked(self) -> TextIO:
-        lock = (self.path / ".lock").open("a")
+    def _lock(self) -> None:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the process ends
-        except OSError:
-            lock.close()
+            self._locked.enter_context(lock(self.path))
+        except TimeoutError:
             raise WorkdirError(f"workdir: {self.path} is in use by a running job") from None
-        return lock
 
 
-def check(path: Path, description: Mapping[str, Any]) -> None:
-    """Whether a folder can take the run of a description, or go on with it.
+def check(path: Path, description: Mapping[str, object], complete: Complete = dict) -> None:
+    """Checks that a folder can take the run of a description, or go on with it.
 
     Args:
       path: the folder.
-      description: of the run; one without "resolved" is compared by its config alone.
+      description: the run's; one without "resolved" is compared by its config alone.
+      complete: brings the folder's own description into today's form before it is compared.
 
     Raises:
       WorkdirError: it holds something else, or another run.
@@ -211,14 +212,14 @@ def check(path: Path, description: Mapping[str, Any]) -> None:
     if not path.is_dir():
         raise WorkdirError(f"workdir: {path} is a file; give a new folder")
     if not (path / "config.json").exists():
-        if any(item.name not in _STARTED for item in path.iterdir()):
+        if any(item.name not in _STARTED and not is_partial(item) for item in path.iterdir()):
             raise WorkdirError(f"workdir: {path} holds other files and no run; give a new folder")
         return
-    saved, new = read_json(path / "config.json"), json.loads(json.dumps(description))
+    saved, new = complete(read_json(path / "config.json")), json.loads(json.dumps(description))
     if "resolved" not in new:
         saved.pop("resolved", None)
     changes = [text for text in differences(saved, new) if not text.startswith(MAY_CHANGE)]
-    # What follows from the config is shown where the config itself is the same.
+    # Differences that follow from the config are shown only where the config itself is the same.
     changes = [text for text in changes if not text.startswith("resolved.")] or changes
     if changes:
         raise WorkdirError(
@@ -227,8 +228,8 @@ def check(path: Path, description: Mapping[str, Any]) -> None:
         )
 
 
-def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """What differs between two nested dicts, as "a.b: old -> new"."""
+def differences(old: object, new: object, name: str = "") -> list[str]:
+    """Lists the differences of two nested dicts, each as "a.b: old -> new"."""
     if isinstance(old, dict) and isinstance(new, dict):
         prefix = f"{name}." if name else ""
         return [
@@ -240,21 +241,21 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
 
 
 def last_checkpoint(path: Path) -> Path | None:
-    """The newest whole checkpoint of the run in `path`."""
-    found = [p for p in path.glob("checkpoints/generation_*/*") if p.name.isdigit()]
-    return max(found, key=lambda p: (int(p.parent.name.split("_")[1]), int(p.name)), default=None)
+    """Returns the newest whole checkpoint of the run in `path`."""
+    steps = [p for p in path.glob("checkpoints/generation_*/*") if p.name.isdigit()]
+    return max(steps, key=lambda p: (int(p.parent.name.split("_")[1]), int(p.name)), default=None)
 
 
 def read_results(path: Path) -> list[Row]:
-    """The results of the finished generations of the run in `path`, from the first."""
-    found: list[Row] = []
-    while (marker := path / f"generation_{len(found) + 1}.json").exists():
-        found.append(read_json(marker))
-    return found
+    """Reads the results of the finished generations of the run in `path`, from the first."""
+    results: list[Row] = []
+    while (marker := path / f"generation_{len(results) + 1}.json").exists():
+        results.append(read_json(marker))
+    return results
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a metrics.jsonl; a last line that a kill cut short is left out."""
+    """Reads the rows of a metrics.jsonl, without a last line that a kill cut short."""
     if not path.exists():
         return []
     rows = []
@@ -267,7 +268,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's content.
+    """Reads a JSON file.
 
     Raises:
       WorkdirError: it is not JSON.
@@ -278,16 +279,6 @@ def read_json(path: Path) -> Any:
         raise WorkdirError(f"{path}: is not JSON ({error})") from None
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file, all of it or none."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def _before(row: Row, generation: int, step: int) -> bool:
-    place = (row["generation"], row["step"], KINDS.index(row["kind"]))
-    return place <= (generation, step, KINDS.index("validation"))
+    position = (row["generation"], row["step"], KINDS.index(row["kind"]))
+    return position <= (generation, step, KINDS.index("validation"))

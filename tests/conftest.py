@@ -1,6 +1,5 @@
 """What every test runs on: 8 fake CPU devices, no silent promotion, and a network that is quick."""
 
-import dataclasses
 import os
 
 DEVICES = 8
@@ -21,10 +20,12 @@ import pytest  # noqa: E402
 from flax import nnx  # noqa: E402
 
 from ldl_jax import models  # noqa: E402
+from ldl_jax.data.align import Alignment  # noqa: E402
 from ldl_jax.data.augment.augmentation import Preprocessing  # noqa: E402
 from ldl_jax.labels import AGE  # noqa: E402
 from ldl_jax.models.functional import functional  # noqa: E402
 from ldl_jax.train.checkpoint import Checkpoints  # noqa: E402
+from ldl_jax.train.record import Record  # noqa: E402
 from ldl_jax.train.state import Weights  # noqa: E402
 
 # One for each process, and none for commands: a killed one may leave half an entry.
@@ -80,21 +81,30 @@ def tiny_network(tiny_model):
 
 
 @pytest.fixture(scope="session")
-def write_checkpoint():
-    """`write_checkpoint(folder, weights, **about)`: a generation's folder, as a run leaves it."""
+def make_record():
+    """`make_record(**fields)`: the record of a checkpoint of the tiny network."""
 
-    def write(folder, weights, **about):
-        space = about.get("space", AGE)
-        checkpoints = Checkpoints(folder)
+    def make(**fields):
         defaults = {
             "model": {"name": "tiny", "dtype": "float32"},
             "method": {"name": "dldl"},
-            "preprocessing": dataclasses.asdict(Preprocessing(32, 32)),
+            "space": AGE,
+            "preprocessing": Preprocessing(32, 32),
+            "alignment": Alignment(),
             "flip": False,
         }
-        checkpoints.save(
-            1, {"weights": weights}, {**defaults, **about, "space": dataclasses.asdict(space)}
-        )
+        return Record(**defaults | fields)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_checkpoint(make_record):
+    """`write_checkpoint(folder, weights, **fields)`: a generation's folder, as a run leaves it."""
+
+    def write(folder, weights, **fields):
+        checkpoints = Checkpoints(folder)
+        checkpoints.save(1, {"weights": weights}, make_record(**fields))
         checkpoints.close()
         return folder
 

@@ -50,6 +50,7 @@ FRAMEWORKS = {
     "absl",
     "array_record",
     "cv2",
+    "filelock",
     "flax",
     "grain",
     "h5py",
@@ -67,6 +68,7 @@ FRAMEWORKS = {
 }
 # The frameworks that a package may import; one that is not named here may import none of them.
 ALLOWED = {
+    "files": {"filelock"},
     "models": {"flax", "h5py", "safetensors"},
     "data": {"PIL", "array_record", "cv2", "grain", "scipy", "tensorflow_datasets"},
     "evaluation": {"PIL", "matplotlib", "rich", "scipy"},

@@ -101,6 +101,14 @@ def test_more_or_fewer_generations_are_the_same_run(run, generations):
     assert json.loads((run / "config.json").read_text())["chain"]["generations"] == generations
 
 
+def test_a_description_of_an_older_form_is_completed_before_it_is_compared(run):
+    newer = {**DESCRIPTION, "batch_size": 8}
+    with pytest.raises(WorkdirError, match="batch_size: None -> 8"):
+        Workdir(run, newer)
+    with Workdir(run, newer, lambda saved: {"batch_size": 8, **saved}):
+        assert json.loads((run / "config.json").read_text())["batch_size"] == 8
+
+
 def test_other_files(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(WorkdirError, match="holds other files and no run; give a new folder"):
@@ -124,6 +132,7 @@ def test_killed_before_the_config_was_written(path):
     path.mkdir(parents=True)
     (path / ".lock").write_text("")
     (path / "config.partial").write_text('{"seed": ')
+    (path / "config.json.partial-0a1b").write_text('{"seed": ')
     with Workdir(path, DESCRIPTION):
         pass
     assert sorted(p.name for p in path.iterdir()) == [".lock", "config.json"]

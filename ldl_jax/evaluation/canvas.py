@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ldl_jax.evaluation.predictions import replacing
+from ldl_jax.files import whole
 
 BLUE, ORANGE, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "#222222", "#888888"
 
@@ -33,5 +33,5 @@ def lighten(axis: Axes, **grid: Any) -> None:
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Writes a PNG, atomically."""
     FigureCanvasAgg(figure)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+    with whole(path) as file:
+        figure.savefig(file, format="png")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
+import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from ldl_jax import files
 
 FIRST = ("id", "label", "value")
 OPTIONAL = ("sigma", "truth_kl")  # a cell may be empty: not known for this picture
@@ -81,22 +83,6 @@ class Predictions:
             raise ValueError(f"{name}: must be finite; row {row}, {self.ids[row]!r}, is not")
 
 
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a temporary path beside `path` to write to, and moves it there only on success.
-
-    So a reader, or a job killed midway, never sees half a file. Makes the folder if it is missing.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
     """Writes one CSV, atomically: id, label, value, <heads>, sigma, truth_kl, p[l_1] ... p[l_K].
 
@@ -115,10 +101,11 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
     columns |= dict(zip(names, map(_text, predictions.probs.T), strict=True))
     if predictions.unit != "years":
         columns[UNIT] = [predictions.unit] * len(predictions)
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    files.write(path, text.getvalue().encode())
 
 
 def read(path: str | os.PathLike[str]) -> Predictions:

@@ -1,1 +1,1 @@
-"""Answers for pictures: a trained network with the preprocessing that it was trained with."""
+"""Answers for pictures with a trained network and the preprocessing that it was trained with."""

@@ -1,10 +1,8 @@
-"""Whole age models in others' files, read as a checkpoint of a run here is."""
+"""Reads whole age models from other projects' files, as `checkpoint.read` reads a run's."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -13,9 +11,11 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.labels import AGE
 from ldl_jax.models import pretrained, weight_files
+from ldl_jax.train.checkpoint import Arrays
+from ldl_jax.train.record import Options, Record
 
-# What each kind of file that has a head for ages is: the network, the method, how faces were cut.
-WHOLE: tuple[tuple[dict[str, Any], dict[str, Any], Alignment], ...] = tuple(
+# The kinds of files with a head for ages: the network, the method, and how faces were cut out.
+WHOLE: tuple[tuple[Options, Options, Alignment], ...] = tuple(
     (
         {"name": "ssrnet", "form": form},
         {"name": "ssr", "stages": [3, 3, 3], "least": 0.0},
@@ -25,33 +25,33 @@ WHOLE: tuple[tuple[dict[str, Any], dict[str, Any], Alignment], ...] = tuple(
 )
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(about, weights) of a file with a whole age model, as `checkpoint.read` gives them.
+def read(path: Path) -> tuple[Record, Arrays]:
+    """Reads a file with a whole age model: the record and the weights that a run's would have.
 
     Raises:
       ValueError: it cannot be read, is of no known kind, or holds a network without a head for
         ages; the message names that network.
     """
-    weight_files.read(path)  # what is no weight file at all is said first
+    weight_files.read(path)  # raises where it is no weight file at all
     reasons = []
     for network, method, alignment in WHOLE:
         model = models.build(**network)
         try:
-            found = pretrained.load(path, model, _layers(model, method), strict=True)
+            loaded = pretrained.load(path, model, _layers(model, method), strict=True)
         except ValueError as error:
             reasons.append(str(error))
             continue
-        about = {
-            "model": network,
-            "method": method,
-            "space": dataclasses.asdict(AGE),
-            "preprocessing": dataclasses.asdict(_preprocessing(model, found.inputs)),
-            "alignment": dataclasses.asdict(alignment),
-            "flip": False,
-        }
+        about = Record(
+            model=network,
+            method=method,
+            space=AGE,
+            preprocessing=_preprocessing(model, loaded.inputs),
+            alignment=alignment,
+            flip=False,
+        )
         return about, {
-            "params": {"backbone": found.params, "head": found.head},
-            "model_state": found.model_state,
+            "params": {"backbone": loaded.params, "head": loaded.head},
+            "model_state": loaded.model_state,
         }
     for name in pretrained.LAYOUTS:
         if _holds(path, name):
@@ -65,10 +65,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def _layers(model: models.Model, method: dict[str, Any]) -> Any:
-    """The shapes of the head's parameters."""
+def _layers(model: models.Model, method: Options) -> Arrays:
+    """Returns the shapes of the head's parameters."""
     head = methods.get(space=AGE, **method).head
-    return jax.eval_shape(lambda key: head.init(key, model.width), jax.random.key(0))
+    shapes: Arrays = jax.eval_shape(lambda key: head.init(key, model.width), jax.random.key(0))
+    return shapes
 
 
 def _preprocessing(model: models.Model, inputs: pretrained.TrainedInputs | None) -> Preprocessing:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +10,12 @@ import numpy as np
 from PIL import Image
 
 from ldl_jax import decoders, methods, models
-from ldl_jax.data.align import Alignment
-from ldl_jax.data.augment.augmentation import Preprocessing, prepare
+from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.data.pictures import fit
-from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import Prediction
 from ldl_jax.predict import foreign
 from ldl_jax.train import checkpoint
+from ldl_jax.train.record import Record
 from ldl_jax.train.state import Weights
 from ldl_jax.train.step import make_predict_step
 
@@ -31,32 +27,28 @@ class Predictor:
       space: the label space of the answers.
       preprocessing: what is done to each picture.
       alignment: how the pictures were cut out of larger ones.
-      about: what the weights are, as stored with them.
+      about: the checkpoint's record.
     """
 
-    def __init__(self, about: dict[str, Any], weights: Weights) -> None:
+    def __init__(self, about: Record, weights: Weights) -> None:
         self.about = about
-        space = about["space"]
-        self.space = LabelSpace(
-            tuple(space["values"]), space["unit"], tuple(tuple(pair) for pair in space["bounds"])
-        )
-        self.preprocessing = _stored(Preprocessing, about["preprocessing"])
-        self.alignment = _stored(Alignment, about.get("alignment", {}))  # once it was not stored
-        model = models.build(**about["model"])
-        method = methods.get(space=self.space, **about["method"])
-        predict = make_predict_step(model, method, flip=about["flip"])
+        self.space, self.preprocessing = about.space, about.preprocessing
+        self.alignment = about.alignment
+        model = models.build(**about.model)
+        method = methods.get(space=self.space, **about.method)
+        predict = make_predict_step(model, method, flip=about.flip)
         self._weights = jax.device_put(weights)
         self._model, self._method = model, method
 
         def answer(weights: Weights, images: jax.Array) -> Prediction:
             return predict(weights, prepare(images, self.preprocessing))
 
-        self._answer: Callable[[Weights, Any], Prediction] = jax.jit(answer)
+        self._answer = jax.jit(answer)
         self._interval = jax.jit(decoders.interval, static_argnums=(1, 2))
         self._score_maps = jax.jit(self._mapped)
 
     def __call__(self, images: np.ndarray) -> Prediction:
-        """The value [B], probabilities [B, K] and single heads' values [B], in NumPy.
+        """Returns the value [B], probabilities [B, K] and single heads' values [B], in NumPy.
 
         Raises:
           ValueError: the pictures are not uint8 [B, H, W, 3].
@@ -69,23 +61,27 @@ class Predictor:
         return self.answer(np.stack([self.fitted(Image.fromarray(image)) for image in images]))
 
     def fitted(self, image: Image.Image) -> np.ndarray:
-        """An RGB picture as `answer` takes it: its middle, resized, uint8 [S, S, 3]."""
+        """Cuts out an RGB picture's middle and resizes it for `answer`: uint8 [S, S, 3]."""
         return fit(image, self.preprocessing.stored_size, self.preprocessing.crop)
 
     def answer(self, images: np.ndarray) -> Prediction:
-        """The same as a call, of pictures [B, S, S, 3] of `fitted`; it compiles once for each B."""
-        return jax.tree.map(np.asarray, self._answer(self._weights, images))
+        """Answers for pictures [B, S, S, 3] of `fitted`; it compiles once for each B."""
+        prediction: Prediction = self._answer(self._weights, images)
+        return jax.tree.map(np.asarray, prediction)
 
     def interval(self, probs: np.ndarray, coverage: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """The central interval of distributions [B, K]: its least and greatest label, each [B]."""
+        """Returns the least and the greatest label of central intervals of distributions [B, K].
+
+        Each is [B]; `coverage` is the share of the distribution that lies in the interval.
+        """
         low, high = self._interval(probs, self.space, coverage)
         return np.asarray(low), np.asarray(high)
 
     def check_score_maps(self) -> None:
-        """Whether the network and the method have score maps.
+        """Checks that the network and the method have score maps.
 
         Raises:
-          ValueError: they have none; the message says which of them.
+          ValueError: one of them has none; the message says which.
         """
         if self._model.maps is None:
             raise ValueError(
@@ -100,11 +96,11 @@ class Predictor:
             )
 
     def score_maps(self, images: np.ndarray) -> np.ndarray:
-        """Where the answer comes from: score maps [B, h, w] of pictures of `fitted`.
+        """Computes score maps [B, h, w] of pictures of `fitted`: what each part adds to the answer.
 
-        S = Σ_k p_k A_k, with A_k = Σ_j w_kj F_j + b_k, of the network's last maps F_j as they are
-        pooled, and p of the picture as it is, whatever `flip`. The mean of S over the map is
-        Σ_k p_k x_k, the expected logit.
+        S = Σ_k p_k A_k, with A_k = Σ_j w_kj F_j + b_k. F_j are the network's last maps before they
+        are pooled. p is the answer for the picture itself, even where `flip` would average it with
+        that for its mirror image. The mean of S over the map is Σ_k p_k x_k, the expected logit.
 
         Raises:
           ValueError: as in `check_score_maps`.
@@ -128,31 +124,14 @@ class Predictor:
 
 
 def load(path: str | Path) -> Predictor:
-    """The predictor of a run's workdir (its last finished generation), of one checkpoint, or of a
-    foreign file that holds a whole age model: the authors' SSR-Net.
+    """Loads the predictor of a run's workdir (its last finished generation), of one checkpoint, or
+    of a foreign file that holds a whole age model: the authors' SSR-Net.
 
     Raises:
       ValueError: nothing that can be read is there, or only a network without a head for ages.
     """
     path = Path(path)
-    if path.is_file():
-        return _predictor(*foreign.read(path))
     if not path.exists():
         raise ValueError(f"path: {path} does not exist")
-    return _predictor(*checkpoint.read(path))
-
-
-def _predictor(about: dict[str, Any], weights: Mapping[str, Any]) -> Predictor:
+    about, weights = foreign.read(path) if path.is_file() else checkpoint.read(path)
     return Predictor(about, Weights(weights["params"], weights["model_state"]))
-
-
-def _stored(kind: Any, content: Mapping[str, Any]) -> Any:
-    """A frozen dataclass from JSON, whose lists are tuples; keys left out take their defaults."""
-    names = {field.name for field in dataclasses.fields(kind)}
-    return kind(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in content.items()
-            if name in names
-        }
-    )

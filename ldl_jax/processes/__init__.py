@@ -1,7 +1,16 @@
-"""Several processes of one run, each with its own devices, as one program.
+"""Joins several processes of one run, each with its own devices, into one program.
 
-Process 0 leads: it writes the run's files and talks to the user. Alone, a process is process 0 of 1
-and shares values with itself, so that nothing else needs to know the difference.
+Process 0 is the primary: it writes the run's files and talks to the user. A process alone is
+process 0 of 1 and shares values with itself, so that nothing else needs to know the difference.
+
+JAX connects the devices (`jax.distributed`), and Orbax meets through its service. The links of this
+package stay beside it for what JAX's public functions do not do:
+
+- Where a process dies or does not come, JAX aborts the others with a dump of its stack, after its
+  heartbeat's timeout. Here all end with one line that names the process, within a minute.
+- `jax.experimental.multihost_utils` shares arrays, through the devices: it waits for the training
+  steps before it, compiles a program for each shape, and needs as many devices in each process.
+  Here values of JSON's types are shared while the devices compute, and before there are any.
 """
 
 from __future__ import annotations
@@ -18,15 +27,15 @@ _group: Group | None = None
 
 
 def join(address: Address, seconds: float, end: End) -> None:
-    """Makes this process one of several; before anything else of JAX is called.
+    """Makes this process one of several. It must come before anything else of JAX is called.
 
     Args:
-      address: of this process.
+      address: this process's.
       seconds: how long to wait for the others.
-      end: ends this process with a line, when another one has ended.
+      end: ends this process with a line when another one has ended.
 
     Raises:
-      ValueError: not all came, or they do not fit one another; the line says what to do.
+      ValueError: not all came, or they do not fit one another; the message says what to do.
     """
     global _group
     links, port = meet(address, seconds, free_port() if address.index == 0 else 0)
@@ -38,13 +47,13 @@ def join(address: Address, seconds: float, end: End) -> None:
         address.index,
         cluster_detection_method="deactivate",
         initialization_timeout=60,
-        # JAX's own watch over the processes, for what passes this one's.
+        # JAX's own watch over the processes sees what escapes the group's.
         heartbeat_timeout_seconds=int(2 * SILENCE),
     )
 
 
 def leave() -> None:
-    """Waits for the others to come to the end of the run, and parts from them."""
+    """Waits until all processes have come to the end of the run, and parts from them."""
     global _group
     if _group is not None:
         _group.leave()
@@ -54,42 +63,42 @@ def leave() -> None:
 
 
 def fail(text: str) -> NoReturn:
-    """Ends all processes with a line; only where there are several."""
+    """Ends all processes with a line; called only where there are several."""
     _several().fail(text)
 
 
 def index() -> int:
-    """Which process this is, from 0."""
+    """Returns the index of this process, from 0."""
     return 0 if _group is None else _group.index
 
 
 def count() -> int:
-    """How many processes there are."""
+    """Returns how many processes there are."""
     return 1 if _group is None else _group.count
 
 
 def primary() -> bool:
-    """Whether this process writes the files and talks to the user."""
+    """Returns whether this process writes the files and talks to the user."""
     return index() == 0
 
 
-def all_gather(value: Any) -> list[Any]:
-    """The values, of JSON's types, of all processes; waits for all of them to give theirs."""
+def all_gather(value: object) -> list[Any]:
+    """Returns the values, of JSON's types, of all processes; waits for each to give its own."""
     return [value] if _group is None else _group.share(value)
 
 
-def broadcast(value: Any) -> Any:
-    """Process 0's value, of JSON's types, in all processes."""
+def broadcast(value: object) -> Any:
+    """Returns process 0's value, of JSON's types, in all processes."""
     return all_gather(value if primary() else None)[0]
 
 
-def post(value: Any) -> int:
-    """Starts to share a value without waiting; for `collect`."""
+def post(value: object) -> int:
+    """Starts to share a value without waiting, and returns the number for `collect`."""
     return _several().post(value)
 
 
 def collect(number: int) -> list[Any]:
-    """The values of a `post`."""
+    """Returns the values of a `post`, of all processes."""
     return _several().collect(number)
 
 

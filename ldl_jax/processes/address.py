@@ -1,4 +1,4 @@
-"""Which of several processes this one is, and where they meet: from flags, environment or SLURM."""
+"""Finds out which process this is, and where all meet, from flags, the environment or SLURM."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-# Flags, and what stands for each in the environment: the first names that JAX's users know, then
-# what `srun` sets in each of its tasks.
+# The flags, and the variable for each of them, by the names that JAX's users know. Below are the
+# variables that `srun` sets in each of its tasks.
 VARIABLES = {
     "coordinator": "JAX_COORDINATOR_ADDRESS",
     "processes": "JAX_NUM_PROCESSES",
@@ -18,7 +18,7 @@ _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_STEP_NUM_TASKS", "SLURM_
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """One process's place among several.
+    """The index of a process among several, and where it meets the others.
 
     Attributes:
       host: where process 0 runs, as the others reach it.
@@ -42,7 +42,7 @@ def find(
     process: int | None,
     environment: Mapping[str, str],
 ) -> Address | None:
-    """The address of the flags, else of the environment, else of SLURM; None for one process alone.
+    """Reads the address from the flags, else the environment, else SLURM; None for one process.
 
     Args:
       coordinator: HOST:PORT of process 0, None where the flag is not given.
@@ -55,8 +55,8 @@ def find(
     """
     if processes == 1 and process in (None, 0):
         return None
-    given = {"coordinator": coordinator, "processes": processes, "process": process}
-    text = {name: None if value is None else str(value) for name, value in given.items()}
+    flags = {"coordinator": coordinator, "processes": processes, "process": process}
+    text = {name: None if value is None else str(value) for name, value in flags.items()}
     for name, variable in VARIABLES.items():
         if text[name] is None and environment.get(variable):
             text[name] = environment[variable]
@@ -90,15 +90,18 @@ def _checked(coordinator: str, processes: str, process: str) -> Address | None:
 
 
 def _of_slurm(environment: Mapping[str, str]) -> dict[str, str]:
-    """The same in a task that `srun` started: the first node of its list, a port of the job's."""
-    found = {name: environment.get(name, "") for name in _SLURM}
-    if not all(found.values()) or found["SLURM_STEP_NUM_TASKS"] == "1":
+    """Reads the flags' values in a task that `srun` started; empty elsewhere.
+
+    The processes meet on the first node of the list, at a port that follows from the job's number.
+    """
+    job = {name: environment.get(name, "") for name in _SLURM}
+    if not all(job.values()) or job["SLURM_STEP_NUM_TASKS"] == "1":
         return {}
-    nodes = found["SLURM_STEP_NODELIST"]  # gpu1,gpu2 or gpu[001-004,7],cpu1 or a2-r[1-4]n[1-8]
+    nodes = job["SLURM_STEP_NODELIST"]  # gpu1,gpu2 or gpu[001-004,7],cpu1 or a2-r[1-4]n[1-8]
     first = re.sub(r"\[([^],-]+)[^]]*\]", r"\1", re.split(r",(?![^\[]*\])", nodes)[0])
-    port = 2**16 - 2**12 + int(found["SLURM_JOB_ID"]) % 2**12
+    port = 2**16 - 2**12 + int(job["SLURM_JOB_ID"]) % 2**12
     return {
         "coordinator": f"{first}:{port}",
-        "processes": found["SLURM_STEP_NUM_TASKS"],
-        "process": found["SLURM_PROCID"],
+        "processes": job["SLURM_STEP_NUM_TASKS"],
+        "process": job["SLURM_PROCID"],
     }

@@ -1,8 +1,8 @@
-"""The processes of a run, linked in a star: they share values, and end together.
+"""Links the processes of a run in a star, through which they share values and end together.
 
-JAX finds a dead process by itself, but later, and with a dump of its own stack. Here the closed
-connection tells process 0 at once, and silence tells of a machine that stands still; all then end
-with one line that names the process.
+JAX finds a dead process by itself, but later, and with a dump of its own stack. Here a closed
+connection tells process 0 at once that a process has died, and silence that its machine stands
+still. Then all end with one line that names the process.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import Any, NoReturn
 
 from ldl_jax.processes.link import Link, Message
 
-# Ends this process, with a line for the user where it is not empty.
+# Ends this process, with a line for the user unless the line is empty.
 End = Callable[[str], NoReturn]
 REMEDY = "start the same command again in all processes: it goes on from the last checkpoint"
-BEAT, SILENCE = 2.0, 30.0  # seconds between signs of life; without any, until a process is lost
-_ANSWER = 5.0  # seconds that a failing process waits for process 0's word,
-_ALIKE = 1.0  # that process 0 waits for its own failure, where all fail alike,
-_FAREWELL = 3.0  # and that it waits for the others to end
+BEAT = 2.0  # seconds from one sign of life to the next
+SILENCE = 30.0  # seconds without a sign of life after which a process is lost
+_ANSWER = 5.0  # seconds that a failing process waits for process 0's answer
+_ALIKE = 1.0  # seconds that process 0 waits for a failure of its own, where all fail alike
+_FAREWELL = 3.0  # seconds that process 0 waits for the others to end
 
 
 class Group:
-    """This process among the others.
+    """The links of this process to the others, and the values that are shared through them.
 
     Attributes:
       index: which one it is, from 0.
@@ -45,7 +46,7 @@ class Group:
         self.index, self.count = index, count
         self._links, self._end = links, end
         self._changed = threading.Condition()
-        self._values: dict[int, dict[int, Any]] = {}  # by exchange, by process
+        self._values: dict[int, dict[int, object]] = {}  # by exchange, by process
         self._posted, self._last = 0, -1
         self._news = ""  # what ended the run
         self._failing, self._ending, self._left = False, threading.Lock(), threading.Event()
@@ -57,40 +58,40 @@ class Group:
             thread.daemon = True
             thread.start()
 
-    def post(self, value: Any) -> int:
-        """Gives a value of JSON's types to all; the exchange's number, for `collect`.
+    def post(self, value: object) -> int:
+        """Gives a value of JSON's types to all, and returns the exchange's number for `collect`.
 
         All processes make their exchanges in the same order.
         """
-        number = self._posted
+        exchange = self._posted
         self._posted += 1
-        self._give(number, {self.index: value})
-        return number
+        self._give(exchange, {self.index: value})
+        return exchange
 
     def collect(self, number: int) -> list[Any]:
-        """All processes' values of an exchange, in their order; waits until they are there."""
+        """Waits for all processes' values of an exchange, and returns them in their order."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._values.get(number, ())) == self.count)
             values = self._values.pop(number)
         return [values[index] for index in range(self.count)]
 
-    def share(self, value: Any) -> list[Any]:
-        """All processes' values: `post` and `collect`."""
+    def share(self, value: object) -> list[Any]:
+        """Returns all processes' values: `post` and `collect` in one."""
         return self.collect(self.post(value))
 
     def leave(self) -> None:
-        """Waits for all to come to this point; from then on each may end."""
+        """Waits until all have come to this point; from then on each may end."""
         self._last = self._posted
         self.share(None)
 
     def close(self) -> None:
-        """Lets go of the others; after `leave`, or as a process that dies would."""
-        self._left.set()  # this process's own threads are not to tell the others of it
+        """Closes the links, after `leave` or, in tests, as a process that dies would."""
+        self._left.set()  # so that this process's own threads do not report it
         for link in self._links.values():
             link.close()
 
     def fail(self, text: str) -> NoReturn:
-        """Ends all processes, this one with `text`; what all fail with is told once."""
+        """Ends all processes, this one with `text`; a failure that all share is told once."""
         self._failing = True
         if self.index == 0:
             self._finish(text, f"process 0: {text}")
@@ -99,8 +100,8 @@ class Group:
             self._changed.wait_for(lambda: bool(self._news), _ANSWER)
         self._end("" if self._news == f"process 0: {text}" else text)
 
-    def _give(self, number: int, values: dict[int, Any]) -> None:
-        """Takes in values of an exchange; process 0 sends them round once it has all."""
+    def _give(self, number: int, values: dict[int, object]) -> None:
+        """Takes in values of an exchange; process 0 sends them to all once it has them all."""
         with self._changed:
             known = self._values.setdefault(number, {})
             known.update(values)
@@ -115,7 +116,7 @@ class Group:
             self._tell(0, {"value": [number, values[self.index]]})
 
     def _tell(self, peer: int, message: Message) -> None:
-        """Sends; that nobody is there is for the listener to find."""
+        """Sends a message; the listener finds out where nobody is there."""
         with contextlib.suppress(OSError):
             self._links[peer].send(message)
 
@@ -144,11 +145,11 @@ class Group:
 
     def _heard(self, peer: int, message: Message) -> None:
         if "value" in message:
-            number, value = message["value"]
-            self._give(number, {peer: value})
+            exchange, value = message["value"]
+            self._give(exchange, {peer: value})
         elif "values" in message:
-            number, pairs = message["values"]
-            self._give(number, dict(pairs))
+            exchange, pairs = message["values"]
+            self._give(exchange, dict(pairs))
         elif "failed" in message:
             time.sleep(_ALIKE)
             if not self._failing:
@@ -165,9 +166,9 @@ class Group:
             self._changed.notify_all()
 
     def _finish(self, own: str, others: str) -> NoReturn:
-        """Ends this process with a text, and from process 0 the others, who go first.
+        """Ends this process with a text; process 0 lets the others end before it.
 
-        JAX's coordinator lives in process 0: without it, JAX itself would end the others.
+        JAX's coordinator lives in process 0. Without it, JAX would end the others with a dump.
         """
         if not self._ending.acquire(blocking=False):
             threading.Event().wait()  # another thread is ending the process

@@ -1,4 +1,4 @@
-"""Messages between two processes: lines of JSON over a socket."""
+"""Sends messages between two processes, as lines of JSON over a socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST = 2**26  # bytes of a message; a description of a run is some KB
 
 
 class Link:
-    """One end of a connection; any thread may send, one receives."""
+    """An end of a connection. Any thread may send; one thread receives."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -22,7 +22,7 @@ class Link:
         self._sending = threading.Lock()
 
     def patience(self, seconds: float) -> None:
-        """How long a call may take before it raises TimeoutError."""
+        """Sets how long a call may take before it raises TimeoutError."""
         self._connection.settimeout(seconds)
 
     def send(self, message: Message) -> None:
@@ -35,7 +35,7 @@ class Link:
             self._connection.sendall(json.dumps(message).encode() + b"\n")
 
     def receive(self) -> Message | None:
-        """The next message; None where the other end has closed.
+        """Returns the next message, or None where the other end has closed.
 
         Raises:
           OSError: the connection is broken, or (TimeoutError) silent for too long.
@@ -56,6 +56,6 @@ class Link:
 
     def close(self) -> None:
         """Closes this end."""
-        with contextlib.suppress(OSError):  # the other end was first
+        with contextlib.suppress(OSError):  # the other end may have closed first
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()

@@ -1,4 +1,4 @@
-"""How the processes of a run find one another: all come to process 0, within a given time."""
+"""Lets the processes of a run find one another: all connect to process 0, within a given time."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _AGAIN = 0.1  # seconds until a process that was not answered asks again
 
 
 def meet(address: Address, seconds: float, port: int) -> tuple[dict[int, Link], int]:
-    """Waits until all processes are there: the links of this one, and process 0's `port`.
+    """Waits until all processes are there, and returns this one's links and process 0's `port`.
 
-    Process 0 gets a link to each of the others, each of them one to process 0.
+    Process 0 gets a link to each of the others, and each of them gets one to process 0.
 
     Args:
-      address: of this process.
+      address: this process's.
       seconds: how long to wait.
-      port: what process 0 tells the others; theirs is not looked at.
+      port: the port that process 0 tells the others; in the others it is not used.
 
     Raises:
-      ValueError: who is missing, or does not fit, and what to do.
+      ValueError: a process is missing, or does not fit; the message says which, and what to do.
     """
     if address.index == 0:
         return _wait_for_all(address, seconds, port), port
@@ -34,7 +34,7 @@ def meet(address: Address, seconds: float, port: int) -> tuple[dict[int, Link], 
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Returns a port that nobody listens on now."""
     with socket.create_server(("", 0)) as server:
         return int(server.getsockname()[1])
 
@@ -64,7 +64,7 @@ def _wait_for_all(address: Address, seconds: float, port: int) -> dict[int, Link
 
 
 def _server(address: Address) -> socket.socket:
-    host = address.host if address.host in _LOCAL else ""  # a host's own name may not be its own
+    host = address.host if address.host in _LOCAL else ""  # a host may not know its own name
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         return socket.create_server((host, address.port), family=family)
@@ -76,7 +76,7 @@ def _server(address: Address) -> socket.socket:
 
 
 def _admit(link: Link, links: dict[int, Link], address: Address) -> None:
-    """Takes in who greets as a process of this run; whoever else found the port is left."""
+    """Takes in a link that greets as a process of this run does; closes any other."""
     link.patience(5)
     try:
         greeting = link.receive() or {}
@@ -149,6 +149,6 @@ def _connect(address: Address, seconds: float) -> Link:
 
 
 def _reason(error: OSError) -> str:
-    """In the system's words, without what Python adds to them."""
+    """Returns the system's message, without what Python adds to it."""
     known = error.errno and error.errno > 0 and not isinstance(error, socket.gaierror)
     return os.strerror(error.errno) if known and error.errno else error.strerror or str(error)

@@ -1,18 +1,18 @@
-"""Compiled programs kept on disk, so that a run that is started again does not compile again."""
+"""Keeps compiled programs on disk, so that a run that is started again does not compile again."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
+
+from ldl_jax.files import LOCK, lock
 
 _PRIVATE = ".writing-"
 _OPTIONS = ("jax_compilation_cache_dir", "jax_persistent_cache_enable_xla_caches")
@@ -22,13 +22,13 @@ _OPTIONS = ("jax_compilation_cache_dir", "jax_persistent_cache_enable_xla_caches
 def compile_cache(path: str) -> Iterator[None]:
     """While it is entered, JAX finds its compiled programs in a folder, and leaves new ones there.
 
-    JAX writes an entry in place, and takes one that is there for whole: of a process that is killed
-    half of one would stay for ever. So each process writes in a folder of its own, which begins
-    with links to all entries, and what is new is moved when the process ends, by one rename each.
-    A killed process leaves nothing but its folder, which the next one removes.
+    JAX writes an entry in place, and takes every entry that exists for a whole one: half an entry,
+    which a killed process leaves, would stay for ever. So each process writes to a folder of its
+    own, which begins with links to all entries, and moves new entries out of it when it ends, by
+    one rename each. A killed process leaves nothing but its folder, which the next one removes.
 
-    Of several processes of a run, JAX lets process 0 alone leave what is new. On CPUs it alone
-    finds it again too, for there JAX's keys are of a process; on GPUs they are of all.
+    In a run of several processes, JAX lets process 0 alone write new entries. On GPUs all processes
+    find them again. On CPUs only process 0 does, since there JAX's keys differ by process.
 
     Args:
       path: a folder, shared by as many runs as you like; it is made where there is none. "" for no
@@ -44,10 +44,10 @@ def compile_cache(path: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
-        private, lock = _private(folder)
+        private, locked = _private(folder)
     except OSError as error:
         raise ValueError(f"--compile_cache: {folder} cannot be written to ({error})") from None
-    with lock:
+    with locked:
         known = [_link(entry, private) for entry in folder.iterdir() if entry.is_file()]
         before = [jax.config.values[name] for name in _OPTIONS]
         # XLA's own caches would lie in the private folder, and its name would be in every key.
@@ -65,17 +65,22 @@ def _use(*values: str | None) -> None:
     compilation_cache.reset_cache()  # JAX opens it once
 
 
-def _private(folder: Path) -> tuple[Path, TextIO]:
-    """A new folder of this process, and its lock; others that start now may remove it before."""
+def _private(folder: Path) -> tuple[Path, contextlib.AbstractContextManager[object]]:
+    """Makes a folder for this process, and locks it.
+
+    Another process that starts now may remove the folder before it is locked; then a new one is
+    made.
+    """
     while True:
         private = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=folder))
         try:
-            lock = _locked(private)
-        except (BlockingIOError, FileNotFoundError):
+            locked = lock(private)
+        except (TimeoutError, FileNotFoundError, FileExistsError):
             continue
-        if (private / ".lock").exists():
-            return private, lock
-        lock.close()
+        if (private / LOCK).exists():
+            return private, locked
+        with locked:
+            pass
 
 
 def _link(entry: Path, private: Path) -> str:
@@ -88,23 +93,13 @@ def _link(entry: Path, private: Path) -> str:
 
 def _publish(private: Path, folder: Path, known: set[str]) -> None:
     for entry in private.iterdir():
-        if entry.name not in known and entry.name != ".lock":
+        if entry.name not in known and entry.name != LOCK:
             entry.replace(folder / entry.name)
     shutil.rmtree(private, ignore_errors=True)
-
-
-def _locked(private: Path) -> TextIO:
-    lock = (private / ".lock").open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the process ends
-    except OSError:
-        lock.close()
-        raise
-    return lock
 
 
 def _sweep(folder: Path) -> None:
     """Removes the folders of processes that were killed."""
     for private in folder.glob(f"{_PRIVATE}*"):
-        with contextlib.suppress(OSError), _locked(private):
+        with contextlib.suppress(OSError), lock(private):
             shutil.rmtree(private, ignore_errors=True)

@@ -27,6 +27,7 @@ from ldl_jax.run.data import Read, Say, read_records
 from ldl_jax.train import optimizers, transfer
 from ldl_jax.train.generations import Job
 from ldl_jax.train.loop import Schedule
+from ldl_jax.train.record import Record
 from ldl_jax.train.together import group
 
 _STEPS_PER_CALL = 16  # of an accelerator: a call costs the host about what a short step takes
@@ -175,14 +176,14 @@ def build(
         config.optimizer, steps_per_epoch, steps_per_epoch * config.epochs
     )
     description = resolved.description(config)
-    about = {
-        "model": resolved.options,
-        "method": description["method"],
-        "space": dataclasses.asdict(space),
-        "preprocessing": dataclasses.asdict(preprocessing),
-        "alignment": dataclasses.asdict(data.alignment(config.data, records)),
-        "flip": config.evaluation.flip,
-    }
+    about = Record(
+        model=resolved.options,
+        method=description["method"],
+        space=space,
+        preprocessing=preprocessing,
+        alignment=data.alignment(config.data, records),
+        flip=config.evaluation.flip,
+    )
     job = Job(
         model=model,
         method=method,

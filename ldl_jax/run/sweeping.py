@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ldl_jax import processes, workdir
 from ldl_jax.evaluation import ablation, report
+from ldl_jax.files import is_partial, write
 from ldl_jax.run import experiment, jobs, plan, sweep
 from ldl_jax.run.config import Config, ConfigError
 from ldl_jax.run.data import Read
@@ -27,7 +28,7 @@ from ldl_jax.train.together import group, replicas
 from ldl_jax.train.together.group import Group, Replica
 from ldl_jax.workdir import Workdir, WorkdirError
 
-_OWN = {"runs", "stages", "table.md", "ways.json", "ways.partial"}
+_OWN = {"runs", "stages", "table.md", "ways.json"}
 _STOPPED = "stopped.json"  # in the folder of a run that diverged
 
 
@@ -273,7 +274,8 @@ def _check(path: Path, points: Sequence[Point], read: Read) -> None:
     """
     if path.exists() and not path.is_dir():
         raise WorkdirError(f"workdir: {path} is a file; give a new folder")
-    if path.exists() and any(item.name not in _OWN for item in path.iterdir()):
+    others = [item for item in path.glob("*") if item.name not in _OWN and not is_partial(item)]
+    if others:
         raise WorkdirError(f"workdir: {path} holds other files and no sweep; give a new folder")
     for point in points:
         workdir.check(_folder(path, point), experiment.check(point.config, read=read))
@@ -313,7 +315,7 @@ def _show(
     )
     space = workdir.read_json(runs[0].folder / "config.json")["resolved"]["space"]
     notes = f"Errors in {space['unit']}. {ablation.FOOTNOTE}"
-    (path / "table.md").write_text(f"{report.markdown(rows)}{notes}\n")
+    write(path / "table.md", f"{report.markdown(rows)}{notes}\n")
     console.width = max(console.width, 400)  # folded by the terminal, not cut
     console.print(report.table(rows))
     for line in (notes, f"table: {path / 'table.md'}; runs: {path / 'runs'}"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from ldl_jax.train.checkpoint import Checkpoints, Say, read_step
+from ldl_jax.train import checkpoint, intact
+from ldl_jax.train.checkpoint import Checkpoints, Say
+from ldl_jax.train.record import BestValidation, Record
 from ldl_jax.train.state import Weights
 
 HIGHER = ("ca3", "ca5", "ca7", "accuracy", "one_off_accuracy", "pearson")
@@ -21,7 +23,7 @@ def higher_is_better(metric: str) -> bool:
 class Best:
     """The weights of the best validation so far, in FOLDER/best, and those of the best before it.
 
-    Weights alone, for nothing goes on from there. A checkpoint's `about["best"]` tells the metric
+    Weights alone, for nothing goes on from there. A checkpoint's record tells the metric
     and its value. After a kill there may be one of a step that is not reached again yet; it will
     be, with the same numbers, so it stays.
     """
@@ -33,13 +35,12 @@ class Best:
 
     def start(self, say: Say) -> None:
         """Reads the best so far; one that is damaged is named, and the one before it taken."""
-        found, damaged = _read(self._checkpoints.folder, say)
-        for step in damaged:
-            self._checkpoints.remove(step)
-        self._value = None if found is None else float(found.about["best"]["value"])
+        stored = _read(self._checkpoints.folder, say, self._checkpoints.remove)
+        best = None if stored is None else stored[0].best
+        self._value = None if best is None else best.value
 
     def offer(
-        self, step: int, summary: Mapping[str, float], weights: Weights, about: Mapping[str, Any]
+        self, step: int, summary: Mapping[str, float], weights: Weights, about: Record
     ) -> None:
         """Saves the weights where the validation's summary is better than all before."""
         value = summary.get(self._metric)
@@ -49,8 +50,9 @@ class Best:
         if self._value is not None and not sign * value < sign * self._value:
             return
         self._value = value
-        best = {"metric": self._metric, "value": value, "step": step}
-        self._checkpoints.save(step, {"weights": weights}, {**about, "step": step, "best": best})
+        best = BestValidation(self._metric, value, step)
+        about = dataclasses.replace(about, step=step, best=best)
+        self._checkpoints.save(step, {"weights": weights}, about)
 
     def close(self) -> None:
         """Waits for what is being saved."""
@@ -62,25 +64,19 @@ def read_best(folder: Path, say: Say) -> tuple[int, Weights] | None:
 
     One that is damaged is named, and the one before it taken; None where none can be read.
     """
-    found, _ = _read(folder / FOLDER, say)
-    return None if found is None else (found.step, Weights(**found.weights))
+    stored = _read(folder / FOLDER, say, lambda step: None)
+    return None if stored is None else (stored[0].step, Weights(**stored[1]))
 
 
-class _Found(NamedTuple):
-    step: int
-    about: dict[str, Any]
-    weights: dict[str, Any]
+def _read(
+    folder: Path, say: Say, remove: Callable[[int], None]
+) -> tuple[Record, checkpoint.Arrays] | None:
+    """The latest checkpoint that can be read; those after it are named and removed."""
 
+    def pass_over(step: int, reason: str) -> None:
+        say(f"the best checkpoint {folder / str(step)} is damaged, falling back: {reason}")
+        remove(step)
 
-def _read(folder: Path, say: Say) -> tuple[_Found | None, list[int]]:
-    """The latest checkpoint that can be read, and the steps of the damaged ones after it."""
-    damaged: list[int] = []
-    for step in sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True):
-        path = folder / str(step)
-        try:
-            return _Found(step, *read_step(path)), damaged
-        except Exception as error:  # damage of any kind
-            reason = (str(error).strip().splitlines() or [repr(error)])[0][:200]
-            say(f"the best checkpoint {path} is damaged, falling back: {reason}")
-            damaged.append(step)
-    return None, damaged
+    return intact.newest(
+        intact.steps_in(folder), lambda step: checkpoint.read_step(folder / str(step)), pass_over
+    )

@@ -34,6 +34,7 @@ from ldl_jax.train.loop import (
     jit_train_steps,
     train_generation,
 )
+from ldl_jax.train.record import Record
 from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import TrainState, Weights, init_state, init_weights
 from ldl_jax.train.step import make_predict_step, make_train_step
@@ -93,7 +94,7 @@ class Job:
     chain: Chain
     flip: bool
     backbone: tuple[Any, Any] | None  # the pre-trained network's params and state
-    about: dict[str, Any]  # goes into every checkpoint: what the weights are
+    about: Record  # goes into every checkpoint
     head: Any = None  # the pre-trained head's params, where they are taken
     frozen: bool = False  # the backbone is not trained
     distributions: bool = True  # test pictures' are kept
@@ -355,12 +356,12 @@ class Generation:
         summary = report.summary(results)
         self._write("validation", {"step": step, "epoch": _epoch(step, self.order), **summary})
         if self._best is not None:
-            about = {**self.job.about, "generation": self.number}
+            about = dataclasses.replace(self.job.about, generation=self.number)
             self._best.offer(step, summary, state.answers, about)
 
     def _save(self, state: TrainState) -> None:
         step = int(state.step)
-        about = {**self.job.about, "generation": self.number, "step": step}
+        about = dataclasses.replace(self.job.about, generation=self.number, step=step)
         self.checkpoints.save(step, state, about)
 
     def _evaluate(self, predict: Any, feed: Any, weights: Weights) -> predictions.Predictions:

@@ -68,11 +68,10 @@ def read_backbone(
             inputs["channels"] = found.inputs.colours.lower()
         return Backbone(found.params, found.model_state, inputs, head=found.head if head else None)
     about, weights = checkpoint.read(path)
-    if about["model"]["name"] != model.name:
-        raise ValueError(f"{path} holds {about['model']['name']}, model.name is {model.name}")
-    stored = about["preprocessing"]
-    inputs = {"mean": tuple(stored["mean"]), "std": tuple(stored["std"])}
-    inputs["channels"] = stored.get("channels", "rgb")
+    if about.model["name"] != model.name:
+        raise ValueError(f"{path} holds {about.model['name']}, model.name is {model.name}")
+    stored = about.preprocessing
+    inputs = {"mean": stored.mean, "std": stored.std, "channels": stored.channels}
     trees, notes = _fitted(
         (weights["params"]["backbone"], weights["model_state"]), model, key, path, strict
     )
@@ -82,7 +81,7 @@ def read_backbone(
     faults = _differences(stored_head, wanted)
     if faults:
         raise ValueError(
-            f"{path} holds another head than method {about['method']['name']!r} has over these "
+            f"{path} holds another head than method {about.method['name']!r} has over these "
             f"labels: {'; '.join(faults)}; leave init.head off"
         )
     return Backbone(*trees, inputs, notes, stored_head)

@@ -11,6 +11,7 @@ import pytest
 
 from ldl_jax.evaluation import predictions as files
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.files import whole
 
 
 def made(count: int = 5, **changes: Any) -> Predictions:
@@ -117,14 +118,13 @@ def test_a_failed_write_leaves_the_old_file(
     before = path.read_bytes()
 
     def half_way() -> None:
-        with files.replacing(path) as temporary:
-            assert temporary.parent == path.parent
-            temporary.write_text("half")
+        with whole(path) as file:
+            file.write(b"half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         half_way()
-    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         files.write(path, made(3))
     assert path.read_bytes() == before

@@ -77,7 +77,7 @@ def assert_same_end(one, other):
         name = f"predictions/{generation}.csv"
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
         assert_same(*(read_weights(path / "checkpoints" / generation)[1] for path in (one, other)))
-    assert not list(other.rglob("*.partial")), "a file is half-written"
+    assert not list(other.rglob("*.partial*")), "a file is half-written"
 
 
 def assert_same(one, other):

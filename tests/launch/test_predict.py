@@ -19,7 +19,7 @@ import ldl_jax
 from launch import predict
 from ldl_jax import methods, models
 from ldl_jax.data import align, pictures
-from ldl_jax.data.align import TEMPLATE, Face
+from ldl_jax.data.align import TEMPLATE, Alignment, Face
 from ldl_jax.labels import AGE
 from ldl_jax.predict import faces
 
@@ -185,7 +185,7 @@ def test_the_checkpoints_own_alignment(
     tmp_path, monkeypatch, capsys, tiny_model, draw_weights, write_checkpoint
 ):
     weights = draw_weights(tiny_model, methods.get("dldl", space=AGE), seed=3)
-    alignment = {"kind": "similarity", "margin": 0.1}
+    alignment = Alignment("similarity", 0.1)
     stored = write_checkpoint(tmp_path / "c", weights, alignment=alignment)
     detector(monkeypatch, (60, 50, 40))
     path = draw_picture(tmp_path / "one.png", 7, (200, 120))

@@ -138,7 +138,7 @@ def others(patch: pytest.MonkeyPatch, index: int, *answers: list[Any]) -> list[A
     patch.setattr(processes, "index", lambda: index)
     patch.setattr(processes, "post", post)
     patch.setattr(processes, "collect", lambda number: next(left))
-    patch.setattr(processes, "share", lambda value: processes.collect(processes.post(value)))
+    patch.setattr(processes, "all_gather", lambda value: processes.collect(processes.post(value)))
     return given
 
 

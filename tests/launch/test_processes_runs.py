@@ -173,7 +173,7 @@ def another(patch: pytest.MonkeyPatch, *answers: Any) -> None:
     left = iter(json.loads(json.dumps(answers)))
     patch.setattr(processes, "count", lambda: 2)
     patch.setattr(processes, "index", lambda: 1)
-    patch.setattr(processes, "share", lambda value: [next(left), value])
+    patch.setattr(processes, "all_gather", lambda value: [next(left), value])
 
 
 @pytest.mark.usefixtures("tiny_network")

@@ -7,7 +7,7 @@ import pytest
 
 import ldl_jax
 from ldl_jax import methods, models
-from ldl_jax.data.augment.augmentation import prepare
+from ldl_jax.data.augment.augmentation import Preprocessing, prepare
 from ldl_jax.labels import AGE
 
 POOLED = [
@@ -72,7 +72,7 @@ def test_a_score_maps_mean_is_the_expected_logit(
         weights,
         model={"name": name, "dtype": "float32"},
         method={"name": method},
-        preprocessing={"stored_size": 96, "size": 96},
+        preprocessing=Preprocessing(96, 96),
         flip=True,
     )
     predictor = ldl_jax.load(folder)
@@ -100,7 +100,7 @@ def test_what_has_no_score_maps_says_so(
 ):
     weights = draw_weights(models.build(**network), methods.get(method, space=AGE))
     size = models.build(**network).size
-    preprocessing = {"stored_size": size, "size": size}
+    preprocessing = Preprocessing(size, size)
     folder = write_checkpoint(
         tmp_path / "c", weights, model=network, method={"name": method}, preprocessing=preprocessing
     )

@@ -17,6 +17,7 @@ from ldl_jax.data.augment.augmentation import Preprocessing, prepare
 from ldl_jax.labels import ADIENCE, AGE
 from ldl_jax.models import pretrained
 from ldl_jax.predict import foreign
+from ldl_jax.train import record
 from ldl_jax.train.step import make_predict_step
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -41,7 +42,7 @@ def test_every_field_of_the_preprocessing_is_applied(
     tmp_path, weights, tiny_model, write_checkpoint
 ):
     stored = Preprocessing(40, 32, (1.0, 2.0, 3.0), (50.0, 60.0, 70.0), 0.5, "bgr")
-    write_checkpoint(tmp_path / "c", weights, preprocessing=dataclasses.asdict(stored))
+    write_checkpoint(tmp_path / "c", weights, preprocessing=stored)
     predictor = ldl_jax.load(tmp_path / "c")
     assert predictor.preprocessing == stored
     images = draw_images(size=80)
@@ -53,11 +54,14 @@ def test_every_field_of_the_preprocessing_is_applied(
 
 
 def test_a_checkpoint_of_before_colour_order_and_alignment_were_stored(
-    tmp_path, weights, tiny_model, write_checkpoint
+    tmp_path, weights, tiny_model, write_checkpoint, make_record, monkeypatch
 ):
-    old = dataclasses.asdict(Preprocessing(32, 32))
-    del old["channels"]
-    predictor = ldl_jax.load(write_checkpoint(tmp_path / "c", weights, preprocessing=old))
+    old = make_record().to_json()
+    for name in ("version", "alignment", "generation", "step", "best"):
+        del old[name]
+    del old["preprocessing"]["channels"]
+    monkeypatch.setattr(record.Record, "to_json", lambda self: old)
+    predictor = ldl_jax.load(write_checkpoint(tmp_path / "c", weights))
     assert predictor.preprocessing == Preprocessing(32, 32)
     assert predictor.alignment == Alignment("none")
     images = draw_images()
@@ -66,9 +70,9 @@ def test_a_checkpoint_of_before_colour_order_and_alignment_were_stored(
 
 
 def test_the_alignment_is_stored(tmp_path, weights, write_checkpoint):
-    alignment = {"kind": "similarity", "margin": 0.25}
+    alignment = Alignment("similarity", 0.25)
     predictor = ldl_jax.load(write_checkpoint(tmp_path / "c", weights, alignment=alignment))
-    assert predictor.alignment == Alignment("similarity", 0.25)
+    assert predictor.alignment == alignment
 
 
 def test_intervals_are_the_decoders(tmp_path, weights, write_checkpoint):
@@ -130,11 +134,9 @@ def test_the_authors_ssrnet_is_a_whole_model(tmp_path):
     raw = Preprocessing(64, 64, (0.0,) * 3, (1.0,) * 3, channels="bgr")
     assert predictor.preprocessing == raw
     assert predictor.alignment == Alignment("box", 0.4)
-    assert json.loads(json.dumps(predictor.about)) == predictor.about | {
-        "method": {"name": "ssr", "stages": [3, 3, 3], "least": 0.0},
-        "preprocessing": json.loads(json.dumps(predictor.about["preprocessing"])),
-        "space": json.loads(json.dumps(predictor.about["space"])),
-    }
+    assert predictor.about.method == {"name": "ssr", "stages": [3, 3, 3], "least": 0.0}
+    content = json.loads(json.dumps(predictor.about.to_json()))
+    assert record.from_json(content, tmp_path) == predictor.about
     images = draw_images(size=64)
     answer = predictor(images)
     assert np.isfinite(answer.value).all()
@@ -145,7 +147,7 @@ def test_the_authors_ssrnet_is_a_whole_model(tmp_path):
 def test_the_pytorch_ports_ssrnet_is_one_too(tmp_path):
     path = write_ssrnet(tmp_path / "port.safetensors", form="pytorch")
     predictor = ldl_jax.load(path)
-    assert predictor.about["model"] == {"name": "ssrnet", "form": "pytorch"}
+    assert predictor.about.model == {"name": "ssrnet", "form": "pytorch"}
     assert predictor.preprocessing.channels == "bgr"
     assert predictor.preprocessing.mean[0] == pytest.approx(123.675)  # of blue, as the port has it
     assert np.isfinite(predictor(draw_images(size=64)).value).all()

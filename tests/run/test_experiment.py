@@ -182,7 +182,7 @@ def test_the_description_is_json_and_whole():
         "test": len(made.job.test.part),
     }
     assert description["resolved"]["space"]["values"][-1] == 80
-    assert json.loads(json.dumps(made.job.about))["preprocessing"]["size"] == 32
+    assert json.loads(json.dumps(made.job.about.to_json()))["preprocessing"]["size"] == 32
     other = build(data__space="2:1:80", data__seed=1).description["resolved"]
     assert other["split"] != description["resolved"]["split"]
 
@@ -201,7 +201,7 @@ def test_a_users_methods_hyper_parameters_are_part_of_the_run(tmp_path, monkeypa
     made = experiment.build(dataclasses.replace(config, method=method), print, devices=1)
     assert made.job.method.name == "own"
     assert made.description["method"] == {"name": "somebodys_method:make", "width": 3.0}
-    assert made.job.about["method"] == made.description["method"]
+    assert made.job.about.method == made.description["method"]
 
 
 def test_pictures_from_files(pictures):
@@ -560,8 +560,8 @@ def assert_same(a, b):
 def test_a_finished_run(finished):
     assert (finished / "generation_1.json").exists()
     about, weights = read_weights(finished / "checkpoints" / "generation_1")
-    assert about["model"] == {"name": "tiny", "dtype": "float32"}
-    assert (about["generation"], about["flip"]) == (1, True)
+    assert about.model == {"name": "tiny", "dtype": "float32"}
+    assert (about.generation, about.flip) == (1, True)
     assert set(weights["params"]) == {"backbone", "head"}
 
 
@@ -606,10 +606,10 @@ def test_the_pictures_are_normalised_as_the_networks_were(tmp_path, finished, wr
     stored = Preprocessing(64, 64, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), 0.5, "bgr")
     weights = Weights(weights["params"], weights["model_state"])
     folder = tmp_path / "stored"
-    write_checkpoint(folder, weights, preprocessing=dataclasses.asdict(stored))
+    write_checkpoint(folder, weights, preprocessing=stored)
     job = build(init__path=str(folder)).job
     assert job.preprocessing == dataclasses.replace(stored, stored_size=32, size=32, crop=1.0)
-    assert job.about["preprocessing"] == dataclasses.asdict(job.preprocessing)
+    assert job.about.preprocessing == job.preprocessing
 
 
 def test_a_frozen_network_stays_through_a_whole_run(finished, tmp_path):
@@ -638,4 +638,4 @@ def test_slower_layers_learn_less_in_a_run(finished, tmp_path):
 def test_networks_of_one_size_are_built_for_the_pictures():
     made = build(model__name="ssrnet", data__size=40)
     assert made.job.model.size == 40
-    assert made.job.about["model"] == {"name": "ssrnet", "dtype": "float32", "size": 40}
+    assert made.job.about.model == {"name": "ssrnet", "dtype": "float32", "size": 40}

@@ -74,15 +74,12 @@ def test_the_batches_are_those_of_the_raw_folder(places, feed, unreadable):
 
 def test_how_faces_were_cut_out_goes_into_checkpoints(places):
     about = build(name="prepared", root=str(places / "quad")).job.about
-    assert about["alignment"] == {"kind": "quad", "margin": 0.0}
-    assert build(name="prepared", root=str(places / "same")).job.about["alignment"] == {
-        "kind": "none",
-        "margin": 0.4,
-    }
+    assert about.alignment == Alignment("quad", 0.0)
+    about = build(name="prepared", root=str(places / "same")).job.about
+    assert about.alignment == Alignment("none", 0.4)
     given = {"kind": "quad", "margin": 0.0}
-    assert build(name="prepared", root=str(places / "quad"), alignment=given).job.about[
-        "alignment"
-    ] == given  # fmt: skip
+    about = build(name="prepared", root=str(places / "quad"), alignment=given).job.about
+    assert about.alignment == Alignment(**given)
     with pytest.raises(ConfigError, match=r"data\.alignment: the set was prepared with .*'quad'"):
         build(name="prepared", root=str(places / "quad"), alignment={"kind": "box", "margin": 0.2})
 

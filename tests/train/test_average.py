@@ -24,7 +24,9 @@ def test_what_does_not_move_stays_to_the_bit():
     np.testing.assert_array_equal(after.params["backbone"], weights.params["backbone"])
 
 
-def test_the_state_s_average_is_that_of_its_weights(tiny_model, draw_weights, tmp_path):
+def test_the_state_s_average_is_that_of_its_weights(
+    tiny_model, draw_weights, tmp_path, make_record
+):
     step = jax.jit(make_train_step(tiny_model, CEN, SGD, ema=0.3))
     state = init_state(draw_weights(tiny_model, CEN), SGD, 1, jax.random.key(0), average=True)
     assert state.answers is state.ema
@@ -46,7 +48,7 @@ def test_the_state_s_average_is_that_of_its_weights(tiny_model, draw_weights, tm
     assert moved.max() > 1e-4  # batch statistics are averaged alike
     # And it is what a checkpoint is read for.
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(4, state, {"step": 4})
+    checkpoints.save(4, state, make_record(step=4))
     checkpoints.close()
     _, weights = read_step(tmp_path / "4")
     jax.tree.map(np.testing.assert_array_equal, Weights(**weights), state.ema)

@@ -9,11 +9,15 @@ import pytest
 from test_checkpoint import files_of, flip_a_byte
 from test_generations import Silent, make_job, run
 
+from ldl_jax.data.align import Alignment
+from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.evaluation import report
+from ldl_jax.labels import AGE
 from ldl_jax.train import checkpoint, generations
 from ldl_jax.train.best import Best, read_best
 from ldl_jax.train.checkpoint import check_seal
 from ldl_jax.train.generations import Chain
+from ldl_jax.train.record import BestValidation, Record
 from ldl_jax.train.state import Weights
 from ldl_jax.workdir import Workdir
 
@@ -22,9 +26,20 @@ def weights_of(step):
     return Weights({"head": {"kernel": jnp.full((64, 4), step, jnp.float32)}}, {"n": jnp.zeros(2)})
 
 
+RECORD = Record(
+    model={"name": "none"},
+    method={"name": "cen"},
+    space=AGE,
+    preprocessing=Preprocessing(32, 32),
+    alignment=Alignment(),
+    flip=False,
+    generation=1,
+)
+
+
 def offer(best, values, metric="mae"):
     for step, value in values.items():
-        best.offer(step, {metric: value}, weights_of(step), {"generation": 1})
+        best.offer(step, {metric: value}, weights_of(step), RECORD)
 
 
 def open_best(folder, metric="mae"):
@@ -51,13 +66,14 @@ def test_the_least_error_is_kept_and_the_one_before_it(tmp_path):
     assert kept == {"20", "40"}
     assert all(check_seal(tmp_path / "best" / name) for name in kept)
     about, _ = checkpoint.read(tmp_path / "best")
-    assert about["best"] == {"metric": "mae", "value": 3.0, "step": 40}
+    assert about.best == BestValidation("mae", 3.0, 40)
+    assert (about.step, about.generation) == (40, 1)
 
 
 def test_more_is_better_of_some_metrics(tmp_path):
     best, _ = open_best(tmp_path, "pearson")
     offer(best, {10: 0.2, 20: 0.5, 30: 0.4}, "pearson")
-    best.offer(40, {"mae": 1.0}, weights_of(40), {})  # not defined this time
+    best.offer(40, {"mae": 1.0}, weights_of(40), RECORD)  # not defined this time
     best.close()
     assert read(tmp_path)[0] == 20
 
@@ -132,7 +148,7 @@ def test_the_best_weights_are_tested_teach_and_are_read(chain):
     assert first is not None
     jax.tree.map(np.testing.assert_array_equal, teachers[1], first[1])
     about, _ = checkpoint.read(path)
-    assert about["best"]["step"] == steps
+    assert about.best.step == steps
     # The last ones are there as well, and others.
     last = checkpoint.read(folder)[1]
     assert (

@@ -180,7 +180,7 @@ def test_a_frozen_backbone_stays_to_the_bit(name):
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_checkpoint_of_it_goes_on_to_the_same_bits(tmp_path, frozen):
+def test_a_checkpoint_of_it_goes_on_to_the_same_bits(tmp_path, frozen, make_record):
     model = chain_model()
     plain = optimizer(OptimizerConfig("adam"), rate)
     factors = transfer.learning_rate_factors(model, 0.5, 0.2)
@@ -189,7 +189,7 @@ def test_a_checkpoint_of_it_goes_on_to_the_same_bits(tmp_path, frozen):
     state = init_state(weights_of(model), made, 1, KEY)
     state, _ = step(state, batch(), KEY)
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, state, {})
+    checkpoints.save(1, state, make_record())
     checkpoints.wait()
     restored = checkpoints.restore(state, print)
     checkpoints.close()
@@ -212,7 +212,7 @@ def stored(tmp_path, write_checkpoint):
         model={"name": "chain"},
         method={"name": "coral"},
         space=ADIENCE,
-        preprocessing=dataclasses.asdict(preprocessing),
+        preprocessing=preprocessing,
     )
 
 

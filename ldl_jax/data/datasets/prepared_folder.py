@@ -9,7 +9,6 @@ OUT/faces/1.1.0/      the TFDS dataset, there once it is whole: ArrayRecord shar
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ldl_jax.data.records import DataError
-from ldl_jax.files import whole
+from ldl_jax.files import LOCK, is_partial, lock, remove_partial, write_json
 
 NAME, SPLIT, VERSION = "faces", "pictures", "1.1.0"
 PARTS, PLAN, INDEX, ABOUT = "parts", "plan.json", "index.npz", "prepared.json"
@@ -93,22 +92,16 @@ def claimed(out: Path, plan: Json) -> Iterator[Path]:
     elif out.exists():
         _check_empty(out)
     parts.mkdir(parents=True, exist_ok=True)
-    with (parts / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the process ends
-        except OSError:
-            raise DataError(f"{out}: another command is preparing it at this moment") from None
+    try:
+        locked = lock(parts)
+    except TimeoutError:
+        raise DataError(f"{out}: another command is preparing it at this moment") from None
+    with locked:
+        remove_partial(parts)
+        for leftover in (out / NAME).glob(f"{VERSION}.incomplete*"):  # TFDS's, of a killed process
+            shutil.rmtree(leftover)
         write_json(parts / PLAN, plan)
-        # What a kill left of files that were being written, and of TFDS's temporary folder.
-        for leftover in [*parts.glob("*.partial-*"), *(out / NAME).glob(f"{VERSION}.incomplete*")]:
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         yield parts
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file, all of it or none."""
-    with whole(path) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def _check_empty(out: Path) -> None:
@@ -120,7 +113,7 @@ def _check_empty(out: Path) -> None:
         others = sorted(
             f"{PARTS}/{path.name}"
             for path in parts.iterdir()
-            if path.name != ".lock" and not path.name.startswith(f"{PLAN}.partial")
+            if path.name != LOCK and not is_partial(path)
         )
     if others:
         raise DataError(f"{out}: holds other files (as {others[0]}); give a new or empty folder")

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ldl_jax.data.synthetic.people import Look
+from ldl_jax.processes.memory import keep_small_freed
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in face units
 Size = float | np.ndarray  # one for all faces, or [n, 1, 1]
@@ -99,7 +100,7 @@ def render(
             _apply(layer, canvas, span)
         pictures[rows] = _develop(canvas, seed, numbers[rows])
 
-    _keep_freed_memory()
+    keep_small_freed()  # a third of the time would go into page faults otherwise
     starts = range(0, count, step)
     if len(starts) == 1:
         draw(0)
@@ -107,15 +108,6 @@ def render(
         with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
             collections.deque(pool.map(draw, starts), maxlen=0)
     return pictures
-
-
-def _keep_freed_memory() -> None:
-    """Has glibc keep the memory of temporary arrays instead of giving it back each time.
-
-    Freeing a large block raises its limits for that (mallopt(3), M_MMAP_THRESHOLD). A third of the
-    time would go into page faults otherwise.
-    """
-    np.empty(1 << 24, np.uint8)
 
 
 def _canvas(look: Look, size: int) -> Patch:

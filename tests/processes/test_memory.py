@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ldl_jax.run.memory import keep_freed
+from ldl_jax.processes.memory import keep_freed
 
 ROOT = Path(__file__).parents[2]
 FAULTS = """
 import ctypes, resource
-from ldl_jax.run.memory import keep_freed
+from ldl_jax.processes.memory import keep_freed
 keep_freed()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p

@@ -1,12 +1,15 @@
-"""Memory that a training step frees stays with the process, for the next step."""
+"""Keeps the memory that a process frees, so that it need not be cleared and mapped again."""
 
 from __future__ import annotations
 
 import ctypes
 
+import numpy as np
+
 # Of glibc's <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _NEVER = 2**31 - 1
+_LARGE = 2**24  # bytes; more than a temporary array of the faces that are drawn takes
 
 
 def keep_freed() -> None:
@@ -23,3 +26,13 @@ def keep_freed() -> None:
         mallopt(_M_ARENA_MAX, 1)
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def keep_small_freed() -> None:
+    """Has glibc keep freed blocks of up to 16 MB, without a promise for larger ones.
+
+    Freeing a large block raises glibc's limits for that (mallopt(3), M_MMAP_THRESHOLD). It suits
+    functions of the library, whose caller may need the memory for something else; after
+    `keep_freed` it changes nothing.
+    """
+    np.empty(_LARGE, np.uint8)

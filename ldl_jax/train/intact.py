@@ -1,0 +1,97 @@
+"""Tells intact checkpoints from damaged ones, and finds the newest that can be read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from ldl_jax import processes
+from ldl_jax.train.record import RecordError
+
+Result = TypeVar("Result")
+
+
+class DamageError(ValueError):
+    """A checkpoint's files are not as they were written."""
+
+
+class UnfitError(ValueError):
+    """A checkpoint cannot be restored into the state that is wanted, and may not be removed."""
+
+
+def newest(
+    steps: Iterable[int], read: Callable[[int], Result], pass_over: Callable[[int, str], None]
+) -> Result | None:
+    """Returns what `read` gives for the first of the steps that can be read; None without any.
+
+    Args:
+      steps: the steps that have a checkpoint, latest first.
+      read: reads one.
+      pass_over: takes each step before it that is damaged, with one line on why.
+
+    Raises:
+      UnfitError, RecordError: a checkpoint is not damaged, and cannot be used.
+    """
+    for step in steps:
+        try:
+            return read(step)
+        except (UnfitError, RecordError):
+            raise
+        except Exception as error:  # Orbax and its storage raise many kinds for damage
+            pass_over(step, reason_of(error))
+    return None
+
+
+def steps_in(folder: Path) -> list[int]:
+    """Returns the steps that have a checkpoint in a generation's folder, latest first."""
+    return sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
+
+
+def reason_of(error: Exception) -> str:
+    """Returns the first line of an error's message, cut short."""
+    return (str(error).strip().splitlines() or [repr(error)])[0][:200]
+
+
+def check_seal(step_folder: Path) -> bool:
+    """Returns whether the checkpoint is sealed, and so is known to be as it was written.
+
+    Raises:
+      DamageError: it is sealed, and its files are not as they were written.
+    """
+    seal = seal_of(step_folder)
+    if not seal.exists():
+        return False
+    if seal.read_text() != digest(step_folder):
+        raise DamageError("its files are not as they were written")
+    return True
+
+
+def shared_check(step_folder: Path) -> bool:
+    """Has process 0 check a seal, and returns or raises the same in all processes."""
+    intact, damage = False, ""
+    if processes.primary():
+        try:
+            intact = check_seal(step_folder)
+        except DamageError as error:
+            damage = str(error)
+    intact, damage = processes.broadcast([intact, damage])
+    if damage:
+        raise DamageError(damage)
+    return intact
+
+
+def seal_of(step_folder: Path) -> Path:
+    """Returns the file of a checkpoint's seal."""
+    return step_folder.with_name(step_folder.name + ".sha256")
+
+
+def digest(folder: Path) -> str:
+    """Hashes the names and the bytes of all files below a folder."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()

@@ -1,0 +1,157 @@
+"""The record of a checkpoint: what its weights are and how pictures are prepared for them.
+
+Whoever adds a field raises `VERSION`, and gives older records its value in `_upgraded`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ldl_jax.data.align import Alignment
+from ldl_jax.data.augment.augmentation import Preprocessing
+from ldl_jax.labels import LabelSpace
+
+VERSION = 1  # records of release 0.1.0 have no version and count as 0
+Options = Mapping[str, Any]  # arguments by name, of JSON's types
+
+
+class RecordError(ValueError):
+    """A record that cannot be read; the message names the file and the field."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BestValidation:
+    """Why weights were kept as the best of their generation.
+
+    Attributes:
+      metric: a key of `report.summary`.
+      value: its value over the validation part.
+      step: the step that it was measured at.
+    """
+
+    metric: str
+    value: float
+    step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Everything that is needed to use the weights of a checkpoint.
+
+    Attributes:
+      model: the options of `models.build`, with the network's name.
+      method: the options of `methods.get`, with the method's name.
+      space: the label space of the answers.
+      preprocessing: what is done to each picture before the network.
+      alignment: how the training pictures were cut out of larger ones.
+      flip: whether an answer is the mean over a picture and its mirror image.
+      generation: which generation of a chain it is, from 1; 0 where no run here trained it.
+      step: how many steps the generation had been trained for.
+      best: the validation that these weights were kept for, where they were.
+    """
+
+    model: Options
+    method: Options
+    space: LabelSpace
+    preprocessing: Preprocessing
+    alignment: Alignment
+    flip: bool
+    generation: int = 0
+    step: int = 0
+    best: BestValidation | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Returns the record with its version, of JSON's types."""
+        return {"version": VERSION, **dataclasses.asdict(self)}
+
+
+def from_json(content: object, source: Path) -> Record:
+    """Reads what `Record.to_json` gave, in this version or an older one.
+
+    Args:
+      content: of JSON's types.
+      source: the checkpoint, for messages.
+
+    Raises:
+      RecordError: the record is of a newer version, or a field is missing, unknown or not valid.
+    """
+    if not isinstance(content, dict):
+        raise RecordError(f"{source}: its record: expected an object, got {content!r}")
+    version = content.get("version", 0)
+    if type(version) is not int or version < 0:
+        raise RecordError(f"{source}: its record: version: expected a number, got {version!r}")
+    if version > VERSION:
+        raise RecordError(
+            f"{source}: its record has version {version}, and this release reads up to {VERSION}; "
+            "use the release that wrote it, or a newer one"
+        )
+    fields = {name: value for name, value in content.items() if name != "version"}
+    try:
+        return typing.cast(Record, _value(Record, _upgraded(fields, version), ""))
+    except ValueError as error:
+        raise RecordError(f"{source}: its record: {error}") from None
+
+
+def _upgraded(fields: dict[str, object], version: int) -> dict[str, object]:
+    """Returns the fields of an older record as those of this version."""
+    if version >= 1:
+        return fields
+    alignment = {"kind": "none", "margin": 0.4}
+    fields = {"alignment": alignment, "generation": 0, "step": 0, "best": None, **fields}
+    preprocessing, method = fields.get("preprocessing"), fields.get("method")
+    if isinstance(preprocessing, dict):
+        fields["preprocessing"] = {"channels": "rgb", **preprocessing}
+    if isinstance(method, dict) and method.get("name") == "sord" and "slope" in method:
+        names = {"slope": "alpha", "alpha": "transfer_alpha"}
+        fields["method"] = {names.get(key, key): value for key, value in method.items()}
+    return fields
+
+
+def _value(kind: Any, content: object, name: str) -> object:
+    """Converts JSON to the type that a field is annotated with.
+
+    Raises:
+      ValueError: the content is of another type; the message names the field.
+    """
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _object(kind, content, name)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return None if content is None else _value(arguments[0], content, name)
+    if origin is tuple and isinstance(content, list | tuple):
+        kinds = arguments[:1] * len(content) if arguments[-1] is Ellipsis else arguments
+        if len(kinds) == len(content):
+            pairs = zip(kinds, content, strict=True)
+            return tuple(_value(inner, item, name) for inner, item in pairs)
+    if origin is Mapping and isinstance(content, dict):
+        if isinstance(content.get("name"), str):
+            return content
+        raise ValueError(f"{name}.name: expected a text, got {content.get('name')!r}")
+    if kind is float and type(content) is int:
+        return float(content)
+    if isinstance(kind, type) and type(content) is kind:
+        return content
+    expected = kind.__name__ if isinstance(kind, type) else str(kind)
+    raise ValueError(f"{name}: expected {expected}, got {content!r}")
+
+
+def _object(kind: type, content: object, name: str) -> object:
+    """Converts a JSON object to a dataclass, with every field and no other."""
+    prefix = f"{name}." if name else ""
+    if not isinstance(content, dict):
+        raise ValueError(f"{name}: expected an object, got {content!r}")
+    kinds = typing.get_type_hints(kind)
+    faults = [f"{prefix}{field} is missing" for field in kinds if field not in content]
+    faults += [f"{prefix}{field} is not known" for field in content if field not in kinds]
+    if faults:
+        raise ValueError("; ".join(faults))
+    values = {field: _value(kinds[field], content[field], prefix + field) for field in kinds}
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
