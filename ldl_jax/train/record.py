@@ -103,12 +103,9 @@ def _upgraded(fields: dict[str, object], version: int) -> dict[str, object]:
         return fields
     alignment = {"kind": "none", "margin": 0.4}
     fields = {"alignment": alignment, "generation": 0, "step": 0, "best": None, **fields}
-    preprocessing, method = fields.get("preprocessing"), fields.get("method")
+    preprocessing = fields.get("preprocessing")
     if isinstance(preprocessing, dict):
         fields["preprocessing"] = {"channels": "rgb", **preprocessing}
-    if isinstance(method, dict) and method.get("name") == "sord" and "slope" in method:
-        names = {"slope": "alpha", "alpha": "transfer_alpha"}
-        fields["method"] = {names.get(key, key): value for key, value in method.items()}
     return fields
 
 

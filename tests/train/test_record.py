@@ -140,17 +140,6 @@ def test_a_newer_checkpoint_is_not_passed_over_for_the_one_before_it(
         read_weights(tmp_path)
 
 
-def test_sords_hyper_parameters_have_new_names():
-    method = {"name": "sord", "slope": 2.0, "alpha": 0.25, "distance": "absolute"}
-    record = from_json({**OLD, "method": method}, FILE)
-    assert record.method == {
-        "name": "sord",
-        "alpha": 2.0,
-        "transfer_alpha": 0.25,
-        "distance": "absolute",
-    }
-
-
 # Whole checkpoints of release 0.1.0, which called a backbone's parameters "trunk".
 
 
