@@ -1,4 +1,4 @@
-"""Lists the runs under a folder: what each is, how far it has come, and what it found.
+"""Lists the runs under a folder: each one's method, how far it has come, and its results.
 
 python -m launch.runs runs/
 """
@@ -15,13 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 from ldl_jax.evaluation import report
+from ldl_jax.metrics import table as metrics_table
 from ldl_jax.run.command import fail, parse_flags
 from ldl_jax.workdir import WorkdirError, differences, read_json, read_results, read_rows
 
 _SORT = flags.DEFINE_string("sort", "", "a result to sort by, the least first, e.g. mae")
 DIFFERS = "differs from the first in"
 _CHANGES = 12  # so many are said
-_SHOWN = ("mae", "accuracy", "pearson", "ca5")  # results; the rest is in launch.report
+
+
+def shown() -> tuple[str, ...]:
+    """Returns the results that the list has; launch.report has the rest."""
+    return tuple(entry.key for entry in metrics_table.TABLE if entry.brief)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,20 +48,20 @@ def main(arguments: Sequence[str]) -> None:
     console.print(table(rows))
     for row in rows:
         if changes := row.get(DIFFERS):
-            shown = ", ".join(changes[:_CHANGES])
+            first_changes = ", ".join(changes[:_CHANGES])
             more = f" and {len(changes) - _CHANGES} more" if len(changes) > _CHANGES else ""
-            console.print(f"{row['run']}: {shown}{more}", markup=False, highlight=False)
+            console.print(f"{row['run']}: {first_changes}{more}", markup=False, highlight=False)
     if same:
         console.print(f"the same in all: {same}", markup=False, highlight=False)
 
 
 def find(folder: Path) -> list[Path]:
-    """The workdirs in a folder, to its depth, in the order of their names."""
+    """Returns the workdirs in a folder, to its depth, in the order of their names."""
     return sorted(file.parent for file in folder.rglob("config.json"))
 
 
 def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[dict[str, Any]], str]:
-    """A row a run by its name, and what of dataset, network and method is the same in all.
+    """Returns a row a run by its name, and what of dataset, network and method is the same in all.
 
     `DIFFERS` lists how a run's config differs from the first's. A folder whose files cannot be
     read has a row that says so.
@@ -86,14 +91,15 @@ def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[dict[str, Any]], str]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The rows for the terminal."""
+    """Returns the rows for the terminal."""
     names = list(dict.fromkeys(name for row in rows for name in row if name != DIFFERS))
     result = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in names:
-        heading, _ = report.HEADINGS.get(name, (name, ""))
-        result.add_column(heading, overflow="fold", justify="right" if name in _SHOWN else "left")
+        right = name in shown()
+        heading, _ = report.heading(name)
+        result.add_column(heading, overflow="fold", justify="right" if right else "left")
     for row in rows:
-        result.add_row(*(_cell(row, name) for name in names))
+        result.add_row(*(report.cell(row, name) for name in names))
     return result
 
 
@@ -108,7 +114,7 @@ def _about(workdir: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "method": config["method"]["name"],
         "generations": f"{len(results)}/{wanted}",
         "state": state,
-        **{name: last[name] for name in _SHOWN if name in last},
+        **{name: last[name] for name in shown() if name in last},
     }
 
 
@@ -119,17 +125,8 @@ def _progress(workdir: Path) -> str:
 
 def _sorted(rows: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     if not any(key in row for row in rows):
-        fail(f"--sort: no run has {key!r}; results: {', '.join(_SHOWN)}")
+        fail(f"--sort: no run has {key!r}; results: {', '.join(shown())}")
     return sorted(rows, key=lambda row: row.get(key, float("inf")))
-
-
-def _cell(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    if value is None:
-        return report.ABSENT
-    if name in report.HEADINGS:
-        return report.HEADINGS[name][1].format(value).removesuffix("%")
-    return str(value)
 
 
 if __name__ == "__main__":

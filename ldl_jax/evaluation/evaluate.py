@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.heads import Width
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import Method, Prediction
+from ldl_jax.metrics import table
 from ldl_jax.placement import Placement
 
 # `predict(weights, images) -> Prediction` of preprocessed images.
@@ -34,7 +36,7 @@ def jit_predict(
     *,
     distributions: bool = True,
 ) -> JittedPredict:
-    """The predict step on the devices, from an item of a feed.
+    """Returns the predict step on the devices, of an item of a feed.
 
     Every process gets all predictions. The weights live where the placement puts those like `like`,
     without it on every device. `distributions` keeps the probs.
@@ -47,9 +49,9 @@ def jit_predict(
             return prediction
         return prediction._replace(probs=prediction.probs[:, :0])
 
-    same, split = placement.replicated, placement.by_batch
-    places = same if like is None else placement.shardings(like)
-    return jax.jit(whole, in_shardings=(places, None, split), out_shardings=same)
+    replicated, split = placement.replicated, placement.by_batch
+    shardings = replicated if like is None else placement.shardings(like)
+    return jax.jit(whole, in_shardings=(shardings, None, split), out_shardings=replicated)
 
 
 def evaluate(
@@ -60,7 +62,7 @@ def evaluate(
     batch: int,
     progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> Predictions:
-    """The predictions for all pictures of a feed, in their order.
+    """Returns the predictions for all pictures of a feed, in their order.
 
     Args:
       predict: of `jit_predict`, with this feed's `fetch`.
@@ -72,28 +74,80 @@ def evaluate(
     """
     rows = once_each(len(feed.part), batch)
     waiting, done = [], []
-    for number, item in enumerate(feed.items(rows, 0)):
+    for step, item in enumerate(feed.items(rows, 0)):
         waiting.append(predict(weights, feed.store, item))
         if len(waiting) > 2:  # results are fetched while the next batches are computed
             done.append(jax.device_get(waiting.pop(0)))
-        progress(min((number + 1) * batch, len(feed.part)), len(feed.part))
+        progress(min((step + 1) * batch, len(feed.part)), len(feed.part))
     done += jax.device_get(waiting)
     whole = jax.tree.map(lambda *parts: np.concatenate(parts)[: len(feed.part)], *done)
     return _predictions(whole, feed.part, space)
 
 
+def summarize(
+    predict: JittedPredict,
+    weights: Any,
+    feed: Feed,
+    space: LabelSpace,
+    batch: int,
+    progress: Callable[[int, int], None] = lambda done, count: None,
+) -> dict[str, float]:
+    """Returns the `report.summary` of all pictures of a feed; arguments as of `evaluate`.
+
+    Streamed pictures may be too many for their distributions to be kept: their metrics are added
+    up batch by batch.
+    """
+    if feed.store:
+        return report.summary(evaluate(predict, weights, feed, space, batch, progress))
+    part, rows = feed.part, once_each(len(feed.part), batch)
+    totals: dict[str, Any] = {}
+    chosen: tuple[table.Entry, ...] = ()
+    prediction: Prediction | None = None
+    for step, item in enumerate(feed.items(rows, 0)):
+        prediction = jax.device_get(predict(weights, feed.store, item))
+        if step == 0:
+            probs = prediction.probs.shape[1] > 0
+            chosen = table.entries(_offers(part, space, probs))
+            totals = table.start(space, chosen, [*prediction.heads])
+        estimates = _estimates(prediction, part, rows[step])
+        mask = step * batch + np.arange(batch) < len(part)
+        totals = _add(totals, estimates, prediction.heads, mask, space=space, chosen=chosen)
+        progress(min((step + 1) * batch, len(part)), len(part))
+    assert prediction is not None, "a part has pictures"
+    numbers = table.results(totals, space, chosen)
+    return report.defined(numbers, chosen, [*prediction.heads])
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("space", "chosen"),
+    compiler_options={"xla_backend_optimization_level": 0},  # compiled fast
+)
+def _add(
+    totals: dict[str, Any],
+    estimates: table.Estimates,
+    heads: dict[str, jax.Array],
+    mask: jax.Array,
+    *,
+    space: LabelSpace,
+    chosen: tuple[table.Entry, ...],
+) -> dict[str, Any]:
+    return table.add(totals, estimates, heads, space, chosen, mask)
+
+
 def metrics_of(
     part: Part, method: Method, width: Width, *, distributions: bool = True
 ) -> tuple[str, ...]:
-    """The keys that `report.summary` will have for a part, but for those that are not defined yet.
+    """Returns the keys that `report.summary` will have for a part, where all are defined.
 
     `distributions` says whether the probs are kept. The pictures are not looked at.
     """
     heads = jax.eval_shape(lambda: _untrained(method, width)).heads
-    labels, K = jnp.asarray(part.labels), method.space.size
-    probs = jnp.full((len(part), K if distributions else 0), 1 / K, jnp.float32)
-    perfect = Prediction(labels, probs, {name: labels for name in heads})
-    return tuple(report.summary(_predictions(perfect, part, method.space)))
+    return table.keys(table.entries(_offers(part, method.space, distributions)), [*heads])
+
+
+def _offers(part: Part, space: LabelSpace, probs: bool) -> frozenset[str]:
+    return table.offers(space, part.labels, part.sigma, probs and part.truth is not None, probs)
 
 
 def _untrained(method: Method, width: Width) -> Prediction:
@@ -104,19 +158,25 @@ def _untrained(method: Method, width: Width) -> Prediction:
     return method.predict(method.head.apply(params, features))
 
 
-def _predictions(prediction: Prediction, part: Part, space: LabelSpace) -> Predictions:
+def _estimates(prediction: Prediction, part: Part, rows: np.ndarray | slice) -> table.Estimates:
+    """Returns the estimates of some rows of a part, and what they are measured by."""
     probs = np.asarray(prediction.probs)
-    kept = probs.shape[1] > 0
-    return Predictions(
-        ids=tuple(part.ids),
-        labels=part.labels,
+    truth = part.truth if probs.shape[1] else None
+    return table.Estimates(
         values=np.asarray(prediction.value),
+        labels=part.labels[rows],
         probs=probs,
-        space_values=np.asarray(space.values if kept else (), np.float32),
+        sigma=None if np.isnan(part.sigma).all() else part.sigma[rows],
+        truth_kl=None if truth is None else np.asarray(metrics.kl_to_truth(probs, truth[rows])),
+    )
+
+
+def _predictions(prediction: Prediction, part: Part, space: LabelSpace) -> Predictions:
+    estimates = _estimates(prediction, part, slice(None))
+    return Predictions(
+        **estimates._asdict(),
+        ids=tuple(part.ids),
+        space=space,
         heads={name: np.asarray(value) for name, value in prediction.heads.items()},
-        sigma=None if np.isnan(part.sigma).all() else part.sigma,
-        truth_kl=np.asarray(metrics.kl_to_truth(probs, part.truth))
-        if kept and part.truth is not None
-        else None,
-        unit=space.unit,
+        subjects=part.subjects,
     )

@@ -6,16 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ldl_jax.metrics import table
 from ldl_jax.train.checkpoint import Checkpoints, Say, read_step
 from ldl_jax.train.state import Weights
 
-HIGHER = ("ca3", "ca5", "ca7", "accuracy", "one_off_accuracy", "pearson")
 FOLDER = "best"
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether more of the metric, a key of `report.summary`, is better."""
-    return metric in HIGHER
 
 
 class Best:
@@ -27,8 +22,11 @@ class Best:
     """
 
     def __init__(self, folder: Path, metric: str) -> None:
+        entry = table.find(metric)
+        if entry is None or not entry.better:
+            raise ValueError(f"best: expected a metric of which more or less is better: {metric!r}")
         self._checkpoints = Checkpoints(folder / FOLDER, keep=2)
-        self._metric = metric
+        self._metric, self._sign = metric, -1 if entry.better == "more" else 1
         self._value: float | None = None
 
     def start(self, say: Say) -> None:
@@ -45,8 +43,7 @@ class Best:
         value = summary.get(self._metric)
         if value is None:  # a correlation with a constant is not defined
             return
-        sign = -1 if higher_is_better(self._metric) else 1
-        if self._value is not None and not sign * value < sign * self._value:
+        if self._value is not None and not self._sign * value < self._sign * self._value:
             return
         self._value = value
         best = {"metric": self._metric, "value": value, "step": step}

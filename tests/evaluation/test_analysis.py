@@ -21,8 +21,7 @@ def predictions_of(space, count=200, seed=0, grid=False):
         labels=labels,
         values=np.clip(labels + rng.normal(0, 0.2 * (high - low), count), low, high),
         probs=probs,
-        space_values=np.array(space.values),
-        unit=space.unit,
+        space=space,
     )
 
 
@@ -88,7 +87,7 @@ def test_calibrated_distributions_give_the_levels():
     probs = rng.dirichlet(np.ones(101), 20_000)
     labels = (np.cumsum(probs, 1) < rng.random((20_000, 1))).sum(1)
     ids = tuple(map(str, range(20_000)))
-    given = Predictions(ids, labels, labels, probs, np.array(AGE.values))
+    given = Predictions(ids, labels, labels, probs, AGE)
     found = analysis.analyse(given)
     curve = found["calibration"]
     np.testing.assert_allclose(curve["labels_below"], curve["levels"], atol=0.02)

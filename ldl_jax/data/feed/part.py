@@ -41,6 +41,7 @@ class Part:
       packed: or their bytes, each read when it is asked for.
       truth: float32 [N, K], the true distribution, where it is known.
       groups: N names of the group of who is shown, where there are groups.
+      subjects: N names of who is shown, "" where unknown, where there are any.
     """
 
     ids: Sequence[str]
@@ -53,6 +54,7 @@ class Part:
     packed: Sequence[bytes] | None = None
     truth: np.ndarray | None = None
     groups: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
