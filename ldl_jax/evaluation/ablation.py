@@ -11,7 +11,7 @@ import numpy as np
 
 from ldl_jax.evaluation import compare, predictions, report
 from ldl_jax.evaluation.predictions import Predictions
-from ldl_jax.metrics.table import TABLE
+from ldl_jax.metrics import table
 
 FOOTNOTE = (
     "Mean ± standard deviation over the runs of a setting. The difference of MAE is from the "
@@ -101,7 +101,7 @@ def _estimates(answers: list[Predictions], heads: bool) -> dict[str, list[Predic
 def _numbers(answers: Sequence[Predictions], columns: Sequence[str]) -> dict[str, str]:
     summaries = [report.summary(one) for one in answers]
     cells = {}
-    for key in columns or [entry.key for entry in TABLE if entry.shown]:
+    for key in columns or [entry.key for entry in table.TABLE if entry.shown]:
         heading, form = report.heading(key)
         values = [one[key] for one in summaries if key in one]
         if values:
