@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import app, flags
 from rich import box
@@ -17,7 +16,7 @@ from rich.table import Table
 from ldl_jax.evaluation import report
 from ldl_jax.metrics import table as metrics_table
 from ldl_jax.run.command import fail, parse_flags
-from ldl_jax.workdir import WorkdirError, differences, read_json, read_results, read_rows
+from ldl_jax.workdir import Row, WorkdirError, differences, read_json, read_results, read_rows
 
 _SORT = flags.DEFINE_string("sort", "", "a result to sort by, the least first, e.g. mae")
 DIFFERS = "differs from the first in"
@@ -35,12 +34,12 @@ def main(arguments: Sequence[str]) -> None:
     for folder in folders:
         if not folder.is_dir():
             fail(f"{folder}: no such folder; give one that holds runs: python -m launch.runs runs/")
-    found = {str(run): run for folder in folders for run in find(folder)}
+    workdirs = {str(run): run for folder in folders for run in find(folder)}
     if len(folders) == 1:  # where they all lie needs no saying in each row
-        found = {str(run.relative_to(folders[0])): run for run in found.values()}
-    if not found:
+        workdirs = {str(run.relative_to(folders[0])): run for run in workdirs.values()}
+    if not workdirs:
         fail(f"{', '.join(map(str, folders))}: no run in it (a folder with config.json)")
-    rows, same = rows_of(found)
+    rows, shared = rows_of(workdirs)
     if _SORT.value:
         rows = _sorted(rows, _SORT.value)
     console = Console()
@@ -49,10 +48,10 @@ def main(arguments: Sequence[str]) -> None:
     for row in rows:
         if changes := row.get(DIFFERS):
             first_changes = ", ".join(changes[:_CHANGES])
-            more = f" and {len(changes) - _CHANGES} more" if len(changes) > _CHANGES else ""
-            console.print(f"{row['run']}: {first_changes}{more}", markup=False, highlight=False)
-    if same:
-        console.print(f"the same in all: {same}", markup=False, highlight=False)
+            others = f" and {len(changes) - _CHANGES} more" if len(changes) > _CHANGES else ""
+            console.print(f"{row['run']}: {first_changes}{others}", markup=False, highlight=False)
+    if shared:
+        console.print(f"the same in all: {shared}", markup=False, highlight=False)
 
 
 def find(folder: Path) -> list[Path]:
@@ -60,16 +59,16 @@ def find(folder: Path) -> list[Path]:
     return sorted(file.parent for file in folder.rglob("config.json"))
 
 
-def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[dict[str, Any]], str]:
+def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[Row], str]:
     """Returns a row a run by its name, and what of dataset, network and method is the same in all.
 
     `DIFFERS` lists how a run's config differs from the first's. A folder whose files cannot be
     read has a row that says so.
     """
-    rows: list[dict[str, Any]] = []
-    first: dict[str, Any] | None = None
+    rows: list[Row] = []
+    first: Row | None = None
     for name, workdir in workdirs.items():
-        row: dict[str, Any] = {"run": name}
+        row: Row = {"run": name}
         try:
             config = read_json(workdir / "config.json")
             rows.append(row | _about(workdir, config))
@@ -90,7 +89,7 @@ def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[dict[str, Any]], str]:
     return rows, ", ".join(shared)
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
     """Returns the rows for the terminal."""
     names = list(dict.fromkeys(name for row in rows for name in row if name != DIFFERS))
     result = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
@@ -103,7 +102,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return result
 
 
-def _about(workdir: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def _about(workdir: Path, config: Row) -> Row:
     results = read_results(workdir)
     wanted = config["chain"]["generations"]
     state = "finished" if len(results) >= wanted else _progress(workdir)
@@ -123,7 +122,7 @@ def _progress(workdir: Path) -> str:
     return f"step {rows[-1]['total_step']}" if rows else "not begun"
 
 
-def _sorted(rows: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+def _sorted(rows: Sequence[Row], key: str) -> list[Row]:
     if not any(key in row for row in rows):
         fail(f"--sort: no run has {key!r}; results: {', '.join(shown())}")
     return sorted(rows, key=lambda row: row.get(key, float("inf")))

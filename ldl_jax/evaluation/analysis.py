@@ -14,12 +14,13 @@ from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
 from ldl_jax.metrics.calibration import LEVELS
 
+Analysis = dict[str, Any]  # of JSON's types
 Edges = tuple[float, ...]
 FEW = 20  # label values, of which a table of confusions can be read
 BIN = {"years": 10.0}  # the width of a bin of labels; of other units 0.5
 
 
-def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> dict[str, Any]:
+def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> Analysis:
     """Returns what a run keeps of one generation's predictions beside its summary, of JSON's types.
 
     Keys:
@@ -50,23 +51,23 @@ def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> dict[str, A
     numbers = _numbers(
         predictions.values, predictions.labels, predictions.probs, space=space, edges=edges
     )
-    found: dict[str, Any] = {
+    result: Analysis = {
         "unit": predictions.unit,
         "by_label": _by_label(predictions.labels, error, names_of_bins, edges, numbers["by_bin"]),
         "balanced_mae": float(numbers["balanced"]),
     }
     names = np.array(groups)
     if groups:
-        found["by_group"] = {name: _of(error[names == name]) for name in sorted({*groups} - {""})}
+        result["by_group"] = {name: _of(error[names == name]) for name in sorted({*groups} - {""})}
     if space.size <= FEW:
-        found["label_values"] = list(space.values)
+        result["label_values"] = list(space.values)
         if space.bounds:
-            found["label_bounds"] = [list(pair) for pair in space.bounds]
-        found["confusion"] = numbers["confusion"].tolist()
+            result["label_bounds"] = [list(pair) for pair in space.bounds]
+        result["confusion"] = numbers["confusion"].tolist()
     curve = np.asarray(numbers["curve"], np.float64).round(6).tolist()
-    found["calibration"] = {"levels": list(LEVELS), "labels_below": curve}
-    found["quantile_calibration_error"] = float(numbers["error"])
-    return found
+    result["calibration"] = {"levels": list(LEVELS), "labels_below": curve}
+    result["quantile_calibration_error"] = float(numbers["error"])
+    return result
 
 
 @functools.partial(

@@ -104,6 +104,13 @@ def difference_of_means(
     return Difference(mean, float(interval.low), float(interval.high))
 
 
+def text(difference: Difference | None) -> str:
+    """Returns a difference and its interval as text, "other pictures" where there is none."""
+    if difference is None:
+        return "other pictures"
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*difference)
+
+
 def _errors(runs: Sequence[Predictions]) -> dict[Key, float] | None:
     """Returns the mean absolute error of each picture; None where one comes twice in a run."""
     errors: dict[Key, list[float]] = {}

@@ -1,4 +1,4 @@
-"""A network's predictions for a part of a dataset: each picture exactly once."""
+"""Predictions of a network for a part of a dataset, or their metrics: each picture once."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from ldl_jax.methods import Method, Prediction
 from ldl_jax.metrics import table
 from ldl_jax.placement import Placement
 
+Tree = Any  # a pytree of arrays: weights, a feed's store or its item
 # `predict(weights, images) -> Prediction` of preprocessed images.
-Predict = Callable[[Any, jax.Array], Prediction]
+Predict = Callable[[Tree, jax.Array], Prediction]
 # `predict(weights, store, item) -> Prediction`
-JittedPredict = Callable[[Any, Any, Any], Prediction]
+JittedPredict = Callable[[Tree, Tree, Tree], Prediction]
 
 
 def jit_predict(
     predict: Predict,
-    fetch: Callable[[Any, Any], dict[str, Any]],
+    fetch: Callable[[Tree, Tree], Tree],
     preprocessing: Preprocessing,
     placement: Placement,
-    like: Any = None,
+    like: Tree = None,
     *,
     distributions: bool = True,
 ) -> JittedPredict:
@@ -42,7 +43,7 @@ def jit_predict(
     without it on every device. `distributions` keeps the probs.
     """
 
-    def whole(weights: Any, store: Any, item: Any) -> Prediction:
+    def whole(weights: Tree, store: Tree, item: Tree) -> Prediction:
         batch = jax.lax.with_sharding_constraint(fetch(store, item), placement.by_batch)
         prediction = predict(weights, prepare(batch["images"], preprocessing))
         if distributions:
@@ -56,7 +57,7 @@ def jit_predict(
 
 def evaluate(
     predict: JittedPredict,
-    weights: Any,
+    weights: Tree,
     feed: Feed,
     space: LabelSpace,
     batch: int,
@@ -86,7 +87,7 @@ def evaluate(
 
 def summarize(
     predict: JittedPredict,
-    weights: Any,
+    weights: Tree,
     feed: Feed,
     space: LabelSpace,
     batch: int,
@@ -100,8 +101,8 @@ def summarize(
     if feed.store:
         return report.summary(evaluate(predict, weights, feed, space, batch, progress))
     part, rows = feed.part, once_each(len(feed.part), batch)
-    totals: dict[str, Any] = {}
-    chosen: tuple[table.Entry, ...] = ()
+    totals: Tree = {}
+    chosen: tuple[table.MetricEntry, ...] = ()
     prediction: Prediction | None = None
     for step, item in enumerate(feed.items(rows, 0)):
         prediction = jax.device_get(predict(weights, feed.store, item))
@@ -124,14 +125,14 @@ def summarize(
     compiler_options={"xla_backend_optimization_level": 0},  # compiled fast
 )
 def _add(
-    totals: dict[str, Any],
+    totals: Tree,
     estimates: table.Estimates,
     heads: dict[str, jax.Array],
     mask: jax.Array,
     *,
     space: LabelSpace,
-    chosen: tuple[table.Entry, ...],
-) -> dict[str, Any]:
+    chosen: tuple[table.MetricEntry, ...],
+) -> Tree:
     return table.add(totals, estimates, heads, space, chosen, mask)
 
 

@@ -63,8 +63,8 @@ class Predictions:
         for name in heads:
             if name in (*FIRST, *OPTIONAL, *_TEXTS) or _PROB.fullmatch(name):
                 raise ValueError(f"heads: {name!r} is the name of another column")
-        kept = self.probs.ndim != 2 or self.probs.shape[1] > 0
-        self._check("probs", self.probs, (len(self), self.space.size if kept else 0))
+        size = 0 if self.probs.ndim == 2 and self.probs.shape[1] == 0 else self.space.size
+        self._check("probs", self.probs, (len(self), size))
         for name, column in {"labels": self.labels, "values": self.values, **heads}.items():
             self._check(name, column, (len(self),))
         for name in OPTIONAL:
@@ -118,13 +118,13 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
     cell. Three columns may follow: unit where it is not years, space where the columns before do
     not give it (of groups "0..2 4..6", of a grid "0:1:100" or its values), and subject.
     """
-    given = {name: getattr(predictions, name) for name in OPTIONAL}
+    optional = {name: getattr(predictions, name) for name in OPTIONAL}
     columns: dict[str, Sequence[str]] = {
         "id": predictions.ids,
         "label": _text(predictions.labels),
         "value": _text(predictions.values),
         **{name: _text(head) for name, head in predictions.heads.items()},
-        **{name: _text(column) for name, column in given.items() if column is not None},
+        **{name: _text(column) for name, column in optional.items() if column is not None},
     }
     names = [f"p[{value.removesuffix('.0')}]" for value in _text(predictions.space_values)]
     columns |= dict(zip(names, map(_text, predictions.probs.T), strict=True))
@@ -248,8 +248,9 @@ def _numbers(path: str | os.PathLike[str], name: str, cells: Sequence[str]) -> n
             try:
                 parsed([cell])
             except ValueError:
-                place = f"{path}: row {row}, column {name}"
-                raise ValueError(f"{place}: expected a finite number, got {cell!r}") from None
+                raise ValueError(
+                    f"{path}: row {row}, column {name}: expected a finite number, got {cell!r}"
+                ) from None
         raise
 
 

@@ -1,11 +1,10 @@
-"""From predictions to numbers and tables; a row a generation, as in CEN's Table 5."""
+"""Summaries and tables of predictions; a row a generation, as in CEN's Table 5."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +14,7 @@ from rich.table import Table
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
 from ldl_jax.metrics import table as metrics_table
-from ldl_jax.metrics.table import Entry, Estimates
+from ldl_jax.metrics.table import Estimates, MetricEntry
 
 ABSENT = "–"
 
@@ -44,7 +43,7 @@ def summary(predictions: Predictions) -> dict[str, float]:
 
 
 def defined(
-    numbers: Mapping[str, jax.Array], chosen: Sequence[Entry], heads: Sequence[str]
+    numbers: Mapping[str, jax.Array], chosen: Sequence[MetricEntry], heads: Sequence[str]
 ) -> dict[str, float]:
     """Returns the numbers that are defined as Python floats, in a summary's order."""
     floats = {key: float(numbers[key]) for key in metrics_table.keys(chosen, heads)}
@@ -62,7 +61,7 @@ def _numbers(
     heads: Mapping[str, jax.Array],
     *,
     space: LabelSpace,
-    chosen: tuple[Entry, ...],
+    chosen: tuple[MetricEntry, ...],
 ) -> dict[str, jax.Array]:
     accs = metrics_table.start(space, chosen, [*heads])
     accs = metrics_table.add(accs, estimates, heads, space, chosen)
@@ -75,7 +74,7 @@ def baseline_mae(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
     return float(np.mean(np.abs(np.asarray(test_labels, np.float64) - constant)))
 
 
-def table(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> Table:
+def table(rows: Sequence[Mapping[str, object]], unit: str = "years") -> Table:
     """Returns the rows as a table for the terminal, with the units in the caption.
 
     A row holds "generation", "test pictures", anything else to be shown as it is, and a summary's
@@ -98,7 +97,7 @@ def table(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> Table:
     return result
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> str:
+def markdown(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
     """Returns the same table in Markdown, with the units in a line below."""
     names = _columns(rows)
     lines = [[heading(name)[0] for name in names], ["---:"] * len(names)]
@@ -107,7 +106,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> str:
     return f"{text}\n\n{footnote(rows, unit)}\n"
 
 
-def footnote(rows: Sequence[Mapping[str, Any]], unit: str = "years") -> str:
+def footnote(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
     """Returns what the numbers of the rows' columns are measured in."""
     columns = [metrics_table.find(name) for name in _columns(rows)]
     shown = {entry.key for entry in columns if entry is not None}
@@ -127,7 +126,7 @@ def heading(name: str) -> tuple[str, str]:
     return (name, "{:.3f}") if entry is None else (entry.heading, entry.form)
 
 
-def cell(row: Mapping[str, Any], name: str) -> str:
+def cell(row: Mapping[str, object], name: str) -> str:
     """Returns the text of a row's number; a percent sign is in the heading."""
     value = row.get(name)
     if value is None:
@@ -137,20 +136,19 @@ def cell(row: Mapping[str, Any], name: str) -> str:
     return heading(name)[1].format(value).removesuffix("%")
 
 
-def _of_heads(entry: Entry, keys: set[str]) -> bool:
+def _of_heads(entry: MetricEntry, keys: set[str]) -> bool:
     return entry.heads and any(key.startswith(f"{entry.key}_") for key in keys)
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
     """Returns the keys of a table's columns: what is no metric, the heads' beside its own, others.
 
     Metrics that tables do not show are left out.
     """
-    given = list(dict.fromkeys(name for row in rows for name in row))
-    found = {name: metrics_table.find(name) for name in given}
-    columns = [name for name, entry in found.items() if entry is None]
-    for entry in metrics_table.TABLE if rows else ():
+    keys = list(dict.fromkeys(name for row in rows for name in row))
+    columns = [name for name in keys if metrics_table.find(name) is None]
+    for entry in metrics_table.TABLE:
         if entry.shown:
-            columns += [entry.key] if entry.key in given else []
-            columns += [name for name in given if name not in columns and _of_heads(entry, {name})]
+            columns += [entry.key] if entry.key in keys else []
+            columns += [name for name in keys if name not in columns and _of_heads(entry, {name})]
     return columns

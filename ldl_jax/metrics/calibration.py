@@ -85,7 +85,7 @@ def calibration_curve(
     space: LabelSpace,
     levels: Levels = LEVELS,
 ) -> Array:
-    """How often the label lies at or below each quantile of its distribution: the PIT's CDF.
+    """The share of labels at or below each quantile of their distributions: the PIT's CDF.
 
     f(u) = (1/N) Σ_n F_n(u),  F_n(u) = min(max((u - c_k-1) / (c_k - c_k-1), 0), 1),
     c_k = Σ_{j<=k} p_nj, l_k the label's own value (as in `encodings.one_hot`)

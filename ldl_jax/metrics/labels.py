@@ -32,7 +32,7 @@ Edges = np.ndarray | Sequence[float]
 
 @accumulated("pred", "labels")
 def confusion_matrix(space: LabelSpace) -> Rules[Array]:
-    """How many rows of each label are taken for each: C_ij = #{n: y_n is l_i and ŷ_n is l_j}.
+    """Counts of rows by label and estimate: C_ij = #{n: y_n is l_i and ŷ_n is l_j}.
 
     Args:
       pred: ŷ [N], in the space's unit.

@@ -27,7 +27,9 @@ from ldl_jax.metrics.sums import Sum
 Rows = ArrayLike
 Mask = ArrayLike | None
 Acc = Any  # an accumulator: a pytree of arrays
-Result = TypeVar("Result")
+Values = list[Any]  # of the arguments of a call
+Result = TypeVar("Result", covariant=True)
+Out = TypeVar("Out")
 _KIND = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _MASK = inspect.Parameter("mask", _KIND, default=None)
 
@@ -138,7 +140,7 @@ class Metric(Generic[Result]):
 
 def _bound(
     signature: inspect.Signature, arguments: Sequence[object], named: Mapping[str, object]
-) -> list[Any]:
+) -> Values:
     """Returns the values of all arguments, in the order of the signature."""
     bound = signature.bind(*arguments, **named)
     bound.apply_defaults()
@@ -188,8 +190,8 @@ def averaged(
             return Rules(init, update, merge, lambda acc: finish(acc, *parameters))
 
         names = inspect.signature(score).parameters
-        own = list(names.values())[rows:]
-        return Metric(score, make, list(names)[:rows], own, score if by_row else None)
+        parameters = list(names.values())[rows:]
+        return Metric(score, make, list(names)[:rows], parameters, score if by_row else None)
 
     return decorate
 
@@ -212,7 +214,7 @@ def mean_of(acc: Mean, *parameters: object) -> Array:
     return sums.mean(acc.total, acc.rows)
 
 
-def together(metrics: Mapping[str, Metric[Any]]) -> Metric[dict[str, Any]]:
+def together(metrics: Mapping[str, Metric[Out]]) -> Metric[dict[str, Out]]:
     """Makes one metric of several of the same rows; its result is a dict of theirs.
 
     >>> from ldl_jax import metrics
@@ -222,7 +224,7 @@ def together(metrics: Mapping[str, Metric[Any]]) -> Metric[dict[str, Any]]:
     """
     chosen = dict(metrics)
 
-    def each(call: Callable[..., Any], *accs: Mapping[str, Acc]) -> dict[str, Any]:
+    def each(call: Callable[..., Out], *accs: Mapping[str, Acc]) -> dict[str, Out]:
         return {name: call(m, *(acc[name] for acc in accs)) for name, m in chosen.items()}
 
     rules = Rules(
@@ -235,7 +237,7 @@ def together(metrics: Mapping[str, Metric[Any]]) -> Metric[dict[str, Any]]:
     return Metric(together, lambda: rules, rows)
 
 
-def merged(metric: Metric[Any], stacked: Acc) -> Acc:
+def merged(metric: Metric[object], stacked: Acc) -> Acc:
     """Merges D accumulators that are stacked along a leading axis.
 
     Such a stack is what `jax.lax.all_gather` gives within a `jax.shard_map`, and what `jax.vmap`

@@ -47,9 +47,8 @@ def over_rows(terms: Array, keep: Array) -> Sum:
 
     `keep` has the shape of the terms, or 1 instead of an axis' length, and so may the terms.
     """
-    kept = jnp.where(keep, terms, 0.0)
-    start = Sum(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
-    total: Sum = jax.lax.reduce(Sum(kept, jnp.zeros_like(kept)), start, added, (0,))
+    high = jnp.where(keep, terms, 0.0)
+    total: Sum = jax.lax.reduce(Sum(high, jnp.zeros_like(high)), zeros(), added, (0,))
     return total
 
 

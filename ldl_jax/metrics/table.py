@@ -1,14 +1,14 @@
 """The table of a run's metrics: the one place that lists them.
 
 The summaries, the report's tables, the choice of the best weights, the columns of a sweep, the list
-of runs and the documentation read it. To add a metric to all of them, add an `Entry` to `TABLE`.
+of runs and the documentation read it. A metric is added to all of them by a `MetricEntry`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +26,7 @@ from ldl_jax.metrics.errors import (
     one_off_accuracy,
     rmse,
 )
-from ldl_jax.metrics.metric import Acc, Mask, Metric, Rows, Rules, averaged, mean_of, series
+from ldl_jax.metrics.metric import Acc, Metric, Rows, Rules, averaged, mean_of, series
 
 # The units of a metric.
 LABEL, PERCENT, NATS, PLAIN = "label", "%", "nats", ""
@@ -60,18 +60,18 @@ class Estimates(NamedTuple):
 
 
 # `rows(estimates, space)`: the arrays that a metric is called on, and the mask.
-RowsOf = Callable[[Estimates, LabelSpace], tuple[tuple[Rows, ...], Mask]]
+RowsOf = Callable[[Estimates, LabelSpace], tuple[tuple[Rows, ...], Array | None]]
 
 
-def _values(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Mask]:
+def _values(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Array | None]:
     return (given.values, given.labels), None
 
 
-def _probs(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Mask]:
+def _probs(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Array | None]:
     return (given.probs, given.labels), None
 
 
-def _classes(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Mask]:
+def _classes(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Array | None]:
     """Identities are compared as they are, a value of groups as the group that holds it."""
     if not space.bounds:
         return (given.values, given.labels), None
@@ -79,12 +79,12 @@ def _classes(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Mas
     return tuple(arrays.index(x, space) for x in both), None
 
 
-def _with_sigma(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Mask]:
+def _with_sigma(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Array | None]:
     assert given.sigma is not None, "needs SIGMA"
     return (given.values, given.labels, given.sigma), arrays.float32(given.sigma) > 0
 
 
-def _truth_kl(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Mask]:
+def _truth_kl(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Array | None]:
     assert given.truth_kl is not None, "needs TRUTH"
     return (given.truth_kl,), ~jnp.isnan(arrays.float32(given.truth_kl))
 
@@ -102,8 +102,8 @@ def _covered(space: LabelSpace) -> Metric[Array]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
-    """One metric of a run.
+class MetricEntry:
+    """A metric of a run.
 
     Attributes:
       key: its name in summaries, in generation_N.json and in a config's `best` and columns.
@@ -134,52 +134,53 @@ class Entry:
     brief: bool = False
 
 
-def _ca(n: int) -> Entry:
-    return Entry(
+def _ca(n: int) -> MetricEntry:
+    return MetricEntry(
         f"ca{n}", f"CA({n}) %", "more", PERCENT, lambda space: cumulative_accuracy.over(n),
         needs=(ORDER, YEARS), form="{:.2%}", brief=n == 5,
         note="CA(n): test pictures with an error smaller than n {unit}, in %.",
     )  # fmt: skip
 
 
+Chosen = Sequence[MetricEntry]
 # In the order of a table's columns.
-TABLE: tuple[Entry, ...] = (
-    Entry("mae", "MAE", "less", LABEL, lambda space: mae, heads=True, brief=True),
-    Entry("rmse", "RMSE", "less", LABEL, lambda space: rmse),
-    Entry(
+TABLE: tuple[MetricEntry, ...] = (
+    MetricEntry("mae", "MAE", "less", LABEL, lambda space: mae, heads=True, brief=True),
+    MetricEntry("rmse", "RMSE", "less", LABEL, lambda space: rmse),
+    MetricEntry(
         "epsilon_error", "ε-error", "less", PLAIN, lambda space: epsilon_error,
         rows=_with_sigma, needs=(ORDER, SIGMA),
     ),
     _ca(3),
     _ca(5),
     _ca(7),
-    Entry(
+    MetricEntry(
         "accuracy", "accuracy %", "more", PERCENT, lambda space: accuracy,
         rows=_classes, needs=(CLASSES,), form="{:.2%}", brief=True,
         note="Accuracy: of the group; 1-off: of it or one beside it, in %.",
     ),
-    Entry(
+    MetricEntry(
         "one_off_accuracy", "1-off %", "more", PERCENT, lambda space: one_off_accuracy,
         rows=_classes, needs=(GROUPS,), form="{:.2%}",
     ),
-    Entry(
+    MetricEntry(
         "pearson", "Pearson r", "more", PLAIN, lambda space: pearson,
         needs=(ORDER, VARIED), brief=True,
     ),
-    Entry(
+    MetricEntry(
         "truth_kl", "KL to truth", "less", NATS, lambda space: _mean,
         rows=_truth_kl, needs=(ORDER, TRUTH),
         note="KL(true || learned distribution) in nats.",
     ),
-    Entry(
+    MetricEntry(
         "nll", "nll", "less", NATS, nll.over,
         rows=_probs, needs=(ORDER, DISTRIBUTIONS), shown=False,
     ),
-    Entry(
+    MetricEntry(
         "crps", "crps", "less", LABEL, crps.over,
         rows=_probs, needs=(ORDER, DISTRIBUTIONS), shown=False,
     ),
-    Entry(
+    MetricEntry(
         "coverage90", "coverage90", "", PLAIN, _covered,
         rows=_probs, needs=(ORDER, DISTRIBUTIONS), shown=False,
     ),
@@ -212,19 +213,19 @@ def offers(
     return frozenset(need for need, offered in known.items() if offered)
 
 
-def entries(offered: Collection[str]) -> tuple[Entry, ...]:
+def entries(offered: Collection[str]) -> tuple[MetricEntry, ...]:
     """Returns the metrics that need no more than what is offered."""
     return tuple(entry for entry in TABLE if set(entry.needs) <= set(offered))
 
 
-def keys(chosen: Sequence[Entry], heads: Sequence[str] = ()) -> tuple[str, ...]:
+def keys(chosen: Chosen, heads: Sequence[str] = ()) -> tuple[str, ...]:
     """Returns a summary's keys: errors of the estimate, then the heads', then all else."""
     first = [entry.key for entry in chosen if entry.unit == LABEL and entry.shown]
     of_heads = [f"{entry.key}_{head}" for entry in chosen if entry.heads for head in heads]
     return tuple(dict.fromkeys([*first, *of_heads, *(entry.key for entry in chosen)]))
 
 
-def find(key: str) -> Entry | None:
+def find(key: str) -> MetricEntry | None:
     """Returns the entry of a summary's key, also of a head's, under its own key and heading."""
     for entry in TABLE:
         if entry.key == key:
@@ -236,7 +237,7 @@ def find(key: str) -> Entry | None:
     return None
 
 
-def start(space: LabelSpace, chosen: Sequence[Entry], heads: Sequence[str] = ()) -> dict[str, Acc]:
+def start(space: LabelSpace, chosen: Chosen, heads: Sequence[str] = ()) -> dict[str, Acc]:
     """Returns the accumulators of no picture, by their keys; of the heads too."""
     by_key = {entry.key: entry.metric(space).init() for entry in chosen}
     return {key: by_key[_base(key, chosen)] for key in keys(chosen, heads)}
@@ -247,8 +248,8 @@ def add(
     given: Estimates,
     heads: Mapping[str, Rows],
     space: LabelSpace,
-    chosen: Sequence[Entry],
-    mask: Mask = None,
+    chosen: Chosen,
+    mask: Array | None = None,
 ) -> dict[str, Acc]:
     """Adds pictures to the accumulators, those where `mask` [N] is not zero."""
     result = {}
@@ -258,13 +259,13 @@ def add(
         if entry.heads:
             estimates |= {f"{entry.key}_{h}": given._replace(values=x) for h, x in heads.items()}
         for key, some in estimates.items():
-            rows, own = entry.rows(some, space)
-            keep = mask if own is None else own if mask is None else jnp.logical_and(mask, own)
+            rows, known = entry.rows(some, space)
+            keep = known if mask is None else mask if known is None else known & (mask > 0)
             result[key] = metric.update(accs[key], *rows, mask=keep)
     return result
 
 
-def results(accs: Mapping[str, Acc], space: LabelSpace, chosen: Sequence[Entry]) -> dict[str, Any]:
+def results(accs: Mapping[str, Acc], space: LabelSpace, chosen: Chosen) -> dict[str, Array]:
     """Returns the metrics of all pictures that were added, by their keys."""
     metrics = {entry.key: entry.metric(space) for entry in chosen}
     return {key: metrics[_base(key, chosen)].result(acc) for key, acc in accs.items()}
@@ -283,7 +284,7 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _base(key: str, chosen: Sequence[Entry]) -> str:
+def _base(key: str, chosen: Chosen) -> str:
     """Returns the key of the entry that a key is of."""
     of_heads = (entry.key for entry in chosen if entry.heads and key.startswith(f"{entry.key}_"))
     return key if any(entry.key == key for entry in chosen) else next(of_heads)

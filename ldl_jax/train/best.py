@@ -16,9 +16,12 @@ FOLDER = "best"
 class Best:
     """The weights of the best validation so far, in FOLDER/best, and those of the best before it.
 
-    Weights alone, for nothing goes on from there. A checkpoint's `about["best"]` tells the metric
-    and its value. After a kill there may be one of a step that is not reached again yet; it will
-    be, with the same numbers, so it stays.
+    A checkpoint holds the weights alone, as no training goes on from it. Its `about["best"]` tells
+    the metric and its value. After a kill there may be a checkpoint of a step that is not reached
+    again yet. It stays, because the step will be reached with the same numbers.
+
+    Raises:
+      ValueError: the metric is not in `metrics.table`, or neither more nor less of it is better.
     """
 
     def __init__(self, folder: Path, metric: str) -> None:
@@ -30,11 +33,11 @@ class Best:
         self._value: float | None = None
 
     def start(self, say: Say) -> None:
-        """Reads the best so far; one that is damaged is named, and the one before it taken."""
-        found, damaged = _read(self._checkpoints.folder, say)
+        """Reads the best so far; a damaged checkpoint is named, and the one before it is taken."""
+        best, damaged = _read(self._checkpoints.folder, say)
         for step in damaged:
             self._checkpoints.remove(step)
-        self._value = None if found is None else float(found.about["best"]["value"])
+        self._value = None if best is None else float(best.about["best"]["value"])
 
     def offer(
         self, step: int, summary: Mapping[str, float], weights: Weights, about: Mapping[str, Any]
@@ -55,27 +58,27 @@ class Best:
 
 
 def read_best(folder: Path, say: Say) -> tuple[int, Weights] | None:
-    """(step, weights) of the best of a generation's folder, as NumPy arrays.
+    """Reads (step, weights) of the best of a generation's folder, as NumPy arrays.
 
-    One that is damaged is named, and the one before it taken; None where none can be read.
+    A damaged checkpoint is named, and the one before it is taken; None where none can be read.
     """
-    found, _ = _read(folder / FOLDER, say)
-    return None if found is None else (found.step, Weights(**found.weights))
+    best, _ = _read(folder / FOLDER, say)
+    return None if best is None else (best.step, Weights(**best.weights))
 
 
-class _Found(NamedTuple):
+class _BestCheckpoint(NamedTuple):
     step: int
     about: dict[str, Any]
     weights: dict[str, Any]
 
 
-def _read(folder: Path, say: Say) -> tuple[_Found | None, list[int]]:
-    """The latest checkpoint that can be read, and the steps of the damaged ones after it."""
+def _read(folder: Path, say: Say) -> tuple[_BestCheckpoint | None, list[int]]:
+    """Reads the latest checkpoint that is whole, and lists the steps of damaged ones after it."""
     damaged: list[int] = []
     for step in sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True):
         path = folder / str(step)
         try:
-            return _Found(step, *read_step(path)), damaged
+            return _BestCheckpoint(step, *read_step(path)), damaged
         except Exception as error:  # damage of any kind
             reason = (str(error).strip().splitlines() or [repr(error)])[0][:200]
             say(f"the best checkpoint {path} is damaged, falling back: {reason}")

@@ -17,7 +17,7 @@ from ldl_jax.evaluation.evaluate import metrics_of
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import ADIENCE, AGE, LabelSpace
 from ldl_jax.metrics import table
-from ldl_jax.metrics.table import TABLE, Entry
+from ldl_jax.metrics.table import TABLE, MetricEntry
 from ldl_jax.run import config as schema
 from ldl_jax.train.best import Best, read_best
 from ldl_jax.train.state import Weights
@@ -31,7 +31,7 @@ def above(pred: Any, labels: Any) -> jax.Array:
     return (jnp.asarray(pred) > jnp.asarray(labels)).astype(jnp.float32)
 
 
-NEW = Entry(
+NEW = MetricEntry(
     "above", "above %", "more", table.PERCENT, lambda space: above,
     form="{:.1%}", note="Above: estimates above the label of so many {unit}.", brief=True,
 )  # fmt: skip
