@@ -7,7 +7,6 @@ Okabe & Ito's, which stay apart for colour-blind readers.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,9 +22,9 @@ def blank(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
-def lighten(axis: Axes, **grid: Any) -> None:
+def lighten(axis: Axes) -> None:
     """Draws a light grid behind the data, and no box around it."""
-    axis.grid(True, color="#dddddd", linewidth=0.6, **grid)
+    axis.grid(True, color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
 

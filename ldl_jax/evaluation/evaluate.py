@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -73,16 +74,26 @@ def evaluate(
       batch: pictures at a time; the last batch is padded, and the padding dropped.
       progress: called with how many pictures are done, and of how many.
     """
-    rows = once_each(len(feed.part), batch)
-    waiting, done = [], []
-    for step, item in enumerate(feed.items(rows, 0)):
-        waiting.append(predict(weights, feed.store, item))
-        if len(waiting) > 2:  # results are fetched while the next batches are computed
-            done.append(jax.device_get(waiting.pop(0)))
-        progress(min((step + 1) * batch, len(feed.part)), len(feed.part))
-    done += jax.device_get(waiting)
+    done = [*_answers(predict, weights, feed, batch, progress)]
     whole = jax.tree.map(lambda *parts: np.concatenate(parts)[: len(feed.part)], *done)
     return _predictions(whole, feed.part, space)
+
+
+def _answers(
+    predict: JittedPredict,
+    weights: Tree,
+    feed: Feed,
+    batch: int,
+    progress: Callable[[int, int], None],
+) -> Iterator[Prediction]:
+    """Yields the predictions of each batch, the last one padded, as NumPy arrays."""
+    count, waiting = len(feed.part), collections.deque[Prediction]()
+    for step, item in enumerate(feed.items(once_each(count, batch), 0)):
+        waiting.append(predict(weights, feed.store, item))
+        if len(waiting) > 2:  # results are fetched while the next batches are computed
+            yield jax.device_get(waiting.popleft())
+        progress(min((step + 1) * batch, count), count)
+    yield from map(jax.device_get, waiting)
 
 
 def summarize(
@@ -104,8 +115,7 @@ def summarize(
     totals: Tree = {}
     chosen: tuple[table.MetricEntry, ...] = ()
     prediction: Prediction | None = None
-    for step, item in enumerate(feed.items(rows, 0)):
-        prediction = jax.device_get(predict(weights, feed.store, item))
+    for step, prediction in enumerate(_answers(predict, weights, feed, batch, progress)):
         if step == 0:
             probs = prediction.probs.shape[1] > 0
             chosen = table.entries(_offers(part, space, probs))
@@ -113,7 +123,6 @@ def summarize(
         estimates = _estimates(prediction, part, rows[step])
         mask = step * batch + np.arange(batch) < len(part)
         totals = _add(totals, estimates, prediction.heads, mask, space=space, chosen=chosen)
-        progress(min((step + 1) * batch, len(part)), len(part))
     assert prediction is not None, "a part has pictures"
     numbers = table.results(totals, space, chosen)
     return report.defined(numbers, chosen, [*prediction.heads])
