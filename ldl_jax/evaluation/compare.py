@@ -82,7 +82,8 @@ def difference_of_means(
     differences = np.array([our_errors[key] - their_errors[key] for key in keys])
     mean = float(differences.mean())
     subjects = _subjects([*ours, *theirs])
-    _, index = np.unique([subjects.get(key, f"/{key}") for key in keys], return_inverse=True)
+    clusters: dict[str | Key, int] = {}
+    index = [clusters.setdefault(subjects.get(key, key), len(clusters)) for key in keys]
     sums, counts = np.bincount(index, differences), np.bincount(index)
     if len(sums) == 1:  # drawn anew it is the same
         return Difference(mean, mean, mean)
