@@ -113,11 +113,11 @@ def _bins(labels: np.ndarray, space: LabelSpace) -> tuple[list[dict[str, float]]
         names = [{"label": value} for value in space.values]
         return names, (ends[0] - 1, *inner.tolist(), ends[1] + 1)
     width = BIN.get(space.unit, 0.5)
-    # 4.5 of a float32 may be below 4.5.
-    first, last = (int(np.floor(end / width + 1e-6)) for end in (labels.min(), labels.max()))
-    last = max(last, first + 1)  # a space has two values at least
-    names = [{"low": i * width, "high": (i + 1) * width} for i in range(first, last + 1)]
-    return names, tuple((i - 1e-6) * width for i in range(first, last + 2))
+    first, last = (int(np.floor(end / width)) for end in (labels.min(), labels.max()))
+    # A bin more at each end, as 4.5 of a float32 may be below 4.5; so may the edges be.
+    indices = range(first - 1, last + 2)
+    names = [{"low": i * width, "high": (i + 1) * width} for i in indices]
+    return names, tuple((i - 1e-6) * width for i in (*indices, indices.stop))
 
 
 def _as_groups(edges: Edges) -> LabelSpace:

@@ -1,5 +1,6 @@
 """Where the errors are: against loops over the pictures."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -56,6 +57,22 @@ def test_a_grid_s_label_on_an_edge_is_in_the_upper_bin():
     assert counts == {
         low / 10: n for low, n in zip(*np.unique(tenths // 5 * 5, return_counts=True), strict=True)
     }
+
+
+@pytest.mark.parametrize("space", [AGE, SCUT_FBP, ADIENCE])
+def test_the_bins_errors_are_the_library_s(space):
+    """Also where all labels are one, and at both ends of the space."""
+    for labels in (np.full(200, space.low), np.full(200, space.high), None):
+        predictions = predictions_of(space)
+        if labels is not None:
+            predictions = dataclasses.replace(predictions, labels=labels)
+        found = analysis.analyse(predictions)
+        error = np.abs(predictions.values.astype(float) - predictions.labels)
+        rows = found["by_label"]
+        assert sum(row["pictures"] for row in rows) == 200
+        assert sum(row["pictures"] * row["mae"] for row in rows) == pytest.approx(error.sum())
+        assert found["balanced_mae"] == pytest.approx(np.mean([row["mae"] for row in rows]))
+        assert labels is None or len(rows) == 1
 
 
 def test_confusions_of_few_labels():
