@@ -101,10 +101,10 @@ def test_a_spreadsheet_may_have_saved_it(tmp_path: Path) -> None:
 
 def test_large_files_are_fast(tmp_path: Path) -> None:
     predictions = made(6685)
-    start = time.perf_counter()
+    start = time.process_time()  # other processes may have the cores
     files.write(tmp_path / "a.csv", predictions)
     files.read(tmp_path / "a.csv")
-    assert time.perf_counter() - start < 10  # 2 s on an idle core
+    assert time.process_time() - start < 10  # it takes 2 s
 
 
 def test_a_failed_write_leaves_the_old_file(
@@ -201,29 +201,27 @@ def test_distributions_that_are_not_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.values, one.values)
 
 
+# A space, and whether the columns p[l_k] and unit do not tell it from all others.
 SPACES = {
-    "age": AGE,
-    "score": CFD,
-    "adience": ADIENCE,
-    "groups": LabelSpace.groups([(-3, -1.5), (0, 2), (2.5, 1e6)], unit="degrees"),
-    "midpoints": LabelSpace(ADIENCE.values),
-    "thirds": LabelSpace.range(0, 1, 1 / 3, unit="score"),
-    "uneven": LabelSpace((0.0, 1 / 3, 2.5), unit="score"),
+    "age": (AGE, False),
+    "score": (CFD, False),
+    "adience": (ADIENCE, False),
+    "groups": (LabelSpace.groups([(-3, -1.5), (0, 2), (2.5, 1e6)], unit="degrees"), True),
+    "adience's midpoints": (LabelSpace(ADIENCE.values), True),
+    "thirds": (LabelSpace.range(0, 1, 1 / 3, unit="score"), True),
+    "uneven": (LabelSpace((0.0, 1 / 3, 2.5), unit="score"), True),
 }
 
 
 @pytest.mark.parametrize("kept", [True, False])
-@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-def test_the_space_comes_back_whole(tmp_path: Path, space: LabelSpace, kept: bool) -> None:
+@pytest.mark.parametrize(("space", "told"), SPACES.values(), ids=SPACES)
+def test_the_space_comes_back_whole(
+    tmp_path: Path, space: LabelSpace, told: bool, kept: bool
+) -> None:
     probs = np.full((5, space.size if kept else 0), 1 / space.size)
     path = tmp_path / "a.csv"
     assert_same(round_trip(path, made(probs=probs, space=space)), made(probs=probs, space=space))
-    says = "space" in path.read_text().splitlines()[0].split(",")
-    assert says == (not kept or space.values[1] == 1 / 3 or space in WITH_BOUNDS_OR_NOT)
-
-
-# The columns p[l_k] do not tell these from one another, or are taken for those of Adience.
-WITH_BOUNDS_OR_NOT = [SPACES["groups"], SPACES["midpoints"], SPACES["thirds"]]
+    assert ("space" in path.read_text().splitlines()[0].split(",")) == (told or not kept)
 
 
 def test_a_file_from_before_it_had_the_space(tmp_path: Path) -> None:
