@@ -251,7 +251,7 @@ def add(
     chosen: Chosen,
     mask: Array | None = None,
 ) -> dict[str, Acc]:
-    """Adds pictures to the accumulators, those where `mask` [N] is not zero."""
+    """Adds pictures to the accumulators, those where `mask`, bool [N], is true."""
     result = {}
     for entry in chosen:
         metric = entry.metric(space)
@@ -260,7 +260,7 @@ def add(
             estimates |= {f"{entry.key}_{h}": given._replace(values=x) for h, x in heads.items()}
         for key, some in estimates.items():
             rows, known = entry.rows(some, space)
-            keep = known if mask is None else mask if known is None else known & (mask > 0)
+            keep = known if mask is None else mask if known is None else known & mask
             result[key] = metric.update(accs[key], *rows, mask=keep)
     return result
 
