@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import app, flags
 from rich.console import Console
 
 from ldl_jax.evaluation import compare, predictions, report
 from ldl_jax.run.command import fail, parse_flags
-from ldl_jax.workdir import read_json, read_results
+from ldl_jax.workdir import Row, read_json, read_results
 
 _GENERATION = flags.DEFINE_integer("generation", 0, "which one; 0 for each run's last")
 _MARKDOWN = flags.DEFINE_boolean("markdown", False, "print the table in Markdown")
@@ -39,8 +38,8 @@ def main(arguments: Sequence[str]) -> None:
         print(line)
 
 
-def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[dict[str, Any]], str]:
-    """A row a run, and the unit of their labels; what is the same of all runs is left out.
+def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[Row], str]:
+    """Returns a row a run, and the unit of their labels; what is the same of all is left out.
 
     Raises:
       ValueError: a folder is no run, or has not finished that generation; units differ.
@@ -59,7 +58,7 @@ def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[dict[str, A
         row = {"run": workdir.name, "method": method, **result}
         if answer is not answers[0]:
             difference = compare.paired_difference(answer, answers[0])
-            row["MAE - first's [95 %]"] = _text(difference)
+            row["MAE - first's [95 %]"] = compare.text(difference)
         rows.append(row)
     for key in ("generation", "test pictures"):
         if len({row[key] for row in rows}) == 1:
@@ -68,15 +67,15 @@ def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[dict[str, A
 
 
 def protocols_of(workdirs: Sequence[Path]) -> list[str]:
-    """A line on each run whose numbers may not go by its protocol's plain name."""
-    found = {
+    """Returns a line on each run whose numbers may not go by its protocol's plain name."""
+    protocols = {
         workdir.name: read_json(workdir / "config.json").get("resolved", {}).get("protocol", "")
         for workdir in workdirs
     }
-    return [f"{run}: {name}" for run, name in found.items() if " " in name]
+    return [f"{run}: {name}" for run, name in protocols.items() if " " in name]
 
 
-def _result(workdir: Path, generation: int) -> dict[str, Any]:
+def _result(workdir: Path, generation: int) -> Row:
     finished = read_results(workdir)
     if not finished:
         raise ValueError(f"{workdir}: is not the workdir of a run with a finished generation")
@@ -85,12 +84,6 @@ def _result(workdir: Path, generation: int) -> dict[str, Any]:
             f"--generation: {workdir} has finished {len(finished)} of them, got {generation}"
         )
     return finished[generation - 1]  # of 0 the last
-
-
-def _text(difference: compare.Difference | None) -> str:
-    if difference is None:
-        return "other pictures"
-    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*difference)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Lists the runs under a folder: what each is, how far it has come, and what it found.
+"""Lists the runs under a folder: each one's method, how far it has come, and its results.
 
 python -m launch.runs runs/
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import app, flags
 from rich import box
@@ -15,13 +14,18 @@ from rich.console import Console
 from rich.table import Table
 
 from ldl_jax.evaluation import report
+from ldl_jax.metrics import table as metrics_table
 from ldl_jax.run.command import fail, parse_flags
-from ldl_jax.workdir import WorkdirError, differences, read_json, read_results, read_rows
+from ldl_jax.workdir import Row, WorkdirError, differences, read_json, read_results, read_rows
 
 _SORT = flags.DEFINE_string("sort", "", "a result to sort by, the least first, e.g. mae")
 DIFFERS = "differs from the first in"
 _CHANGES = 12  # so many are said
-_SHOWN = ("mae", "accuracy", "pearson", "ca5")  # results; the rest is in launch.report
+
+
+def shown() -> tuple[str, ...]:
+    """Returns the results that the list has; launch.report has the rest."""
+    return tuple(entry.key for entry in metrics_table.TABLE if entry.brief)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -30,12 +34,12 @@ def main(arguments: Sequence[str]) -> None:
     for folder in folders:
         if not folder.is_dir():
             fail(f"{folder}: no such folder; give one that holds runs: python -m launch.runs runs/")
-    found = {str(run): run for folder in folders for run in find(folder)}
+    workdirs = {str(run): run for folder in folders for run in find(folder)}
     if len(folders) == 1:  # where they all lie needs no saying in each row
-        found = {str(run.relative_to(folders[0])): run for run in found.values()}
-    if not found:
+        workdirs = {str(run.relative_to(folders[0])): run for run in workdirs.values()}
+    if not workdirs:
         fail(f"{', '.join(map(str, folders))}: no run in it (a folder with config.json)")
-    rows, same = rows_of(found)
+    rows, shared = rows_of(workdirs)
     if _SORT.value:
         rows = _sorted(rows, _SORT.value)
     console = Console()
@@ -43,28 +47,28 @@ def main(arguments: Sequence[str]) -> None:
     console.print(table(rows))
     for row in rows:
         if changes := row.get(DIFFERS):
-            shown = ", ".join(changes[:_CHANGES])
-            more = f" and {len(changes) - _CHANGES} more" if len(changes) > _CHANGES else ""
-            console.print(f"{row['run']}: {shown}{more}", markup=False, highlight=False)
-    if same:
-        console.print(f"the same in all: {same}", markup=False, highlight=False)
+            first_changes = ", ".join(changes[:_CHANGES])
+            others = f" and {len(changes) - _CHANGES} more" if len(changes) > _CHANGES else ""
+            console.print(f"{row['run']}: {first_changes}{others}", markup=False, highlight=False)
+    if shared:
+        console.print(f"the same in all: {shared}", markup=False, highlight=False)
 
 
 def find(folder: Path) -> list[Path]:
-    """The workdirs in a folder, to its depth, in the order of their names."""
+    """Returns the workdirs in a folder, to its depth, in the order of their names."""
     return sorted(file.parent for file in folder.rglob("config.json"))
 
 
-def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[dict[str, Any]], str]:
-    """A row a run by its name, and what of dataset, network and method is the same in all.
+def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[Row], str]:
+    """Returns a row a run by its name, and what of dataset, network and method is the same in all.
 
     `DIFFERS` lists how a run's config differs from the first's. A folder whose files cannot be
     read has a row that says so.
     """
-    rows: list[dict[str, Any]] = []
-    first: dict[str, Any] | None = None
+    rows: list[Row] = []
+    first: Row | None = None
     for name, workdir in workdirs.items():
-        row: dict[str, Any] = {"run": name}
+        row: Row = {"run": name}
         try:
             config = read_json(workdir / "config.json")
             rows.append(row | _about(workdir, config))
@@ -85,19 +89,20 @@ def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[dict[str, Any]], str]:
     return rows, ", ".join(shared)
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The rows for the terminal."""
+def table(rows: Sequence[Row]) -> Table:
+    """Returns the rows for the terminal."""
     names = list(dict.fromkeys(name for row in rows for name in row if name != DIFFERS))
     result = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in names:
-        heading, _ = report.HEADINGS.get(name, (name, ""))
-        result.add_column(heading, overflow="fold", justify="right" if name in _SHOWN else "left")
+        right = name in shown()
+        heading, _ = report.heading(name)
+        result.add_column(heading, overflow="fold", justify="right" if right else "left")
     for row in rows:
-        result.add_row(*(_cell(row, name) for name in names))
+        result.add_row(*(report.cell(row, name) for name in names))
     return result
 
 
-def _about(workdir: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def _about(workdir: Path, config: Row) -> Row:
     results = read_results(workdir)
     wanted = config["chain"]["generations"]
     state = "finished" if len(results) >= wanted else _progress(workdir)
@@ -108,7 +113,7 @@ def _about(workdir: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "method": config["method"]["name"],
         "generations": f"{len(results)}/{wanted}",
         "state": state,
-        **{name: last[name] for name in _SHOWN if name in last},
+        **{name: last[name] for name in shown() if name in last},
     }
 
 
@@ -117,19 +122,10 @@ def _progress(workdir: Path) -> str:
     return f"step {rows[-1]['total_step']}" if rows else "not begun"
 
 
-def _sorted(rows: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+def _sorted(rows: Sequence[Row], key: str) -> list[Row]:
     if not any(key in row for row in rows):
-        fail(f"--sort: no run has {key!r}; results: {', '.join(_SHOWN)}")
+        fail(f"--sort: no run has {key!r}; results: {', '.join(shown())}")
     return sorted(rows, key=lambda row: row.get(key, float("inf")))
-
-
-def _cell(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    if value is None:
-        return report.ABSENT
-    if name in report.HEADINGS:
-        return report.HEADINGS[name][1].format(value).removesuffix("%")
-    return str(value)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ldl_jax.evaluation import compare, predictions, report
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.metrics import table
 
 FOOTNOTE = (
     "Mean ± standard deviation over the runs of a setting. The difference of MAE is from the "
     "setting marked *, picture by picture, each picture's error averaged over the runs, with the "
-    "95 % interval of the bootstrap over pictures."
+    "95 % interval of the bootstrap over pictures, or over persons where they are known."
 )
+
+
+Setting = Mapping[str, object]  # by dotted key
 
 
 class Tested(NamedTuple):
@@ -28,20 +32,20 @@ class Tested(NamedTuple):
       generations: how many it has finished.
     """
 
-    setting: Mapping[str, Any]
+    setting: Setting
     folder: Path
     generations: int
 
 
 def rows(
     runs: Sequence[Tested],
-    reference: Mapping[str, Any],
+    reference: Setting,
     *,
     columns: Sequence[str] = (),
     generations: bool = False,
     heads: bool = False,
 ) -> list[dict[str, str]]:
-    """The table's rows, cells as text, in the order of the runs.
+    """Returns the table's rows, with cells as text, in the order of the runs.
 
     Args:
       runs: all of them.
@@ -51,7 +55,7 @@ def rows(
       generations: a row for each generation, not the last one's alone.
       heads: a row for each head's estimate, then one for the method's.
     """
-    settings: list[Mapping[str, Any]] = []
+    settings: list[Setting] = []
     for run in runs:
         if run.setting not in settings:
             settings.append(run.setting)
@@ -61,15 +65,15 @@ def rows(
     result, standard = [], _answers(wanted, max(run.generations for run in wanted))
     names = _short([*reference])
     for setting in settings:
-        same = [run for run in runs if run.setting == setting]
-        last = max(run.generations for run in same)
-        for number in range(1 if generations else last, last + 1):
-            answers = _answers(same, number)
+        repeats = [run for run in runs if run.setting == setting]
+        last = max(run.generations for run in repeats)
+        for generation in range(1 if generations else last, last + 1):
+            answers = _answers(repeats, generation)
             for estimate, of_it in _estimates(answers, heads).items():
                 row = {names[key]: _text(x) for key, x in setting.items()}
                 if setting == reference and len(settings) > 1:
                     row[next(iter(row))] += " *"
-                row |= {"t": str(number)} if generations else {}
+                row |= {"t": str(generation)} if generations else {}
                 row |= {"estimate": estimate} if heads else {}
                 row |= {"runs": str(len(of_it))} | _numbers(of_it, columns)
                 if setting != reference:
@@ -79,30 +83,30 @@ def rows(
 
 
 def _answers(runs: Sequence[Tested], generation: int) -> list[Predictions]:
-    """The runs' predictions; of one that ended earlier its last."""
+    """Reads the runs' predictions; of a run that ended earlier its last."""
     numbers = [min(generation, run.generations) for run in runs]
     return [
-        predictions.read(run.folder / "predictions" / f"generation_{number}.csv")
-        for run, number in zip(runs, numbers, strict=True)
+        predictions.read(run.folder / "predictions" / f"generation_{last}.csv")
+        for run, last in zip(runs, numbers, strict=True)
     ]
 
 
 def _estimates(answers: list[Predictions], heads: bool) -> dict[str, list[Predictions]]:
-    """The runs' predictions by whose estimate they are."""
+    """Returns the runs' predictions by whose estimate they are."""
     names = list(answers[0].heads) if heads else []
-    found = {
-        name: [dataclasses.replace(one, values=one.heads[name]) for one in answers]
+    of_heads = {
+        name: [dataclasses.replace(answer, values=answer.heads[name]) for answer in answers]
         for name in names
     }
-    return found | {"of the method": answers}
+    return of_heads | {"of the method": answers}
 
 
 def _numbers(answers: Sequence[Predictions], columns: Sequence[str]) -> dict[str, str]:
-    summaries = [report.summary(one) for one in answers]
+    summaries = [report.summary(answer) for answer in answers]
     cells = {}
-    for key in columns or report.HEADINGS:
+    for key in columns or [entry.key for entry in table.TABLE if entry.shown]:
         heading, form = report.heading(key)
-        values = [one[key] for one in summaries if key in one]
+        values = [summary[key] for summary in summaries if key in summary]
         if values:
             cells[heading] = form.format(np.mean(values)).removesuffix("%")
             if len(values) > 1:
@@ -113,19 +117,18 @@ def _numbers(answers: Sequence[Predictions], columns: Sequence[str]) -> dict[str
 
 
 def _difference(ours: Sequence[Predictions], theirs: Sequence[Predictions]) -> str:
-    found = compare.difference_of_means(ours, theirs)
-    return "other pictures" if found is None else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*found)
+    return compare.text(compare.difference_of_means(ours, theirs))
 
 
 def _short(keys: Sequence[str]) -> dict[str, str]:
-    """The last word of each dotted key; all of it where two end alike."""
+    """Returns the last word of each dotted key; all of it where two end alike."""
     lasts = [key.rpartition(".")[2] for key in keys]
     return {
         key: last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)
     }
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return report.ABSENT
     return f"{value:g}" if isinstance(value, float) else str(value)

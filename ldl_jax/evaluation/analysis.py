@@ -1,4 +1,4 @@
-"""Where a model's errors are: by label, by group of persons, by confusion, and its calibration."""
+"""An analysis of a model's errors: by label, by group of persons, by confusion; its calibration."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import numpy as np
 
 from ldl_jax import arrays, metrics
 from ldl_jax.evaluation.predictions import Predictions
-from ldl_jax.evaluation.report import space_of
 from ldl_jax.labels import LabelSpace
 from ldl_jax.metrics.calibration import LEVELS
 
+Analysis = dict[str, Any]  # of JSON's types
+Edges = tuple[float, ...]
 FEW = 20  # label values, of which a table of confusions can be read
 BIN = {"years": 10.0}  # the width of a bin of labels; of other units 0.5
 
 
-def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> dict[str, Any]:
-    """What a run leaves of one generation's predictions beside its summary, of JSON's types.
+def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> Analysis:
+    """Returns what a run keeps of one generation's predictions beside its summary, of JSON's types.
 
     Keys:
       by_label: a row a bin of labels that has pictures: label, of at most 20 values, or else low
@@ -42,46 +43,55 @@ def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> dict[str, A
     """
     if groups and len(groups) != len(predictions):
         raise ValueError(f"groups: expected {len(predictions)}, one a picture, got {len(groups)}")
-    space = space_of(predictions)
-    if space is None:
+    if not predictions.probs.shape[1]:
         raise ValueError("predictions: expected distributions, these are kept without")
+    space = predictions.space
     error = predictions.values.astype(np.float64) - predictions.labels
-    rows = _by_label(predictions.labels, error, space)
-    found: dict[str, Any] = {
+    names_of_bins, edges = _bins(predictions.labels, space)
+    numbers = _numbers(
+        predictions.values, predictions.labels, predictions.probs, space=space, edges=edges
+    )
+    result: Analysis = {
         "unit": predictions.unit,
-        "by_label": rows,
-        "balanced_mae": float(np.mean([row["mae"] for row in rows])),
+        "by_label": _by_label(predictions.labels, error, names_of_bins, edges, numbers["by_bin"]),
+        "balanced_mae": float(numbers["balanced"]),
     }
     names = np.array(groups)
     if groups:
-        found["by_group"] = {name: _of(error[names == name]) for name in sorted({*groups} - {""})}
-    numbers = _numbers(predictions.values, predictions.labels, predictions.probs, space=space)
+        result["by_group"] = {name: _of(error[names == name]) for name in sorted({*groups} - {""})}
     if space.size <= FEW:
-        found["label_values"] = list(space.values)
+        result["label_values"] = list(space.values)
         if space.bounds:
-            found["label_bounds"] = [list(pair) for pair in space.bounds]
-        found["confusion"] = numbers["confusion"].tolist()
+            result["label_bounds"] = [list(pair) for pair in space.bounds]
+        result["confusion"] = numbers["confusion"].tolist()
     curve = np.asarray(numbers["curve"], np.float64).round(6).tolist()
-    found["calibration"] = {"levels": list(LEVELS), "labels_below": curve}
-    found["quantile_calibration_error"] = float(numbers["error"])
-    return found
+    result["calibration"] = {"levels": list(LEVELS), "labels_below": curve}
+    result["quantile_calibration_error"] = float(numbers["error"])
+    return result
 
 
 @functools.partial(
     jax.jit,
-    static_argnames=("space",),
+    static_argnames=("space", "edges"),
     compiler_options={"xla_backend_optimization_level": 0},  # it runs once a generation
 )
 def _numbers(
-    values: jax.Array, labels: jax.Array, probs: jax.Array, *, space: LabelSpace
+    values: jax.Array,
+    labels: jax.Array,
+    probs: jax.Array,
+    *,
+    space: LabelSpace,
+    edges: Edges,
 ) -> dict[str, jax.Array]:
-    found = {
+    numbers = {
+        "by_bin": metrics.per_label_mae(values, labels, _as_groups(edges)),
+        "balanced": metrics.balanced_mae(values, labels, edges),
         "curve": metrics.calibration_curve(probs, labels, space),
         "error": metrics.quantile_calibration_error(probs, labels, space),
     }
     if space.size <= FEW:
-        found["confusion"] = metrics.confusion_matrix(values, labels, space)
-    return found
+        numbers["confusion"] = metrics.confusion_matrix(values, labels, space)
+    return numbers
 
 
 def _of(error: np.ndarray) -> dict[str, float]:
@@ -92,14 +102,41 @@ def _of(error: np.ndarray) -> dict[str, float]:
     }
 
 
-def _by_label(labels: np.ndarray, error: np.ndarray, space: LabelSpace) -> list[dict[str, float]]:
-    """A row a bin that has pictures: a label value where there are few, else [low, high)."""
+def _bins(labels: np.ndarray, space: LabelSpace) -> tuple[list[dict[str, float]], Edges]:
+    """Returns how the bins of labels are named, and their edges: bin i is [e_i, e_i+1).
+
+    A bin is a label value where there are few, else [low, high) of one width.
+    """
     if space.size <= FEW:
-        index = np.searchsorted(arrays.thresholds(space), labels)
-        return [{"label": space.values[i], **_of(error[index == i])} for i in np.unique(index)]
+        inner = np.nextafter(arrays.thresholds(space), np.float32(np.inf))  # above it is the next
+        ends = min(space.low, float(labels.min())), max(space.high, float(labels.max()))
+        names = [{"label": value} for value in space.values]
+        return names, (ends[0] - 1, *inner.tolist(), ends[1] + 1)
     width = BIN.get(space.unit, 0.5)
-    index = np.floor(labels / width + 1e-6).astype(int)  # 4.5 of a float32 may be below 4.5
+    first, last = (int(np.floor(end / width)) for end in (labels.min(), labels.max()))
+    # A bin more at each end, as 4.5 of a float32 may be below 4.5; so may the edges be.
+    indices = range(first - 1, last + 2)
+    names = [{"low": i * width, "high": (i + 1) * width} for i in indices]
+    return names, tuple((i - 1e-6) * width for i in (*indices, indices.stop))
+
+
+def _as_groups(edges: Edges) -> LabelSpace:
+    """Returns the bins as groups, each from its edge to just below the next one."""
+    ends = np.asarray(edges, np.float32)
+    below = np.nextafter(ends[1:], np.float32(-np.inf))
+    return LabelSpace.groups(list(zip(ends[:-1].tolist(), below.tolist(), strict=True)))
+
+
+def _by_label(
+    labels: np.ndarray,
+    error: np.ndarray,
+    names: Sequence[dict[str, float]],
+    edges: Edges,
+    errors_of_bins: jax.Array,
+) -> list[dict[str, float]]:
+    """Returns a row a bin that has pictures."""
+    index = np.searchsorted(np.asarray(edges, np.float32), labels, side="right") - 1
     return [
-        {"low": i * width, "high": (i + 1) * width, **_of(error[index == i])}
+        {**names[i], **_of(error[index == i]), "mae": float(errors_of_bins[i])}
         for i in np.unique(index).tolist()
     ]

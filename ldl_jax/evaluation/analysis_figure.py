@@ -1,15 +1,15 @@
-"""The figure of what `analysis.analyse` finds: calibration, confusion, groups of persons."""
+"""The figure of an `analysis.analyse`: calibration, confusion, groups of persons."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from ldl_jax.evaluation.analysis import Analysis
 from ldl_jax.evaluation.canvas import BLACK, BLUE, GREY, ORANGE, blank, lighten, save
 
 _MOST = 20  # groups, of those with the most pictures
@@ -18,12 +18,12 @@ _BAR = 0.6  # inches; thicker ones would be blocks
 _SIDE = 4.0  # inches of a panel; a table of confusions may need more
 
 
-def error_analysis(path: str | os.PathLike[str], generations: Sequence[Mapping[str, Any]]) -> None:
+def error_analysis(path: str | os.PathLike[str], generations: Sequence[Analysis]) -> None:
     """Calibration of each generation; confusion and errors by group of the last, where known.
 
     Args:
       path: the PNG to write.
-      generations: what `analysis.analyse` found of each, the first one first.
+      generations: the `analysis.analyse` of each, the first one first.
 
     Raises:
       ValueError: there is none.
@@ -51,24 +51,25 @@ def error_analysis(path: str | os.PathLike[str], generations: Sequence[Mapping[s
 
 
 def _largest(groups: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
-    """Those with the most pictures, in the order of their names."""
+    """Returns the groups with the most pictures, in the order of their names."""
     by_size = sorted(groups, key=lambda name: -groups[name]["pictures"])
     return {name: groups[name] for name in sorted(by_size[:_MOST])}
 
 
-def _names(found: Mapping[str, Any]) -> list[str]:
-    """Each label value as it is read: a number, or its group's bounds."""
-    if bounds := found.get("label_bounds"):
+def _names(analysis: Analysis) -> list[str]:
+    """Returns each label value as it is read: a number, or its group's bounds."""
+    if bounds := analysis.get("label_bounds"):
         return [f"{low:g}–{high:g}" for low, high in bounds]
-    return [f"{value:g}" for value in found["label_values"]]
+    return [f"{value:g}" for value in analysis["label_values"]]
 
 
-def _draw_calibration(axis: Axes, generations: Sequence[Mapping[str, Any]]) -> None:
+def _draw_calibration(axis: Axes, generations: Sequence[Analysis]) -> None:
     axis.plot([0, 1], [0, 1], color=BLACK, linestyle="--", linewidth=1, label="calibrated")
-    for number, found in enumerate(generations, start=1):
-        curve, last = found["calibration"], number == len(generations)
-        error = found["quantile_calibration_error"]
-        label = f"generation {number}, error {error:.2g}" if number in (1, len(generations)) else ""
+    for generation, analysis in enumerate(generations, start=1):
+        curve, last = analysis["calibration"], generation == len(generations)
+        error = analysis["quantile_calibration_error"]
+        named = generation in (1, len(generations))
+        label = f"generation {generation}, error {error:.2g}" if named else ""
         axis.plot(
             [0, *curve["levels"], 1],
             [0, *curve["labels_below"], 1],
@@ -88,7 +89,7 @@ def _draw_calibration(axis: Axes, generations: Sequence[Mapping[str, Any]]) -> N
 
 
 def _draw_confusion(axis: Axes, counts: np.ndarray, names: Sequence[str]) -> None:
-    """Each row's shares, in percent; a row without pictures stays empty."""
+    """Draws each row's shares, in percent; a row without pictures stays empty."""
     pictures = counts.sum(1, keepdims=True)
     shares = 100 * counts / np.maximum(pictures, 1)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
@@ -104,7 +105,7 @@ def _draw_confusion(axis: Axes, counts: np.ndarray, names: Sequence[str]) -> Non
 def _draw_groups(
     axis: Axes, groups: Mapping[str, Mapping[str, float]], unit: str, room: int
 ) -> None:
-    """A bar a group, with room for some at least."""
+    """Draws a bar a group, with room for `room` bars at least."""
     at = np.arange(len(groups))
     rows = list(groups.values())
     bars = axis.barh(at, [row["mae"] for row in rows], 0.7, color=BLUE, alpha=0.75, label="MAE")

@@ -18,14 +18,14 @@ _SMALLEST = 11  # pixels of a letter's height that can be read
 
 
 def annotate(image: Image.Image, answers: Sequence[Answer], space: LabelSpace) -> Image.Image:
-    """A copy of an RGB picture with a panel for each answer.
+    """Returns a copy of an RGB picture with a panel for each answer.
 
     A panel has the value, its interval in brackets, and the distribution as bars, from the least
     label to the greatest; bars within the interval are orange, and the white line is the value. A
     face with a box has its panel beside it, and a picture that is one face below it.
     """
     image, scale = enlarged(image)
-    taken: list[Box] = []
+    covered: list[Box] = []
     for answer in answers:
         if answer.box is None:
             height = max(_SMALLEST, round(image.width / 16)) * 5
@@ -37,16 +37,16 @@ def annotate(image: Image.Image, answers: Sequence[Answer], space: LabelSpace) -
             continue
         edges = tuple(edge * scale for edge in answer.box)
         box: Box = (edges[0], edges[1], edges[2], edges[3])
-        place = _place(box, image.size, taken)
-        taken += [place, box]
+        panel = _place(box, image.size, covered)
+        covered += [panel, box]
         line = max(2, round(min(image.size) / 250))
         ImageDraw.Draw(image).rectangle(box, outline=_BOX, width=line)
-        _panel(image, place, answer, space)
+        _panel(image, panel, answer, space)
     return image
 
 
 def enlarged(image: Image.Image) -> tuple[Image.Image, float]:
-    """A copy of a picture that is large enough to draw on, and by how much it was enlarged."""
+    """Returns a copy of a picture that is large enough to draw on, and its enlargement."""
     scale = math.ceil(LEAST / min(image.size))
     if scale <= 1:
         return image.copy(), 1.0
@@ -54,8 +54,8 @@ def enlarged(image: Image.Image) -> tuple[Image.Image, float]:
     return image.resize(size, Image.Resampling.BICUBIC), float(scale)
 
 
-def _place(box: Box, size: tuple[int, int], taken: Sequence[Box]) -> Box:
-    """Where a face's panel goes: below, above, or beside its box, over as little as it can be."""
+def _place(box: Box, size: tuple[int, int], covered: Sequence[Box]) -> Box:
+    """Places a face's panel below, above, or beside its box, over as little else as possible."""
     left, top, right, bottom = box
     letter = max(_SMALLEST, min((right - left) / 9, min(size) / 22))
     width, height, gap = 9 * letter, 5 * letter, 0.3 * letter
@@ -69,7 +69,7 @@ def _place(box: Box, size: tuple[int, int], taken: Sequence[Box]) -> Box:
             (left - gap - width, top),
         )
     ]
-    return min(places, key=lambda place: sum(_shared(place, other) for other in [*taken, box]))
+    return min(places, key=lambda place: sum(_shared(place, other) for other in [*covered, box]))
 
 
 def _within(x: float, y: float, width: float, height: float, size: tuple[int, int]) -> Box:
@@ -79,7 +79,7 @@ def _within(x: float, y: float, width: float, height: float, size: tuple[int, in
 
 
 def _shared(a: Box, b: Box) -> float:
-    """The area that two boxes have in common."""
+    """Returns the area that two boxes have in common."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     return max(0.0, width) * max(0.0, height)
 
@@ -106,11 +106,11 @@ def _bars(draw: ImageDraw.ImageDraw, area: Box, answer: Answer, space: LabelSpac
     step = (right - left) / space.size
     values = np.asarray(space.values)
     tallest = float(answer.probs.max()) or 1.0
-    for place, (value, p) in enumerate(zip(values, answer.probs, strict=True)):
+    for index, (value, p) in enumerate(zip(values, answer.probs, strict=True)):
         height = float(p) / tallest * (bottom - top)
         if height < 0.5:
             continue
-        start = left + place * step
+        start = left + index * step
         inside = answer.low - 1e-4 <= value <= answer.high + 1e-4
         draw.rectangle(
             (round(start), bottom - height, max(round(start), round(start + step) - 1), bottom),
@@ -124,7 +124,7 @@ def _bars(draw: ImageDraw.ImageDraw, area: Box, answer: Answer, space: LabelSpac
 def _font(
     draw: ImageDraw.ImageDraw, text: str, height: float, width: float
 ) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font at that height, or smaller where the text is wider than it may be."""
+    """Returns Pillow's own font at that height, or smaller where the text would be too wide."""
     font = ImageFont.load_default(height)
     wide = draw.textlength(text, font)
     return font if wide <= width else ImageFont.load_default(height * width / wide)

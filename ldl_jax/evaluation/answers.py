@@ -1,4 +1,4 @@
-"""What was answered for the faces in pictures, as a table, as JSON and as CSV."""
+"""Answers for the faces in pictures, as a table, as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import dataclasses
 import io
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from rich import box
@@ -21,7 +20,7 @@ Box = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answer:
-    """What was answered for one face.
+    """An answer for one face.
 
     Attributes:
       picture: its file.
@@ -47,20 +46,20 @@ class Answer:
 
 
 def label_names(space: LabelSpace) -> list[str]:
-    """What each label value is called: its number, or "low-high" of a group."""
+    """Returns the name of each label value: its number, or "low-high" of a group."""
     if space.bounds:
         return [f"{low:g}-{high:g}" for low, high in space.bounds]
     return [f"{value:g}" for value in space.values]
 
 
 def summary(answer: Answer, space: LabelSpace) -> str:
-    """The value and its interval in a few characters, as "34.2 [28, 41]"."""
+    """Returns the value and its interval in a few characters, as "34.2 [28, 41]"."""
     digits = 1 if space.high - space.low >= 10 else 2
     return f"{answer.value:.{digits}f} {_interval(answer)}"
 
 
 def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Table:
-    """A row a face, for the terminal."""
+    """Returns a table for the terminal, a row a face."""
     result = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
@@ -70,9 +69,9 @@ def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Tabl
     )
     result.add_column("picture", overflow="fold", min_width=12)
     rows = [_cells(answer, space) for answer in answers]
-    for place, name in enumerate(("face", "box", "value", "interval")):
+    for column, name in enumerate(("face", "box", "value", "interval")):
         # In a narrow terminal paths fold, numbers never do.
-        width = max((len(row[place + 1]) for row in rows), default=1)
+        width = max((len(row[column + 1]) for row in rows), default=1)
         result.add_column(name, justify="right", min_width=width, no_wrap=True)
     for row in rows:
         result.add_row(*(Text(cell) for cell in row))  # a path is no markup
@@ -80,7 +79,7 @@ def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Tabl
 
 
 def to_json(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> str:
-    """One JSON document: a list with an object a face.
+    """Returns a JSON document, a list with an object a face.
 
     Keys: picture, face, box ([left, top, right, bottom] or null), value, interval ([low, high]),
     coverage, unit, and distribution, the probability of each label by its name.
@@ -105,7 +104,7 @@ def to_json(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> st
 
 
 def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
-    """A row a face.
+    """Returns the text of a CSV file, a row a face.
 
     Columns: picture, face, left, top, right, bottom, value, low, high, p[l_1] ... p[l_K].
     """
@@ -115,7 +114,7 @@ def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
     first = ["picture", "face", "left", "top", "right", "bottom", "value", "low", "high"]
     writer.writerow([*first, *names])
     for answer in answers:
-        edges: Sequence[Any] = [""] * 4
+        edges: Sequence[str | float] = [""] * 4
         if answer.box is not None:
             edges = [round(x, 1) for x in answer.box]
         numbers = [answer.value, answer.low, answer.high, *answer.probs]
@@ -124,7 +123,7 @@ def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
 
 
 def _number(x: float) -> float:
-    """With the fewest digits that give the same float32 back."""
+    """Returns the number with the fewest digits that give the same float32 back."""
     return float(str(np.float32(x)))
 
 

@@ -1,4 +1,4 @@
-"""The look that all figures share, and how one reaches the disk.
+"""The look that all figures share, and the writing of a figure to disk.
 
 Figure objects only: no pyplot, so no global state, no display, and safe in threads. Colours are
 Okabe & Ito's, which stay apart for colour-blind readers.
@@ -7,7 +7,6 @@ Okabe & Ito's, which stay apart for colour-blind readers.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,13 +18,13 @@ BLUE, ORANGE, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "#222222", "
 
 
 def blank(width: float, height: float) -> Figure:
-    """An empty figure of that size in inches, at 150 dots an inch."""
+    """Returns an empty figure of that size in inches, at 150 dots an inch."""
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
-def lighten(axis: Axes, **grid: Any) -> None:
-    """A light grid behind the data, and no box around it."""
-    axis.grid(True, color="#dddddd", linewidth=0.6, **grid)
+def lighten(axis: Axes) -> None:
+    """Draws a light grid behind the data, and no box around it."""
+    axis.grid(True, color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
 

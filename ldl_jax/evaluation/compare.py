@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats  # type: ignore[import-untyped]
 
 from ldl_jax.evaluation.predictions import Predictions
 
 _AT_ONCE = 2_000_000  # random numbers, to bound the memory
+Key = tuple[str, float]  # a picture, and its label
 
 
 class Difference(NamedTuple):
-    """Of mean absolute errors, in the label's unit; negative where the first run's is smaller."""
+    """A difference of mean absolute errors, in the label's unit, and the ends of its interval.
+
+    It is negative where the first run's error is smaller.
+    """
 
     mean: float
     low: float
@@ -28,16 +33,17 @@ def paired_difference(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Difference | None:
-    """The difference of two runs' MAE on the same pictures, with its bootstrap interval.
+    """Returns the difference of two runs' MAE on the same pictures, with its bootstrap interval.
 
-    d = (1/N) Σ_n (|ŷ_n - y_n| - |ŷ'_n - y_n|), and the percentiles of d over pictures drawn anew
-    with replacement. Pictures are taken as independent; several of one person are not.
+    d = (1/N) Σ_n (|ŷ_n - y_n| - |ŷ'_n - y_n|), and the percentiles of d over subjects drawn anew
+    with replacement, each with all of his or her pictures; pictures of one person are not
+    independent. A picture whose subject is not known is one of its own.
 
     Args:
       ours: the run whose error comes first.
       theirs: the run it is compared with.
       level: of the interval, in (0, 1).
-      resamples: how often the pictures are drawn.
+      resamples: how often the subjects are drawn.
       seed: of the drawing.
 
     Returns:
@@ -47,7 +53,7 @@ def paired_difference(
       ValueError: level or resamples is out of range.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), the percentile
-    interval of paired differences.
+    interval of paired differences; `scipy.stats.bootstrap`.
     """
     return difference_of_means([ours], [theirs], level=level, resamples=resamples, seed=seed)
 
@@ -60,35 +66,75 @@ def difference_of_means(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Difference | None:
-    """`paired_difference` of several runs each: a picture's error is the mean over its runs'.
+    """Returns the `paired_difference` of several runs each.
 
-    The interval is that of other pictures; how far other seeds would spread is not in it.
+    A picture's error is its mean over the runs. The interval is that of other pictures; how far
+    other seeds would spread is not in it.
     """
     if not 0 < level < 1:
         raise ValueError(f"level: expected between 0 and 1, got {level}")
     if resamples < 1:
         raise ValueError(f"resamples: expected 1 or more, got {resamples}")
-    mine, other = _errors(ours), _errors(theirs)
-    if mine is None or other is None or mine.keys() != other.keys():
+    our_errors, their_errors = _errors(ours), _errors(theirs)
+    if our_errors is None or their_errors is None or our_errors.keys() != their_errors.keys():
         return None
-    d = np.array([mine[key] - other[key] for key in sorted(mine)])
-    rng = np.random.default_rng(seed)
-    means: list[float] = []
-    while len(means) < resamples:
-        rows = min(resamples - len(means), max(1, _AT_ONCE // len(d)))
-        means.extend(d[rng.integers(len(d), size=(rows, len(d)))].mean(axis=1))
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Difference(float(d.mean()), float(low), float(high))
+    keys = sorted(our_errors)
+    differences = np.array([our_errors[key] - their_errors[key] for key in keys])
+    mean = float(differences.mean())
+    subjects = _subjects([*ours, *theirs])
+    clusters: dict[str | Key, int] = {}
+    index = [clusters.setdefault(subjects.get(key, key), len(clusters)) for key in keys]
+    sums, counts = np.bincount(index, differences), np.bincount(index)
+    if len(sums) == 1:  # drawn anew it is the same
+        return Difference(mean, mean, mean)
+
+    def mean_of(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
+        return np.asarray(sums.sum(axis) / counts.sum(axis))
+
+    interval = stats.bootstrap(
+        (sums, counts),
+        mean_of,
+        paired=True,
+        vectorized=True,
+        n_resamples=resamples,
+        batch=max(1, _AT_ONCE // len(sums)),
+        confidence_level=level,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return Difference(mean, float(interval.low), float(interval.high))
 
 
-def _errors(runs: Sequence[Predictions]) -> dict[tuple[str, float], float] | None:
-    """The mean absolute error of each (picture, label); None where one comes twice in a run."""
-    found: dict[tuple[str, float], list[float]] = {}
+def text(difference: Difference | None) -> str:
+    """Returns a difference and its interval as text, "other pictures" where there is none."""
+    if difference is None:
+        return "other pictures"
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*difference)
+
+
+def _errors(runs: Sequence[Predictions]) -> dict[Key, float] | None:
+    """Returns the mean absolute error of each picture; None where one comes twice in a run."""
+    errors: dict[Key, list[float]] = {}
     for run in runs:
-        errors = np.abs(run.values.astype(np.float64) - run.labels)
-        keys = list(zip(run.ids, run.labels.tolist(), strict=True))
+        keys = _keys(run)
         if len(set(keys)) < len(keys):
             return None
-        for key, error in zip(keys, errors.tolist(), strict=True):
-            found.setdefault(key, []).append(error)
-    return {key: float(np.mean(errors)) for key, errors in found.items()}
+        for key, error in zip(
+            keys, np.abs(run.values.astype(np.float64) - run.labels), strict=True
+        ):
+            errors.setdefault(key, []).append(float(error))
+    return {key: float(np.mean(listed)) for key, listed in errors.items()}
+
+
+def _subjects(runs: Sequence[Predictions]) -> dict[Key, str]:
+    """Returns who is shown, of the pictures of which a run knows it."""
+    return {
+        key: subject
+        for run in runs
+        for key, subject in zip(_keys(run), run.subjects or [""] * len(run), strict=True)
+        if subject
+    }
+
+
+def _keys(run: Predictions) -> list[Key]:
+    return list(zip(run.ids, run.labels.tolist(), strict=True))

@@ -6,22 +6,20 @@ import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from ldl_jax.evaluation.canvas import BLACK, BLUE, GREEN, ORANGE, blank, lighten, save
+from ldl_jax.workdir import Row
 
 ERRORS = {"validation": (GREEN, "o"), "test": (ORANGE, "s")}  # kind -> colour, marker
 Series = dict[int, tuple[np.ndarray, np.ndarray]]  # generation -> total steps, numbers
 
 
-def training_curves(
-    path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], unit: str = "years"
-) -> None:
-    """Loss, MAE and learning rate over a run's steps, its generations marked.
+def training_curves(path: str | os.PathLike[str], rows: Sequence[Row], unit: str = "years") -> None:
+    """Draws loss, MAE and learning rate over a run's steps, with its generations marked.
 
     A row has "kind" ("train", "validation", "test"), "generation" and "step" (within it); training
     rows "loss" and "learning_rate", and all may have "mae", in `unit`. Panels without a number are
@@ -62,8 +60,8 @@ def training_curves(
     save(figure, path)
 
 
-def _starts(rows: Sequence[Mapping[str, Any]]) -> dict[int, tuple[int, int]]:
-    """generation -> the total steps at which it starts and ends."""
+def _starts(rows: Sequence[Row]) -> dict[int, tuple[int, int]]:
+    """Returns the total steps at which each generation starts and ends."""
     lengths: dict[int, int] = {}
     for row in rows:
         if row.get("kind") in ("train", *ERRORS):
@@ -75,24 +73,24 @@ def _starts(rows: Sequence[Mapping[str, Any]]) -> dict[int, tuple[int, int]]:
 
 
 def _series(
-    rows: Sequence[Mapping[str, Any]], kind: str, key: str, starts: Mapping[int, tuple[int, int]]
+    rows: Sequence[Row], kind: str, key: str, starts: Mapping[int, tuple[int, int]]
 ) -> Series:
-    found: dict[int, dict[int, float]] = {}
+    by_generation: dict[int, dict[int, float]] = {}
     for row in rows:
-        number = row.get(key)
-        if row.get("kind") == kind and number is not None and math.isfinite(number):
-            found.setdefault(int(row["generation"]), {})[int(row["step"])] = float(number)
+        value = row.get(key)
+        if row.get("kind") == kind and value is not None and math.isfinite(value):
+            by_generation.setdefault(int(row["generation"]), {})[int(row["step"])] = float(value)
     return {
         generation: (
             np.array(sorted(points)) + starts[generation][0],
             np.array([points[step] for step in sorted(points)]),
         )
-        for generation, points in sorted(found.items())
+        for generation, points in sorted(by_generation.items())
     }
 
 
 def _smooth(numbers: np.ndarray) -> np.ndarray:
-    """Running mean over a tenth of the generation, shorter at its ends."""
+    """Returns the running mean over a tenth of the generation, shorter at its ends."""
     half = max(1, len(numbers) // 20)
     total = np.concatenate([[0.0], np.cumsum(numbers)])
     index = np.arange(len(numbers))

@@ -1,8 +1,10 @@
-"""A network's predictions for a part of a dataset: each picture exactly once."""
+"""Predictions of a network for a part of a dataset, or their metrics: each picture once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import collections
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,50 +19,52 @@ from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.heads import Width
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import Method, Prediction
+from ldl_jax.metrics import table
 from ldl_jax.placement import Placement
 
+Tree = Any  # a pytree of arrays: weights, a feed's store or its item
 # `predict(weights, images) -> Prediction` of preprocessed images.
-Predict = Callable[[Any, jax.Array], Prediction]
+Predict = Callable[[Tree, jax.Array], Prediction]
 # `predict(weights, store, item) -> Prediction`
-JittedPredict = Callable[[Any, Any, Any], Prediction]
+JittedPredict = Callable[[Tree, Tree, Tree], Prediction]
 
 
 def jit_predict(
     predict: Predict,
-    fetch: Callable[[Any, Any], dict[str, Any]],
+    fetch: Callable[[Tree, Tree], Tree],
     preprocessing: Preprocessing,
     placement: Placement,
-    like: Any = None,
+    like: Tree = None,
     *,
     distributions: bool = True,
 ) -> JittedPredict:
-    """The predict step on the devices, from an item of a feed.
+    """Returns the predict step on the devices, of an item of a feed.
 
     Every process gets all predictions. The weights live where the placement puts those like `like`,
     without it on every device. `distributions` keeps the probs.
     """
 
-    def whole(weights: Any, store: Any, item: Any) -> Prediction:
+    def whole(weights: Tree, store: Tree, item: Tree) -> Prediction:
         batch = jax.lax.with_sharding_constraint(fetch(store, item), placement.by_batch)
         prediction = predict(weights, prepare(batch["images"], preprocessing))
         if distributions:
             return prediction
         return prediction._replace(probs=prediction.probs[:, :0])
 
-    same, split = placement.replicated, placement.by_batch
-    places = same if like is None else placement.shardings(like)
-    return jax.jit(whole, in_shardings=(places, None, split), out_shardings=same)
+    replicated, split = placement.replicated, placement.by_batch
+    shardings = replicated if like is None else placement.shardings(like)
+    return jax.jit(whole, in_shardings=(shardings, None, split), out_shardings=replicated)
 
 
 def evaluate(
     predict: JittedPredict,
-    weights: Any,
+    weights: Tree,
     feed: Feed,
     space: LabelSpace,
     batch: int,
     progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> Predictions:
-    """The predictions for all pictures of a feed, in their order.
+    """Returns the predictions for all pictures of a feed, in their order.
 
     Args:
       predict: of `jit_predict`, with this feed's `fetch`.
@@ -70,30 +74,90 @@ def evaluate(
       batch: pictures at a time; the last batch is padded, and the padding dropped.
       progress: called with how many pictures are done, and of how many.
     """
-    rows = once_each(len(feed.part), batch)
-    waiting, done = [], []
-    for number, item in enumerate(feed.items(rows, 0)):
-        waiting.append(predict(weights, feed.store, item))
-        if len(waiting) > 2:  # results are fetched while the next batches are computed
-            done.append(jax.device_get(waiting.pop(0)))
-        progress(min((number + 1) * batch, len(feed.part)), len(feed.part))
-    done += jax.device_get(waiting)
+    done = [*_answers(predict, weights, feed, batch, progress)]
     whole = jax.tree.map(lambda *parts: np.concatenate(parts)[: len(feed.part)], *done)
     return _predictions(whole, feed.part, space)
+
+
+def _answers(
+    predict: JittedPredict,
+    weights: Tree,
+    feed: Feed,
+    batch: int,
+    progress: Callable[[int, int], None],
+) -> Iterator[Prediction]:
+    """Yields the predictions of each batch, the last one padded, as NumPy arrays."""
+    count, waiting = len(feed.part), collections.deque[Prediction]()
+    for step, item in enumerate(feed.items(once_each(count, batch), 0)):
+        waiting.append(predict(weights, feed.store, item))
+        if len(waiting) > 2:  # results are fetched while the next batches are computed
+            yield jax.device_get(waiting.popleft())
+        progress(min((step + 1) * batch, count), count)
+    yield from map(jax.device_get, waiting)
+
+
+def summarize(
+    predict: JittedPredict,
+    weights: Tree,
+    feed: Feed,
+    space: LabelSpace,
+    batch: int,
+    progress: Callable[[int, int], None] = lambda done, count: None,
+) -> dict[str, float]:
+    """Returns the `report.summary` of all pictures of a feed; arguments as of `evaluate`.
+
+    Streamed pictures may be too many for their distributions to be kept: their metrics are added
+    up batch by batch.
+    """
+    if feed.store:
+        return report.summary(evaluate(predict, weights, feed, space, batch, progress))
+    part, rows = feed.part, once_each(len(feed.part), batch)
+    totals: Tree = {}
+    chosen: tuple[table.MetricEntry, ...] = ()
+    prediction: Prediction | None = None
+    for step, prediction in enumerate(_answers(predict, weights, feed, batch, progress)):
+        if step == 0:
+            probs = prediction.probs.shape[1] > 0
+            chosen = table.entries(_offers(part, space, probs))
+            totals = table.start(space, chosen, [*prediction.heads])
+        estimates = _estimates(prediction, part, rows[step])
+        mask = step * batch + np.arange(batch) < len(part)
+        totals = _add(totals, estimates, prediction.heads, mask, space=space, chosen=chosen)
+    assert prediction is not None, "a part has pictures"
+    numbers = table.results(totals, space, chosen)
+    return report.defined(numbers, chosen, [*prediction.heads])
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("space", "chosen"),
+    compiler_options={"xla_backend_optimization_level": 0},  # compiled fast
+)
+def _add(
+    totals: Tree,
+    estimates: table.Estimates,
+    heads: dict[str, jax.Array],
+    mask: jax.Array,
+    *,
+    space: LabelSpace,
+    chosen: tuple[table.MetricEntry, ...],
+) -> Tree:
+    return table.add(totals, estimates, heads, space, chosen, mask)
 
 
 def metrics_of(
     part: Part, method: Method, width: Width, *, distributions: bool = True
 ) -> tuple[str, ...]:
-    """The keys that `report.summary` will have for a part, but for those that are not defined yet.
+    """Returns the keys that `report.summary` will have for a part, where all are defined.
 
     `distributions` says whether the probs are kept. The pictures are not looked at.
     """
     heads = jax.eval_shape(lambda: _untrained(method, width)).heads
-    labels, K = jnp.asarray(part.labels), method.space.size
-    probs = jnp.full((len(part), K if distributions else 0), 1 / K, jnp.float32)
-    perfect = Prediction(labels, probs, {name: labels for name in heads})
-    return tuple(report.summary(_predictions(perfect, part, method.space)))
+    return table.keys(table.entries(_offers(part, method.space, distributions)), [*heads])
+
+
+def _offers(part: Part, space: LabelSpace, probs: bool) -> frozenset[str]:
+    return table.offers(space, part.labels, part.sigma, probs and part.truth is not None, probs)
 
 
 def _untrained(method: Method, width: Width) -> Prediction:
@@ -104,19 +168,25 @@ def _untrained(method: Method, width: Width) -> Prediction:
     return method.predict(method.head.apply(params, features))
 
 
-def _predictions(prediction: Prediction, part: Part, space: LabelSpace) -> Predictions:
+def _estimates(prediction: Prediction, part: Part, rows: np.ndarray | slice) -> table.Estimates:
+    """Returns the estimates of some rows of a part, and what they are measured by."""
     probs = np.asarray(prediction.probs)
-    kept = probs.shape[1] > 0
-    return Predictions(
-        ids=tuple(part.ids),
-        labels=part.labels,
+    truth = part.truth if probs.shape[1] else None
+    return table.Estimates(
         values=np.asarray(prediction.value),
+        labels=part.labels[rows],
         probs=probs,
-        space_values=np.asarray(space.values if kept else (), np.float32),
+        sigma=None if np.isnan(part.sigma).all() else part.sigma[rows],
+        truth_kl=None if truth is None else np.asarray(metrics.kl_to_truth(probs, truth[rows])),
+    )
+
+
+def _predictions(prediction: Prediction, part: Part, space: LabelSpace) -> Predictions:
+    estimates = _estimates(prediction, part, slice(None))
+    return Predictions(
+        **estimates._asdict(),
+        ids=tuple(part.ids),
+        space=space,
         heads={name: np.asarray(value) for name, value in prediction.heads.items()},
-        sigma=None if np.isnan(part.sigma).all() else part.sigma,
-        truth_kl=np.asarray(metrics.kl_to_truth(probs, part.truth))
-        if kept and part.truth is not None
-        else None,
-        unit=space.unit,
+        subjects=part.subjects,
     )

@@ -17,7 +17,7 @@ __all__ = ["error_by_label", "evolution", "pick", "predicted_against_true", "tra
 
 
 def pick(predictions: Predictions, count: int) -> list[int]:
-    """Rows of `count` pictures spread over the labels' range, youngest first.
+    """Picks rows of `count` pictures spread over the labels' range, youngest first.
 
     For the middle of each of `count` equal parts of the range the picture with the nearest label,
     the earliest of several; so the choice knows nothing of the estimates. At most N rows.
@@ -41,7 +41,7 @@ def evolution(
     truth: np.ndarray | None = None,
     truth_values: np.ndarray | None = None,
 ) -> None:
-    """The learned distributions of some test pictures from generation to generation.
+    """Draws the learned distributions of some test pictures from generation to generation.
 
     A column a picture, a row a generation, as in CEN's Fig. 3.
 
@@ -86,7 +86,7 @@ def evolution(
 
 
 def predicted_against_true(path: str | os.PathLike[str], predictions: Predictions) -> None:
-    """Each picture's estimate over its label, with the median and middle 80 % in bins of labels."""
+    """Draws estimates over labels, with the median and middle 80 % in bins of labels."""
     labels, values = predictions.labels, predictions.values
     figure = blank(5.6, 5.4)
     axis = figure.subplots()
@@ -110,7 +110,7 @@ def predicted_against_true(path: str | os.PathLike[str], predictions: Prediction
 
 
 def error_by_label(path: str | os.PathLike[str], predictions: Predictions) -> None:
-    """MAE (± its standard error) and bias in bins of labels, over the bins' counts of pictures."""
+    """Draws MAE (± its standard error) and bias in bins of labels, and the bins' counts."""
     unit, labels = predictions.unit, predictions.labels
     centres, errors = _bins(labels, predictions.values - labels)
     count = np.array([len(group) for group in errors])
@@ -209,7 +209,7 @@ def _window(
     truth_values: np.ndarray | None,
     truth: np.ndarray | None,
 ) -> tuple[float, float]:
-    """The part of the label space that holds nearly all of every generation's distribution."""
+    """Returns the range of labels that holds nearly all of every generation's distribution."""
     space = generations[0].space_values
     marks = [float(generations[0].labels[row])]
     curves = [(g.space_values, g.probs[row]) for g in generations]
@@ -225,20 +225,20 @@ def _window(
 
 
 def _same_scale(truth: np.ndarray, values: np.ndarray, space: np.ndarray) -> np.ndarray:
-    """Probabilities per step of `values` as probabilities per step of `space`, so heights agree."""
+    """Rescales probabilities per step of `values` to those per step of `space`."""
     steps = np.interp(values, space, np.gradient(space))
     return truth / np.gradient(values) * steps
 
 
 def _bin_width(labels: np.ndarray) -> float:
-    """About 12 bins, of 1, 2 or 5 times a power of ten."""
+    """Returns the edges of about 12 bins, of 1, 2 or 5 times a power of ten."""
     step = float(labels.max() - labels.min()) / 12 or 1.0
     power = 10.0 ** np.floor(np.log10(step))
     return power * next(m for m in (1, 2, 5, 10) if m * power >= step * 0.999)
 
 
 def _bins(labels: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The centres of the bins of labels that hold a row, and each one's numbers."""
+    """Returns the centres of the bins of labels that hold a row, and the numbers of each bin."""
     scaled = labels.astype(np.float64) / _bin_width(labels) + 1e-6  # 0.3 / 0.1 is below 3
     index = np.floor(scaled).astype(int)
     if index.min() < index.max():  # the last bin is closed, as a histogram's is

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ldl_jax.data.feed.feeds import Part
 from ldl_jax.evaluation import figures
+from ldl_jax.evaluation.analysis import Analysis
 from ldl_jax.evaluation.analysis_figure import error_analysis
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.workdir import Row
 
 _SHOWN = 6  # test pictures in the figure of evolving distributions
 
@@ -19,20 +20,20 @@ _SHOWN = 6  # test pictures in the figure of evolving distributions
 def draw(
     folder: Path,
     generations: Sequence[Predictions],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     part: Part,
-    analyses: Sequence[Mapping[str, Any]],
+    analyses: Sequence[Analysis],
 ) -> None:
     """Draws evolution, predicted_against_true, error_by_label, analysis and training_curves (PNGs).
 
     Without distributions there is no evolution and no analysis, and of identities only the curves.
 
     Args:
-      folder: where to.
+      folder: takes the figures.
       generations: the predictions of each generation, for the pictures of `part` in their order.
       rows: of metrics.jsonl.
       part: the test part.
-      analyses: what `analysis.analyse` found of each generation that has distributions.
+      analyses: the `analysis.analyse` of each generation that has distributions.
     """
     folder.mkdir(exist_ok=True)
     last = generations[-1]
@@ -43,9 +44,7 @@ def draw(
         figures.error_by_label(folder / "error_by_label.png", last)
         if analyses:
             error_analysis(folder / "analysis.png", analyses)
-    figures.training_curves(
-        folder / "training_curves.png", [dict(row) for row in rows], unit=last.unit
-    )
+    figures.training_curves(folder / "training_curves.png", rows, unit=last.unit)
 
 
 def _evolution(path: Path, generations: Sequence[Predictions], part: Part) -> None:

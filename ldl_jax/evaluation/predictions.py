@@ -1,7 +1,8 @@
-"""The predictions file: what a model said about each test picture, one row a picture."""
+"""The predictions file: a model's estimate for each test picture, one row a picture."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -13,28 +14,30 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax import files
+from ldl_jax.labels import SPACES, LabelSpace
 
 FIRST = ("id", "label", "value")
 OPTIONAL = ("sigma", "truth_kl")  # a cell may be empty: not known for this picture
-UNIT = "unit"
+UNIT, SPACE, SUBJECT = "unit", "space", "subject"
+_TEXTS = ("id", UNIT, SPACE, SUBJECT)  # columns that hold no numbers
 _PROB = re.compile(r"p\[(.+)\]")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
-    """Estimates of N test pictures; arrays are float32, values in `unit`.
+    """Estimates of N test pictures; arrays are float32, values in the space's unit.
 
     Attributes:
       ids: N names of pictures.
       labels: [N], the true labels.
       values: [N], the estimates.
-      probs: [N, K], the learned distributions over `space_values`; [N, 0] where they are not kept.
-      space_values: [K], the label values; [0] where distributions are not kept.
+      probs: [N, K], the learned distributions; [N, 0] where they are not kept.
+      space: the label space of the distributions and of the estimates.
       heads: each [N], what a single head estimates, as "distribution" (CEN, Eq. 16) and
         "regression" (Eq. 17), of which the estimate is the mean (Eq. 18); may be empty.
       sigma: [N], the labels' standard deviations; NaN where unknown. None: the set gives none.
       truth_kl: [N], KL(true || learned distribution) in nats; NaN where unknown. None as above.
-      unit: what a label is measured in.
+      subjects: N names of who is shown, "" where unknown; empty where there are none.
 
     Raises:
       ValueError: a field's shape is wrong, a number that must be finite is not, or a head has the
@@ -45,14 +48,14 @@ class Predictions:
     labels: np.ndarray
     values: np.ndarray
     probs: np.ndarray
-    space_values: np.ndarray
+    space: LabelSpace
     heads: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     sigma: np.ndarray | None = None
     truth_kl: np.ndarray | None = None
-    unit: str = "years"
+    subjects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in ("labels", "values", "probs", "space_values", *OPTIONAL):
+        for field in ("labels", "values", "probs", *OPTIONAL):
             if getattr(self, field) is not None:
                 object.__setattr__(self, field, np.asarray(getattr(self, field), np.float32))
         if not self.ids:
@@ -60,19 +63,30 @@ class Predictions:
         heads = {name: np.asarray(head, np.float32) for name, head in self.heads.items()}
         object.__setattr__(self, "heads", heads)
         for name in heads:
-            if name in (*FIRST, *OPTIONAL, UNIT) or _PROB.fullmatch(name):
+            if name in (*FIRST, *OPTIONAL, *_TEXTS) or _PROB.fullmatch(name):
                 raise ValueError(f"heads: {name!r} is the name of another column")
-        if self.space_values.ndim != 1 or not np.all(np.diff(self.space_values) > 0):
-            raise ValueError(f"space_values: expected [K], rising, got {self.space_values}")
-        self._check("probs", self.probs, (len(self), len(self.space_values)))
+        size = 0 if self.probs.ndim == 2 and self.probs.shape[1] == 0 else self.space.size
+        self._check("probs", self.probs, (len(self), size))
         for name, column in {"labels": self.labels, "values": self.values, **heads}.items():
             self._check(name, column, (len(self),))
         for name in OPTIONAL:
             if (column := getattr(self, name)) is not None and column.shape != (len(self),):
                 raise ValueError(f"{name}: expected shape {(len(self),)}, got {column.shape}")
+        if self.subjects and len(self.subjects) != len(self):
+            raise ValueError(f"subjects: expected {len(self)}, got {len(self.subjects)}")
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def unit(self) -> str:
+        """The unit of a label."""
+        return self.space.unit
+
+    @property
+    def space_values(self) -> np.ndarray:
+        """The label values of the distributions, float32 [K]; [0] where they are not kept."""
+        return np.asarray(self.space.values if self.probs.shape[1] else (), np.float32)
 
     def _check(self, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
         if array.shape != shape:
@@ -87,20 +101,26 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
     """Writes one CSV, atomically: id, label, value, <heads>, sigma, truth_kl, p[l_1] ... p[l_K].
 
     Numbers have the fewest digits that give the same float32 back. An unknown number is an empty
-    cell. A last column, unit, is added where the unit is not years.
+    cell. Three columns may follow: unit where it is not years, space where the columns before do
+    not give it (of groups "0..2 4..6", of a grid "0:1:100" or its values), and subject.
     """
-    given = {name: getattr(predictions, name) for name in OPTIONAL}
-    columns: dict[str, list[str]] = {
-        "id": list(predictions.ids),
+    optional = {name: getattr(predictions, name) for name in OPTIONAL}
+    columns: dict[str, Sequence[str]] = {
+        "id": predictions.ids,
         "label": _text(predictions.labels),
         "value": _text(predictions.values),
         **{name: _text(head) for name, head in predictions.heads.items()},
-        **{name: _text(column) for name, column in given.items() if column is not None},
+        **{name: _text(column) for name, column in optional.items() if column is not None},
     }
     names = [f"p[{value.removesuffix('.0')}]" for value in _text(predictions.space_values)]
     columns |= dict(zip(names, map(_text, predictions.probs.T), strict=True))
-    if predictions.unit != "years":
-        columns[UNIT] = [predictions.unit] * len(predictions)
+    count, space = len(predictions), predictions.space
+    if space.unit != "years":
+        columns[UNIT] = [space.unit] * count
+    if not names or _space_of_columns(names, space.unit) != space:
+        columns[SPACE] = [_space_text(space)] * count
+    if any(predictions.subjects):
+        columns[SUBJECT] = predictions.subjects
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -109,7 +129,10 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> Predictions:
-    """Reads what `write` wrote, to the last bit.
+    """Reads what `write` wrote, to the last bit, or a file from before it had the space.
+
+    Such a file's space is that of its p[l_k]: of `labels.SPACES`, where one has these values, else
+    a grid. Where it keeps no distributions, it is a grid of its least and its greatest label.
 
     Raises:
       ValueError: naming the file and the row (as a spreadsheet counts: the header is row 1) or the
@@ -120,30 +143,78 @@ def read(path: str | os.PathLike[str]) -> Predictions:
         header, *rows = list(csv.reader(file)) or [[]]
     _check_table(path, header, rows)
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
-    ids, units = columns.pop("id"), columns.pop(UNIT, ("years",))
-    if len(set(units)) != 1:
-        raise ValueError(f"{path}: column unit: expected one unit, got {sorted(set(units))}")
+    texts = {name: columns.pop(name) for name in _TEXTS if name in columns}
+    for name in (UNIT, SPACE):
+        if len(set(texts.get(name, ("",)))) != 1:
+            raise ValueError(f"{path}: column {name}: expected one {name}, got {set(texts[name])}")
     numbers = {name: _numbers(path, name, cells) for name, cells in columns.items()}
-    probs = {name: match[1] for name in numbers if (match := _PROB.fullmatch(name))}
+    probs = [name for name in numbers if _PROB.fullmatch(name)]
     heads = [name for name in numbers if name not in (*FIRST, *OPTIONAL, *probs)]
+    unit = texts.get(UNIT, ("years",))[0]
     try:
+        if SPACE in texts:
+            space = _space_of_text(texts[SPACE][0], unit)
+        elif probs:
+            space = _space_of_columns(probs, unit)
+        else:
+            ends = float(numbers["label"].min()), float(numbers["label"].max())
+            space = LabelSpace((ends[0], max(ends[1], ends[0] + 1)), unit)
         return Predictions(
-            ids=ids,
+            ids=texts["id"],
             labels=numbers["label"],
             values=numbers["value"],
-            probs=np.array([numbers[name] for name in probs]).T.reshape(len(ids), len(probs)),
-            space_values=np.array([float(value) for value in probs.values()], np.float32),
+            probs=np.array([numbers[name] for name in probs]).T.reshape(len(rows), len(probs)),
+            space=space,
             heads={name: numbers[name] for name in heads},
             sigma=numbers.get("sigma"),
             truth_kl=numbers.get("truth_kl"),
-            unit=units[0],
+            subjects=texts.get(SUBJECT, ()),
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
+def _space_of_columns(names: Sequence[str], unit: str) -> LabelSpace:
+    """Returns the space that the columns p[l_k] say: one of `SPACES` of these values, or a grid."""
+    values = tuple(float(name[2:-1]) for name in names)
+    for space in SPACES.values():
+        if values == space.values:
+            return dataclasses.replace(space, unit=unit)
+    return LabelSpace(values, unit)
+
+
+def _space_text(space: LabelSpace) -> str:
+    """Returns the bounds of groups, or low:step:high, or the values."""
+    if space.bounds:
+        return " ".join(f"{_short(low)}..{_short(high)}" for low, high in space.bounds)
+    low, high = space.values[0], space.values[-1]
+    step = round((high - low) / (space.size - 1), 9)
+    text = f"{_short(low)}:{_short(step)}:{_short(high)}"
+    with contextlib.suppress(ValueError):
+        if _space_of_text(text, space.unit) == space:
+            return text
+    return " ".join(map(_short, space.values))
+
+
+def _short(x: float) -> str:
+    return repr(float(x)).removesuffix(".0")
+
+
+def _space_of_text(text: str, unit: str) -> LabelSpace:
+    try:
+        if ".." in text:
+            pairs = [pair.split("..") for pair in text.split()]
+            return LabelSpace.groups([(float(low), float(high)) for low, high in pairs], unit)
+        if ":" in text:
+            low, step, high = map(float, text.split(":"))
+            return LabelSpace.range(low, high, step, unit)
+        return LabelSpace(tuple(map(float, text.split())), unit)
+    except ValueError as error:
+        raise ValueError(f"column {SPACE}: {text!r}: {error}") from error
+
+
 def _text(numbers: np.ndarray) -> list[str]:
-    """The shortest decimals that round back to the same float32; NaN is empty."""
+    """Returns the shortest decimals that round back to the same float32; NaN is empty."""
     return ["" if text == "nan" else text for text in numbers.astype("U").tolist()]
 
 
@@ -164,8 +235,9 @@ def _numbers(path: str | os.PathLike[str], name: str, cells: Sequence[str]) -> n
             try:
                 parsed([cell])
             except ValueError:
-                place = f"{path}: row {row}, column {name}"
-                raise ValueError(f"{place}: expected a finite number, got {cell!r}") from None
+                raise ValueError(
+                    f"{path}: row {row}, column {name}: expected a finite number, got {cell!r}"
+                ) from None
         raise
 
 

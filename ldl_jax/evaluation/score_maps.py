@@ -1,4 +1,4 @@
-"""Score maps drawn over their picture: which places speak for the answer."""
+"""Score maps drawn over their picture, where they show what speaks for the answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIDE = 512  # pixels that a map is drawn with before it is put in its place
 
 
 def overlay(image: Image.Image, answers: Sequence[Answer], crop: float = 1.0) -> Image.Image:
-    """A copy of an RGB picture with each face's score map over what was cut out for it.
+    """Returns a copy of an RGB picture with each face's score map over what was cut out for it.
 
     Blue is the least score of a face, red its greatest.
 
@@ -42,7 +42,7 @@ def overlay(image: Image.Image, answers: Sequence[Answer], crop: float = 1.0) ->
 
 
 def coloured(score_map: np.ndarray, side: int) -> Image.Image:
-    """A map [h, w], scaled up bilinearly, as RGBA [side, side]: its least is blue, its most red."""
+    """Scales a map [h, w] up bilinearly to RGBA [side, side]; its least is blue, its most red."""
     values = Image.fromarray(np.asarray(score_map, np.float32))
     scores = np.asarray(values.resize((side, side), Image.Resampling.BILINEAR))
     span = float(scores.max() - scores.min())
@@ -52,7 +52,7 @@ def coloured(score_map: np.ndarray, side: int) -> Image.Image:
 
 
 def _whole(colours: Image.Image, crop: float) -> Image.Image:
-    """What the network saw, in the middle of what was cut out."""
+    """Puts what the network saw into the middle of what was cut out."""
     if crop == 1:
         return colours
     side = round(colours.width / crop)

@@ -7,127 +7,160 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ldl_jax.metrics import sums as metrics_sums
-from ldl_jax.metrics.accumulators import Mask, Metric, Rows, added, count, kept, once, pair
+from ldl_jax.metrics import sums
+from ldl_jax.metrics.metric import Mask, Rows, Rules, accumulated, kept, pair
 from ldl_jax.metrics.sums import Sum
+
+_MOST = 2**23  # ranks, which are halves of whole numbers, are exact in float32 up to here
 
 
 class Moments(NamedTuple):
-    """The sums that a correlation is made of."""
+    """The moments of the rows so far, the second ones about the mean.
 
-    rows: Array  # [] int32
-    first: Sum  # [2]: Σŷ, Σy
-    second: Sum  # [3]: Σŷ², Σy², Σŷy
+    Attributes:
+      rows: [] int32.
+      mean: [2], of ŷ and y.
+      second: [3], Σ(ŷ - mean)², Σ(y - mean)² and the sum of the products.
+    """
+
+    rows: Array
+    mean: Sum
+    second: Sum
 
 
 class Stored(NamedTuple):
-    """The kept rows themselves, in any order."""
+    """The kept rows themselves, in any order.
 
-    pred: Array  # [C]
-    labels: Array  # [C]
-    rows: Array  # [] int32; of more than C some are lost
+    Attributes:
+      pred: [C].
+      labels: [C].
+      rows: [] int32; of more than C some are lost.
+    """
+
+    pred: Array
+    labels: Array
+    rows: Array
 
 
-def pearson(pred: Rows, labels: Rows, mask: Mask = None) -> Array:
+def _products(x: Array) -> Array:
+    """Returns x², y² and xy of pairs [..., 2]; [..., 3]."""
+    a, b = x[..., 0], x[..., 1]
+    return jnp.stack([a * a, b * b, a * b], axis=-1)
+
+
+def _no_moments() -> Moments:
+    return Moments(jnp.zeros((), jnp.int32), sums.zeros((2,)), sums.zeros((3,)))
+
+
+def _add_moments(acc: Moments, pred: Rows, labels: Rows, mask: Mask = None) -> Moments:
+    both = jnp.stack(pair(pred, labels), axis=-1)
+    keep = kept(mask, both.shape[0])
+    if both.shape[0] == 0:
+        return acc
+    # Taken from the first kept row, large numbers lose no digits and a constant is exactly 0.
+    origin = jnp.where(jnp.any(keep), both[jnp.argmax(keep)], 0.0)
+    from_origin = both - origin[None]
+    rows = jnp.sum(keep, dtype=jnp.int32)
+    mean = sums.mean(sums.over_rows(from_origin, keep[:, None]), jnp.maximum(rows, 1))
+    second = sums.over_rows(_products(from_origin - mean[None]), keep[:, None])
+    batch = sums.added(Sum(origin, jnp.zeros_like(origin)), Sum(mean, jnp.zeros_like(mean)))
+    return _merge_moments(acc, Moments(rows, batch, second))
+
+
+def _merge_moments(a: Moments, b: Moments) -> Moments:
+    """Merges as Chan, Golub and LeVeque (1979) do: of equal means, sums alone are added."""
+    rows = a.rows + b.rows
+    share = b.rows.astype(jnp.float32) / jnp.maximum(rows, 1).astype(jnp.float32)
+    apart = sums.added(b.mean, Sum(-a.mean.high, -a.mean.low))
+    between = _products(sums.value(apart)) * share * a.rows.astype(jnp.float32)
+    return Moments(
+        rows,
+        sums.added(a.mean, Sum(apart.high * share, apart.low * share)),
+        sums.added(sums.added(a.second, b.second), Sum(between, jnp.zeros_like(between))),
+    )
+
+
+def _correlation(acc: Moments) -> Array:
+    second = sums.value(acc.second)
+    spread = jnp.sqrt(second[0]) * jnp.sqrt(second[1])
+    return jnp.clip(second[2] / spread, -1.0, 1.0)
+
+
+@accumulated("pred", "labels")
+def pearson() -> Rules[Array]:
     """Pearson's correlation cov(ŷ, y) / (std(ŷ) std(y)), in [-1, 1]; NaN where one is constant.
 
-    Numbers are taken to multiples of 2^-32 (above 2^-9 a float32 number is one), and one of 2^31
-    or more makes the result NaN. The three moments n Σŷy - Σŷ Σy are then exact, so that large
-    means lose no digits.
+    The moments are taken about the means, so that large means lose no digits. Accumulators are
+    merged by `merge` and `merged`; their plain sum, as `jax.lax.psum` gives it, is no merge.
+
+    >>> from ldl_jax import metrics
+    >>> round(float(metrics.pearson([1.0, 2.0, 4.0], [10.0, 20.0, 30.0])), 3)
+    0.982
     """
-    return once(PEARSON, pred, labels, mask=mask)
+    return Rules(_no_moments, _add_moments, _merge_moments, _correlation)
 
 
-def spearman(pred: Rows, labels: Rows, mask: Mask = None) -> Array:
+@accumulated("pred", "labels")
+def spearman(*, capacity: int | None = None) -> Rules[Array]:
     """Spearman's correlation: Pearson's of the ranks, ties given their mean rank; in [-1, 1].
 
     NaN where one of the two is constant or a kept row holds a NaN.
-    """
-    size = pair(pred, labels)[0].shape[0]
-    return once(spearman_rows(max(size, 1)), pred, labels, mask=mask)
 
-
-def spearman_rows(capacity: int) -> Metric:
-    """The accumulator of `spearman`, of at most `capacity` rows: of more its result is NaN.
-
-    A rank depends on all rows, so no sums of fixed size give it exactly. This keeps the rows, 8
-    bytes each: 80 kB for 10,000 pictures. Merging joins the rows of two accumulators (across
-    devices by `merged`; `jax.lax.psum` does not), and their order does not matter.
+    A rank depends on all rows, so no sums of fixed size give it exactly. The accumulator keeps the
+    rows, 8 bytes each: 80 kB for 10,000 pictures. It grows with every update and merge; in a
+    `jax.lax.scan`, which needs one size, `spearman.over(capacity=C)` keeps at most C rows, and of
+    more its result is NaN.
 
     Raises:
       ValueError: the capacity is not in [1, 2^23].
+
+    >>> from ldl_jax import metrics
+    >>> float(metrics.spearman([1.0, 2.0, 9.0], [10.0, 20.0, 30.0]))
+    1.0
     """
-    if not 1 <= capacity <= metrics_sums.MOST_ROWS:
-        most = metrics_sums.MOST_ROWS
-        raise ValueError(f"capacity: expected a number in [1, {most}], got {capacity}")
+    if capacity is not None and not 1 <= capacity <= _MOST:
+        raise ValueError(f"capacity: expected a number in [1, {_MOST}], got {capacity}")
 
     def init() -> Stored:
-        nothing = jnp.zeros(capacity, jnp.float32)
+        nothing = jnp.zeros(capacity or 0, jnp.float32)
         return Stored(nothing, nothing, jnp.zeros((), jnp.int32))
 
     def update(acc: Stored, pred: Rows, labels: Rows, mask: Mask = None) -> Stored:
         estimates, truth = pair(pred, labels)
         keep = kept(mask, estimates.shape[0])
+        room = 0 if capacity else estimates.shape[0]
+        stored = [jnp.pad(x, (0, room)) for x in acc[:2]]
         behind = acc.rows + jnp.cumsum(keep, dtype=jnp.int32) - 1
-        place = jnp.where(keep, behind, capacity)  # beyond the last: dropped
+        index = jnp.where(keep, behind, stored[0].shape[0])  # beyond the last: dropped
         return Stored(
-            acc.pred.at[place].set(estimates, mode="drop"),
-            acc.labels.at[place].set(truth, mode="drop"),
-            acc.rows + count(keep),
+            stored[0].at[index].set(estimates, mode="drop"),
+            stored[1].at[index].set(truth, mode="drop"),
+            acc.rows + jnp.sum(keep, dtype=jnp.int32),
         )
 
     def merge(a: Stored, b: Stored) -> Stored:
-        joined = update(a, b.pred, b.labels, jnp.arange(capacity) < b.rows)
+        joined = update(a, b.pred, b.labels, jnp.arange(b.pred.shape[0]) < b.rows)
         return joined._replace(rows=a.rows + b.rows)
 
-    return Metric(init, update, merge, _rank_correlation)
-
-
-def _moments(acc: Moments, pred: Rows, labels: Rows, mask: Mask = None) -> Moments:
-    x, y = (metrics_sums.on_grid(rows) for rows in pair(pred, labels))
-    keep = kept(mask, x.shape[0])
-    first = metrics_sums.over_rows(jnp.stack([x, y], axis=-1), keep)
-    left, right = jnp.stack([x, y, x], axis=-1), jnp.stack([x, y, y], axis=-1)
-    second = metrics_sums.of_products(left, right, keep)
-    return added(acc, Moments(count(keep), first, second))
-
-
-def _correlation(acc: Moments) -> Array:
-    def at(sums: Sum, i: int) -> Sum:
-        return jax.tree.map(lambda leaf: leaf[i], sums)
-
-    def moment(i: int, j: int, product: int) -> Array:
-        both = at(acc.first, i), at(acc.first, j)
-        return metrics_sums.comoment(acc.rows, *both, at(acc.second, product))
-
-    spread = jnp.sqrt(moment(0, 0, 0)) * jnp.sqrt(moment(1, 1, 1))
-    return jnp.clip(moment(0, 1, 2) / spread, -1.0, 1.0)
+    return Rules(init, update, merge, _rank_correlation)
 
 
 def _rank_correlation(acc: Stored) -> Array:
     keep = jnp.arange(acc.pred.shape[0]) < acc.rows
-    ranks = (_ranks(acc.pred, keep), _ranks(acc.labels, keep))
     lost = acc.rows > acc.pred.shape[0]
     undefined = jnp.any(keep & (jnp.isnan(acc.pred) | jnp.isnan(acc.labels)))
-    return jnp.where(lost | undefined, jnp.nan, once(PEARSON, *ranks, mask=keep))
+    ranks = _ranks(acc.pred, keep), _ranks(acc.labels, keep)
+    return jnp.where(lost | undefined, jnp.nan, pearson(*ranks, mask=keep))
 
 
 def _ranks(x: Array, keep: Array) -> Array:
-    """The rank of each kept number among them, from 1; those not kept sort behind."""
+    """Returns the rank of each kept number among them, from 1; those not kept sort behind."""
     x = jnp.where(keep, x, jnp.inf)
     ordered = jnp.sort(x)
     below = jnp.searchsorted(ordered, x, side="left")
-    upto = jnp.minimum(jnp.searchsorted(ordered, x, side="right"), count(keep))
-    return (below + upto + 1).astype(jnp.float32) / 2
-
-
-def _no_moments() -> Moments:
-    zero = jnp.zeros((), jnp.int32)
-    return Moments(zero, metrics_sums.zeros((2,)), metrics_sums.zeros((3,)))
-
-
-PEARSON = Metric(_no_moments, _moments, added, _correlation)
+    up_to = jnp.searchsorted(ordered, x, side="right")
+    last = jnp.minimum(up_to, jnp.sum(keep, dtype=jnp.int32))
+    return (below + last + 1).astype(jnp.float32) / 2

@@ -14,25 +14,23 @@ from jax import Array
 
 from ldl_jax import arrays, decoders
 from ldl_jax.labels import LabelSpace
-from ldl_jax.metrics.accumulators import (
-    Mask,
-    Metric,
-    Rows,
-    averaged,
-    distributions,
-    once,
-    own_index,
-)
+from ldl_jax.metrics.metric import Mean, Rows, averaged, distributions, mean_of, own_index
 
 
 class Coverage(NamedTuple):
-    """What intervals hold, and how wide they are."""
+    """The share of labels that intervals hold, and the intervals' width.
 
-    fraction: Array  # [] in [0, 1], of the labels that lie in their row's interval
-    width: Array  # [] in the space's unit, the mean of high - low
+    Attributes:
+      fraction: [] in [0, 1], of the labels that lie in their row's interval.
+      width: [] in the space's unit, the mean of high - low.
+    """
+
+    fraction: Array
+    width: Array
 
 
-def nll(probs: Rows, labels: Rows, space: LabelSpace, mask: Mask = None) -> Array:
+@averaged(mean_of)
+def nll(probs: Rows, labels: Rows, space: LabelSpace) -> Array:
     """Mean negative log-likelihood of the labels, in nats: -(1/N) Σ_n ln p_n,k(n).
 
     Args:
@@ -51,22 +49,19 @@ def nll(probs: Rows, labels: Rows, space: LabelSpace, mask: Mask = None) -> Arra
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
     (JASA 2007), Sec. 4.1, the logarithmic score.
+
+    >>> from ldl_jax import labels, metrics
+    >>> space = labels.LabelSpace.range(0, 2)
+    >>> round(float(metrics.nll([[0.5, 0.25, 0.25]], [0.0], space)), 3)
+    0.693
     """
-    return once(nll_metric(space), probs, labels, mask=mask)
+    p, y = distributions(probs, labels, space)
+    of_label = jnp.take_along_axis(p, own_index(y, space)[:, None], axis=1)[:, 0]
+    return -jnp.log(jnp.maximum(of_label, jnp.finfo(jnp.float32).tiny))
 
 
-def nll_metric(space: LabelSpace) -> Metric:
-    """The accumulator of `nll(..., space)`."""
-
-    def score(probs: Rows, labels: Rows) -> Array:
-        p, y = distributions(probs, labels, space)
-        own = jnp.take_along_axis(p, own_index(y, space)[:, None], axis=1)[:, 0]
-        return -jnp.log(jnp.maximum(own, jnp.finfo(jnp.float32).tiny))
-
-    return averaged(score)
-
-
-def crps(probs: Rows, labels: Rows, space: LabelSpace, mask: Mask = None) -> Array:
+@averaged(mean_of)
+def crps(probs: Rows, labels: Rows, space: LabelSpace) -> Array:
     """Mean continuous ranked probability score; of one-hot distributions the MAE.
 
     (1/N) Σ_n ∫ (F_n(l) - [l >= y_n])² dl,  F_n the step function with F_n(l_k) = Σ_{j<=k} p_nj
@@ -88,35 +83,41 @@ def crps(probs: Rows, labels: Rows, space: LabelSpace, mask: Mask = None) -> Arr
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
     (JASA 2007), Eq. 20.
+
+    >>> from ldl_jax import labels, metrics
+    >>> space = labels.LabelSpace.range(0, 2)
+    >>> float(metrics.crps([[0.5, 0.5, 0.0]], [0.0], space))
+    0.25
     """
-    return once(crps_metric(space), probs, labels, mask=mask)
+    p, y = distributions(probs, labels, space)
+    F = jax.lax.cumsum(p, axis=1)[:, :-1]
+    step = arrays.row(np.diff(space.values), 2)
+    # How much of each [l_k, l_k+1] lies below the label: there the indicator is 0, above it 1.
+    below = jnp.clip(y[:, None] - arrays.grid(space, 2)[:, :-1], 0.0, step)
+    inner = jnp.sum(jnp.square(F) * below + jnp.square(1.0 - F) * (step - below), axis=1)
+    nearest = jnp.clip(y, space.values[0], space.values[-1])
+    return inner + jnp.abs(y - nearest)
 
 
-def crps_metric(space: LabelSpace) -> Metric:
-    """The accumulator of `crps(..., space)`."""
-    steps = np.diff(space.values)
-
-    def score(probs: Rows, labels: Rows) -> Array:
-        p, y = distributions(probs, labels, space)
-        F = jax.lax.cumsum(p, axis=1)[:, :-1]
-        step = arrays.row(steps, 2)
-        # How much of each [l_k, l_k+1] lies below the label: there the indicator is 0, above it 1.
-        below = jnp.clip(y[:, None] - arrays.grid(space, 2)[:, :-1], 0.0, step)
-        inner = jnp.sum(jnp.square(F) * below + jnp.square(1.0 - F) * (step - below), axis=1)
-        nearest = jnp.clip(y, space.values[0], space.values[-1])
-        return inner + jnp.abs(y - nearest)
-
-    return averaged(score)
+def _pair(space: LabelSpace, level: float, shortest: bool) -> tuple[int]:
+    if not 0 <= level <= 1:
+        raise ValueError(f"level: expected a number in [0, 1], got {level}")
+    return (2,)
 
 
+def _coverage(acc: Mean, *parameters: object) -> Coverage:
+    means = mean_of(acc)
+    return Coverage(means[0], means[1])
+
+
+@averaged(_coverage, shape=_pair)
 def interval_coverage(
     probs: Rows,
     labels: Rows,
     space: LabelSpace,
     level: float = 0.9,
     shortest: bool = False,
-    mask: Mask = None,
-) -> Coverage:
+) -> Array:
     """The fraction of labels in their distribution's interval, and the intervals' mean width.
 
     As an interval of label values holds at least the level, a calibrated coarse distribution covers
@@ -141,27 +142,16 @@ def interval_coverage(
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
     (JASA 2007), Sec. 6.2, the central prediction interval.
+
+    >>> from ldl_jax import labels, metrics
+    >>> space = labels.LabelSpace.range(0, 2)
+    >>> covered = metrics.interval_coverage([[0.5, 0.5, 0.0]] * 2, [1.0, 2.0], space)
+    >>> float(covered.fraction), float(covered.width)
+    (0.5, 1.0)
     """
-    return once(interval_coverage_metric(space, level, shortest), probs, labels, mask=mask)
-
-
-def interval_coverage_metric(
-    space: LabelSpace, level: float = 0.9, shortest: bool = False
-) -> Metric:
-    """The accumulator of `interval_coverage(..., space, level, shortest)`.
-
-    Raises:
-      ValueError: level is outside [0, 1].
-    """
-    if not 0 <= level <= 1:
-        raise ValueError(f"level: expected a number in [0, 1], got {level}")
+    p, y = distributions(probs, labels, space)
     interval = decoders.highest_density_interval if shortest else decoders.interval
-
-    def score(probs: Rows, labels: Rows) -> Array:
-        p, y = distributions(probs, labels, space)
-        low, high = interval(p, space, level)
-        own = jnp.take(jnp.asarray(space.values, jnp.float32), own_index(y, space), mode="fill")
-        inside = (own >= low) & (own <= high)
-        return jnp.stack([inside.astype(jnp.float32), high - low], axis=1)
-
-    return averaged(score, lambda means: Coverage(means[0], means[1]), shape=(2,))
+    low, high = interval(p, space, level)
+    value = jnp.take(jnp.asarray(space.values, jnp.float32), own_index(y, space), mode="fill")
+    inside = (value >= low) & (value <= high)
+    return jnp.stack([inside.astype(jnp.float32), high - low], axis=1)

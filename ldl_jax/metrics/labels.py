@@ -1,36 +1,38 @@
-"""Metrics by label: what each value's rows are taken for, and how far off they are.
+"""Metrics by label: how far off each value's rows are, and which value they are taken for.
 
 Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metrics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from ldl_jax import arrays
 from ldl_jax.labels import LabelSpace
-from ldl_jax.metrics import sums
-from ldl_jax.metrics.accumulators import Mask, Metric, Rows, added, kept, once, own_index, pair
-from ldl_jax.metrics.sums import Sum
+from ldl_jax.metrics.errors import absolute
+from ldl_jax.metrics.metric import (
+    Mask,
+    Mean,
+    Rows,
+    Rules,
+    accumulated,
+    averaged,
+    kept,
+    mean_of,
+    own_index,
+    pair,
+)
 
 Edges = np.ndarray | Sequence[float]
 
 
-class Binned(NamedTuple):
-    """Sums of the rows of each bin, and how many rows."""
-
-    totals: Sum  # [bins]
-    rows: Array  # [bins] int32
-
-
-def confusion_matrix(pred: Rows, labels: Rows, space: LabelSpace, mask: Mask = None) -> Array:
-    """How many rows of each label are taken for each: C_ij = #{n: y_n is l_i and ŷ_n is l_j}.
+@accumulated("pred", "labels")
+def confusion_matrix(space: LabelSpace) -> Rules[Array]:
+    """Counts of rows by label and estimate: C_ij = #{n: y_n is l_i and ŷ_n is l_j}.
 
     Args:
       pred: ŷ [N], in the space's unit.
@@ -43,12 +45,12 @@ def confusion_matrix(pred: Rows, labels: Rows, space: LabelSpace, mask: Mask = N
 
     Raises:
       ValueError: the shapes disagree.
+
+    >>> from ldl_jax import labels, metrics
+    >>> space = labels.LabelSpace.range(0, 2)
+    >>> metrics.confusion_matrix([0.1, 1.8, 2.0], [0.0, 1.0, 2.0], space).tolist()
+    [[1, 0, 0], [0, 0, 1], [0, 0, 1]]
     """
-    return once(confusion_matrix_metric(space), pred, labels, mask=mask)
-
-
-def confusion_matrix_metric(space: LabelSpace) -> Metric:
-    """The accumulator of `confusion_matrix(..., space)`."""
 
     def init() -> Array:
         return jnp.zeros((space.size, space.size), jnp.int32)
@@ -56,13 +58,19 @@ def confusion_matrix_metric(space: LabelSpace) -> Metric:
     def update(acc: Array, pred: Rows, labels: Rows, mask: Mask = None) -> Array:
         estimates, truth = pair(pred, labels)
         keep = kept(mask, truth.shape[0]).astype(jnp.int32)
-        place = own_index(truth, space), own_index(estimates, space)
-        return acc.at[place].add(keep, mode="drop")
+        return acc.at[own_index(truth, space), own_index(estimates, space)].add(keep, mode="drop")
 
-    return Metric(init, update, added, lambda acc: acc)
+    return Rules(init, update, jnp.add, lambda acc: acc)
 
 
-def per_label_mae(pred: Rows, labels: Rows, space: LabelSpace, mask: Mask = None) -> Array:
+def _is_value(pred: Rows, labels: Rows, space: LabelSpace) -> Array:
+    """Returns whether each of the K values is the label's own, [N, K] bool."""
+    index = own_index(pair(pred, labels)[1], space)
+    return index[:, None] == jnp.arange(space.size, dtype=jnp.int32)[None]
+
+
+@averaged(mean_of, shape=lambda space: (space.size,), where=_is_value)
+def per_label_mae(pred: Rows, labels: Rows, space: LabelSpace) -> Array:
     """MAE of each label value's rows, such as each age's.
 
     e_k = Σ_{n: y_n is l_k} |ŷ_n - y_n| / #{n: y_n is l_k}
@@ -78,16 +86,37 @@ def per_label_mae(pred: Rows, labels: Rows, space: LabelSpace, mask: Mask = None
 
     Raises:
       ValueError: the shapes disagree.
+
+    >>> from ldl_jax import labels, metrics
+    >>> space = labels.LabelSpace.range(0, 2)
+    >>> metrics.per_label_mae([0.5, 1.5, 4.0], [0.0, 0.0, 2.0], space).tolist()
+    [1.0, nan, 2.0]
     """
-    return once(per_label_mae_metric(space), pred, labels, mask=mask)
+    return absolute(pred, labels)[:, None]
 
 
-def per_label_mae_metric(space: LabelSpace) -> Metric:
-    """The accumulator of `per_label_mae(..., space)`."""
-    return _binned(space.size, lambda labels: own_index(labels, space), _means)
+def _bins(edges: Edges) -> tuple[int]:
+    ends = np.asarray(edges, np.float32)
+    if ends.ndim != 1 or len(ends) < 2 or not np.all(np.diff(ends) > 0):
+        raise ValueError(f"edges: expected [E >= 2], rising, got {ends.tolist()}")
+    return (len(ends) - 1,)
 
 
-def balanced_mae(pred: Rows, labels: Rows, edges: Edges, mask: Mask = None) -> Array:
+def _in_bin(pred: Rows, labels: Rows, edges: Edges) -> Array:
+    """Returns whether the label lies in each of the bins, [N, E - 1] bool."""
+    y, ends = arrays.float32(labels)[:, None], arrays.row(np.asarray(edges), 2)
+    above, below = y >= ends[:, :-1], y < ends[:, 1:]
+    return above & below.at[:, -1].set(y[:, 0] <= ends[0, -1])
+
+
+def _mean_of_filled(acc: Mean, edges: Edges) -> Array:
+    filled = acc.rows > 0
+    total = jnp.sum(jnp.where(filled, mean_of(acc), 0.0))
+    return total / jnp.sum(filled, dtype=jnp.int32).astype(jnp.float32)
+
+
+@averaged(_mean_of_filled, shape=_bins, where=_in_bin)
+def balanced_mae(pred: Rows, labels: Rows, edges: Edges) -> Array:
     """Mean over bins of labels of the MAE within each, so that rare ages count as common ones do.
 
     Args:
@@ -102,52 +131,9 @@ def balanced_mae(pred: Rows, labels: Rows, edges: Edges, mask: Mask = None) -> A
 
     Raises:
       ValueError: the shapes disagree, or the edges do not rise.
+
+    >>> from ldl_jax import metrics
+    >>> float(metrics.balanced_mae([1.0, 1.0, 35.0], [0.0, 0.0, 30.0], [0.0, 10.0, 40.0]))
+    3.0
     """
-    return once(balanced_mae_metric(edges), pred, labels, mask=mask)
-
-
-def balanced_mae_metric(edges: Edges) -> Metric:
-    """The accumulator of `balanced_mae(..., edges)`.
-
-    Raises:
-      ValueError: there are fewer than two edges, or they do not rise.
-    """
-    ends = np.asarray(edges, np.float32)
-    if ends.ndim != 1 or len(ends) < 2 or not np.all(np.diff(ends) > 0):
-        raise ValueError(f"edges: expected [E >= 2], rising, got {ends.tolist()}")
-    bins = len(ends) - 1
-
-    def index(labels: Array) -> Array:
-        inner = arrays.row(ends[1:-1], 2)
-        place = jnp.sum(labels[:, None] >= inner, axis=1, dtype=jnp.int32)
-        inside = (labels >= ends[0]) & (labels <= ends[-1])
-        return jnp.where(inside, place, bins)
-
-    def mean_of_filled(acc: Binned) -> Array:
-        filled = acc.rows > 0
-        total = jnp.sum(jnp.where(filled, _means(acc), 0.0))
-        return total / jnp.sum(filled, dtype=jnp.int32).astype(jnp.float32)
-
-    return _binned(bins, index, mean_of_filled)
-
-
-def _binned(
-    bins: int, index: Callable[[Array], Array], result: Callable[[Binned], Array]
-) -> Metric:
-    """Absolute errors by bin, of `index(labels)`; rows of index `bins` are left out."""
-
-    def init() -> Binned:
-        return Binned(sums.zeros((bins,)), jnp.zeros(bins, jnp.int32))
-
-    def update(acc: Binned, pred: Rows, labels: Rows, mask: Mask = None) -> Binned:
-        estimates, truth = pair(pred, labels)
-        place = index(truth)
-        keep = kept(mask, truth.shape[0]) & (place < bins)
-        errors = sums.by_bin(jnp.abs(estimates - truth), keep, place, bins)
-        return added(acc, Binned(errors, jax.ops.segment_sum(keep.astype(jnp.int32), place, bins)))
-
-    return Metric(init, update, added, result)
-
-
-def _means(acc: Binned) -> Array:
-    return sums.value(acc.totals) / acc.rows.astype(jnp.float32)
+    return absolute(pred, labels)[:, None]

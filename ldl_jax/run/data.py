@@ -230,6 +230,7 @@ def labelled(config: DataConfig, records: Records, rows: np.ndarray, space: Labe
         crop=config.crop,
         truth=truth,
         groups=tuple(records.groups[row] for row in rows) if records.groups else (),
+        subjects=tuple(records.subjects[row] for row in rows) if records.subjects else (),
     )
 
 

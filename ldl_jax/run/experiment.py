@@ -20,6 +20,7 @@ from ldl_jax.evaluation import evaluate
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.heads import Head
 from ldl_jax.labels import LabelSpace
+from ldl_jax.metrics import table
 from ldl_jax.placement import Placement, make_placement
 from ldl_jax.run import data
 from ldl_jax.run.config import Config, ConfigError, DataConfig, to_dict
@@ -331,8 +332,7 @@ def _check_best(config: Config, feeds: dict[str, Feed], method: methods.Method, 
     known = evaluate.metrics_of(
         feeds["validation"].part, method, width, distributions=config.evaluation.distributions
     )
-    # Of a coverage neither more nor less is better: it has a level to keep.
-    known = tuple(name for name in known if name != "coverage90")
+    known = tuple(name for name in known if (entry := table.find(name)) and entry.better)
     if metric not in known:
         raise ConfigError(f"best: expected one of {', '.join(known)}, got {metric!r}")
 

@@ -16,7 +16,7 @@ from ldl_jax import processes
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe
 from ldl_jax.data.feed.feeds import EpochOrder, Feed
 from ldl_jax.evaluation import predictions, report
-from ldl_jax.evaluation.evaluate import JittedPredict, Predict, evaluate, jit_predict
+from ldl_jax.evaluation.evaluate import JittedPredict, Predict, evaluate, jit_predict, summarize
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
 from ldl_jax.placement import Placement
@@ -352,8 +352,9 @@ class Generation:
 
     def _validate(self, state: TrainState) -> None:
         step = int(state.step)
-        results = self._evaluate(self._steps.validation, self.job.validation, state.answers)
-        summary = report.summary(results)
+        summary = self._evaluate(
+            self._steps.validation, self.job.validation, state.answers, summarize
+        )
         self._write("validation", {"step": step, "epoch": _epoch(step, self.order), **summary})
         if self._best is not None:
             about = dataclasses.replace(self.job.about, generation=self.number)
@@ -364,9 +365,9 @@ class Generation:
         about = dataclasses.replace(self.job.about, generation=self.number, step=step)
         self.checkpoints.save(step, state, about)
 
-    def _evaluate(self, predict: Any, feed: Any, weights: Weights) -> predictions.Predictions:
+    def _evaluate(self, predict: Any, feed: Any, weights: Weights, how: Any = evaluate) -> Any:
         space, batch = self.job.method.space, self.job.evaluation_batch
-        return evaluate(predict, weights, feed, space, batch, self._watcher.evaluation)
+        return how(predict, weights, feed, space, batch, self._watcher.evaluation)
 
 
 def _generation(

@@ -1,5 +1,6 @@
 """Where the errors are: against loops over the pictures."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -21,8 +22,7 @@ def predictions_of(space, count=200, seed=0, grid=False):
         labels=labels,
         values=np.clip(labels + rng.normal(0, 0.2 * (high - low), count), low, high),
         probs=probs,
-        space_values=np.array(space.values),
-        unit=space.unit,
+        space=space,
     )
 
 
@@ -59,6 +59,22 @@ def test_a_grid_s_label_on_an_edge_is_in_the_upper_bin():
     }
 
 
+@pytest.mark.parametrize("space", [AGE, SCUT_FBP, ADIENCE])
+def test_the_bins_errors_are_the_library_s(space):
+    """Also where all labels are one, and at both ends of the space."""
+    for labels in (np.full(200, space.low), np.full(200, space.high), None):
+        predictions = predictions_of(space)
+        if labels is not None:
+            predictions = dataclasses.replace(predictions, labels=labels)
+        found = analysis.analyse(predictions)
+        error = np.abs(predictions.values.astype(float) - predictions.labels)
+        rows = found["by_label"]
+        assert sum(row["pictures"] for row in rows) == 200
+        assert sum(row["pictures"] * row["mae"] for row in rows) == pytest.approx(error.sum())
+        assert found["balanced_mae"] == pytest.approx(np.mean([row["mae"] for row in rows]))
+        assert labels is None or len(rows) == 1
+
+
 def test_confusions_of_few_labels():
     predictions = predictions_of(ADIENCE)
     found = analysis.analyse(predictions)
@@ -88,7 +104,7 @@ def test_calibrated_distributions_give_the_levels():
     probs = rng.dirichlet(np.ones(101), 20_000)
     labels = (np.cumsum(probs, 1) < rng.random((20_000, 1))).sum(1)
     ids = tuple(map(str, range(20_000)))
-    given = Predictions(ids, labels, labels, probs, np.array(AGE.values))
+    given = Predictions(ids, labels, labels, probs, AGE)
     found = analysis.analyse(given)
     curve = found["calibration"]
     np.testing.assert_allclose(curve["labels_below"], curve["levels"], atol=0.02)

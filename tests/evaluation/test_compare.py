@@ -8,6 +8,7 @@ from scipy import stats
 
 from ldl_jax.evaluation.compare import paired_difference
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.labels import LabelSpace
 
 N = 200
 
@@ -21,7 +22,7 @@ def draw(seed, spread, shift=0.0):
         labels=labels,
         values=labels + errors,
         probs=np.full((N, 2), 0.5),
-        space_values=np.array([0.0, 100.0]),
+        space=LabelSpace((0.0, 100.0)),
     )
 
 
@@ -84,3 +85,25 @@ def test_other_pictures_have_no_difference(other):
 def test_refused(given, says):
     with pytest.raises(ValueError, match=says):
         paired_difference(draw(1, 3.0), draw(2, 3.0), **given)
+
+
+def test_subjects_are_drawn_with_all_their_pictures():
+    """Ten pictures of each person with one error: the interval is that of twenty persons."""
+    theirs = draw(2, 5.0)
+    people = np.arange(N) // 10
+    shift = np.random.default_rng(5).normal(0, 2, 20)[people]
+    ours = dataclasses.replace(
+        theirs, values=theirs.values + np.sign(theirs.values - theirs.labels) * shift
+    )
+    plain = paired_difference(ours, theirs)
+    known = dataclasses.replace(theirs, subjects=tuple(f"person {n}" for n in people))
+    found = paired_difference(ours, known)  # the subjects of either are taken
+    d = (np.abs(ours.values - ours.labels) - np.abs(theirs.values - theirs.labels)).reshape(20, 10)
+    expected = stats.bootstrap(
+        (d.mean(1),), np.mean, method="percentile", rng=0
+    ).confidence_interval
+    assert found.mean == plain.mean
+    np.testing.assert_allclose([found.low, found.high], expected, atol=0.1)
+    assert found.high - found.low > 2 * (plain.high - plain.low)
+    one = dataclasses.replace(ours, subjects=("anna",) * N)
+    assert paired_difference(one, theirs) == (plain.mean,) * 3

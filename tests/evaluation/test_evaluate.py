@@ -9,7 +9,8 @@ import pytest
 from ldl_jax import methods
 from ldl_jax.data.augment.augmentation import Preprocessing, prepare
 from ldl_jax.data.feed.feeds import Part, feed
-from ldl_jax.evaluation.evaluate import evaluate, jit_predict
+from ldl_jax.evaluation import report
+from ldl_jax.evaluation.evaluate import evaluate, jit_predict, summarize
 from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import make_placement
 from ldl_jax.train.step import make_predict_step
@@ -64,8 +65,8 @@ def test_each_picture_once_in_its_place(tiny_model, part, weights, answers):
     assert predictions.ids == part.ids
     np.testing.assert_array_equal(predictions.labels, part.labels)
     np.testing.assert_array_equal(predictions.sigma, part.sigma)
-    np.testing.assert_array_equal(predictions.space_values, np.arange(10))
-    assert (predictions.unit, len(predictions)) == ("years", COUNT)
+    assert predictions.space == SPACE
+    assert len(predictions) == COUNT
     predict = jax.jit(make_predict_step(tiny_model, CEN))
     for place in range(COUNT):
         alone = predict(weights, prepare(part.images[place : place + 1], PREPROCESSING))
@@ -112,6 +113,36 @@ def test_what_is_not_known_is_left_out(tiny_model, part, weights):
     predictions = evaluate(predict, weights, pictures, SPACE, 16)
     assert predictions.sigma is None
     assert predictions.truth_kl is None
+
+
+@pytest.mark.parametrize("distributions", [True, False])
+def test_streamed_pictures_are_summed_up_batch_by_batch(
+    tiny_model, part, weights, distributions, monkeypatch
+):
+    """The same numbers as of the predictions, which are not kept."""
+    place = make_placement(8)
+    placed = place.place(jax.tree.map(np.array, weights))
+    summaries, seen = {}, []
+    for stream in (False, True):
+        pictures = feed(part, place.place, place.device_put, stream=stream)
+        assert bool(pictures.store) != stream
+        predict = jit_predict(
+            make_predict_step(tiny_model, CEN),
+            pictures.fetch,
+            PREPROCESSING,
+            place,
+            distributions=distributions,
+        )
+        if stream:
+            monkeypatch.setattr(report, "summary", None)
+        summaries[stream] = summarize(
+            predict, placed, pictures, SPACE, 8, lambda *numbers: seen.append(numbers)
+        )
+    assert list(summaries[True]) == list(summaries[False])
+    assert ("truth_kl" in summaries[True]) == ("nll" in summaries[True]) == distributions
+    assert {"mae", "mae_regression", "epsilon_error", "pearson"} <= summaries[True].keys()
+    assert summaries[True] == pytest.approx(summaries[False], rel=2e-4)
+    assert seen == [(8, COUNT), (16, COUNT), (COUNT, COUNT)] * 2
 
 
 def test_progress_ends_at_the_count(tiny_model, part, weights):

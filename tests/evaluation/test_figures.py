@@ -9,8 +9,10 @@ import pytest
 
 from ldl_jax.evaluation import curves, figures
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.labels import LabelSpace
 
 SPACE = np.arange(16, 95)
+SCORES = LabelSpace(tuple(SPACE.tolist()), "score")
 
 
 def made(seed: int, count: int = 60, **changes: Any) -> Predictions:
@@ -23,7 +25,7 @@ def made(seed: int, count: int = 60, **changes: Any) -> Predictions:
         "labels": labels,
         "values": values,
         "probs": probs / probs.sum(1, keepdims=True),
-        "space_values": SPACE,
+        "space": LabelSpace(tuple(SPACE.tolist())),
     }
     return Predictions(**(fields | changes))
 
@@ -100,7 +102,7 @@ def test_evolution_refuses_what_does_not_match(tmp_path: Path) -> None:
     [
         made(0),
         made(0, 1),
-        made(0, 5, labels=np.full(5, 30), values=np.full(5, 30), unit="score"),
+        made(0, 5, labels=np.full(5, 30), values=np.full(5, 30), space=SCORES),
     ],
     ids=["many", "one", "perfect"],
 )

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from ldl_jax.evaluation import report
 from ldl_jax.evaluation.predictions import Predictions
-from ldl_jax.labels import ADIENCE
+from ldl_jax.labels import ADIENCE, LabelSpace
 
+SCORES = LabelSpace.range(16, 94, unit="score")
 OF_DISTRIBUTIONS = ["nll", "crps", "coverage90"]
 
 
@@ -23,7 +24,7 @@ def made(**changes: Any) -> Predictions:
         "labels": labels,
         "values": labels + rng.normal(0, 4, count).round(1),
         "probs": rng.dirichlet(np.ones(79), count),
-        "space_values": np.arange(16, 95),
+        "space": LabelSpace.range(16, 94),
         "heads": {
             "distribution": labels + rng.normal(0, 4, count),
             "regression": labels + rng.normal(0, 5, count),
@@ -72,7 +73,7 @@ def test_summary_is_the_equations() -> None:
 
 def test_summary_leaves_out_what_is_unknown() -> None:
     nothing = np.full(400, np.nan)
-    bare = report.summary(made(heads={}, sigma=None, truth_kl=None, unit="score"))
+    bare = report.summary(made(heads={}, sigma=None, truth_kl=None, space=SCORES))
     assert list(bare) == ["mae", "rmse", "pearson", *OF_DISTRIBUTIONS]
     empty = report.summary(
         made(heads={}, sigma=nothing, truth_kl=nothing, values=np.full(400, 40.1))
@@ -88,7 +89,7 @@ def test_summary_of_groups() -> None:
         labels=[2.0, 10.0, 70.0, 26.0],
         values=[0.3, 7.9, 20.0, 34.4],
         probs=np.eye(8)[[0, 2, 3, 4]],
-        space_values=space.values,
+        space=space,
         heads={},
         sigma=None,
         truth_kl=None,
@@ -147,7 +148,7 @@ def test_every_number_fits_in_80_columns() -> None:
 
 
 def test_table_of_a_summary_in_another_unit() -> None:
-    predictions = made(sigma=None, truth_kl=None, unit="score")
+    predictions = made(sigma=None, truth_kl=None, space=SCORES)
     text = report.markdown([{"generation": 1, **report.summary(predictions)}], predictions.unit)
     assert text.splitlines()[0] == (
         "| generation | MAE | MAE distribution | MAE regression | RMSE | Pearson r |"

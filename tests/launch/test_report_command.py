@@ -9,6 +9,7 @@ from absl import flags
 from launch import report
 from ldl_jax.evaluation import predictions
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.labels import LabelSpace
 
 
 def write_run(folder, method, errors, *, unit="years", ids="abcd"):
@@ -24,8 +25,7 @@ def write_run(folder, method, errors, *, unit="years", ids="abcd"):
             labels=labels,
             values=labels + np.array(errors) / generation,
             probs=np.full((4, 2), 0.5),
-            space_values=np.array([0.0, 100.0]),
-            unit=unit,
+            space=LabelSpace((0.0, 100.0), unit),
         )
         predictions.write(folder / f"predictions/generation_{generation}.csv", answer)
         mae = float(np.abs(errors).mean() / generation)

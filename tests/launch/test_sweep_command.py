@@ -17,6 +17,7 @@ from rich.console import Console
 from ldl_jax import models
 from ldl_jax.evaluation import ablation, predictions
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.labels import LabelSpace
 from ldl_jax.run import config as schema
 from ldl_jax.run import sweep, sweeping
 from ldl_jax.run.config import ConfigError
@@ -112,7 +113,7 @@ def pretend(path: Path, points: Any) -> None:
             labels=labels,
             values=values,
             probs=np.full((12, 2), 0.5, np.float32),
-            space_values=np.asarray([0, 100], np.float32),
+            space=LabelSpace((0.0, 100.0)),
             heads=heads,
             sigma=np.full(12, 2, np.float32),
         )
@@ -310,7 +311,7 @@ def test_the_difference_is_of_errors_averaged_over_runs(tmp_path: Path) -> None:
                 labels=np.full(3, 30, np.float32),
                 values=30 + np.asarray(of_run, np.float32),
                 probs=np.full((3, 2), 0.5, np.float32),
-                space_values=np.asarray([0, 100], np.float32),
+                space=LabelSpace((0.0, 100.0)),
             )
             predictions.write(folder / "predictions/generation_1.csv", found)
             runs.append(ablation.Tested({"method.name": name}, folder, 1))

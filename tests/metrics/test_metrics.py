@@ -1,5 +1,6 @@
 """Errors and correlations against float64 NumPy written from the equations."""
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import scipy.stats
 
 from ldl_jax import metrics
+from ldl_jax.labels import AGE
 
 N = 257
 EDGES = np.array([16.0, 25.0, 40.0, 60.0, 77.0])
@@ -180,8 +182,13 @@ def test_spearman_of_infinities_and_of_more_rows_than_its_capacity() -> None:
     ).statistic
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
-    enough, short = metrics.spearman_rows(kept.sum()), metrics.spearman_rows(kept.sum() - 1)
-    assert enough.result(enough.update(enough.init(), pred, labels, kept)) == got
+    enough, short = (
+        metrics.spearman.over(capacity=kept.sum()),
+        metrics.spearman.over(capacity=kept.sum() - 1),
+    )
+    np.testing.assert_allclose(
+        enough.result(enough.update(enough.init(), pred, labels, kept)), got, rtol=1e-6
+    )
     assert np.isnan(short.result(short.update(short.init(), pred, labels, kept)))
 
 
@@ -199,6 +206,34 @@ def test_vmap_is_the_loop(name: str) -> None:
         np.testing.assert_allclose(got[i], ours(*(x[i] for x in stacked), None), rtol=1e-6)
 
 
+def test_a_metric_with_parameters_says_that_they_are_not_set() -> None:
+    with pytest.raises(TypeError, match=r"cumulative_accuracy: set n first, by cumulative_acc"):
+        metrics.cumulative_accuracy.init()
+    with pytest.raises(TypeError, match="labels"):
+        metrics.mae(np.zeros(2))
+
+
+def test_a_metric_has_the_signature_of_its_call() -> None:
+    assert list(inspect.signature(metrics.ece).parameters) == [
+        "probs", "labels", "space", "bins", "mask",
+    ]  # fmt: skip
+    assert list(inspect.signature(metrics.ece.over(AGE)).parameters) == ["probs", "labels", "mask"]
+    assert metrics.ece.__doc__ is not None
+    assert metrics.ece.__doc__.startswith("Expected calibration error")
+
+
+def test_a_new_metric_is_a_function_of_rows() -> None:
+    @metrics.averaged(metrics.mean_of)
+    def bias(pred: np.ndarray, labels: np.ndarray, scale: float = 1.0) -> jax.Array:
+        return jnp.asarray(scale * (pred - labels))
+
+    pred, labels, _ = map(jnp.asarray, rows(9))
+    np.testing.assert_allclose(bias(pred, labels), np.mean(pred - labels), rtol=1e-5)
+    doubled = bias.over(scale=2.0)
+    acc = doubled.update(doubled.init(), pred, labels, mask=None)
+    np.testing.assert_allclose(doubled.result(acc), 2 * bias(pred, labels), rtol=1e-6)
+
+
 TWO, THREE = np.zeros(2), np.zeros(3)
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "labels": (lambda: metrics.mae(TWO, THREE), r"labels.*\[2\].*\[3\]"),
@@ -209,11 +244,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "thresholds": (lambda: metrics.cumulative_score_curve(TWO, TWO, 3.0), r"thresholds.*\[T\]"),
     "edges": (lambda: metrics.balanced_mae(TWO, TWO, [1.0, 1.0]), r"edges.*rising.*\[1.0, 1.0\]"),
     "one edge": (lambda: metrics.balanced_mae(TWO, TWO, [1.0]), "edges"),
-    "capacity": (lambda: metrics.spearman_rows(0), "capacity.*got 0"),
-    "rows": (
-        lambda: jax.eval_shape(metrics.mae, *[jax.ShapeDtypeStruct((2**23 + 1,), "float32")] * 2),
-        "rows.*8388608.*8388609",
-    ),
+    "capacity": (lambda: metrics.spearman.over(capacity=0), "capacity.*got 0"),
 }
 
 

@@ -46,7 +46,7 @@ def test_rows_and_their_mean(name: str) -> None:
     np.testing.assert_allclose(got, np.where(kept, expected, 0), rtol=2e-5, atol=1e-7)
     mean = metrics.ldl_measures(probs, truth, kept)[name]
     np.testing.assert_allclose(mean, expected[kept].mean(), rtol=1e-5)
-    metric = getattr(metrics, name.upper())
+    metric = getattr(metrics, name)
     assert metric.result(metric.update(metric.init(), probs, truth, kept)) == mean
 
 

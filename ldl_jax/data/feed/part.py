@@ -44,6 +44,7 @@ class Part:
       packed: N files' bytes, each read when it is asked for, where they are in an archive.
       truth: float32 [N, K], the true distribution, where it is known.
       groups: N names of groups of people, where there are any.
+      subjects: N names of who is shown, "" where unknown, where there are any.
     """
 
     ids: Sequence[str]
@@ -56,6 +57,7 @@ class Part:
     packed: Sequence[bytes] | None = None
     truth: np.ndarray | None = None
     groups: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
