@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 
 from ldl_jax.data import align
@@ -33,7 +33,7 @@ from ldl_jax.data.prepare.chunk import Form
 from ldl_jax.data.records import Records
 from ldl_jax.data.synthetic import faces
 from ldl_jax.files import whole
-from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
+from ldl_jax.run.command import fail, only_flags, quiet, start
 from ldl_jax.run.progress import bar
 
 # Other commands have flags of these names; they are never in one process, but in tests.
@@ -222,5 +222,10 @@ def _stop(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.prepare` and for `ldl-prepare`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 
 from ldl_jax.evaluation import compare, predictions, report
-from ldl_jax.run.command import fail, parse_flags
+from ldl_jax.run.command import fail, start
 from ldl_jax.workdir import read_json, read_results
 
 _GENERATION = flags.DEFINE_integer("generation", 0, "which one; 0 for each run's last")
@@ -93,5 +93,10 @@ def _text(difference: compare.Difference | None) -> str:
     return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*difference)
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.report` and for `ldl-report`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ldl_jax.evaluation import report
-from ldl_jax.run.command import fail, parse_flags
+from ldl_jax.run.command import fail, start
 from ldl_jax.workdir import WorkdirError, differences, read_json, read_results, read_rows
 
 _SORT = flags.DEFINE_string("sort", "", "a result to sort by, the least first, e.g. mae")
@@ -132,5 +132,10 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
     return str(value)
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.runs` and for `ldl-runs`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()
