@@ -1,6 +1,7 @@
-"""The command on the stand-in network.
+"""Runs the training command with the stand-in network.
 
-DIE=n: it kills itself before step n, once ONCE is there. SLOW_TABLE=n: a sweep's takes n seconds.
+With DIE=n in the environment it kills itself before step n, as soon as the file ONCE exists; with
+SLOW_TABLE=n a sweep's table takes n seconds.
 """
 
 import os
