@@ -7,12 +7,24 @@ WORKDIR ?= runs/quickstart
 
 .PHONY: install quickstart test test-peers soak lint types clean
 
+# An environment of another version than that of a PYTHON that was given is made anew.
+ifneq (,$(filter command environment,$(origin PYTHON)))
+ifneq ($(shell $(PYTHON) -V 2>/dev/null),$(shell $(BIN)/python -V 2>/dev/null))
+.PHONY: $(VENV)/installed
+endif
+endif
+
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "error: $(PYTHON) is older than Python 3.11; give another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@answer=$$($(PYTHON) -c 'import sys; print(sys.version_info >= (3, 11))' 2>&1 | head -n 1); \
+	case "$$answer" in \
+	  True) exit 0;; \
+	  False) fault="is older than Python 3.11";; \
+	  *) fault="does not start ($$answer)";; \
+	esac; \
+	echo "error: $(PYTHON) $$fault; give another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 

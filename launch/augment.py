@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
 from ldl_jax.data import pictures
@@ -23,7 +23,7 @@ from ldl_jax.data.augment.recipes import RECIPES
 from ldl_jax.data.datasets import folders
 from ldl_jax.data.synthetic import faces as synthetic
 from ldl_jax.files import whole
-from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
+from ldl_jax.run.command import fail, only_flags, quiet, start
 
 _RECIPE = flags.DEFINE_enum("recipe", "cen", list(RECIPES), "whose augmentation")
 _OUT = flags.DEFINE_string("out", None, "the PNG to write")
@@ -92,5 +92,10 @@ def tile(cells: np.ndarray) -> np.ndarray:
     return np.insert(sheet, [width] * 3 * _GAP, 255, axis=1)  # the originals stand apart
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.augment` and for `ldl-augment`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
@@ -19,7 +19,7 @@ from ldl_jax import processes
 from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment, jobs, plan, sweeping
-from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
+from ldl_jax.run.command import fail, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.data import Reader
 from ldl_jax.run.joining import check_same, come_together, together
@@ -92,5 +92,10 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
         jobs.show_folds(path, runs, console)
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.main` and for `ldl-train`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()

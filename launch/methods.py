@@ -8,13 +8,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
-from absl import app
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ldl_jax.methods import METHODS, hyper_parameters
-from ldl_jax.run.command import only_flags, parse_flags
+from ldl_jax.run.command import only_flags, start
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,5 +27,10 @@ def main(arguments: Sequence[str]) -> None:
     Console().print(table, markup=False)
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.methods` and for `ldl-methods`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()

@@ -10,13 +10,13 @@ import inspect
 from collections.abc import Mapping, Sequence
 
 import jax
-from absl import app, flags
+from absl import flags
 
 from ldl_jax import heads, models
 from ldl_jax.labels import AGE
 from ldl_jax.models import cost
 from ldl_jax.models.functional import ModelState, Params
-from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
+from ldl_jax.run.command import fail, only_flags, quiet, start
 
 _MODEL = flags.DEFINE_string("model", None, "one network, e.g. ssrnet; all of them by default")
 _SIZE = flags.DEFINE_integer(
@@ -115,5 +115,10 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.models` and for `ldl-models`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 from rich.console import Console
 
@@ -27,7 +27,7 @@ from ldl_jax.evaluation.answers import Answer
 from ldl_jax.files import whole, write
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
-from ldl_jax.run.command import fail, parse_flags, quiet
+from ldl_jax.run.command import fail, quiet, start
 from ldl_jax.run.progress import bar
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -271,5 +271,10 @@ def _put(text: str, place: str) -> None:
     write(place, text)
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.predict` and for `ldl-predict`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 
 from ldl_jax.data import align
@@ -34,7 +34,7 @@ from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import Records
 from ldl_jax.data.synthetic import faces
 from ldl_jax.files import whole
-from ldl_jax.run.command import fail, only_flags, parse_flags, quiet
+from ldl_jax.run.command import fail, only_flags, quiet, start
 from ldl_jax.run.progress import bar
 
 # Other commands have flags of these names; only tests load two commands in one process.
@@ -223,5 +223,10 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.prepare` and for `ldl-prepare`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 
 from ldl_jax.evaluation import compare, predictions, report
-from ldl_jax.run.command import fail, parse_flags
+from ldl_jax.run.command import fail, start
 from ldl_jax.workdir import Row, read_json, read_results
 
 _GENERATION = flags.DEFINE_integer("generation", 0, "which one; 0 for each run's last")
@@ -86,5 +86,10 @@ def _result(workdir: Path, generation: int) -> Row:
     return finished[generation - 1]  # of 0 the last
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.report` and for `ldl-report`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()

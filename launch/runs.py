@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ldl_jax.evaluation import report
 from ldl_jax.metrics import table as metrics_table
-from ldl_jax.run.command import fail, parse_flags
+from ldl_jax.run.command import fail, start
 from ldl_jax.workdir import Row, WorkdirError, differences, read_json, read_results, read_rows
 
 _SORT = flags.DEFINE_string("sort", "", "a result to sort by, the least first, e.g. mae")
@@ -128,5 +128,10 @@ def _sorted(rows: Sequence[Row], key: str) -> list[Row]:
     return sorted(rows, key=lambda row: row.get(key, float("inf")))
 
 
+def cli() -> None:
+    """Runs the command, for `python -m launch.runs` and for `ldl-runs`."""
+    start(main)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    cli()

@@ -1,5 +1,7 @@
-"""What every test runs on: 8 fake CPU devices, no silent promotion, and a network that is quick."""
+"""Gives every test 8 fake CPU devices, no silent promotion, and a network that is quick."""
 
+import ctypes
+import gc
 import os
 
 DEVICES = 8
@@ -34,6 +36,29 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Bytes above which a process drops its compiled programs; without that one grows to 5 GB.
+ROOM = 1.2e9
+GROWTH = 0.4e9  # what a process may always add before the next time, whatever stays in memory
+_STATM = Path("/proc/self/statm")
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+_limit = ROOM
+
+
+def resident():
+    """Returns the bytes of memory that this process holds, or 0 where the system does not tell."""
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if _malloc_trim else 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Drops what JAX has compiled once it takes much memory; what is needed again is in CACHE."""
+    global _limit
+    if resident() > _limit:
+        jax.clear_caches()
+        gc.collect()
+        _malloc_trim(0)
+        _limit = max(ROOM, resident() + GROWTH)
 
 
 class Tiny(nnx.Module):

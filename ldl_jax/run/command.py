@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from absl import flags, logging
+from absl import app, flags, logging
+
+
+def start(main: Callable[[Sequence[str]], None]) -> None:
+    """Runs a command alike from `python -m launch.NAME` and from its console script.
+
+    A console script only imports the command's module, while absl's --help shows the docstring and
+    the flags of the program that was started, and it does not look in the current folder for a
+    user's own modules ("my_loss:factory").
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    module = sys.modules[main.__module__]
+    sys.modules["__main__"].__doc__ = module.__doc__
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    app.run(main, flags_parser=parse_flags)
 
 
 def parse_flags(arguments: Sequence[str]) -> list[str]:

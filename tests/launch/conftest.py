@@ -1,4 +1,4 @@
-"""The command in several processes, as a user starts it."""
+"""Starts the command in several processes, as a user does."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Ended = tuple[int, str, str, float]
 
 @pytest.fixture(scope="session")
 def two_processes() -> Callable[..., list[Ended]]:
-    """`two_processes(workdir, *flags, **environment)`: the command in two, of 4 devices each.
+    """Gives `two_processes(workdir, *flags, **environment)`, which runs two of 4 devices each.
 
-    Exit code, what was printed to either stream, and when it ended, of both. Names in the
-    environment that end in _1 are of process 1 alone, without that end.
+    It returns of both the exit code, what was printed to either stream, and when the process ended.
+    A name in the environment that ends in _1 is set for process 1 alone, without that end.
     """
     return _two_processes
 
@@ -72,17 +72,17 @@ def _two_processes(workdir: Path, *given: str, **environment: str) -> list[Ended
             elif time.monotonic() > deadline:
                 process.kill()  # they wait for one another for ever
         time.sleep(0.05)
-    found = []
+    results = []
     for index, process in enumerate(started):
         printed, errors = process.communicate()
         assert process.returncode is not None
         texts = [_without_gloo(text) for text in (printed, errors)]
-        found.append((process.returncode, *texts, ended[index]))
-    return found
+        results.append((process.returncode, *texts, ended[index]))
+    return results
 
 
 def _without_gloo(text: str) -> str:
-    """What JAX's collective operations between CPUs print about their connections.
+    """Returns a text without what JAX's operations between CPUs print about their connections.
 
     Each of the devices' threads prints in pieces, which may come between those of another.
     """

@@ -5,6 +5,7 @@ from absl import flags
 
 from launch import methods
 from ldl_jax.methods import METHODS
+from ldl_jax.run.command import parse_flags
 
 
 def test_every_method_is_listed_with_its_defaults(capsys, monkeypatch):
@@ -21,5 +22,5 @@ def test_every_method_is_listed_with_its_defaults(capsys, monkeypatch):
 def test_it_takes_no_arguments(capsys):
     flags.FLAGS.unparse_flags()
     with pytest.raises(SystemExit):
-        methods.main(methods.parse_flags(["methods", "cen"]))
+        methods.main(parse_flags(["methods", "cen"]))
     assert capsys.readouterr().err.startswith("error: unknown arguments: cen")

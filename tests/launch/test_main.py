@@ -19,6 +19,7 @@ from PIL import Image
 from launch import main
 from ldl_jax import load
 from ldl_jax.evaluation import predictions
+from ldl_jax.run.command import parse_flags
 
 ROOT = Path(__file__).parents[2]
 SMALL = (
@@ -252,7 +253,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["main", *arguments])  # ml_collections looks there
         with pytest.raises(SystemExit) as ended:
-            main.main(main.parse_flags(sys.argv))
+            main.main(parse_flags(sys.argv))
     assert ended.value.code == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")

@@ -22,6 +22,7 @@ from ldl_jax.data import align, pictures
 from ldl_jax.data.align import TEMPLATE, Alignment, Face
 from ldl_jax.labels import AGE
 from ldl_jax.predict import faces
+from ldl_jax.run.command import parse_flags
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -54,7 +55,7 @@ def call(*arguments: Any) -> int:
     """The command in this process; its exit code."""
     flags.FLAGS.unparse_flags()
     try:
-        predict.main(predict.parse_flags(["predict", *map(str, arguments)]))
+        predict.main(parse_flags(["predict", *map(str, arguments)]))
     except SystemExit as end:
         return int(end.code or 0)
     finally:

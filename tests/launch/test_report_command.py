@@ -10,6 +10,7 @@ from launch import report
 from ldl_jax.evaluation import predictions
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
+from ldl_jax.run.command import parse_flags
 
 
 def write_run(folder, method, errors, *, unit="years", ids="abcd"):
@@ -46,7 +47,7 @@ def runs(tmp_path):
 def call(*arguments):
     flags.FLAGS.unparse_flags()
     try:
-        report.main(report.parse_flags(["report", *map(str, arguments)]))
+        report.main(parse_flags(["report", *map(str, arguments)]))
     finally:
         flags.FLAGS.unparse_flags()
         for name in ("generation", "markdown"):

@@ -7,6 +7,7 @@ from absl import flags
 
 from launch import runs
 from ldl_jax.run import config as schema
+from ldl_jax.run.command import parse_flags
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def folder(tmp_path):
 
 def printed(capsys, *arguments):
     flags.FLAGS.unparse_flags()
-    runs.main(runs.parse_flags(["runs", *map(str, arguments)]))
+    runs.main(parse_flags(["runs", *map(str, arguments)]))
     return capsys.readouterr().out
 
 

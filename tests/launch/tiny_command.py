@@ -1,6 +1,7 @@
-"""The command on the stand-in network.
+"""Runs the training command with the stand-in network.
 
-DIE=n: it kills itself before step n, once ONCE is there. SLOW_TABLE=n: a sweep's takes n seconds.
+With DIE=n in the environment it kills itself before step n, as soon as the file ONCE exists; with
+SLOW_TABLE=n a sweep's table takes n seconds.
 """
 
 import os
@@ -12,13 +13,11 @@ import jax
 
 FLAGS = os.environ["XLA_FLAGS"]
 
-from absl import app  # noqa: E402
-
 from launch import main  # noqa: E402
 from ldl_jax import models  # noqa: E402
 from ldl_jax.evaluation import ablation, gallery  # noqa: E402
 from ldl_jax.models.functional import functional  # noqa: E402
-from ldl_jax.run.command import parse_flags  # noqa: E402
+from ldl_jax.run.command import start  # noqa: E402
 from ldl_jax.run.progress import ProgressBar  # noqa: E402
 from tests.conftest import Tiny  # noqa: E402
 
@@ -46,4 +45,4 @@ def rows(*arguments, **options):
 table_rows, ablation.rows = ablation.rows, rows
 ProgressBar.step = step
 gallery.draw = lambda folder, *_: folder.mkdir(exist_ok=True)  # which takes as long as all the rest
-app.run(main.main, flags_parser=parse_flags)
+start(main.main)

@@ -1,0 +1,68 @@
+"""README, docs and CONTRIBUTING name what is there."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import ldl_jax
+from ldl_jax.run.config import Config, to_dict
+from tests.test_layers import FLOORS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")
+] + [ROOT / "docs/losses.md", ROOT / "docs/scaling.md"]
+README = (ROOT / "README.md").read_text()
+OURS = r"(?:ldl_jax|launch|configs|benchmarks|tests|docs)/"
+PATH = re.compile(rf"(?<![\w./]){OURS}[\w./]*\w(?![\w{{*])")
+LINK = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
+# They stand for a file of the reader's own.
+PLACEHOLDERS = re.compile("NAME|FAMILY")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_s_paths_and_links_are_there(document):
+    text = document.read_text()
+    missing = {
+        path
+        for path in PATH.findall(text)
+        if not PLACEHOLDERS.search(path) and not (ROOT / path).exists()
+    }
+    missing |= {link for link in LINK.findall(text) if not (document.parent / link).exists()}
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_s_commands_are_there(document):
+    text = document.read_text()
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
+    for package, name in re.findall(r"-m (launch|benchmarks)\.([a-z_]+)", text):
+        assert (ROOT / package / f"{name}.py").exists(), name
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert set(re.findall(r"`(ldl-[a-z]+)", text)) <= set(scripts)
+
+
+def test_the_readme_s_config_keys_are_there():
+    sections = {name: keys for name, keys in to_dict(Config()).items() if isinstance(keys, dict)}
+    names = "|".join(sections.keys() - {"model", "method"})
+    text = re.sub(r"ldl_jax[.\w]+", "", README)  # modules are no keys
+    named = re.findall(rf"\b({names})\.([a-z_]+)", text)
+    assert len(named) > 30
+    assert not {f"{section}.{key}" for section, key in named if key not in sections[section]}
+
+
+def test_the_drawing_has_the_floors():
+    drawing = (ROOT / "docs/architecture.md").read_text().split("```")[1]
+    drawn = re.findall(r"^ ?(\d+)   ((?:\w+ )+) ", drawing, re.M)
+    assert [int(floor) for floor, _ in drawn] == list(range(len(FLOORS)))[::-1]
+    assert [set(names.split()) for _, names in drawn] == FLOORS[::-1]
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {ldl_jax.__version__}\n" in citation
+    assert project["version"] == ldl_jax.__version__
