@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ldl_jax import decoders, encodings, heads, labels, losses, methods
+from ldl_jax import decoders, encodings, heads, labels, losses, methods, metrics
 
 # Every public name of these has an example.
-EXPLAINED = ("labels", "heads", "encodings", "decoders", "losses")
+EXPLAINED = ("labels", "heads", "encodings", "decoders", "losses", "metrics")
 PACKAGES = (*EXPLAINED, "methods")
 # The names that the packages' docstrings tell the reader to import.
 IMPORTED = {
@@ -26,6 +26,7 @@ IMPORTED = {
     "heads": heads,
     "losses": losses,
     "methods": methods,
+    "metrics": metrics,
 }
 
 
@@ -33,7 +34,9 @@ def public(name):
     """The public objects of a package, or of a file its functions and `LabelSpace`, by name."""
     module = importlib.import_module(f"ldl_jax.{name}")
     if hasattr(module, "__all__"):
-        return {name: getattr(module, name) for name in module.__all__}
+        objects = {name: getattr(module, name) for name in module.__all__}
+        metric = metrics.Metric  # of the metrics package only these are explained by example
+        return {k: x for k, x in objects.items() if name != "metrics" or isinstance(x, metric)}
     functions = inspect.getmembers(module, inspect.isfunction)
     objects = {key: x for key, x in functions if x.__module__ == module.__name__}
     if name == "labels":
