@@ -19,7 +19,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -29,6 +29,7 @@ from tensorboardX import SummaryWriter
 from ldl_jax import processes
 
 Row = dict[str, Any]
+Complete = Callable[[dict[str, Any]], dict[str, Any]]
 # Rows of one step in the order they are written; a checkpoint is saved after "validation".
 KINDS = ("train", "fault", "validation", "test")
 # A finished chain may be given more generations: those before are the same.
@@ -46,7 +47,9 @@ class WorkdirError(ValueError):
 class Workdir:
     """The folder of one run, locked while it is open; a context manager."""
 
-    def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, description: Mapping[str, Any], complete: Complete = dict
+    ) -> None:
         """Takes a new or empty folder, or one that holds a run of the same description.
 
         Of several processes, all open it, process 0 writes, and the others read what they need.
@@ -54,6 +57,7 @@ class Workdir:
         Args:
           path: the folder.
           description: what makes the run what it is, of JSON's types.
+          complete: as in `check`.
 
         Raises:
           WorkdirError: the folder holds something else, another run, or is in use, or a process
@@ -64,7 +68,7 @@ class Workdir:
         self._metrics: TextIO | None = None
         self._events: SummaryWriter | None = None
         if processes.primary():
-            check(path, description)
+            check(path, description, complete)
             path.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
             write_json(path / "config.json", description)
@@ -196,12 +200,13 @@ class Workdir:
         return lock
 
 
-def check(path: Path, description: Mapping[str, Any]) -> None:
+def check(path: Path, description: Mapping[str, Any], complete: Complete = dict) -> None:
     """Whether a folder can take the run of a description, or go on with it.
 
     Args:
       path: the folder.
       description: of the run; one without "resolved" is compared by its config alone.
+      complete: brings the folder's own description into today's form before it is compared.
 
     Raises:
       WorkdirError: it holds something else, or another run.
@@ -214,7 +219,7 @@ def check(path: Path, description: Mapping[str, Any]) -> None:
         if any(item.name not in _STARTED for item in path.iterdir()):
             raise WorkdirError(f"workdir: {path} holds other files and no run; give a new folder")
         return
-    saved, new = read_json(path / "config.json"), json.loads(json.dumps(description))
+    saved, new = complete(read_json(path / "config.json")), json.loads(json.dumps(description))
     if "resolved" not in new:
         saved.pop("resolved", None)
     changes = [text for text in differences(saved, new) if not text.startswith(MAY_CHANGE)]

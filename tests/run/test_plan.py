@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ldl_jax.run import experiment, plan
+from ldl_jax.run import plan
 from ldl_jax.run.config import Config, ConfigError, DataConfig, InitConfig
+from ldl_jax.run.resolved import fold_count, resolve
 from ldl_jax.run.smoke import smoke
 
 CONFIGS = sorted(p.stem for p in (Path(__file__).parents[2] / "configs").glob("[!_]*.py"))
@@ -53,7 +54,7 @@ def test_stages_that_lead_nowhere(config, says):
 
 def test_how_many_folds():
     def count(**fields):
-        return experiment.fold_count(Config(data=DataConfig(synthetic_count=24, size=32, **fields)))
+        return fold_count(Config(data=DataConfig(synthetic_count=24, size=32, **fields)))
 
     assert count() == 1
     assert count(protocol="subject_kfold") == 5
@@ -67,13 +68,13 @@ def test_how_many_folds():
 def test_every_config_in_small_is_a_run(name):
     config = parsed(name)
     small = smoke(config)
-    runs = plan.runs(small, experiment.fold_count(small))
+    runs = plan.runs(small, fold_count(small))
     assert [run.folder.split("/")[0] for run in runs] == [
         *["stages"] * len(config.stages),
         *(["folds"] * 2 if config.data.protocol == "official_folds" else [""]),
     ]
     for run in runs:
-        described = experiment.check(run.config, devices=1)
+        described = resolve(run.config, devices=1).description
         assert described["model"]["name"] == run.config.model.name
 
 
@@ -88,10 +89,10 @@ def test_devices_divide_a_batch_in_small(devices, accumulate, batch):
     small = smoke(config, devices)
     for one in (small, *small.stages.values()):
         assert one.data.synthetic_count == 4 * one.batch_size
-        experiment.check(one, devices=devices)
+        resolve(one, devices=devices)
     assert small.batch_size == batch
     with pytest.raises(ValueError, match="is not a multiple of the 5 devices"):
-        experiment.check(small, devices=5)
+        resolve(small, devices=5)
 
 
 def parsed(name):

@@ -13,7 +13,7 @@ from ldl_jax.evaluation import report
 from ldl_jax.train import checkpoint, generations
 from ldl_jax.train.best import Best, read_best
 from ldl_jax.train.checkpoint import check_seal
-from ldl_jax.train.generations import Chain
+from ldl_jax.train.job import Chain
 from ldl_jax.train.state import Weights
 from ldl_jax.workdir import Workdir
 
@@ -97,7 +97,8 @@ def test_none_can_be_read(tmp_path):
 def chain(tmp_path_factory):
     """A finished run of two generations, and the validation errors that it was told."""
     job, description = make_job()
-    job = dataclasses.replace(job, best="mae", use="best", chain=Chain(2), keep=1, ema=0.5)
+    job = dataclasses.replace(job, best="mae", use="best", chain=Chain(2), keep=1)
+    job = dataclasses.replace(job, optimizer=dataclasses.replace(job.optimizer, ema=0.5))
     path = tmp_path_factory.mktemp("run") / "run"
     told = iter([3.0, 5.0, 6.0, 2.0])  # of each generation's two validations
     teachers = []
@@ -105,7 +106,7 @@ def chain(tmp_path_factory):
 
     def worse(predictions):
         found = summary(predictions)
-        if len(predictions.ids) == len(job.validation.part):
+        if len(predictions.ids) == len(job.data.validation.part):
             found["mae"] = next(told)
         return found
 
