@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import ml_collections
@@ -19,7 +19,7 @@ from ldl_jax import methods, models
 from ldl_jax.data.augment.augmentation import Recipe
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
-from ldl_jax.run.reading import RENAMED, filled, in_new_keys, read_section, renamed
+from ldl_jax.run.reading import RENAMED, Content, filled, in_new_keys, read_section, renamed
 from ldl_jax.run.sections import (
     STAGE,
     ConfigError,
@@ -165,7 +165,7 @@ def parse(config: ml_collections.ConfigDict) -> Config:
     return from_dict(config.to_dict())
 
 
-def from_dict(content: dict[str, Any]) -> Config:
+def from_dict(content: Content) -> Config:
     """Returns the typed config of nested dicts, by the keys of a config's file.
 
     Raises:
@@ -196,7 +196,7 @@ def from_dict(content: dict[str, Any]) -> Config:
         raise ConfigError(str(error)) from None
 
 
-def to_dict(config: Any) -> dict[str, Any]:
+def to_dict(config: Any) -> Content:
     """Returns a config as nested dicts of JSON's types, by the keys of its file."""
     result: dict[str, Any] = {}
     for field in dataclasses.fields(config):
@@ -212,7 +212,7 @@ def to_dict(config: Any) -> dict[str, Any]:
     return result
 
 
-def completed(saved: Mapping[str, Any]) -> dict[str, Any]:
+def completed(saved: Content) -> Content:
     """Returns a run's saved config as it would be saved today.
 
     Its keys have today's names, and those that it lacks, as they came later, their defaults.
@@ -223,13 +223,13 @@ def completed(saved: Mapping[str, Any]) -> dict[str, Any]:
     return filled(content, json.loads(json.dumps(to_dict(Config()) | known)))
 
 
-def _unset(choices: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def _unset(choices: Iterable[Content]) -> Content:
     """Returns a placeholder for every option of any of the choices."""
     options = {key: value for choice in choices for key, value in choice.items()}
     return {key: placeholder(type(x)) for key, x in options.items() if key not in _ELSEWHERE}
 
 
-def _stages(content: Any) -> dict[str, Config]:
+def _stages(content: object) -> dict[str, Config]:
     if not isinstance(content, dict):
         raise ConfigError(f"stages: expected whole configs by name, got {content!r}")
     stages = {}
@@ -245,14 +245,14 @@ def _stages(content: Any) -> dict[str, Config]:
     return stages
 
 
-def _method(content: Any) -> MethodConfig:
+def _method(content: object) -> MethodConfig:
     if not isinstance(content, dict) or not isinstance(content.get("name"), str):
         raise ConfigError(f"method: expected a dict with a name, got {content!r}")
     hyper_parameters = {k: v for k, v in content.items() if k != "name" and v is not None}
     return MethodConfig(content["name"], hyper_parameters)
 
 
-def _sweep(content: Any) -> tuple[dict[str, Any], ...]:
+def _sweep(content: object) -> tuple[Content, ...]:
     grids = () if content is None else (content,) if isinstance(content, dict) else content
     if not isinstance(grids, (tuple, list)) or not all(isinstance(grid, dict) for grid in grids):
         raise ConfigError(
@@ -262,7 +262,7 @@ def _sweep(content: Any) -> tuple[dict[str, Any], ...]:
     return tuple(grids)
 
 
-def _options(section: Any, name: str) -> dict[str, Any]:
+def _options(section: object, name: str) -> Content:
     """Returns the options that a section gives, taken out of it."""
     content = section.pop("options", {}) if isinstance(section, dict) else {}
     if not isinstance(content, dict):
@@ -270,7 +270,7 @@ def _options(section: Any, name: str) -> dict[str, Any]:
     return {k: v for k, v in content.items() if v is not None}
 
 
-def _model(content: Any) -> ModelConfig:
+def _model(content: object) -> ModelConfig:
     if not isinstance(content, dict):
         raise ConfigError(f"model: expected a section, got {content!r}")
     every = {key for name in models.MODELS for key in models.known_options(name)} - _ELSEWHERE

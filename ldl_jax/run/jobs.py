@@ -42,7 +42,7 @@ class Checked:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to train."""
+        """True where nothing is left to train."""
         return generations.finished(self.run.config.chain, workdir.read_results(self.folder))
 
 

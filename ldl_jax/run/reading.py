@@ -7,7 +7,6 @@ import dataclasses
 import inspect
 import math
 import typing
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ldl_jax.run.sections import ConfigError
@@ -17,6 +16,8 @@ RENAMED: dict[str, tuple[str, dict[str, str]]] = {
     "chain.offspring": ("chain.student", {"ancestor": "teacher"}),
     "init.trunk_rate": ("init.backbone_rate", {}),
 }
+# Nested dicts of a config, by its keys.
+Content = dict[str, Any]
 Section = TypeVar("Section")
 
 
@@ -32,9 +33,9 @@ def renamed(key: str) -> str:
     return ""
 
 
-def in_new_keys(saved: Mapping[str, Any]) -> dict[str, Any]:
+def in_new_keys(saved: Content) -> Content:
     """Returns a saved config with today's names of its keys."""
-    content = copy.deepcopy(dict(saved))
+    content = copy.deepcopy(saved)
     for old, (new, values) in RENAMED.items():
         source, old_key = _holder(content, old)
         target, new_key = _holder(content, new)
@@ -44,17 +45,17 @@ def in_new_keys(saved: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
-def filled(content: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def filled(content: Content, defaults: Content) -> Content:
     """Returns nested dicts with the default of every key that they lack."""
     result = {**defaults, **content}
     for key, default in defaults.items():
         value = result[key]
-        if isinstance(default, Mapping) and isinstance(value, Mapping):
+        if isinstance(default, dict) and isinstance(value, dict):
             result[key] = filled(value, default)
     return result
 
 
-def read_section(schema: type[Section], content: Any, prefix: str) -> Section:
+def read_section(schema: type[Section], content: object, prefix: str) -> Section:
     """Returns a dataclass of the schema from a dict, checked key by key.
 
     Raises:
@@ -74,7 +75,7 @@ def read_section(schema: type[Section], content: Any, prefix: str) -> Section:
     return schema(**values)
 
 
-def _holder(content: dict[str, Any], key: str) -> tuple[dict[str, Any] | None, str]:
+def _holder(content: Content, key: str) -> tuple[Content | None, str]:
     """Returns the dict that a dotted key lies in, None where there is none, and its last part."""
     *path, last = key.split(".")
     section: Any = content

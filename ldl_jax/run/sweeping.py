@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
 from rich.console import Console
 
 from ldl_jax import processes, workdir
-from ldl_jax.evaluation import ablation, report
 from ldl_jax.run import experiment, jobs, plan, sweep
 from ldl_jax.run.config import Config, ConfigError, completed
 from ldl_jax.run.data import Read
@@ -20,6 +19,7 @@ from ldl_jax.run.joining import check_same
 from ldl_jax.run.progress import ProgressBar
 from ldl_jax.run.resolved import Resolved, fold_count, resolve
 from ldl_jax.run.sweep import Point
+from ldl_jax.run.sweep_table import check_columns, folder_of, show
 from ldl_jax.train import generations, programs
 from ldl_jax.train.compiled import JittedStep, JittedSteps
 from ldl_jax.train.interrupt import Interrupt
@@ -64,11 +64,11 @@ def run(checked: Sweep, console: Console) -> None:
         training = _Training(checked, console, interrupt)
         for group_points in sweep.groups(points):
             training.train(group_points)
-    lost = [point.name for point in points if (_folder(path, point) / _STOPPED).exists()]
+    lost = [point.name for point in points if (folder_of(path, point) / _STOPPED).exists()]
     lost = processes.broadcast(lost)
     shown = [point for point in points if point.name not in lost]
     if shown and processes.primary():
-        _show(checked.config, points, shown, path, console)
+        show(checked.config, points, shown, path, console)
     processes.all_gather(None)  # another process's error would end the one that shows the table
     if lost:
         raise NotFiniteError(
@@ -99,8 +99,8 @@ def check(config: Config, path: Path, read: Read) -> Sweep:
     _check_folder(path)
     resolved = {point.name: resolve(point.config, read=read) for point in points}
     for point in points:
-        workdir.check(_folder(path, point), resolved[point.name].description, completed)
-    _check_columns(config.table.columns.split(), resolved.values())
+        workdir.check(folder_of(path, point), resolved[point.name].description, completed)
+    check_columns(config.table.columns.split(), resolved.values())
     return Sweep(config, path, points, resolved)
 
 
@@ -224,7 +224,7 @@ class _Training:
     @contextlib.contextmanager
     def _open(self, point: Point, built: Experiment) -> Iterator[Workdir]:
         """Opens a run's folder, and keeps the run's files in it."""
-        path = _folder(self._path, point)
+        path = folder_of(self._path, point)
         with Workdir(path, built.description, completed) as folder:
             for name, content in built.files.items():
                 folder.keep(name, content)
@@ -244,7 +244,7 @@ class _Training:
             self._resolved[point.name],
             self._say_once,
             stages=self._path / "stages",
-            workdir=_folder(self._path, point),
+            workdir=folder_of(self._path, point),
             like=self._like,
         )
         return self._like
@@ -259,12 +259,8 @@ class _Training:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _folder(path: Path, point: Point) -> Path:
-    return path / "runs" / point.name
-
-
 def _done(path: Path, point: Point) -> bool:
-    folder = _folder(path, point)
+    folder = folder_of(path, point)
     finished = generations.finished(point.config.chain, workdir.read_results(folder))
     return finished or (folder / _STOPPED).exists()
 
@@ -288,44 +284,3 @@ def _check_folder(path: Path) -> None:
         raise WorkdirError(f"workdir: {path} is a file; give a new folder")
     if path.exists() and any(item.name not in _OWN for item in path.iterdir()):
         raise WorkdirError(f"workdir: {path} holds other files and no sweep; give a new folder")
-
-
-def _check_columns(columns: Sequence[str], runs: Iterable[Resolved]) -> None:
-    """Checks that each column is of one of the runs, though others may lack it."""
-    known: dict[str, None] = {}
-    for resolved in runs:  # as a rule the first has them all
-        if known.keys() >= {*columns}:
-            return
-        known |= dict.fromkeys(resolved.table_columns())
-    for column in columns:
-        if column not in known:
-            raise ConfigError(
-                f"table.columns: no run has {column!r}; take some of {', '.join(known)}, or "
-                "leave it empty for all of a table's"
-            )
-
-
-def _show(
-    config: Config, points: Sequence[Point], shown: Sequence[Point], path: Path, console: Console
-) -> None:
-    """Prints the table, and keeps it in PATH/table.md."""
-    runs = []
-    for point, setting in zip(points, sweep.settings(points), strict=True):
-        if point in shown:
-            folder = _folder(path, point)
-            runs.append(ablation.Tested(setting, folder, len(workdir.read_results(folder))))
-    table = config.table
-    rows = ablation.rows(
-        runs,
-        sweep.own_setting(config, points),
-        columns=table.columns.split(),
-        generations=table.generations,
-        heads=table.heads,
-    )
-    space = workdir.read_json(runs[0].folder / "config.json")["resolved"]["space"]
-    notes = f"Errors in {space['unit']}. {ablation.FOOTNOTE}"
-    (path / "table.md").write_text(f"{report.markdown(rows)}{notes}\n")
-    console.width = max(console.width, 400)  # folded by the terminal, not cut
-    console.print(report.table(rows))
-    for line in (notes, f"table: {path / 'table.md'}; runs: {path / 'runs'}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)

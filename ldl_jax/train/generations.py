@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from ldl_jax import processes
 from ldl_jax.data.feed.feeds import EpochOrder, Feed
 from ldl_jax.evaluation import predictions, report
 from ldl_jax.evaluation.evaluate import JittedPredict, evaluate
-from ldl_jax.train.best import Best, read_best
+from ldl_jax.train.best import Best
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.compiled import JittedStep, JittedSteps
 from ldl_jax.train.faults import first_watch
@@ -21,6 +20,7 @@ from ldl_jax.train.log import Log, Watcher
 from ldl_jax.train.loop import Alone, Runner, train_generation
 from ldl_jax.train.programs import Steps, first_state, jitted, like
 from ldl_jax.train.state import TrainState, Weights
+from ldl_jax.train.teacher import chosen, resume
 from ldl_jax.workdir import Row, Workdir
 
 Indices = Sequence[int]
@@ -32,7 +32,7 @@ MakeRunner = Callable[[Indices, Runs, States, Teachers], Runner]
 
 
 @dataclasses.dataclass(frozen=True)
-class Member:
+class ChainRun:
     """A chain of a fold.
 
     Attributes:
@@ -73,12 +73,12 @@ def run(
     def alone(_: Indices, runs: Runs, states: States, teachers: Teachers) -> Alone:
         return Alone(train, runs[0], states[0], teachers[0], runs[0].log())
 
-    fold([Member("", job, steps, workdir)], alone, interrupt, watcher)
+    fold([ChainRun("", job, steps, workdir)], alone, interrupt, watcher)
     return workdir.results()[: job.chain.generations]
 
 
 def fold(
-    members: Sequence[Member], make_runner: MakeRunner, interrupt: Interrupt, watcher: Watcher
+    members: Sequence[ChainRun], make_runner: MakeRunner, interrupt: Interrupt, watcher: Watcher
 ) -> dict[str, str]:
     """Trains the chains of all members, or what is left of them.
 
@@ -94,31 +94,49 @@ def fold(
     lost: dict[str, str] = {}
     teachers = [resume(member.job, member.workdir, watcher) for member in members]
     while behind := _behind(members, lost):
-        indices, number = behind
-        runs = [Generation(members[index], number, watcher) for index in indices]
-        try:
-            known = [teachers[index] for index in indices]
-            states = _start(runs, known)
-            step = int(states[0].step)
-            watcher.generation(number, len(runs[0].order), step)
-            for generation in runs:
-                generation.start(step)
-            runner = make_runner(indices, runs, states, known)
-            ended = train_generation(runner, runs, interrupt, watcher)
-        finally:
-            for generation in runs:
-                generation.close()
-        for row, (index, generation) in enumerate(zip(indices, runs, strict=True)):
-            if row in runner.lost:
-                lost[members[index].name] = runner.lost[row]
+        indices, generation = behind
+        runs = [Generation(members[index], generation, watcher) for index in indices]
+        known = [teachers[index] for index in indices]
+        results = _next(indices, runs, known, make_runner, interrupt, watcher)
+        for index, result in zip(indices, results, strict=True):
+            if isinstance(result, str):
+                lost[members[index].name] = result
             else:
-                teachers[index] = generation.finish(ended[row])
+                teachers[index] = result
         if interrupt.check(now=True) is not None and _behind(members, lost):
-            interrupt.stop(number, len(runs[0].order))
+            interrupt.stop(generation, len(runs[0].order))
     return lost
 
 
-def _behind(members: Sequence[Member], lost: Mapping[str, str]) -> tuple[Indices, int] | None:
+def _next(
+    indices: Indices,
+    runs: Runs,
+    teachers: Teachers,
+    make_runner: MakeRunner,
+    interrupt: Interrupt,
+    watcher: Watcher,
+) -> list[Weights | str]:
+    """Trains, evaluates and finishes one generation, or what is left of it.
+
+    Returns:
+      For each run the weights that teach the next generation, or the reason why it is lost.
+    """
+    try:
+        runner = make_runner(indices, runs, _start(runs, teachers), teachers)
+        watcher.generation(runs[0].generation, len(runs[0].order), runner.start)
+        for training in runs:
+            training.start(runner.start)
+        states = train_generation(runner, runs, interrupt, watcher)
+    finally:
+        for training in runs:
+            training.close()
+    return [
+        runner.lost[index] if index in runner.lost else training.finish(state)
+        for index, (training, state) in enumerate(zip(runs, states, strict=True))
+    ]
+
+
+def _behind(members: Sequence[ChainRun], lost: Mapping[str, str]) -> tuple[Indices, int] | None:
     """Returns the unfinished members that stand at the earliest generation, and its number."""
     done: dict[int, int] = {}
     for index, member in enumerate(members):
@@ -135,43 +153,15 @@ def _start(runs: Runs, teachers: Teachers) -> States:
     """Returns the states of the last step that all have a checkpoint of, or the first ones."""
     while shared := set.intersection(*(set(run.checkpoints.steps()) for run in runs)):
         step = max(shared)
-        for generation in runs:
-            generation.checkpoints.rewind(step)
-        states = [generation.restored() for generation in runs]
+        for training in runs:
+            training.checkpoints.rewind(step)
+        states = [training.restored() for training in runs]
         # A damaged one falls back to an earlier step, and then so do all.
         if all(state is not None and int(state.step) == step for state in states):
             return [state for state in states if state is not None]
-    for generation in runs:
-        generation.checkpoints.rewind(-1)
-    return [generation.first(teacher) for generation, teacher in zip(runs, teachers, strict=True)]
-
-
-def resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
-    """Returns the weights of the last finished generation, the next one's teacher.
-
-    A finished generation whose checkpoints are all damaged is taken back, to be trained again.
-    """
-    while results := workdir.results():
-        generation = len(results)
-        folder = workdir.checkpoints(generation)
-        checkpoints = Checkpoints(folder, job.keep)
-        state = checkpoints.restore(like(job), watcher.say)
-        checkpoints.close()
-        if state is not None and int(state.step) == len(job.order(generation)):
-            return _chosen(job, state, folder, watcher)[0]
-        workdir.unfinish(generation)
-    return None
-
-
-def _chosen(
-    job: Job, state: TrainState, folder: Path, watcher: Watcher
-) -> tuple[Weights, int | None]:
-    """Returns the weights that are tested and teach, and their step where they are the best."""
-    if job.use == "best":
-        if (best := read_best(folder, watcher.say)) is not None:
-            return job.placement.place_state(best[1]), best[0]
-        watcher.say(f"{folder}: no best checkpoint can be read, so the last weights are taken")
-    return state.answers, None
+    for training in runs:
+        training.checkpoints.rewind(-1)
+    return [training.first(teacher) for training, teacher in zip(runs, teachers, strict=True)]
 
 
 def finished(chain: Chain, results: list[Row]) -> bool:
@@ -184,12 +174,12 @@ def finished(chain: Chain, results: list[Row]) -> bool:
 
 
 class Generation:
-    """One generation of a run in training: its order, checkpoints, rows and results."""
+    """A generation of a run in training: its order, checkpoints, rows and results."""
 
-    def __init__(self, member: Member, number: int, watcher: Watcher) -> None:
-        self.job, self.number, self.order = member.job, number, member.job.order(number)
+    def __init__(self, member: ChainRun, generation: int, watcher: Watcher) -> None:
+        self.job, self.generation, self.order = member.job, generation, member.job.order(generation)
         self._steps, self._workdir, self._watcher = member.steps, member.workdir, watcher
-        folder = member.workdir.checkpoints(number)
+        folder = member.workdir.checkpoints(generation)
         self.checkpoints = Checkpoints(folder, member.job.keep)
         self._best = Best(folder, member.job.best) if member.job.best else None
 
@@ -203,11 +193,11 @@ class Generation:
 
     def first(self, teacher: Weights | None) -> TrainState:
         """The state at step 0."""
-        return first_state(self.job, self.number, teacher, self._steps.draw)
+        return first_state(self.job, self.generation, teacher, self._steps.draw)
 
     def start(self, step: int) -> None:
         """Prepares to go on after a step: rows after it will be written anew."""
-        self._workdir.start_metrics(self.number, step)
+        self._workdir.start_metrics(self.generation, step)
         if self._best is not None:
             self._best.start(self._watcher.say)
 
@@ -215,7 +205,7 @@ class Generation:
         """Returns a log that writes the rows of this generation."""
         job = self.job
         return Log(
-            self.number,
+            self.generation,
             self.order,
             job.schedule.log_every,
             job.optimizer.learning_rate,
@@ -233,27 +223,27 @@ class Generation:
 
     def finish(self, state: TrainState) -> Weights:
         """Tests the last or the best weights, and marks the generation as finished; gives them."""
-        folder = self._workdir.checkpoints(self.number)
-        weights, best_step = _chosen(self.job, state, folder, self._watcher)
+        folder = self._workdir.checkpoints(self.generation)
+        weights, best_step = chosen(self.job, state, folder, self._watcher)
         results = self._evaluate(self._steps.test, self.job.data.test, weights)
         if not processes.primary():
             return weights
-        predictions.write(self._workdir.predictions(self.number), results)
+        predictions.write(self._workdir.predictions(self.generation), results)
         summary = report.summary(results)
         last = len(self.order)
         self._write("test", {"step": last, "epoch": _epoch(last, self.order), **summary})
-        row: Row = {"generation": self.number, "test pictures": len(results.ids), **summary}
+        row: Row = {"generation": self.generation, "test pictures": len(results.ids), **summary}
         if self.job.data.validation is not None:
             step = last if best_step is None else best_step
-            row["mae_validation"] = _validation(self._workdir, self.number, step)
+            row["mae_validation"] = _validation(self._workdir, self.generation, step)
         if best_step is not None:
             row["best_step"] = best_step
-        self._workdir.finish(self.number, row)
+        self._workdir.finish(self.generation, row)
         return weights
 
     def _write(self, kind: str, row: Row, speed: float | None = None) -> None:
-        origin = {"kind": kind, "generation": self.number}
-        total = (self.number - 1) * len(self.order) + row["step"]
+        origin = {"kind": kind, "generation": self.generation}
+        total = (self.generation - 1) * len(self.order) + row["step"]
         self._workdir.write({**origin, **row, "total_step": total}, speed)
 
     def validate(self, state: TrainState) -> None:
@@ -263,13 +253,13 @@ class Generation:
         summary = report.summary(results)
         self._write("validation", {"step": step, "epoch": _epoch(step, self.order), **summary})
         if self._best is not None:
-            about = {**self.job.about, "generation": self.number}
+            about = {**self.job.about, "generation": self.generation}
             self._best.offer(step, summary, state.answers, about)
 
     def save(self, state: TrainState) -> None:
         """Saves a checkpoint in the background."""
         step = int(state.step)
-        about = {**self.job.about, "generation": self.number, "step": step}
+        about = {**self.job.about, "generation": self.generation, "step": step}
         self.checkpoints.save(step, state, about)
 
     def _evaluate(

@@ -152,8 +152,8 @@ class Log:
 
     def _row(self, step: int, scalars: Scalars, speed: float) -> None:
         # A skipped step does not move the schedule on.
-        taken = max(0, step - 1 - int(scalars["skipped"]))
-        row = row_of(step, self._order, scalars, float(self._rates[taken]))
+        applied = max(0, step - 1 - int(scalars["skipped"]))
+        row = row_of(step, self._order, scalars, float(self._rates[applied]))
         self._write(row, speed)
         if "loss" in row:
             self._watcher.log(row["loss"], speed)

@@ -20,12 +20,12 @@ class Member(Protocol):
 
     Attributes:
       job: the run.
-      number: the generation's, from 1.
+      generation: its number, from 1.
       order: of the training pictures.
     """
 
     job: Job
-    number: int
+    generation: int
     order: EpochOrder
 
     def validate(self, state: TrainState) -> None:
@@ -139,7 +139,7 @@ def train_generation(
       Interrupted: a signal came; checkpoints of the last step are saved.
       NotFiniteError: a run alone diverged; no checkpoint holds what came of it.
     """
-    job, order, number = members[0].job, members[0].order, members[0].number
+    job, order = members[0].job, members[0].order
     schedule, validated = job.schedule, job.data.validation is not None
     ends = [schedule.checkpoint_every, *([schedule.evaluation_every] if validated else [])]
     calls = list(_calls(runner.start, len(order), runner.steps_per_call, ends))
@@ -157,7 +157,7 @@ def train_generation(
             runner.look()
             _hand_over(runner, members, validates, saves or stops)
         if stops and not last:
-            interrupt.stop(number, step)
+            interrupt.stop(members[0].generation, step)
         if validates or saves:
             runner.resume()
         if len(runner.lost) == len(members):

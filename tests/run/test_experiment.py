@@ -293,7 +293,7 @@ def test_drawn_faces_can_be_streamed():
     said = []
     config = {"data__feed": "stream", "data__options__groups": 2}
     streamed, memory = build(said.append, **config).job, build(data__options__groups=2).job
-    assert streamed.train.store == {}
+    assert streamed.data.train.store == {}
     assert any("streamed: as data.feed says" in text for text in said)
     rows = [np.asarray([3, 0, 8, 5], np.int32)]
     batches = []

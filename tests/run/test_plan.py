@@ -2,14 +2,25 @@
 
 import dataclasses
 import importlib
+import json
 from pathlib import Path
 
 import pytest
 
-from ldl_jax.run import plan
-from ldl_jax.run.config import Config, ConfigError, DataConfig, InitConfig
+from ldl_jax.run import jobs, plan
+from ldl_jax.run.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    EvaluationConfig,
+    InitConfig,
+    completed,
+)
+from ldl_jax.run.data import read_records
 from ldl_jax.run.resolved import fold_count, resolve
 from ldl_jax.run.smoke import smoke
+from ldl_jax.train.job import Chain
+from ldl_jax.workdir import Workdir, WorkdirError
 
 CONFIGS = sorted(p.stem for p in (Path(__file__).parents[2] / "configs").glob("[!_]*.py"))
 
@@ -99,3 +110,29 @@ def parsed(name):
     from ldl_jax.run.config import parse
 
     return parse(importlib.import_module(f"configs.{name}").get_config())
+
+
+def test_the_folder_of_an_older_version_is_gone_on_with(tmp_path):
+    small = Config(
+        batch_size=8,
+        data=DataConfig(synthetic_count=24, size=32),
+        evaluation=EvaluationConfig(batch_size=8),
+        chain=Chain(student="teacher"),
+    )
+    (run,) = plan.runs(small)
+    old = json.loads(json.dumps(jobs.check(tmp_path, run, read_records).resolved.description))
+    del old["steps_per_call"], old["evaluation"]["distributions"]
+    old["chain"] |= {"offspring": "ancestor"}
+    del old["chain"]["student"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    checked = jobs.check(tmp_path, run, read_records)
+    assert not checked.finished
+    with Workdir(tmp_path, checked.resolved.description, completed):
+        pass
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert (written["chain"]["student"], written["steps_per_call"]) == ("teacher", 0)
+    # A key that it lacks is at its default, and nothing else.
+    (other,) = plan.runs(dataclasses.replace(small, steps_per_call=4))
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with pytest.raises(WorkdirError, match=r"another config's run \(steps_per_call: 0 -> 4\)"):
+        jobs.check(tmp_path, other, read_records)

@@ -18,7 +18,7 @@ from ldl_jax.evaluation.evaluate import JittedPredict
 from ldl_jax.methods import Prediction
 from ldl_jax.train import generations, programs
 from ldl_jax.train.compiled import JittedStep
-from ldl_jax.train.generations import Indices, Member, Runs, States, Teachers
+from ldl_jax.train.generations import ChainRun, Indices, Runs, States, Teachers
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.log import Watcher
 from ldl_jax.train.programs import Steps
@@ -51,7 +51,7 @@ def run(
     """
     shared = _Programs(group)
     members = [
-        Member(replica.name, replica.job, shared.steps(replica.numbers), folder)
+        ChainRun(replica.name, replica.job, shared.steps(replica.numbers), folder)
         for replica, folder in zip(group.replicas, folders, strict=True)
     ]
 
