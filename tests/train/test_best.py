@@ -102,7 +102,7 @@ def chain(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "run"
     told = iter([3.0, 5.0, 6.0, 2.0])  # of each generation's two validations
     teachers = []
-    start = generations.train_generation
+    alone = generations.Alone
 
     def worse(predictions):
         found = summary(predictions)
@@ -110,14 +110,14 @@ def chain(tmp_path_factory):
             found["mae"] = next(told)
         return found
 
-    def spy(state, teacher, *rest):
+    def spy(train, member, state, teacher, log):
         teachers.append(jax.tree.map(np.array, teacher))
-        return start(state, teacher, *rest)
+        return alone(train, member, state, teacher, log)
 
     summary = report.summary
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "summary", worse)
-        patch.setattr(generations, "train_generation", spy)
+        patch.setattr(generations, "Alone", spy)
         run(job, description, path)
     return job, description, path, teachers
 
