@@ -19,9 +19,10 @@ from ldl_jax import methods, models
 from ldl_jax.data.augment.augmentation import Recipe
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
-from ldl_jax.run.reading import RENAMED, Content, filled, in_new_keys, read_section, renamed
+from ldl_jax.run.reading import RENAMED as RENAMED
+from ldl_jax.run.reading import Content, filled, in_new_keys, read_section
+from ldl_jax.run.sections import STAGE as STAGE
 from ldl_jax.run.sections import (
-    STAGE,
     ConfigError,
     DataConfig,
     InitConfig,
@@ -29,35 +30,15 @@ from ldl_jax.run.sections import (
     MethodConfig,
     ModelConfig,
     TableConfig,
-    TestSetConfig,
     at_least,
     one_of,
     positive,
 )
+from ldl_jax.run.sections import TestSetConfig as TestSetConfig
 from ldl_jax.train.faults import FaultConfig
 from ldl_jax.train.job import USES, Chain, EvaluationConfig
 from ldl_jax.train.optimizers import OptimizerConfig
 
-__all__ = [
-    "RENAMED",
-    "STAGE",
-    "Config",
-    "ConfigError",
-    "DataConfig",
-    "EvaluationConfig",
-    "InitConfig",
-    "MeshConfig",
-    "MethodConfig",
-    "ModelConfig",
-    "TableConfig",
-    "TestSetConfig",
-    "completed",
-    "defaults",
-    "from_dict",
-    "parse",
-    "renamed",
-    "to_dict",
-]
 # Options of networks that other keys of a config give.
 _ELSEWHERE = {"dtype", "size"}
 # Keys that make no difference to a run, and are not kept with it.

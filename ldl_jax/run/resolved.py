@@ -59,13 +59,19 @@ class Resolved:
         )
 
 
-def resolve(config: Config, devices: int | None = None, read: Read = read_records) -> Resolved:
+def resolve(
+    config: Config,
+    devices: int | None = None,
+    read: Read = read_records,
+    like: Resolved | None = None,
+) -> Resolved:
     """Makes and checks all that needs neither pictures nor trained weights.
 
     Args:
       config: the run.
       devices: use only the first so many.
       read: reads the dataset; a `data.Reader` reads it once for all of a plan.
+      like: a run whose parts are taken, if it is of the same data.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
@@ -74,7 +80,10 @@ def resolve(config: Config, devices: int | None = None, read: Read = read_record
     options = _network(config)
     model = models.build(**options)
     records = read(config.data)
-    parts = data.parts_of(config.data, records)
+    if like is not None and like.config.data == config.data:
+        parts = like.parts
+    else:
+        parts = data.parts_of(config.data, records)
     if config.chain.early_end and not len(parts.validation):
         raise ConfigError(
             "chain.early_end: looks at the validation error; hold some pictures out with "

@@ -97,9 +97,11 @@ def check(config: Config, path: Path, read: Read) -> Sweep:
         sweep.check_together(points)
     check_same({"runs": [point.name for point in points]})  # the folds are of the data
     _check_folder(path)
-    resolved = {point.name: resolve(point.config, read=read) for point in points}
+    resolved: dict[str, Resolved] = {}
+    last = None
     for point in points:
-        workdir.check(folder_of(path, point), resolved[point.name].description, completed)
+        last = resolved[point.name] = resolve(point.config, read=read, like=last)
+        workdir.check(folder_of(path, point), last.description, completed)
     check_columns(config.table.columns.split(), resolved.values())
     return Sweep(config, path, points, resolved)
 
