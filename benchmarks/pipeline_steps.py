@@ -23,7 +23,7 @@ from ldl_jax.labels import AGE
 from ldl_jax.methods.cen import cen
 from ldl_jax.placement import Placement, make_placement
 from ldl_jax.train import optimizers
-from ldl_jax.train.loop import jit_train_step
+from ldl_jax.train.compiled import jit_train_step
 from ldl_jax.train.state import init_state, init_weights
 from ldl_jax.train.step import make_train_step
 

@@ -25,10 +25,10 @@ from benchmarks import printing, timing
 from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
-from ldl_jax.train import generations
+from ldl_jax.train import programs
 from ldl_jax.train.state import TrainState
 from ldl_jax.train.together import replicas
-from ldl_jax.train.together.group import Group, Replica
+from ldl_jax.train.together.group import Replica, Replicas
 
 METHODS = {"ssrnet": "ssr", "resnet10_tiny": "cen"}
 COLUMNS = (
@@ -43,7 +43,7 @@ COLUMNS = (
 )
 
 
-def group_of(network: str, runs: int, batch: int) -> Group:
+def group_of(network: str, runs: int, batch: int) -> Replicas:
     """Builds a group of runs that differ in their seed, on drawn faces of 64x64."""
     config = schema.defaults()
     config.data.synthetic_count = max(64, batch * 2)
@@ -61,15 +61,15 @@ def group_of(network: str, runs: int, batch: int) -> Group:
         members.append(Replica(f"seed={seed}", built.job, {}))
     job = members[0].job
     devices = tuple(job.placement.replicated.mesh.devices.flat)
-    return Group(tuple(members), experiment.rebuild(schema.parse(config), job), devices)
+    return Replicas(tuple(members), experiment.rebuild(schema.parse(config), job), devices)
 
 
-def scanned(group: Group) -> Callable[[], object]:
+def scanned(group: Replicas) -> Callable[[], object]:
     """Returns a step of all runs, one after the other in one program."""
     jobs = [replica.job for replica in group.replicas]
-    run_step, store = group.step(jobs[0]), jobs[0].train.store
-    draw = generations.drawing(jobs[0])
-    firsts = [generations.first_state(job, 1, None, draw) for job in jobs]
+    run_step, store = group.step(jobs[0]), jobs[0].data.train.store
+    draw = programs.drawing(jobs[0])
+    firsts = [programs.first_state(job, 1, None, draw) for job in jobs]
     states = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *firsts)
     items = jax.numpy.stack([job.order(1)[0] for job in jobs])
 

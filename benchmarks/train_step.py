@@ -38,8 +38,8 @@ import jax
 from benchmarks import printing, roofline, timing, train_step_library
 from ldl_jax import models
 from ldl_jax.processes.memory import keep_freed
-from ldl_jax.run import experiment
 from ldl_jax.run.config import Config
+from ldl_jax.run.resolved import resolve
 
 COLUMNS = (
     "network",
@@ -162,7 +162,7 @@ def _configs(options: argparse.Namespace) -> list[Config]:
         for size, dtype in itertools.product(sizes, dtypes):
             batch = _batch(name, size) if options.batch is None else options.batch
             config = train_step_library.config_of(name, size, dtype, batch, options.steps_per_call)
-            experiment.check(config, devices=1)
+            resolve(config, devices=1)
             configs.append(config)
     return configs
 

@@ -16,8 +16,8 @@ from benchmarks import timing
 from configs.recipes import dldlv2, ssrnet
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
-from ldl_jax.train import generations
-from ldl_jax.train.generations import Job
+from ldl_jax.train import programs
+from ldl_jax.train.job import Job
 from ldl_jax.train.state import Weights
 
 # The networks whose shipped configs are not CEN's, which `schema.defaults` are.
@@ -82,28 +82,28 @@ def config_of(
 def job_of(config: schema.Config) -> Job:
     """Builds a config's job on one device; it is tested on the pictures that it trains on."""
     job = experiment.build(config, lambda text: None, devices=1).job
-    return dataclasses.replace(job, test=job.train)
+    return dataclasses.replace(job, data=dataclasses.replace(job.data, test=job.data.train))
 
 
 def weights_of(job: Job) -> Weights:
     """Returns the weights that the job starts from."""
-    return generations.first_state(job, 1, None).weights
+    return programs.first_state(job, 1, None).weights
 
 
 def functions(job: Job, weights: Weights | None = None) -> dict[str, Measured]:
     """Compiles the "train" and "infer" of a job, with these weights or those it starts from."""
     weights = weights_of(job) if weights is None else weights
-    train, steps = generations.jitted(job)
+    train, steps = programs.jitted(job)
     return {"train": _training(job, train, weights), "infer": _inference(job, steps.test, weights)}
 
 
 def _training(job: Job, train: Callable, weights: Weights) -> Measured:
-    state = generations.first_state(job, 1, None, lambda key: weights)
-    store, count = job.train.store, job.schedule.call
+    state = programs.first_state(job, 1, None, lambda key: weights)
+    store, count = job.data.train.store, job.schedule.steps_per_call
     order = job.order(1)
-    items = job.train.items(order, 0)
+    items = job.data.train.items(order, 0)
     if count > 1:
-        items = job.train.spans(order, range(count, len(order), count), 0, count)
+        items = job.data.train.spans(order, range(count, len(order), count), 0, count)
 
     def arguments() -> tuple:
         return (None, store, next(items), *([] if count == 1 else [np.int32(count)]))
@@ -120,8 +120,8 @@ def _training(job: Job, train: Callable, weights: Weights) -> Measured:
 
 
 def _inference(job: Job, predict: Callable, weights: Weights) -> Measured:
-    store = job.test.store
-    items = job.test.items(job.order(1), 0)
+    store = job.data.test.store
+    items = job.data.test.items(job.order(1), 0)
     compiled, seconds = _compile(predict, weights, store, next(items))
 
     def run(calls: int) -> None:

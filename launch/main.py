@@ -18,11 +18,12 @@ from rich.console import Console
 from ldl_jax import processes
 from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
-from ldl_jax.run import experiment, jobs, plan, sweeping
+from ldl_jax.run import jobs, plan, sweeping
 from ldl_jax.run.command import fail, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.data import Reader
 from ldl_jax.run.joining import check_same, come_together, together
+from ldl_jax.run.resolved import fold_count
 from ldl_jax.run.smoke import smoke
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import NotFiniteError
@@ -69,25 +70,25 @@ def main(arguments: Sequence[str]) -> None:
 def run(config: schema.Config, path: Path, console: Console, profile: str = "") -> None:
     """Trains what is left of all runs that a config asks for, and shows the results."""
     check_same(dataclasses.asdict(config))
-    read = Reader()
+    read, swept = Reader(), None
     if config.sweep:  # its runs take the place of the last one
         if profile:
             raise ValueError("--profile: a sweep is not traced; trace one of its runs alone")
-        runs = sweeping.stages(config, sweeping.check(config, path, read))
+        swept = sweeping.check(config, path, read)
+        runs = sweeping.stages(config, swept.points)
     else:
-        runs = plan.runs(config, experiment.fold_count(config, read))
-    check_same({"runs": [one.folder for one in runs]})  # the folds are of the data
-    left = [one.folder for one in runs if jobs.check(path, one, read)]
-    left = processes.broadcast(left)
+        runs = plan.runs(config, fold_count(config, read))
+    check_same({"runs": [run.folder for run in runs]})  # the folds are of the data
+    checked = [jobs.check(path, run, read) for run in runs]
+    left = processes.broadcast([job.run.folder for job in checked if not job.finished])
     with Interrupt() as interrupt:
-        for one in runs:
-            if one.folder in left or one.folder == "":  # a finished run shows its table again
-                jobs.train(path, one, console, interrupt, profile, read)
-            if interrupt.check(now=True) is not None and (one is not runs[-1] or config.sweep):
-                assert interrupt.number is not None
-                raise Interrupted(interrupt.number, one.config.chain.generations)
-    if config.sweep:
-        sweeping.run(config, path, console, read)
+        for job in checked:
+            if job.run.folder in left or job.run.folder == "":  # a finished run shows its table
+                jobs.train(path, job, console, interrupt, profile)
+            if interrupt.check(now=True) is not None and (job is not checked[-1] or swept):
+                interrupt.stop(job.run.config.chain.generations)
+    if swept is not None:
+        sweeping.run(swept, console)
     elif runs[-1].folder and processes.primary():
         jobs.show_folds(path, runs, console)
 

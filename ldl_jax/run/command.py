@@ -1,13 +1,16 @@
-"""What every command does with its command line: bad input is one line and exit code 1."""
+"""Parses the command line of every command; bad input is one line and exit code 1."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import app, flags, logging
+
+from ldl_jax.run.reading import renamed
 
 
 def start(main: Callable[[Sequence[str]], None]) -> None:
@@ -27,18 +30,19 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
 
 
 def parse_flags(arguments: Sequence[str]) -> list[str]:
-    """Absl's parsing, its errors and those of `--config.KEY=VALUE` as one line."""
+    """Parses as absl does, with its errors and those of `--config.KEY=VALUE` as one line."""
     try:
         return flags.FLAGS(arguments)
     except (flags.Error, OSError, ValueError) as error:
         fail(str(error))
     except (AttributeError, KeyError, TypeError) as error:
         text = str(error).strip("'\"").replace("\\n", " ").replace("\\'", "'")
-        fail(f"--config: unknown key {text}")
+        hints = filter(None, (renamed(word) for word in re.findall(r"\w+", text)))
+        fail("; ".join([f"--config: unknown key {text}", *hints]))
 
 
 def quiet() -> None:
-    """Libraries' logs are not shown, unless --verbosity is given: what matters they also raise."""
+    """Hides the logs of libraries, unless --verbosity is given: what matters they also raise."""
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.FATAL)
 

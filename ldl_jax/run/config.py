@@ -1,4 +1,4 @@
-"""The schema of a config: every field with its type, its default and what it means.
+"""The schema of a config, and its ways from and to a file.
 
 A config file fills in a `ConfigDict` made by `defaults()`; `parse` turns it into a frozen, typed
 `Config`. A key that is not in the schema, or a value of another type, is an error.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import inspect
-import math
-import typing
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,283 +16,32 @@ import ml_collections
 from ml_collections.config_dict import placeholder
 
 from ldl_jax import methods, models
-from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Recipe
 from ldl_jax.data.datasets import catalogue
-from ldl_jax.data.splits.protocols import PROTOCOLS
 from ldl_jax.data.synthetic import faces
+from ldl_jax.run.reading import RENAMED as RENAMED
+from ldl_jax.run.reading import Content, filled, in_new_keys, read_section
+from ldl_jax.run.sections import STAGE as STAGE
+from ldl_jax.run.sections import (
+    ConfigError,
+    DataConfig,
+    InitConfig,
+    MeshConfig,
+    MethodConfig,
+    ModelConfig,
+    TableConfig,
+    at_least,
+    one_of,
+    positive,
+)
+from ldl_jax.run.sections import TestSetConfig as TestSetConfig
 from ldl_jax.train.faults import FaultConfig
-from ldl_jax.train.generations import USES, Chain
+from ldl_jax.train.job import USES, Chain, EvaluationConfig
 from ldl_jax.train.optimizers import OptimizerConfig
 
-STAGE = "stage:"  # of init.path: the rest names a stage
 # Options of networks that other keys of a config give.
 _ELSEWHERE = {"dtype", "size"}
-
-
-class ConfigError(ValueError):
-    """A config that cannot be used; the message names the key, the value and what is expected."""
-
-
-def _at_least(name: str, value: float, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{name}: expected {least} or more, got {value}")
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise ConfigError(f"{name}: expected more than 0, got {value}")
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ConfigError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
-
-
-@dataclasses.dataclass(frozen=True)
-class TestSetConfig:
-    """The dataset that is tested on, where it is another one than that trained on.
-
-    Attributes:
-      name: one of `ldl_jax.data.datasets.catalogue.DATASETS`, or "synthetic" (other persons than
-        are trained on), "" for none. The protocol is "cross_dataset".
-      root: its folder.
-      csv: its CSV or .xlsx file, if it takes one.
-      options: what its reader offers.
-    """
-
-    name: str = ""
-    root: str = ""
-    csv: str = ""
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """Which pictures, how they are split, and how they reach the device.
-
-    Attributes:
-      name: "synthetic", or one of `ldl_jax.data.datasets.catalogue.DATASETS`.
-      root: the dataset's folder.
-      csv: the CSV or .xlsx file of datasets that take one.
-      options: what the dataset's reader offers, as Adience's `gaps`, or `synthetic.OPTIONS`.
-      test: the dataset to test on, where it is another.
-      space: the label values: low:step:high (as 0:1:100), a name (age, scut_fbp, cfd, adience), or
-        "train", from the least to the greatest training label in steps of 1 (CEN's Eq. 1).
-      size: side of the network's input in pixels, 32 or more.
-      crop: share of a picture's width and height that is kept, about its middle; 1 for all of it.
-      stored_size: side that pictures are first resized to; 0 for `size`.
-      channels: the order that the network takes the colours in, "rgb" or "bgr".
-      mean: subtracted from each channel, on the scale 0-255; of a network that init.path names,
-        its own channels, mean and std are taken.
-      std: what each channel is then divided by; SSR-Net's pictures are raw, "bgr" with a mean of 0
-        and a std of 1.
-      alignment: how the pictures were cut out of larger ones, where `ldl_jax.data.align` did it;
-        it is kept with the weights, so that faces found later are cut in the same way. Of a
-        prepared set it is known, and may be left out.
-      protocol: "official", "random" (by picture), "stratified", "subject" (by person), "kfold",
-        "subject_kfold", "official_folds", "leave_one_person_out" or "cross_dataset"; see
-        `ldl_jax.data.splits.protocols.split`.
-      fold: which of a protocol's runs, from 0; -1 for all of them, one after another, and their
-        mean and spread.
-      audit: look for people, files and near-duplicates that two parts share, before training.
-      test_fraction: of the pictures, where the protocol draws the test part.
-      validation_fraction: of the training pictures, held out.
-      seed: of what is drawn, a split or the synthetic faces; apart from the run's, so that several
-        runs see the same data.
-      unreadable: "stop" at a picture that cannot be read, or "skip" and count it.
-      feed: "memory" (decoded once, kept on the devices), "stream" (decoded as they come), or
-        "auto", which streams what does not fit into half of the free memory.
-      memory_gb: "auto" keeps at most so many GB (1e9 bytes) of decoded pictures in memory; 0 for
-        what the memory allows.
-      synthetic_count: how many synthetic faces are drawn.
-      split_file: a split.json that another run left: its parts are taken, and the protocol's name;
-        protocol, fold and fractions are not used.
-    """
-
-    name: str = "synthetic"
-    root: str = ""
-    csv: str = ""
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    test: TestSetConfig = dataclasses.field(default_factory=TestSetConfig)
-    space: str = "train"
-    size: int = 224
-    crop: float = 1.0
-    stored_size: int = 0
-    channels: str = "rgb"
-    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
-    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
-    alignment: Alignment = dataclasses.field(default_factory=Alignment)
-    protocol: str = "official"
-    fold: int = -1
-    audit: bool = True
-    test_fraction: float = 0.2
-    validation_fraction: float = 0.0
-    seed: int = 0
-    unreadable: str = "stop"
-    feed: str = "auto"
-    memory_gb: float = 0.0
-    synthetic_count: int = 2000
-    split_file: str = ""
-
-    def __post_init__(self) -> None:
-        _at_least("data.size", self.size, 32)
-        if self.stored_size and self.stored_size < self.size:
-            raise ConfigError(
-                f"data.stored_size: expected 0 or at least data.size = {self.size}, "
-                f"got {self.stored_size}"
-            )
-        _at_least("data.seed", self.seed, 0)
-        _at_least("data.fold", self.fold, -1)
-        if bool(self.test.name) != (self.protocol == "cross_dataset"):
-            raise ConfigError(
-                "data.test.name: names the set to test on with data.protocol=cross_dataset, and "
-                f"with no other; got {self.test.name!r} with {self.protocol!r}"
-            )
-        _at_least("data.memory_gb", self.memory_gb, 0)
-        _at_least("data.synthetic_count", self.synthetic_count, 8)
-        _at_least("data.validation_fraction", self.validation_fraction, 0)
-        if not self.validation_fraction < 1:
-            raise ConfigError(
-                f"data.validation_fraction: expected less than 1, got {self.validation_fraction}"
-            )
-        if not 0 < self.test_fraction < 1:
-            raise ConfigError(
-                f"data.test_fraction: expected between 0 and 1, got {self.test_fraction}"
-            )
-        _one_of("data.channels", self.channels, ("rgb", "bgr"))
-        for deviation in self.std:
-            _positive("data.std", deviation)
-        _one_of("data.protocol", self.protocol, PROTOCOLS)
-        if not 0 < self.crop <= 1:
-            raise ConfigError(f"data.crop: expected more than 0 and at most 1, got {self.crop}")
-        _one_of("data.unreadable", self.unreadable, ("stop", "skip"))
-        _one_of("data.feed", self.feed, ("auto", "memory", "stream"))
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """The network; None takes an option's own default.
-
-    Attributes:
-      name: one of `ldl_jax.models.MODELS`.
-      dtype: what it computes in, "float32" or "bfloat16"; parameters are float32.
-      options: the network's own, as ThinAgeNet's rate; `size` is data.size.
-    """
-
-    name: str = "resnet10_tiny"
-    dtype: str = "float32"
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class MethodConfig:
-    """The method and its hyper-parameters; None takes the method's own default."""
-
-    name: str = "cen"
-    hyper_parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class InitConfig:
-    """Where the first weights come from, and how far they may move.
-
-    Attributes:
-      path: whose network is taken; the head is fresh. The workdir of a finished run (its last
-        generation), a checkpoint, of any method and label space, a foreign weight file that
-        `ldl_jax.models.pretrained` reads, or "stage:NAME", the run of `stages.NAME`. The pictures
-        are then normalised as that network's were. "" for fresh weights.
-      head: take its head too, of the same method over as many labels.
-      freeze: train the head alone; the network stays as it is, its batch statistics too.
-      backbone_rate: factor of the network's learning rate; the head's is 1.
-      layer_decay: factor of the learning rate from each block of the network to the one before it,
-        starting at the head. Blocks are the top-level names of the network's parameters in the
-        order it uses them, those without a kernel with the one before (`ldl_jax.train.transfer`).
-      strict: whether a checkpoint must fit the network in every array; otherwise those that fit
-        are taken, and the others start anew.
-    """
-
-    path: str = ""
-    head: bool = False
-    freeze: bool = False
-    backbone_rate: float = 1.0
-    layer_decay: float = 1.0
-    strict: bool = True
-
-    def __post_init__(self) -> None:
-        _positive("init.backbone_rate", self.backbone_rate)
-        _positive("init.layer_decay", self.layer_decay)
-        if self.layer_decay > 1:
-            raise ConfigError(f"init.layer_decay: expected at most 1, got {self.layer_decay}")
-        if self.freeze and not self.path:
-            raise ConfigError("init.freeze: keeps a trained network as it is; give init.path")
-        if self.head and not self.path:
-            raise ConfigError("init.head: takes a trained network's head; give init.path")
-        if self.freeze and (self.backbone_rate, self.layer_decay) != (1, 1):
-            raise ConfigError(
-                "init.freeze: a frozen network has no learning rate; leave init.backbone_rate and "
-                "init.layer_decay at 1"
-            )
-
-    @property
-    def stage(self) -> str:
-        """The stage that `path` names, or ""."""
-        return self.path.removeprefix(STAGE) if self.path.startswith(STAGE) else ""
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
-    """How a generation is evaluated.
-
-    Attributes:
-      batch_size: pictures at a time.
-      flip: average over a picture and its mirror image.
-      every: epochs between evaluations of the validation part.
-      distributions: keep each test picture's distribution; without, no metric of them is known. A
-        classifier of 54,000 people has no room for them.
-    """
-
-    batch_size: int = 256
-    flip: bool = True
-    every: float = 1.0
-    distributions: bool = True
-
-    def __post_init__(self) -> None:
-        _at_least("evaluation.batch_size", self.batch_size, 1)
-        _positive("evaluation.every", self.every)
-
-
-@dataclasses.dataclass(frozen=True)
-class MeshConfig:
-    """How the devices share the work; a run may go on with another.
-
-    Attributes:
-      fsdp: over how many devices the weights, the optimizer's state and what goes with them are
-        split, a divisor of the number of devices; 1 keeps them whole on each.
-    """
-
-    fsdp: int = 1
-
-    def __post_init__(self) -> None:
-        _at_least("mesh.fsdp", self.fsdp, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class TableConfig:
-    """What the table of a sweep shows.
-
-    Attributes:
-      columns: keys of `ldl_jax.evaluation.report.summary`, as "mae epsilon_error"; "" for all.
-      generations: a row for each, or the last one's alone.
-      heads: a row for each of the heads' estimates too.
-    """
-
-    columns: str = ""
-    generations: bool = False
-    heads: bool = False
-
-
-# What makes no difference to a run, and is not kept with it.
+# Keys that make no difference to a run, and are not kept with it.
 _NOT_THE_RUN = ("stages", "sweep", "replicas", "table")
 
 
@@ -352,20 +99,20 @@ class Config:
     table: TableConfig = dataclasses.field(default_factory=TableConfig)
 
     def __post_init__(self) -> None:
-        _one_of("replicas", self.replicas, ("auto", "together", "one_by_one"))
+        one_of("replicas", self.replicas, ("auto", "together", "one_by_one"))
         for name in ("batch_size", "epochs", "log_every", "keep", "accumulate"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("steps_per_call", self.steps_per_call, 0)
+            at_least(name, getattr(self, name), 1)
+        at_least("steps_per_call", self.steps_per_call, 0)
         if self.batch_size % self.accumulate:
             raise ConfigError(
                 f"accumulate: {self.accumulate} equal parts do not make up batch_size = "
                 f"{self.batch_size}"
             )
-        _one_of("use", self.use, USES)
+        one_of("use", self.use, USES)
         if self.use == "best" and not self.best:
             raise ConfigError("use: 'best' needs a validation metric; give best, as best='mae'")
-        _at_least("seed", self.seed, 0)
-        _positive("checkpoint_every", self.checkpoint_every)
+        at_least("seed", self.seed, 0)
+        positive("checkpoint_every", self.checkpoint_every)
         if self.init.freeze and self.chain.student == "fresh" and self.chain.generations > 1:
             raise ConfigError(
                 "init.freeze: chain.student='fresh' gives later generations random networks; "
@@ -374,7 +121,7 @@ class Config:
 
 
 def defaults() -> ml_collections.ConfigDict:
-    """A `ConfigDict` of the whole schema at its defaults, for a config file to change.
+    """Returns a `ConfigDict` of the whole schema at its defaults, for a config file to change.
 
     `config.method` has the hyper-parameters of all built-in methods, `config.model` the options of
     all networks, `config.data.options` those of all datasets, unset.
@@ -384,7 +131,7 @@ def defaults() -> ml_collections.ConfigDict:
     config["method"] |= _unset([*renamed, *map(methods.hyper_parameters, methods.METHODS)])
     config["model"] |= _unset(map(models.known_options, models.MODELS))
     config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
-    readers = [faces.OPTIONS, *(one.options for one in catalogue.DATASETS.values())]
+    readers = [faces.OPTIONS, *(source.options for source in catalogue.DATASETS.values())]
     config["data"]["options"] = _unset(readers)
     config["data"]["test"]["options"] = _unset(readers)
     config["stages"] = {}
@@ -392,7 +139,7 @@ def defaults() -> ml_collections.ConfigDict:
 
 
 def parse(config: ml_collections.ConfigDict) -> Config:
-    """The typed config of a `ConfigDict`.
+    """Returns the typed config of a `ConfigDict`.
 
     Raises:
       ConfigError: an unknown or missing key, a value of the wrong type or out of range.
@@ -400,8 +147,8 @@ def parse(config: ml_collections.ConfigDict) -> Config:
     return from_dict(config.to_dict())
 
 
-def from_dict(content: dict[str, Any]) -> Config:
-    """The typed config of nested dicts, by the keys of a config's file.
+def from_dict(content: Content) -> Config:
+    """Returns the typed config of nested dicts, by the keys of a config's file.
 
     Raises:
       ConfigError: an unknown or missing key, a value of the wrong type or out of range.
@@ -415,7 +162,7 @@ def from_dict(content: dict[str, Any]) -> Config:
     options = _options(data, "data")
     test_options = _options(data.get("test"), "data.test") if isinstance(data, dict) else {}
     try:
-        result = _section(Config, content, "")
+        result = read_section(Config, content, "")
         test = dataclasses.replace(result.data.test, options=test_options)
         return dataclasses.replace(
             result,
@@ -431,8 +178,8 @@ def from_dict(content: dict[str, Any]) -> Config:
         raise ConfigError(str(error)) from None
 
 
-def to_dict(config: Any) -> dict[str, Any]:
-    """A config as nested dicts of JSON's types, by the keys of its file."""
+def to_dict(config: Any) -> Content:
+    """Returns a config as nested dicts of JSON's types, by the keys of its file."""
     result: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -447,13 +194,28 @@ def to_dict(config: Any) -> dict[str, Any]:
     return result
 
 
-def _unset(choices: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """A placeholder for every option of any of the choices."""
+def completed(saved: Content) -> Content:
+    """Returns a run's saved config as it would be saved today.
+
+    Its keys have today's names, and those that it lacks, as they came later, their defaults.
+    """
+    content = in_new_keys(saved)
+    method = content.get("method", {})
+    name = method.get("name", "")
+    renamed = methods.RENAMED.get(name, {})
+    if renamed and renamed.keys() <= method.keys():
+        content = content | {"method": {renamed.get(k, k): value for k, value in method.items()}}
+    known = {"method": methods.hyper_parameters(name)} if name in methods.METHODS else {}
+    return filled(content, json.loads(json.dumps(to_dict(Config()) | known)))
+
+
+def _unset(choices: Iterable[Content]) -> Content:
+    """Returns a placeholder for every option of any of the choices."""
     options = {key: value for choice in choices for key, value in choice.items()}
     return {key: placeholder(type(x)) for key, x in options.items() if key not in _ELSEWHERE}
 
 
-def _stages(content: Any) -> dict[str, Config]:
+def _stages(content: object) -> dict[str, Config]:
     if not isinstance(content, dict):
         raise ConfigError(f"stages: expected whole configs by name, got {content!r}")
     stages = {}
@@ -469,16 +231,16 @@ def _stages(content: Any) -> dict[str, Config]:
     return stages
 
 
-def _method(content: Any) -> MethodConfig:
+def _method(content: object) -> MethodConfig:
     if not isinstance(content, dict) or not isinstance(content.get("name"), str):
         raise ConfigError(f"method: expected a dict with a name, got {content!r}")
-    given = {k: v for k, v in content.items() if k != "name" and v is not None}
-    return MethodConfig(content["name"], given)
+    hyper_parameters = {k: v for k, v in content.items() if k != "name" and v is not None}
+    return MethodConfig(content["name"], hyper_parameters)
 
 
-def _sweep(content: Any) -> tuple[dict[str, Any], ...]:
+def _sweep(content: object) -> tuple[Content, ...]:
     grids = () if content is None else (content,) if isinstance(content, dict) else content
-    if not isinstance(grids, (tuple, list)) or not all(isinstance(one, dict) for one in grids):
+    if not isinstance(grids, (tuple, list)) or not all(isinstance(grid, dict) for grid in grids):
         raise ConfigError(
             "sweep: expected values by dotted key, as {'method.lam': (0.1, 1.0)}, or several such, "
             f"got {content!r}"
@@ -486,53 +248,20 @@ def _sweep(content: Any) -> tuple[dict[str, Any], ...]:
     return tuple(grids)
 
 
-def _options(section: Any, name: str) -> dict[str, Any]:
-    """The options that a section gives, taken out of it."""
+def _options(section: object, name: str) -> Content:
+    """Returns the options that a section gives, taken out of it."""
     content = section.pop("options", {}) if isinstance(section, dict) else {}
     if not isinstance(content, dict):
         raise ConfigError(f"{name}.options: expected a section, got {content!r}")
     return {k: v for k, v in content.items() if v is not None}
 
 
-def _model(content: Any) -> ModelConfig:
+def _model(content: object) -> ModelConfig:
     if not isinstance(content, dict):
         raise ConfigError(f"model: expected a section, got {content!r}")
     every = {key for name in models.MODELS for key in models.known_options(name)} - _ELSEWHERE
-    given = {k: v for k, v in content.items() if k in every and v is not None}
-    fixed = _section(ModelConfig, {k: v for k, v in content.items() if k not in every}, "model.")
-    return dataclasses.replace(fixed, options=given)
-
-
-def _section(schema: Any, content: Any, prefix: str) -> Any:
-    """A dataclass of the schema from a dict, checked key by key."""
-    if not isinstance(content, dict):
-        raise ConfigError(f"{prefix.rstrip('.')}: expected a section, got {content!r}")
-    types = typing.get_type_hints(schema)
-    keys = {field.name for field in dataclasses.fields(schema)} - {"options", "stages", "sweep"}
-    values: dict[str, Any] = {}
-    for key, value in content.items():
-        if key not in keys:
-            raise ConfigError(f"{prefix}{key}: unknown key; known: {', '.join(sorted(keys))}")
-        values[key] = _value(types[key], value, prefix + key)
-    return schema(**values)
-
-
-def _value(kind: Any, value: Any, name: str) -> Any:
-    if inspect.isclass(kind) and dataclasses.is_dataclass(kind):
-        return _section(kind, value, name + ".")
-    if typing.get_origin(kind) is tuple:
-        wanted = typing.get_args(kind)
-        if wanted[1:] == (...,) and isinstance(value, (list, tuple)):
-            wanted = wanted[:1] * len(value)
-        if not isinstance(value, (list, tuple)) or len(value) != len(wanted):
-            raise ConfigError(f"{name}: expected {len(wanted)} values, got {value!r}")
-        return tuple(_value(k, v, name) for k, v in zip(wanted, value, strict=True))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{name}: expected a finite number, got {value}")
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ConfigError(
-            f"{name}: expected {kind.__name__}, got {value!r} ({type(value).__name__})"
-        )
-    return value
+    options = {k: v for k, v in content.items() if k in every and v is not None}
+    fixed = read_section(
+        ModelConfig, {k: v for k, v in content.items() if k not in every}, "model."
+    )
+    return dataclasses.replace(fixed, options=options)

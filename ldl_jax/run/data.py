@@ -1,4 +1,4 @@
-"""The data of a run: what a config names becomes records, parts, a label space and feeds."""
+"""The data of a run: a config's data section becomes records, parts, a label space and feeds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GLANCE = 8  # pixels, of a picture that is only looked at for damage
 
 
 def read_records(config: DataConfig) -> Records:
-    """The pictures and labels that the config names."""
+    """Returns the pictures and labels that the config names."""
     records = _read(config, config, "data", config.seed)
     if not config.test.name:
         return records
@@ -38,7 +38,7 @@ def read_records(config: DataConfig) -> Records:
 
 
 class Reader:
-    """`read_records` that reads each dataset once, for runs that are checked before they are built.
+    """Reads each dataset once, as `read_records`, for all runs of a plan or a sweep.
 
     A list of millions of files takes minutes.
     """
@@ -47,8 +47,11 @@ class Reader:
         self._known: dict[str, Records] = {}
 
     def __call__(self, config: DataConfig) -> Records:
-        """The pictures and labels that the config names."""
-        sources = [(one.name, one.root, one.csv, one.options) for one in (config, config.test)]
+        """Returns the pictures and labels that the config names."""
+        sources = [
+            (source.name, source.root, source.csv, source.options)
+            for source in (config, config.test)
+        ]
         drawn = (config.synthetic_count, stored_size(config), config.seed, config.crop)
         key = repr((sources, drawn if "synthetic" in (config.name, config.test.name) else ()))
         if key not in self._known:
@@ -57,7 +60,7 @@ class Reader:
 
 
 def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed: int) -> Records:
-    """One dataset of the config; `key` is where the config names it."""
+    """Returns one dataset of the config; `key` is where the config names it."""
     if source.name not in ("synthetic", *catalogue.DATASETS):
         known = ", ".join(("synthetic", *catalogue.DATASETS))
         raise ConfigError(f"{key}.name: expected one of {known}, got {source.name!r}")
@@ -85,7 +88,7 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
 
 
 def parts_of(config: DataConfig, records: Records) -> protocols.Parts:
-    """Which pictures are for training, validation and test, as the config says."""
+    """Returns the rows of the training, validation and test pictures, as the config says."""
     if config.split_file:
         return split_file.read(Path(config.split_file), records)
     try:
@@ -106,11 +109,11 @@ def parts_of(config: DataConfig, records: Records) -> protocols.Parts:
 def prints_of(
     config: DataConfig, records: Records, workdir: Path | None
 ) -> hashes.PerceptualHashes | None:
-    """The pictures' prints, where they are audited; those that the workdir holds, if it does."""
+    """Returns the pictures' hashes where they are audited: those of the workdir, or new ones."""
     if _drawn(config) or not config.audit:
         return None
-    kept = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
-    return kept or hashes.take(records)
+    known = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
+    return known or hashes.take(records)
 
 
 def _drawn(config: DataConfig) -> bool:
@@ -124,19 +127,19 @@ def audited(
     taken: hashes.PerceptualHashes | None,
     say: Say,
 ) -> str:
-    """What a number of this split may be called; `say` takes the auditor's verdict."""
+    """Returns the name of this split beside a result; `say` takes the auditor's verdict."""
     if _drawn(config):  # one by one: faces that look alike are no copies
         return parts.protocol
     if taken is None:
         say("data.audit is off: whether the parts share pictures is not known")
         return f"{parts.protocol}, not audited"
-    found = audit.audit(records, parts, taken)
-    say(str(found))
-    return found.name
+    verdict = audit.audit(records, parts, taken)
+    say(str(verdict))
+    return verdict.name
 
 
 def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpace:
-    """The label space of the config's text, checked against the labels it has to hold."""
+    """Returns the label space of the config's text, checked against the labels it has to hold."""
     used = np.concatenate([parts.train, parts.validation, parts.test])
     if text != "train":
         try:
@@ -156,20 +159,20 @@ def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpa
 
 
 def alignment(config: DataConfig, records: Records) -> Alignment:
-    """How the pictures were cut out: as the config says, or the prepared set."""
-    given, known = config.alignment, records.alignment
-    if known is None or given == known:
-        return given
-    if given.kind != "none":
+    """Returns the alignment of the pictures, as the config or the prepared set says."""
+    stated, known = config.alignment, records.alignment
+    if known is None or stated == known:
+        return stated
+    if stated.kind != "none":
         raise ConfigError(
-            f"data.alignment: the set was prepared with {known}, the config says {given}; leave it "
-            "out, or prepare the set so"
+            f"data.alignment: the set was prepared with {known}, the config says {stated}; leave "
+            "it out, or prepare the set so"
         )
     return known
 
 
 def stored_size(config: DataConfig) -> int:
-    """The side that pictures are first resized to, in pixels."""
+    """Returns the side that pictures are first resized to, in pixels."""
     return config.stored_size or config.size
 
 
@@ -181,7 +184,7 @@ def feeds_of(
     placement: Placement,
     say: Say,
 ) -> dict[str, Feed]:
-    """The feeds of the parts that have pictures, by name."""
+    """Returns the feeds of the parts that have pictures, by name."""
     rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     rows = {name: chosen for name, chosen in rows.items() if len(chosen)}
     size = stored_size(config)
@@ -189,7 +192,7 @@ def feeds_of(
     free = measure(placement.replicated.mesh.devices.flatten().tolist())
     choice = choose(
         count * size * size * 3.0,
-        least([Memory(*one) for one in processes.all_gather(list(free))]),
+        least([Memory(*each) for each in processes.all_gather(list(free))]),
         config.feed,
         config.memory_gb * GB,
     )
@@ -215,7 +218,7 @@ def feeds_of(
 
 
 def labelled(config: DataConfig, records: Records, rows: np.ndarray, space: LabelSpace) -> Part:
-    """A part with all that is known of its pictures, but without them."""
+    """Returns a part with all that is known of its pictures, but without them."""
     sigma = np.full(len(records), np.nan, np.float32) if records.sigma is None else records.sigma
     truth = None
     if records.truth is not None and np.array_equal(
@@ -252,16 +255,16 @@ def _part(
         names = None if records.packed is None else Chosen(records.ids, rows)
         # Streamed pictures are looked through once, so that the bad ones are known at the start.
         size = _GLANCE if streams else stored_size(config)
-        images, kept = pictures.decode(
+        images, readable = pictures.decode(
             Chosen(files, rows), size, config.unreadable, config.crop, names=names
         )
-        if len(kept) < len(rows):
-            first = np.setdiff1d(rows, rows[kept])[0]
+        if len(readable) < len(rows):
+            first = np.setdiff1d(rows, rows[readable])[0]
             say(
-                f"skipped {len(rows) - len(kept)} unreadable pictures of {len(rows)}; the first is "
-                f"{records.paths[first]} ({records.sources[first]})"
+                f"skipped {len(rows) - len(readable)} unreadable pictures of {len(rows)}; the "
+                f"first is {records.paths[first]} ({records.sources[first]})"
             )
-        rows = rows[kept]
+        rows = rows[readable]
         images = None if streams else images
     return dataclasses.replace(
         labelled(config, records, rows, space),

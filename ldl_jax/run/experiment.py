@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 
 from ldl_jax import encodings, methods, models
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.data.feed.feeds import Feed
-from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits import hashes_file, protocols, split_file
 from ldl_jax.evaluation import evaluate
 from ldl_jax.evaluation.report import baseline_mae
-from ldl_jax.heads import Head
-from ldl_jax.labels import LabelSpace
+from ldl_jax.heads import Head, Width
 from ldl_jax.metrics import table
-from ldl_jax.placement import Placement, make_placement
 from ldl_jax.run import data
 from ldl_jax.run.config import Config, ConfigError, DataConfig, to_dict
 from ldl_jax.run.data import Read, Say, read_records
+from ldl_jax.run.resolved import Resolved, resolve, steps_per_epoch
 from ldl_jax.train import optimizers, transfer
-from ldl_jax.train.generations import Job
-from ldl_jax.train.loop import Schedule
+from ldl_jax.train.job import Feeds, Init, Job, Optimizer, Schedule
 from ldl_jax.train.record import Record
 from ldl_jax.train.together import group
 
@@ -55,77 +51,9 @@ class Experiment:
     @property
     def feeds(self) -> dict[str, Feed]:
         """The feeds of the parts that have pictures, by name."""
-        parts = {"train": self.job.train, "validation": self.job.validation, "test": self.job.test}
-        return {name: one for name, one in parts.items() if one is not None}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Resolved:
-    """What a config names, but for pictures and trained weights."""
-
-    placement: Placement
-    options: dict[str, Any]  # of the network
-    model: models.Model
-    records: Records
-    parts: protocols.Parts
-    space: LabelSpace
-    method: methods.Method
-
-    def description(self, config: Config) -> dict[str, Any]:
-        """The config as it is kept in the workdir."""
-        method = {"name": config.method.name, **self.method.hyper_parameters}
-        return to_dict(config) | {"method": method}
-
-
-def check(config: Config, devices: int | None = None, read: Read = read_records) -> dict[str, Any]:
-    """Checks all that needs neither pictures nor trained weights.
-
-    Args:
-      config: the run.
-      devices: use only the first so many.
-      read: reads the dataset; an `experiment_data.Reader` reads it once for all of a plan.
-
-    Returns:
-      The config as it will be kept in the workdir.
-
-    Raises:
-      ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
-    """
-    resolved = _resolve(config, devices, read)
-    _steps_per_epoch(config, len(resolved.parts.train))
-    return resolved.description(config)
-
-
-def table_columns(config: Config, read: Read = read_records) -> tuple[str, ...]:
-    """The keys of `report.summary` that the run's test will have.
-
-    Raises:
-      ConfigError, DataError, ValueError: as `check`.
-    """
-    resolved = _resolve(config, None, read)
-    part = data.labelled(config.data, resolved.records, resolved.parts.test, resolved.space)
-    return evaluate.metrics_of(
-        part,
-        resolved.method,
-        resolved.model.width,
-        distributions=config.evaluation.distributions,
-    )
-
-
-def fold_count(config: Config, read: Read = read_records) -> int:
-    """How many runs the config's protocol has; 1 where it names one of them."""
-    if config.data.fold >= 0 or config.data.protocol not in protocols.FOLDED:
-        return 1
-    try:
-        return protocols.fold_count(
-            read(config.data),
-            config.data.protocol,
-            config.data.test_fraction,
-        )
-    except DataError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"data.{error}") from None
+        data = self.job.data
+        parts = {"train": data.train, "validation": data.validation, "test": data.test}
+        return {name: feed for name, feed in parts.items() if feed is not None}
 
 
 def build(
@@ -137,157 +65,153 @@ def build(
     like: Experiment | None = None,
     read: Read = read_records,
 ) -> Experiment:
-    """Reads and checks everything that the config names.
+    """Resolves a config, and makes its experiment: see `resolve` and `make`."""
+    return make(resolve(config, devices, read), say, stages, workdir, like)
+
+
+def make(
+    resolved: Resolved,
+    say: Say = print,
+    stages: Path | None = None,
+    workdir: Path | None = None,
+    like: Experiment | None = None,
+) -> Experiment:
+    """Reads and checks the pictures and trained weights of what was resolved.
 
     Args:
-      config: the run.
+      resolved: the run.
       say: takes lines on the data for the user.
-      devices: use only the first so many.
       stages: the folder of the runs that "stage:NAME" means.
       workdir: where an earlier start of the run may have left its `files`.
       like: a run whose pictures are taken, if it is of the same data.
-      read: reads the dataset, as in `check`.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
     """
-    resolved = _resolve(config, devices, read)
-    placement, model, method = resolved.placement, resolved.model, resolved.method
-    records, parts, space = resolved.records, resolved.parts, resolved.space
+    config = resolved.config
     backbone = None
     if config.init.path:
-        head = method.head if config.init.head else None
-        backbone = pretrained_backbone(config, model, say, stages, head)
+        head = resolved.method.head if config.init.head else None
+        backbone = pretrained_backbone(config, resolved.model, say, stages, head)
     preprocessing = _preprocessing(config.data, {} if backbone is None else backbone.inputs)
-    for note in parts.notes:
+    for note in resolved.parts.notes:
         say(note)
     if like is not None and like.description["data"] == to_dict(config.data):
         protocol, feeds, files = like.protocol, like.feeds, like.files
     else:
-        files = {"split.json": split_file.dumped(records, parts)}
-        taken = data.prints_of(config.data, records, workdir)
-        if taken is not None and records.paths:
-            files[hashes_file.NAME] = hashes_file.dumped(records, taken)
-        protocol = data.audited(config.data, records, parts, taken, say)
-        feeds = data.feeds_of(config.data, records, parts, space, placement, say)
-    steps_per_epoch = _steps_per_epoch(config, len(feeds["train"].part))
+        protocol, feeds, files = _pictures(resolved, say, workdir)
     if config.best:
-        _check_best(config, feeds, method, model.width)
-    rate = optimizers.learning_rate(
-        config.optimizer, steps_per_epoch, steps_per_epoch * config.epochs
-    )
-    description = resolved.description(config)
+        _check_best(config, feeds, resolved.method, resolved.model.width)
+    job = _job(resolved, feeds, preprocessing, backbone)
+    description = resolved.description | {
+        "resolved": {
+            "space": dataclasses.asdict(resolved.space),
+            "pictures": {name: len(feed.part) for name, feed in feeds.items()},
+            "split": protocols.fingerprint(resolved.records, resolved.parts),
+            "protocol": protocol,
+        }
+    }
+    baseline = baseline_mae(feeds["train"].part.labels, feeds["test"].part.labels)
+    return Experiment(job, description, baseline, protocol, files)
+
+
+def _pictures(
+    resolved: Resolved, say: Say, workdir: Path | None
+) -> tuple[str, dict[str, Feed], dict[str, bytes]]:
+    """Returns the audited protocol's name, the feeds, and the files that are kept."""
+    config, records, parts = resolved.config.data, resolved.records, resolved.parts
+    files = {"split.json": split_file.dumped(records, parts)}
+    hashes = data.prints_of(config, records, workdir)
+    if hashes is not None and records.paths:
+        files[hashes_file.NAME] = hashes_file.dumped(records, hashes)
+    protocol = data.audited(config, records, parts, hashes, say)
+    feeds = data.feeds_of(config, records, parts, resolved.space, resolved.placement, say)
+    return protocol, feeds, files
+
+
+def _job(
+    resolved: Resolved,
+    feeds: dict[str, Feed],
+    preprocessing: Preprocessing,
+    backbone: transfer.Backbone | None,
+) -> Job:
+    """Returns the chain's job, section by section."""
+    config, model, records = resolved.config, resolved.model, resolved.records
+    steps = steps_per_epoch(config, len(feeds["train"].part))
+    rate = optimizers.learning_rate(config.optimizer, steps, steps * config.epochs)
+    init = Init(freeze=config.init.freeze)
+    if backbone is not None:
+        init = Init((backbone.params, backbone.model_state), backbone.head, config.init.freeze)
     about = Record(
         model=resolved.options,
-        method=description["method"],
-        space=space,
+        method=resolved.description["method"],
+        space=resolved.space,
         preprocessing=preprocessing,
         alignment=data.alignment(config.data, records),
         flip=config.evaluation.flip,
     )
-    job = Job(
-        model=model,
-        method=method,
-        optimizer=_optimizer(config, model, rate),
-        rate=rate,
-        recipe=config.augment,
-        preprocessing=preprocessing,
-        placement=placement,
-        train=feeds["train"],
-        validation=feeds.get("validation"),
-        test=feeds["test"],
+    return Job(
         seed=config.seed,
-        batch=config.batch_size,
-        evaluation_batch=config.evaluation.batch_size,
+        batch_size=config.batch_size,
         epochs=config.epochs,
-        schedule=Schedule(
-            config.log_every,
-            max(1, round(config.checkpoint_every * steps_per_epoch)),
-            max(1, round(config.evaluation.every * steps_per_epoch)),
-            config.steps_per_call or _steps_per_call(feeds["train"]),
-        ),
+        data=Feeds(feeds["train"], feeds.get("validation"), feeds["test"], preprocessing),
+        augment=config.augment,
+        model=model,
+        method=resolved.method,
+        optimizer=Optimizer(_transform(config, model, rate), rate, config.optimizer.ema),
+        init=init,
         chain=config.chain,
-        flip=config.evaluation.flip,
-        backbone=None if backbone is None else (backbone.params, backbone.model_state),
-        head=None if backbone is None else backbone.head,
+        evaluation=config.evaluation,
+        schedule=_schedule(config, steps, feeds["train"]),
+        placement=resolved.placement,
         about=about,
-        frozen=config.init.freeze,
-        distributions=config.evaluation.distributions,
-        accumulate=config.accumulate,
-        ema=config.optimizer.ema,
         faults=config.faults,
+        accumulate=config.accumulate,
         keep=config.keep,
         best=config.best,
         use=config.use,
     )
-    description["resolved"] = {
-        "space": dataclasses.asdict(space),
-        "pictures": {name: len(one.part) for name, one in feeds.items()},
-        "split": protocols.fingerprint(records, parts),
-        "protocol": protocol,
-    }
-    baseline = baseline_mae(job.train.part.labels, job.test.part.labels)
-    return Experiment(job, description, baseline, protocol, files)
 
 
-def _resolve(config: Config, devices: int | None, read: Read) -> _Resolved:
-    placement = make_placement(devices, config.mesh.fsdp)
-    placement.check_batch("batch_size", config.batch_size)
-    placement.check_batch("batch_size / accumulate", config.batch_size // config.accumulate)
-    placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
-    options = _network(config)
-    model = models.build(**options)
-    records = read(config.data)
-    parts = data.parts_of(config.data, records)
-    if config.chain.early_end and not len(parts.validation):
-        raise ConfigError(
-            "chain.early_end: looks at the validation error; hold some pictures out with "
-            "data.validation_fraction"
-        )
-    space = data.label_space(config.data.space, records, parts)
-    counts = encodings.label_counts(records.labels[parts.train].astype(np.float32), space)
-    method = methods.get(
-        config.method.name, space=space, counts=counts, **config.method.hyper_parameters
+def _schedule(config: Config, steps_per_epoch: int, train: Feed) -> Schedule:
+    """Returns the config's times in steps."""
+    return Schedule(
+        config.log_every,
+        max(1, round(config.checkpoint_every * steps_per_epoch)),
+        max(1, round(config.evaluation.every * steps_per_epoch)),
+        config.steps_per_call or _steps_per_call(train),
     )
-    if config.method.name not in methods.METHODS:
-        methods.check(method, model.width)
-    return _Resolved(placement, options, model, records, parts, space, method)
 
 
-def _steps_per_epoch(config: Config, pictures: int) -> int:
-    steps = pictures // config.batch_size
-    if steps == 0:
-        raise ConfigError(
-            f"batch_size: {config.batch_size} is more than the {pictures} training pictures"
-        )
-    return steps
-
-
-def rebuild(config: Config, job: Job) -> Callable[..., tuple[methods.Method, Any]]:
-    """`rebuild(numbers)`: a run's method and optimizer, with other numbers by dotted key.
+def rebuild(config: Config, job: Job) -> group.Rebuild:
+    """Returns `rebuild(numbers)`: a run's method and optimizer, with other numbers by dotted key.
 
     The numbers may be traced. Keys are "method.NAME" and "optimizer.NAME".
     """
-    counts = encodings.label_counts(job.train.part.labels, job.method.space)
+    counts = encodings.label_counts(job.data.train.part.labels, job.method.space)
     order = job.order(1)
 
-    def made(numbers: Mapping[str, Any]) -> tuple[methods.Method, Any]:
+    def rebuilt(
+        numbers: group.Numbers,
+    ) -> tuple[methods.Method, optax.GradientTransformation]:
         split: dict[str, dict[str, Any]] = {"method": {}, "optimizer": {}}
         for key, value in numbers.items():
             section, _, name = key.partition(".")
             split[section][name] = value
-        given = config.method.hyper_parameters | split["method"]
-        method = methods.get(config.method.name, space=job.method.space, counts=counts, **given)
+        hyper_parameters = config.method.hyper_parameters | split["method"]
+        method = methods.get(
+            config.method.name, space=job.method.space, counts=counts, **hyper_parameters
+        )
         changed = dataclasses.replace(config.optimizer, **split["optimizer"])
         rate = optimizers.learning_rate(changed, order.steps_per_epoch, len(order))
-        return method, _optimizer(dataclasses.replace(config, optimizer=changed), job.model, rate)
+        return method, _transform(dataclasses.replace(config, optimizer=changed), job.model, rate)
 
-    return made
+    return rebuilt
 
 
-def kind(config: Config, job: Job) -> tuple[Any, ...]:
-    """What runs of one program must share, though their configs do not say it."""
-    labels = job.train.part.labels
+def kind(config: Config, job: Job) -> tuple[Hashable, ...]:
+    """Returns what runs of one program must share, though their configs do not say it."""
+    labels = job.data.train.part.labels
     counted = methods.takes_counts(config.method.name)
     counts = encodings.label_counts(labels, job.method.space).tolist() if counted else ()
     return group.kind(job), tuple(counts)
@@ -300,7 +224,7 @@ def pretrained_backbone(
     stages: Path | None = None,
     head: Head | None = None,
 ) -> transfer.Backbone:
-    """The network that init.path holds, with that head; `say` takes lines on what did not fit.
+    """Returns the network that init.path holds, with that head; `say` takes lines on misfits.
 
     Raises:
       ConfigError: there is none that can be read, it is another network, or does not fit.
@@ -322,7 +246,9 @@ def pretrained_backbone(
     return backbone
 
 
-def _check_best(config: Config, feeds: dict[str, Feed], method: methods.Method, width: Any) -> None:
+def _check_best(
+    config: Config, feeds: dict[str, Feed], method: methods.Method, width: Width
+) -> None:
     metric = config.best
     if "validation" not in feeds:
         raise ConfigError(
@@ -338,33 +264,26 @@ def _check_best(config: Config, feeds: dict[str, Feed], method: methods.Method, 
 
 
 def _steps_per_call(train: Feed) -> int:
-    """Many where steps may be short and an item is a row of indices; see `jit_train_steps`."""
+    """Returns many where steps may be short and an item is a row of indices."""
     return 1 if jax.default_backend() == "cpu" or not train.store else _STEPS_PER_CALL
 
 
-def _network(config: Config) -> dict[str, Any]:
-    """What `models.build` is called with: some networks are made for one size of pictures."""
-    model = config.model
-    options = {"name": model.name, "dtype": model.dtype, **model.options}
-    if "size" in models.known_options(config.model.name):
-        options["size"] = config.data.size
-    return options
-
-
-def _optimizer(
+def _transform(
     config: Config, model: models.Model, rate: optax.Schedule
 ) -> optax.GradientTransformation:
-    made = optimizers.optimizer(config.optimizer, rate)
+    transform = optimizers.optimizer(config.optimizer, rate)
     init = config.init
     if init.freeze:
-        return transfer.head_only(made)
+        return transfer.head_only(transform)
     if (init.backbone_rate, init.layer_decay) != (1, 1):
         factors = transfer.learning_rate_factors(model, init.backbone_rate, init.layer_decay)
-        return transfer.scaled(made, factors)
-    return made
+        return transfer.scaled(transform, factors)
+    return transform
 
 
 def _preprocessing(config: DataConfig, inputs: dict[str, Any]) -> Preprocessing:
-    """As the config says, but for the inputs that a pre-trained network is used to."""
-    own = {"channels": config.channels, "mean": config.mean, "std": config.std}
-    return Preprocessing(data.stored_size(config), config.size, crop=config.crop, **(own | inputs))
+    """Returns what the config says, but for the inputs that a pre-trained network is used to."""
+    stated = {"channels": config.channels, "mean": config.mean, "std": config.std}
+    return Preprocessing(
+        data.stored_size(config), config.size, crop=config.crop, **(stated | inputs)
+    )

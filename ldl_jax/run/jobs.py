@@ -1,4 +1,4 @@
-"""One run of a plan: whether it is done, its training, its results on the screen."""
+"""Checks and trains one run of a plan, and shows its results on the screen."""
 
 from __future__ import annotations
 
@@ -13,93 +13,114 @@ from ldl_jax import processes, workdir
 from ldl_jax.data.splits import audit, split_file
 from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
 from ldl_jax.run import experiment
+from ldl_jax.run.config import completed
 from ldl_jax.run.data import Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
 from ldl_jax.run.plan import Run
 from ldl_jax.run.progress import ProgressBar
+from ldl_jax.run.resolved import Resolved, resolve
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.trace import Trace
 from ldl_jax.workdir import Workdir
 
 
-def check(path: Path, run: Run, read: Read) -> bool:
-    """Whether there is something left to train of a run; `read` reads datasets.
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """A run of a plan that was checked, and may be trained.
+
+    Attributes:
+      folder: its own, below the workdir of all runs.
+      run: the run.
+      resolved: the objects that its config names.
+    """
+
+    folder: Path
+    run: Run
+    resolved: Resolved
+
+    @property
+    def finished(self) -> bool:
+        """True where nothing is left to train."""
+        return generations.finished(self.run.config.chain, workdir.read_results(self.folder))
+
+
+def check(path: Path, run: Run, read: Read) -> Checked:
+    """Checks a run of a plan in the workdir of all runs; `read` reads datasets.
 
     Raises:
       ValueError: the config cannot be used, or the run's folder holds another one.
     """
     if run.folder.startswith("folds/") and (path / "config.json").exists():
         raise ValueError(f"workdir: {path} holds a single run, not one of folds; give a new folder")
-    folder = path / run.folder
-    workdir.check(folder, experiment.check(run.config, read=read))
-    return not generations.finished(run.config.chain, workdir.read_results(folder))
+    checked = Checked(path / run.folder, run, resolve(run.config, read=read))
+    workdir.check(checked.folder, checked.resolved.description, completed)
+    return checked
 
 
 def train(
-    path: Path, run: Run, console: Console, interrupt: Interrupt, profile: str, read: Read
+    path: Path, checked: Checked, console: Console, interrupt: Interrupt, profile: str
 ) -> None:
     """Trains what is left of a run, and shows its results.
 
     Args:
       path: the workdir of all runs.
-      run: one of them.
+      checked: one of them.
       console: takes what the user is told.
       interrupt: asks whether to stop.
       profile: a folder for a trace of process 0; "" for none.
-      read: reads datasets.
     """
-    folder = path / run.folder
+    folder, run = checked.folder, checked.run
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     if run.folder:
         say(f"--- {run.folder}")
-    made = experiment.build(run.config, say, stages=path / "stages", workdir=folder, read=read)
-    check_same(made.description)
+    built = experiment.make(checked.resolved, say, stages=path / "stages", workdir=folder)
+    check_same(built.description)
     if processes.count() > 1:
-        say(f"{processes.count()} processes with {made.job.placement.devices} devices")
+        say(f"{processes.count()} processes with {built.job.placement.devices} devices")
     with (
         _going_on(folder),
         Trace(profile if processes.primary() else "", say) as trace,
-        Workdir(folder, made.description) as opened,
+        Workdir(folder, built.description, completed) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
     ):
-        for name, content in made.files.items():
+        for name, content in built.files.items():
             opened.keep(name, content)
-        job = dataclasses.replace(made.job, trace=trace)
+        job = dataclasses.replace(built.job, trace=trace)
         results = generations.run(job, opened, interrupt, progress)
         if not processes.primary():
             return
-        look(made, opened)
-    unit = made.job.method.space.unit
+        look(built, opened)
+    unit = built.job.method.space.unit
     console.print(report.table(results, unit))
-    say(f"protocol: {made.protocol}")
+    say(f"protocol: {built.protocol}")
     if unit != "identity":
-        say(f"always answering the training mean: MAE {made.baseline:.3f} {unit}")
+        say(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
     say(f"results, predictions, checkpoints and figures: {folder}")
 
 
-def look(made: Experiment, opened: Workdir) -> None:
+def look(built: Experiment, opened: Workdir) -> None:
     """Draws a run's figures, and analyses its errors."""
     # From the files: `opened.results` is for all processes to ask together, and this is for one.
-    results, part = workdir.read_results(opened.path), made.job.test.part
+    results, part = workdir.read_results(opened.path), built.job.data.test.part
     answers = [predictions.read(opened.predictions(row["generation"])) for row in results]
     analyses = {
         row["generation"]: analysis.analyse(answer, part.groups)
         for row, answer in zip(results, answers, strict=True)
         if answer.space_values.size
     }
-    for generation, found in analyses.items():
-        opened.keep_analysis(generation, found)
+    for generation, content in analyses.items():
+        opened.keep_analysis(generation, content)
     gallery.draw(opened.path / "figures", answers, opened.rows(), part, [*analyses.values()])
 
 
 @contextlib.contextmanager
 def _going_on(folder: Path) -> Iterator[None]:
-    """What the disk refuses stops the run with the checkpoint that it goes on from."""
+    """Names the checkpoint that a run goes on from, where the disk refuses something."""
     try:
         yield
     except OSError as error:
@@ -114,7 +135,7 @@ def _going_on(folder: Path) -> Iterator[None]:
 def show_folds(path: Path, runs: Sequence[Run], console: Console) -> None:
     """Shows the folds' last generations with mean and spread, and keeps them in folds.json.
 
-    And says whether their test parts share pictures, for then the spread is too small.
+    It says whether their test parts share pictures, for then the spread is too small.
     """
     folders = [path / run.folder for run in runs if run.folder.startswith("folds/")]
     last = [workdir.read_results(folder)[-1] for folder in folders]
@@ -123,7 +144,7 @@ def show_folds(path: Path, runs: Sequence[Run], console: Console) -> None:
     table = spread.with_mean(rows, "fold")
     workdir.write_json(path / "folds.json", table)
     console.print(report.table(table, space["unit"]))
-    tests = {f"fold {one.name}": split_file.ids(one / "split.json", "test") for one in folders}
+    tests = {f"fold {fold.name}": split_file.ids(fold / "split.json", "test") for fold in folders}
     shared = audit.overlapping_tests(tests)
     for line in shared or ("each picture is tested in one fold at most",):
         console.print(f"{'OVERLAP: ' if shared else ''}{line}", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""Several processes for one command: its flags, and how all of them end."""
+"""Several processes for one command: its flags, and the common end of all of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jax
 from absl import flags, logging
@@ -32,18 +32,18 @@ _ECHO = 10.0  # seconds in which the group learns why a collective operation bro
 def come_together() -> None:
     """Joins the processes that the flags, the environment or SLURM tell of; may end this one."""
     try:
-        found = address.find(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, os.environ)
+        rendezvous = address.find(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, os.environ)
         if _SECONDS.value <= 0:
             fail(f"--connect_seconds: expected more than 0, got {_SECONDS.value:g}")
-        if found is not None:
-            processes.join(found, _SECONDS.value, end)
+        if rendezvous is not None:
+            processes.join(rendezvous, _SECONDS.value, end)
     except ValueError as error:
         fail(str(error))
 
 
 @contextlib.contextmanager
 def together(*known: type[Exception]) -> Iterator[None]:
-    """What fails in one process ends all: errors that are `known` with their line alone.
+    """Ends all processes where one fails: with the line alone of an error that is `known`.
 
     One process by itself is left as it is.
     """
@@ -68,17 +68,17 @@ def together(*known: type[Exception]) -> Iterator[None]:
     processes.leave()
 
 
-def check_same(description: Mapping[str, Any]) -> None:
+def check_same(description: Mapping[str, object]) -> None:
     """Compares what the processes are about to run.
 
     Raises:
       ValueError: this process's is another than process 0's; the line says in what.
     """
-    own = json.loads(json.dumps(description))
-    if found := differences(processes.broadcast(own), own):
+    content = json.loads(json.dumps(description))
+    if changes := differences(processes.broadcast(content), content):
         raise ValueError(
-            f"runs something else than process 0: {'; '.join(found)}; give all processes the same "
-            "command, code and data"
+            f"runs something else than process 0: {'; '.join(changes)}; give all processes the "
+            "same command, code and data"
         )
     processes.all_gather(None)
 

@@ -9,7 +9,7 @@ from ldl_jax.run.config import Config, ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of a plan.
+    """A run of a plan.
 
     Attributes:
       folder: where it lies under the workdir; "" for the workdir itself.
@@ -21,7 +21,7 @@ class Run:
 
 
 def runs(config: Config, folds: int = 1) -> tuple[Run, ...]:
-    """The runs in the order in which they are to be trained.
+    """Returns the runs in the order in which they are to be trained.
 
     Stages lie in stages/NAME, folds in folds/NUMBER.
 
@@ -33,19 +33,19 @@ def runs(config: Config, folds: int = 1) -> tuple[Run, ...]:
       ConfigError: a stage that is named is not there, none starts from one that is, or they go in
         a circle.
     """
-    own = dataclasses.replace(config, stages={})
+    last = dataclasses.replace(config, stages={})
     before = [Run(f"stages/{name}", config.stages[name]) for name in _chain(config)]
     if folds == 1:
-        return (*before, Run("", own))
-    each = [dataclasses.replace(own.data, fold=fold) for fold in range(folds)]
+        return (*before, Run("", last))
+    each = [dataclasses.replace(last.data, fold=fold) for fold in range(folds)]
     after = [
-        Run(f"folds/{fold}", dataclasses.replace(own, data=data)) for fold, data in enumerate(each)
+        Run(f"folds/{fold}", dataclasses.replace(last, data=data)) for fold, data in enumerate(each)
     ]
     return (*before, *after)
 
 
 def _chain(config: Config) -> list[str]:
-    """The names of the stages, the first to be trained first."""
+    """Returns the names of the stages, the first to be trained first."""
     chain: list[str] = []
     key, name = "init.path", config.init.stage
     while name:

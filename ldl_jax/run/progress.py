@@ -1,4 +1,4 @@
-"""What a person sees of a running job: a progress bar in a terminal, plain lines elsewhere."""
+"""Shows a running job to a person: a progress bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.progress import (
 
 
 def bar(console: Console) -> Progress:
-    """A bar with its count, the time taken and the time left; silent where there is no terminal."""
+    """Returns a bar with its count, the time taken and the time left; silent without a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -71,7 +71,7 @@ class ProgressBar:
         self._news = f"  loss {loss:.3f}  {speed:,.0f} images/s"
 
     def evaluation(self, done: int, count: int) -> None:
-        """So many of the pictures are evaluated."""
+        """`done` of `count` pictures are evaluated."""
         title = self._title(f"evaluating {done:,} of {count:,}")
         self._progress.update(self._task, description=title)
 

@@ -1,4 +1,4 @@
-"""Sweeps: many runs of one config, what they are called, and which may be trained together."""
+"""Sweeps: the many runs of one config, their names, and those that may be trained together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,10 @@ import jax.numpy as jnp
 from ldl_jax import methods
 from ldl_jax.labels import LabelSpace
 from ldl_jax.run.config import Config, ConfigError, from_dict, to_dict
+from ldl_jax.run.reading import Content
+from ldl_jax.train.state import PyTree
 
-# What runs that are trained together may differ in, besides numbers.
+# Runs that are trained together may differ in these, and in numbers.
 FREE = ("seed", "data.fold")
 # The optimizer's numbers that a program can be given; lengths in epochs shape its schedule.
 _OPTIMIZER = ("learning_rate", "momentum", "beta1", "beta2", "epsilon", "weight_decay")
@@ -26,7 +28,7 @@ _WIDTH = 8  # of the features that a method is tried with
 
 
 class Point(NamedTuple):
-    """One run of a sweep.
+    """A run of a sweep.
 
     Attributes:
       name: short, a folder's.
@@ -36,18 +38,18 @@ class Point(NamedTuple):
 
     name: str
     config: Config
-    values: dict[str, Any]
+    values: Content
 
 
 def points(config: Config) -> tuple[Point, ...]:
-    """The runs of a config's sweep; the last key of a grid changes fastest.
+    """Returns the runs of a config's sweep; the last key of a grid changes fastest.
 
     A tuple or list lists values of a key, anything else is its one value.
 
     Raises:
       ConfigError: an unknown key, a value that cannot be used, or two runs of one name.
     """
-    found: dict[str, Point] = {}
+    by_name: dict[str, Point] = {}
     for grid in config.sweep:
         choices = {key: x if isinstance(x, (tuple, list)) else (x,) for key, x in grid.items()}
         for key, listed in choices.items():
@@ -56,21 +58,21 @@ def points(config: Config) -> tuple[Point, ...]:
         for chosen in itertools.product(*choices.values()):
             values = dict(zip(choices, chosen, strict=True))
             point = Point(_name(values), _config(config, values), values)
-            if point.name in found:
+            if point.name in by_name:
                 raise ConfigError(f"sweep: two runs are {point.name}; give each value once")
-            found[point.name] = point
-    return tuple(found.values())
+            by_name[point.name] = point
+    return tuple(by_name.values())
 
 
 def groups(points: Sequence[Point]) -> tuple[tuple[Point, ...], ...]:
-    """The runs put together that differ in seed, fold and numbers alone."""
+    """Returns the runs put together that differ in seed, fold and numbers alone."""
     varied = _varied(points)
-    found: dict[str, list[Point]] = {}
+    by_setting: dict[str, list[Point]] = {}
     for point in points:
         free = {*FREE, *(key for key in varied if traceable(point.config, key))}
         fixed = {key: x for key, x in _resolved(point.config).items() if key not in free}
-        found.setdefault(json.dumps(fixed, sort_keys=True), []).append(point)
-    return tuple(map(tuple, found.values()))
+        by_setting.setdefault(json.dumps(fixed, sort_keys=True), []).append(point)
+    return tuple(map(tuple, by_setting.values()))
 
 
 def check_together(points: Sequence[Point]) -> None:
@@ -89,35 +91,35 @@ def check_together(points: Sequence[Point]) -> None:
 
 
 def numbers(group: Sequence[Point]) -> list[dict[str, float]]:
-    """Each run's values of the numbers in which the runs of a group differ, by dotted key."""
+    """Returns each run's values of the numbers in which the runs differ, by dotted key."""
     keys = [key for key in _varied(group) if key not in FREE]
     return [{key: float(_resolved(point.config)[key]) for key in keys} for point in group]
 
 
-def settings(points: Sequence[Point]) -> list[dict[str, Any]]:
-    """Each run's values of all keys that the sweep sets, but for seed and fold."""
+def settings(points: Sequence[Point]) -> list[Content]:
+    """Returns each run's values of all keys that the sweep sets, but for seed and fold."""
     return [_setting(point.config, points) for point in points]
 
 
-def own_setting(config: Config, points: Sequence[Point]) -> dict[str, Any]:
-    """The config's own values of those keys."""
+def own_setting(config: Config, points: Sequence[Point]) -> Content:
+    """Returns the config's own values of those keys."""
     return _setting(config, points)
 
 
-def _setting(config: Config, points: Sequence[Point]) -> dict[str, Any]:
+def _setting(config: Config, points: Sequence[Point]) -> Content:
     keys = dict.fromkeys(key for point in points for key in point.values if key not in FREE)
     resolved = _resolved(config)
     return {key: resolved.get(key) for key in keys}
 
 
 def program(config: Config) -> str:
-    """All of a run but its seed and fold: runs of which it is the same have the same programs."""
+    """Returns all of a run but its seed and fold; runs with the same have the same programs."""
     fixed = {key: x for key, x in _resolved(config).items() if key not in FREE}
     return json.dumps(fixed, sort_keys=True)
 
 
 def traceable(config: Config, key: str) -> bool:
-    """Whether a program can take the number of a key as an argument."""
+    """Returns whether a program can take the number of a key as an argument."""
     section, _, name = key.partition(".")
     if section == "optimizer":
         return name in _OPTIMIZER
@@ -128,12 +130,12 @@ def traceable(config: Config, key: str) -> bool:
 
 
 @functools.cache
-def _traces(method: str, given: str, key: str) -> bool:
-    """Whether a method can be made, and its functions called, with a traced hyper-parameter."""
+def _traces(method: str, hyper_parameters: str, key: str) -> bool:
+    """Returns whether a method and its functions can be called with a traced hyper-parameter."""
 
-    def trial(number: jax.Array) -> Any:
+    def trial(value: jax.Array) -> PyTree:
         counts = jnp.ones(_TRIAL.size, jnp.float32)
-        values = {**json.loads(given), key: number}
+        values = {**json.loads(hyper_parameters), key: value}
         return methods.answers(methods.get(method, space=_TRIAL, counts=counts, **values), _WIDTH)
 
     try:
@@ -143,8 +145,8 @@ def _traces(method: str, given: str, key: str) -> bool:
     return True
 
 
-def _config(config: Config, values: dict[str, Any]) -> Config:
-    """The config with these values, and without a sweep."""
+def _config(config: Config, values: Content) -> Config:
+    """Returns the config with these values, and without a sweep."""
     content = to_dict(config)
     for key, value in values.items():
         *path, last = key.split(".")
@@ -155,19 +157,19 @@ def _config(config: Config, values: dict[str, Any]) -> Config:
                 raise ConfigError(f"sweep: {key}: unknown key; {name} has none below it")
         section[last] = value
     try:
-        made = from_dict(content)
-        given = made.method.hyper_parameters
+        changed = from_dict(content)
+        hyper_parameters = changed.method.hyper_parameters
         counts = jnp.ones(_TRIAL.size, jnp.float32)
-        methods.get(made.method.name, space=_TRIAL, counts=counts, **given)
+        methods.get(changed.method.name, space=_TRIAL, counts=counts, **hyper_parameters)
     except ValueError as error:
         raise ConfigError(f"sweep: {error}") from None
-    # What is not kept with a run stays as it is, but for the sweep itself.
-    kept = {field.name for field in dataclasses.fields(config)} - content.keys() - {"sweep"}
-    return dataclasses.replace(made, **{name: getattr(config, name) for name in kept})
+    # Keys that are not kept with a run stay as they are, but for the sweep itself.
+    others = {field.name for field in dataclasses.fields(config)} - content.keys() - {"sweep"}
+    return dataclasses.replace(changed, **{name: getattr(config, name) for name in others})
 
 
-def _name(values: dict[str, Any]) -> str:
-    """As "lam=0.1,seed=2"; keys that end alike are written whole."""
+def _name(values: Content) -> str:
+    """Returns a name as "lam=0.1,seed=2"; keys that end alike are written whole."""
     lasts = [key.rpartition(".")[2] for key in values]
     parts = []
     for (key, value), last in zip(values.items(), lasts, strict=True):
@@ -178,21 +180,21 @@ def _name(values: dict[str, Any]) -> str:
 
 
 def _varied(points: Sequence[Point]) -> list[str]:
-    """The keys in which the runs differ."""
+    """Returns the keys in which the runs differ."""
     resolved = [_resolved(point.config) for point in points]
-    keys = dict.fromkeys(key for one in resolved for key in one)
-    return [key for key in keys if len({json.dumps(one.get(key)) for one in resolved}) > 1]
+    keys = dict.fromkeys(key for values in resolved for key in values)
+    return [key for key in keys if len({json.dumps(values.get(key)) for values in resolved}) > 1]
 
 
-def _resolved(config: Config) -> dict[str, Any]:
-    """All values by dotted key, the method's defaults included."""
+def _resolved(config: Config) -> Content:
+    """Returns all values by dotted key, the method's defaults included."""
     content = to_dict(config)
     content["method"] = methods.hyper_parameters(config.method.name) | content["method"]
     return _flat(content)
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    result: dict[str, Any] = {}
+def _flat(content: Content, prefix: str = "") -> Content:
+    result: Content = {}
     for key, value in content.items():
         if isinstance(value, dict):
             result |= _flat(value, f"{prefix}{key}.")

@@ -13,7 +13,7 @@ from ldl_jax.train.state import Weights
 
 
 def decay_at(decay: float, step: jax.Array) -> jax.Array:
-    """d_t = min(d, (1 + t) / (10 + t)), float32 [], of step t = 0, 1, ...
+    """Returns d_t = min(d, (1 + t) / (10 + t)), float32 [], of step t = 0, 1, ...
 
     The average starts as the first weights, so it is never biased towards 0; the smaller first
     decays (TensorFlow's `ExponentialMovingAverage` with its number of updates) let it forget them:
@@ -24,10 +24,13 @@ def decay_at(decay: float, step: jax.Array) -> jax.Array:
 
 
 def averaged(ema: Weights, weights: Weights, decay: float, step: jax.Array) -> Weights:
-    """ema + (1 - d_t) (weights - ema): the average after step t gave `weights`.
+    """Returns ema + (1 - d_t) (weights - ema): the average after step t gave `weights`.
 
     The batch statistics are averaged alike (as timm does it): those in `weights` are of networks of
     the last steps, and the average is of networks of before, too.
+
+    optax.incremental_update rounds otherwise, as share weights + (1 - share) ema: an average of
+    weights that do not move would not stay as it is.
     """
     share = 1 - decay_at(decay, step)
     return jax.tree.map(lambda old, new: old + share * (new - old), ema, weights)

@@ -1,4 +1,4 @@
-"""What goes wrong in training, seen at the step: values that are not finite, spikes, dead units.
+"""Faults in training, seen at the step: values that are not finite, spikes, dead units.
 
 All of it is arrays of the state and pure functions of the step, so that a run which is resumed sees
 what a run left alone sees, and several runs in one program each see their own.
@@ -7,10 +7,12 @@ what a run left alone sees, and several runs in one program each see their own.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from ldl_jax.models.functional import Params
 
 WINDOW = 64  # steps that a loss is compared with
 _ENOUGH = 16  # losses that make a median
@@ -21,7 +23,7 @@ SCALARS = ("skipped", "skipped_in_a_row", "spike", "usual_loss")
 
 @dataclasses.dataclass(frozen=True)
 class FaultConfig:
-    """What is done about faults in training.
+    """The treatment of faults in training.
 
     Attributes:
       not_finite: "stop" at a step whose loss or gradient is not finite, or "skip" it: the state
@@ -53,7 +55,7 @@ class FaultConfig:
 
 
 class Watch(NamedTuple):
-    """What the steps before leave for the next one to compare with.
+    """The memory of the last steps that the next one is compared with.
 
     Attributes:
       losses: float32 [64], the last finite losses, latest last, infinite where there were none.
@@ -66,8 +68,8 @@ class Watch(NamedTuple):
     idle: jax.Array
 
 
-def first_watch(params: Any) -> Watch:
-    """The watch before the first step of training `params`, arrays or their shapes."""
+def first_watch(params: Params) -> Watch:
+    """Returns the watch before the first step of training `params`, arrays or their shapes."""
     units = sum(leaf.shape[0] for leaf in _units(params))
     return Watch(
         jnp.full(WINDOW, jnp.inf, jnp.float32),
@@ -77,9 +79,13 @@ def first_watch(params: Any) -> Watch:
 
 
 def observe(
-    config: FaultConfig, watch: Watch, loss: jax.Array, gradient_norm: jax.Array, gradient: Any
+    config: FaultConfig,
+    watch: Watch,
+    loss: jax.Array,
+    gradient_norm: jax.Array,
+    gradient: Params,
 ) -> tuple[Watch, jax.Array, dict[str, jax.Array]]:
-    """(the next watch, whether the step is finite, scalars) after a step.
+    """Returns (the next watch, whether the step is finite, scalars) after a step.
 
     The scalars are float32 []: "dead_units", for a log, and those of `SCALARS`: how many steps were
     skipped, in all and in a row, whether (1 or 0) the loss is a spike, and the median that it is
@@ -109,7 +115,7 @@ def observe(
 
 
 def _spike(config: FaultConfig, losses: jax.Array, loss: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Whether the loss is far above those before it, and their median."""
+    """Returns whether the loss is far above those before it, and their median."""
     if not config.spike:
         return jnp.zeros((), bool), loss
     known = jnp.isfinite(losses)
@@ -120,8 +126,8 @@ def _spike(config: FaultConfig, losses: jax.Array, loss: jax.Array) -> tuple[jax
     return spike, jnp.where(known.any(), middle, loss)
 
 
-def _units(tree: Any) -> list[jax.Array]:
-    """The scales of each normalisation, and the biases of each dense layer.
+def _units(tree: Params) -> list[jax.Array]:
+    """Returns the scales of each normalisation, and the biases of each dense layer.
 
     Those of convolutions where there is no normalisation at all: before one a bias has no gradient.
     """

@@ -1,10 +1,10 @@
-"""What is known of steps: fetched late, so that the devices never wait for the host."""
+"""The log of a generation's steps: fetched late, so that the devices never wait for the host."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,8 @@ from ldl_jax.train import faults
 from ldl_jax.train.faults import FaultConfig
 
 Row = dict[str, Any]
+# The scalars of one step: of the devices, or fetched from them.
+Scalars = Mapping[str, jax.Array | np.ndarray]
 _BEHIND = 2  # calls that are on their way while those before them are looked at
 _AT_ONCE = 32  # steps that wait to be fetched together, at most
 
@@ -24,16 +26,35 @@ class NotFiniteError(RuntimeError):
     """The loss or its gradient is not a number any more; the message names the step."""
 
 
+class Watcher(Protocol):
+    """An onlooker of training: a progress bar, or nothing."""
+
+    def generation(self, generation: int, steps: int, step: int) -> None:
+        """A generation starts, or goes on at `step`."""
+
+    def step(self, epoch: int) -> None:
+        """A step was sent to the devices."""
+
+    def log(self, loss: float, speed: float) -> None:
+        """The newest known loss, and the images/s since the last one."""
+
+    def evaluation(self, done: int, count: int) -> None:
+        """`done` of `count` pictures are evaluated."""
+
+    def say(self, text: str) -> None:
+        """A line for the user."""
+
+
 class _Call(NamedTuple):
-    """Steps that one call took; a scalar is [] of one step, [n] or longer of several."""
+    """The steps that one call took; a scalar is [] of one step, [n] or longer of several."""
 
     first: int
     last: int
-    scalars: Mapping[str, jax.Array]
+    scalars: Scalars
 
 
 class Log:
-    """The scalars of one generation's steps, in order: into rows, and checked for faults."""
+    """Writes the scalars of one generation's steps as rows, in order, and looks for faults."""
 
     def __init__(
         self,
@@ -44,7 +65,7 @@ class Log:
         policy: FaultConfig,
         write: Callable[[Row, float | None], None],
         fault: Callable[[Row], None],
-        watcher: Any,
+        watcher: Watcher,
     ) -> None:
         """
         Args:
@@ -65,7 +86,7 @@ class Log:
         self._dead = 0
         self._clock = time.perf_counter()
 
-    def add(self, first: int, last: int, scalars: Mapping[str, jax.Array]) -> None:
+    def add(self, first: int, last: int, scalars: Scalars) -> None:
         """Takes the scalars of steps that were sent to the devices; looks at those of before.
 
         Raises:
@@ -97,96 +118,97 @@ class Log:
         speed = len(values) * self._order.batch / (now - self._clock)
         self._clock = now
         spikes = []
-        for number, scalars in values:
-            finite = self._check(number, scalars)
-            if number % self._every == 0 or number == len(self._order):
-                self._row(number, scalars, speed)
+        for step, scalars in values:
+            finite = self._check(step, scalars)
+            if step % self._every == 0 or step == len(self._order):
+                self._row(step, scalars, speed)
             if not finite:
-                self._fault_row(number, "not_finite", scalars)
+                self._fault_row(step, "not_finite", scalars)
             elif scalars["spike"]:
-                self._fault_row(number, "loss_spike", scalars)
-                spikes.append((number, scalars))
+                self._fault_row(step, "loss_spike", scalars)
+                spikes.append((step, scalars))
         if spikes:
             self._say_spikes(spikes)
 
-    def _check(self, number: int, scalars: Mapping[str, Any]) -> bool:
-        """Whether a step is finite; says so or raises where it is not."""
+    def _check(self, step: int, scalars: Scalars) -> bool:
+        """Returns whether a step is finite; says so or raises where it is not."""
         if self._policy.not_finite == "stop":
-            check_finite(scalars, self._generation, number)
+            check_finite(scalars, self._generation, step)
             return True
         if np.isfinite(scalars["loss"]) and np.isfinite(scalars["gradient_norm"]):
             return True
         in_a_row = int(scalars["skipped_in_a_row"])
         if in_a_row >= self._policy.in_a_row:
             raise NotFiniteError(
-                f"{in_a_row} steps in a row were not finite, the last one step {number} of "
+                f"{in_a_row} steps in a row were not finite, the last one step {step} of "
                 f"generation {self._generation}; the last checkpoint is kept. Lower "
                 "optimizer.learning_rate or raise optimizer.warmup_epochs"
             )
         self._watcher.say(
-            f"step {number} of generation {self._generation} is not finite (loss "
+            f"step {step} of generation {self._generation} is not finite (loss "
             f"{float(scalars['loss']):g}) and skipped, the {int(scalars['skipped'])}. so far"
         )
         return False
 
-    def _row(self, number: int, scalars: Mapping[str, Any], speed: float) -> None:
+    def _row(self, step: int, scalars: Scalars, speed: float) -> None:
         # A skipped step does not move the schedule on.
-        taken = max(0, number - 1 - int(scalars["skipped"]))
-        row = row_of(number, self._order, scalars, float(self._rates[taken]))
+        applied = max(0, step - 1 - int(scalars["skipped"]))
+        row = row_of(step, self._order, scalars, float(self._rates[applied]))
         self._write(row, speed)
         if "loss" in row:
             self._watcher.log(row["loss"], speed)
         dead = int(scalars["dead_units"])
         if dead > self._dead:
             self._watcher.say(
-                f"step {number} of generation {self._generation}: {dead} units are dead, they got "
+                f"step {step} of generation {self._generation}: {dead} units are dead, they got "
                 f"no gradient for {self._policy.dead_after} steps"
             )
         self._dead = dead
 
-    def _fault_row(self, number: int, fault: str, scalars: Mapping[str, Any]) -> None:
-        epoch = round(number / self._order.steps_per_epoch, 4)
+    def _fault_row(self, step: int, fault: str, scalars: Scalars) -> None:
+        epoch = round(step / self._order.steps_per_epoch, 4)
         usual = {"usual_loss": scalars["usual_loss"]} if fault == "loss_spike" else {}
-        found = _finite({"loss": scalars["loss"], **usual})
-        self._fault({"step": number, "epoch": epoch, "fault": fault, **found})
+        losses = _finite({"loss": scalars["loss"], **usual})
+        self._fault({"step": step, "epoch": epoch, "fault": fault, **losses})
 
-    def _say_spikes(self, spikes: list[tuple[int, Mapping[str, Any]]]) -> None:
-        number, scalars = max(spikes, key=lambda spike: float(spike[1]["loss"]))
-        more = f", and {len(spikes) - 1} more since the last look" if len(spikes) > 1 else ""
+    def _say_spikes(self, spikes: list[tuple[int, Scalars]]) -> None:
+        step, scalars = max(spikes, key=lambda spike: float(spike[1]["loss"]))
+        others = f", and {len(spikes) - 1} more since the last look" if len(spikes) > 1 else ""
         self._watcher.say(
-            f"loss spike at step {number} of generation {self._generation}: "
-            f"{float(scalars['loss']):.4g} where {float(scalars['usual_loss']):.4g} is usual{more}"
+            f"loss spike at step {step} of generation {self._generation}: "
+            f"{float(scalars['loss']):.4g} where {float(scalars['usual_loss']):.4g} is usual"
+            f"{others}"
         )
 
 
-def row_of(number: int, order: EpochOrder, scalars: Mapping[str, Any], rate: float) -> Row:
-    """What is written of a step: its number, its scalars and its learning rate.
+def row_of(step: int, order: EpochOrder, scalars: Scalars, rate: float) -> Row:
+    """Returns the row of a step: its number, its scalars and its learning rate.
 
     A scalar that is not finite, of a step that was skipped, is left out: JSON has none.
     """
     shown = {name: value for name, value in scalars.items() if name not in faults.SCALARS}
-    epoch = round(number / order.steps_per_epoch, 4)
-    return {"step": number, "epoch": epoch, **_finite(shown), "learning_rate": rate}
+    epoch = round(step / order.steps_per_epoch, 4)
+    return {"step": step, "epoch": epoch, **_finite(shown), "learning_rate": rate}
 
 
-def check_finite(scalars: Mapping[str, Any], generation: int, number: int) -> None:
+def check_finite(scalars: Scalars, generation: int, step: int) -> None:
     """Raises NotFiniteError where a step's loss or gradient is not finite."""
     for name in ("loss", "gradient_norm"):
         if not np.isfinite(scalars[name]):
             raise NotFiniteError(
                 f"the {name.replace('_', ' ')} is {float(scalars[name])} in generation "
-                f"{generation} at step {number}; the last checkpoint is kept. Lower "
+                f"{generation} at step {step}; the last checkpoint is kept. Lower "
                 "optimizer.learning_rate or raise optimizer.warmup_epochs"
             )
 
 
-def _finite(scalars: Mapping[str, Any]) -> dict[str, float]:
+def _finite(scalars: Scalars) -> dict[str, float]:
     return {name: float(np.float32(value)) for name, value in scalars.items() if np.isfinite(value)}
 
 
-def _by_step(calls: list[_Call]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """(number, scalars) of each step, fetched all together."""
+def _by_step(calls: list[_Call]) -> Iterator[tuple[int, Scalars]]:
+    """Yields (step, scalars) of each step, fetched all together."""
     values = jax.device_get([call.scalars for call in calls])
     for call, scalars in zip(calls, values, strict=True):
-        for place, number in enumerate(range(call.first, call.last + 1)):
-            yield number, {name: x[place] if np.ndim(x) else x for name, x in scalars.items()}
+        for index, step in enumerate(range(call.first, call.last + 1)):
+            yield step, {name: x[index] if np.ndim(x) else x for name, x in scalars.items()}

@@ -1,4 +1,4 @@
-"""What a function needs of a device's memory, by its trace: nothing is compiled."""
+"""Estimates the memory of a device that a function needs, by its trace: nothing is compiled."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 import jax
 from jax.extend.core import Literal
 
+from ldl_jax.train.state import PyTree
 
-def peak_bytes(function: Callable[..., Any], *arguments: Any) -> int:
-    """What a function's arrays take at most at one time.
+
+def peak_bytes(function: Callable[..., PyTree], *arguments: PyTree) -> int:
+    """Returns the most bytes that a function's arrays take at one time.
 
     An array lives from the operation that makes it to the last one that reads it, arguments and
     results to the end. A compiler joins operations, and so needs less as a rule.
@@ -22,19 +24,19 @@ def peak_bytes(function: Callable[..., Any], *arguments: Any) -> int:
       *arguments: its arrays, or their shapes.
     """
     traced = jax.make_jaxpr(function)(*arguments).jaxpr
-    last = {id(var): place for place, step in enumerate(traced.eqns) for var in step.invars}
+    last = {id(var): index for index, step in enumerate(traced.eqns) for var in step.invars}
     last |= dict.fromkeys(map(id, (*traced.invars, *traced.outvars)), len(traced.eqns))
     live = peak = sum(map(_bytes, traced.invars))
-    for place, step in enumerate(traced.eqns):
+    for index, step in enumerate(traced.eqns):
         live += sum(map(_bytes, step.outvars))
         peak = max(peak, live)
-        seen = {id(var): var for var in (*step.invars, *step.outvars)}
-        live -= sum(_bytes(var) for name, var in seen.items() if last.get(name, place) <= place)
+        touched = {id(var): var for var in (*step.invars, *step.outvars)}
+        live -= sum(_bytes(var) for name, var in touched.items() if last.get(name, index) <= index)
     return peak
 
 
 def memory_of(device: jax.Device) -> int:
-    """Bytes that a program may use on a device; of a CPU its share of the machine's."""
+    """Returns the bytes that a program may use on a device; of a CPU its share of the machine's."""
     stats = None if device.platform == "cpu" else device.memory_stats()
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"])

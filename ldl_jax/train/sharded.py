@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 
@@ -12,10 +11,11 @@ from ldl_jax.heads import Head
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
 from ldl_jax.placement import Placement
+from ldl_jax.train.state import PyTree
 
 
 def gathered(model: Model, method: Method, placement: Placement) -> tuple[Model, Method]:
-    """The network and the method's head, for parameters that lie as `placement.shardings` says.
+    """Returns network and method for parameters that lie as `placement.shardings` says.
 
     Each array is gathered whole before it is used, and its gradient is summed over the devices into
     the same parts. Left to itself, XLA may rather gather the activations of the whole batch, which
@@ -29,17 +29,19 @@ def gathered(model: Model, method: Method, placement: Placement) -> tuple[Model,
         return model, method
     whole = _whole(placement)
 
-    def apply(params: Any, model_state: Any, *arguments: Any, **options: Any) -> Any:
-        return model.apply(whole(params), whole(model_state), *arguments, **options)
+    def apply(
+        params: PyTree, model_state: PyTree, images: jax.Array, **options: bool | jax.Array | None
+    ) -> tuple[jax.Array, PyTree]:
+        return model.apply(whole(params), whole(model_state), images, **options)
 
-    def outputs(params: Any, features: Any) -> Any:
+    def outputs(params: PyTree, features: PyTree) -> PyTree:
         return method.head.apply(whole(params), features)
 
     head = Head(method.head.init, outputs)
     return dataclasses.replace(model, apply=apply), dataclasses.replace(method, head=head)
 
 
-def _whole(placement: Placement) -> Callable[[Any], Any]:
+def _whole(placement: Placement) -> Callable[[PyTree], PyTree]:
     @jax.custom_vjp
     def gather(array: jax.Array) -> jax.Array:
         return jax.lax.with_sharding_constraint(array, placement.replicated)

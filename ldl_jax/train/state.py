@@ -12,21 +12,24 @@ from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
 from ldl_jax.train.faults import Watch, first_watch
 
+# Arrays in nested dicts, lists and tuples, as JAX's functions on trees take them.
+PyTree = Any
+
 
 class Weights(NamedTuple):
-    """All that a network needs to answer: what a teacher is, and what a checkpoint is read for.
+    """All that a network needs to answer: a teacher is that, and a checkpoint is read for it.
 
     Attributes:
       params: {"backbone": the network's, "head": the method's head's}, float32.
       model_state: the network's running statistics, float32.
     """
 
-    params: dict[str, Any]
-    model_state: Any
+    params: dict[str, PyTree]
+    model_state: PyTree
 
 
 class TrainState(NamedTuple):
-    """One generation in training.
+    """The state of one generation in training.
 
     Attributes:
       weights: parameters and running statistics, as the last step left them.
@@ -34,7 +37,7 @@ class TrainState(NamedTuple):
       step: int32 [], steps taken in this generation; with the batch size it is the input position.
       generation: int32 [], from 1.
       key: uint32 [2], the generation's random key; a step's key is folded from it and `step`.
-      watch: what faults are told by; None in checkpoints of before it was there.
+      watch: the memory that faults are told by; None in checkpoints of before it was there.
       ema: the moving average of `weights`, where one is kept.
     """
 

@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from ldl_jax.methods import Batch, Method, Prediction
+from ldl_jax.methods import Batch, Knowledge, Method, Prediction
 from ldl_jax.models.functional import Model
 from ldl_jax.train.average import averaged
 from ldl_jax.train.faults import FaultConfig, observe
-from ldl_jax.train.state import TrainState, Weights
+from ldl_jax.train.state import PyTree, TrainState, Weights
 
 Scalars = dict[str, jax.Array]
-TrainStep = Callable[..., tuple[TrainState, Scalars]]
-# `learn(weights, batch, key, teacher) -> (gradient, model_state, scalars)`
-Learn = Callable[..., tuple[Any, Any, Scalars]]
 PredictStep = Callable[[Weights, jax.Array], Prediction]
+
+
+class TrainStep(Protocol):
+    """A pure train step of `make_train_step`.
+
+    batch holds "images", preprocessed float [B, H, W, 3], and "labels" and "sigma", float32 [B];
+    key is the step's. With a teacher, the `Weights` of the previous generation, that network runs
+    frozen on the same images and hands over its distributions and slack. The scalars are the mean
+    loss, the mean absolute error of the estimate, the gradient's norm, those that the method
+    watches and those of `faults.observe`, all float32 [].
+    """
+
+    def __call__(
+        self, state: TrainState, batch: Batch, key: jax.Array, teacher: Weights | None = None
+    ) -> tuple[TrainState, Scalars]:
+        """Returns the state after the step, and the step's scalars."""
+
+
+# `learn(weights, batch, key, teacher) -> (gradient, model_state, scalars)`
+Learn = Callable[
+    [Weights, Batch, jax.Array, Weights | None], tuple[dict[str, PyTree], PyTree, Scalars]
+]
 
 
 def make_train_step(
@@ -34,13 +53,7 @@ def make_train_step(
     ema: float = 0.0,
     faults: FaultConfig | None = None,
 ) -> TrainStep:
-    """A pure `step(state, batch, key, teacher=None) -> (state, scalars)`.
-
-    batch holds "images", preprocessed float [B, H, W, 3], and "labels" and "sigma", float32 [B];
-    key is the step's. With a teacher, the `Weights` of the previous generation, that network runs
-    frozen on the same images and hands over its distributions and slack. `scalars` are the mean
-    loss, the mean absolute error of the estimate, the gradient's norm, what the method watches and
-    what `faults.observe` gives, all float32 [].
+    """Returns a pure `step(state, batch, key, teacher=None) -> (state, scalars)`; see `TrainStep`.
 
     Args:
       model: the student's network.
@@ -66,35 +79,47 @@ def make_train_step(
         state: TrainState, batch: Batch, key: jax.Array, teacher: Weights | None = None
     ) -> tuple[TrainState, Scalars]:
         gradient, model_state, scalars = learn(state.weights, batch, key, teacher)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.weights.params)
-        weights = Weights(optax.apply_updates(state.weights.params, updates), model_state)
-        mean = None if state.ema is None else averaged(state.ema, weights, ema, state.step)
+        learnt = _updated(state, gradient, model_state, optimizer, ema)
         norm = optax.global_norm(gradient)
         # A frozen backbone has no gradients, and no dead units.
         alive = {"backbone": jax.tree.map(jnp.ones_like, gradient["backbone"])} if frozen else {}
         assert state.watch is not None, "a state of before it was there gets a first_watch"
-        watch, finite, seen = observe(
+        watch, finite, signs = observe(
             policy, state.watch, scalars["loss"], norm, {**gradient, **alive}
         )
-        learnt = weights, opt_state, mean
         if policy.not_finite == "skip":
+            # Not optax.apply_if_finite: batch statistics and the moving average stay, too.
             before = state.weights, state.opt_state, state.ema
             learnt = jax.tree.map(lambda new, old: jnp.where(finite, new, old), learnt, before)
         weights, opt_state, mean = learnt
-        scalars = {**scalars, "gradient_norm": norm, **seen}
-        return state._replace(
-            weights=weights, opt_state=opt_state, step=state.step + 1, watch=watch, ema=mean
-        ), scalars
+        new = TrainState(
+            weights, opt_state, state.step + 1, state.generation, state.key, watch, mean
+        )
+        return new, {**scalars, "gradient_norm": norm, **signs}
 
     return step
+
+
+def _updated(
+    state: TrainState,
+    gradient: dict[str, PyTree],
+    model_state: PyTree,
+    optimizer: optax.GradientTransformation,
+    ema: float,
+) -> tuple[Weights, optax.OptState, Weights | None]:
+    """Returns the weights, the optimizer's state and the moving average after a step."""
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.weights.params)
+    weights = Weights(optax.apply_updates(state.weights.params, updates), model_state)
+    mean = None if state.ema is None else averaged(state.ema, weights, ema, state.step)
+    return weights, opt_state, mean
 
 
 def _learner(
     model: Model, method: Method, frozen: bool, teacher_model: Model, teacher_method: Method
 ) -> Learn:
-    """The gradient of the mean loss of a batch, the new running statistics, and scalars."""
+    """Returns what gives a batch's gradient of the mean loss, running statistics and scalars."""
 
-    def knowledge(teacher: Weights | None, batch: Batch) -> Any:
+    def knowledge(teacher: Weights | None, batch: Batch) -> Knowledge | None:
         if teacher is None:
             return None
         features, _ = teacher_model.apply(
@@ -105,10 +130,10 @@ def _learner(
 
     def learn(
         weights: Weights, batch: Batch, key: jax.Array, teacher: Weights | None
-    ) -> tuple[Any, Any, Scalars]:
+    ) -> tuple[dict[str, PyTree], PyTree, Scalars]:
         taught = knowledge(teacher, batch)
 
-        def mean_loss(params: dict[str, Any]) -> tuple[jax.Array, tuple[Any, Any]]:
+        def mean_loss(params: dict[str, PyTree]) -> tuple[jax.Array, tuple[PyTree, PyTree]]:
             backbone = jax.lax.stop_gradient(params["backbone"]) if frozen else params["backbone"]
             features, model_state = model.apply(
                 backbone, weights.model_state, batch["images"], train=not frozen, key=key
@@ -125,18 +150,21 @@ def _learner(
 
 
 def _accumulated(learn: Learn, count: int) -> Learn:
-    """`learn` of `count` parts of a batch, one after the other; gradients and scalars are means."""
+    """Returns `learn` of `count` parts of a batch, one after the other; results are means.
+
+    It is not optax.microbatching, which does not hand running statistics from part to part.
+    """
 
     def accumulated(
         weights: Weights, batch: Batch, key: jax.Array, teacher: Weights | None
-    ) -> tuple[Any, Any, Scalars]:
+    ) -> tuple[dict[str, PyTree], PyTree, Scalars]:
         # Part i is the examples i, i + N, ...: of a batch that is split over devices each device
         # has a share of every part.
         parts = {
             name: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1) for name, x in batch.items()
         }
 
-        def add(carry: Any, part: Any) -> tuple[Any, None]:
+        def add(carry: PyTree, part: PyTree) -> tuple[PyTree, None]:
             model_state, total = carry
             examples, own_key = part
             gradient, model_state, scalars = learn(
@@ -159,7 +187,7 @@ def _accumulated(learn: Learn, count: int) -> Learn:
 
 
 def make_predict_step(model: Model, method: Method, *, flip: bool = True) -> PredictStep:
-    """A pure `predict(weights, images) -> Prediction` of preprocessed images [B, H, W, 3].
+    """Returns a pure `predict(weights, images) -> Prediction` of preprocessed images [B, H, W, 3].
 
     With `flip`, values and probabilities are the means over a picture and its mirror image
     (DLDL-v2, "Inference Details").

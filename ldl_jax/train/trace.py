@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
+
+from ldl_jax.train.state import PyTree
 
 _WARM_UP, _STEPS = 10, 10
 
@@ -45,18 +46,18 @@ class Trace:
         else:
             self._say(f"--profile: a run of {_WARM_UP} calls or fewer leaves no trace")
 
-    def after(self, number: int, state: Any) -> None:
-        """A call was sent to the devices; `number` is its last step, `state` its result."""
+    def after(self, step: int, state: PyTree) -> None:
+        """Takes note of a call to the devices; `step` is its last one, `state` its result."""
         if self._done:
             return
         self._calls += 1
         if self._calls == _WARM_UP:
             jax.block_until_ready(state)
             jax.profiler.start_trace(self._folder)
-            self._first = number + 1
-        elif self._calls > _WARM_UP and number >= self._first + _STEPS - 1:
+            self._first = step + 1
+        elif self._calls > _WARM_UP and step >= self._first + _STEPS - 1:
             jax.block_until_ready(state)
-            self._stop(str(number))
+            self._stop(str(step))
 
     def _stop(self, last: str) -> None:
         jax.profiler.stop_trace()

@@ -1,4 +1,4 @@
-"""Transfer: a backbone from another run or a foreign file, and how far training may move it."""
+"""Transfer: a backbone from another run or a foreign file, and the limits of training it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from ldl_jax.heads import Head
 from ldl_jax.models import pretrained
 from ldl_jax.models.functional import Model
 from ldl_jax.train import checkpoint
+from ldl_jax.train.state import PyTree
 
 
 class Backbone(NamedTuple):
@@ -28,11 +30,11 @@ class Backbone(NamedTuple):
       head: the parameters of its head, where they were asked for.
     """
 
-    params: Any
-    model_state: Any
+    params: PyTree
+    model_state: PyTree
     inputs: dict[str, Any]
     notes: tuple[str, ...] = ()
-    head: Any = None
+    head: PyTree | None = None
 
 
 def read_backbone(
@@ -43,7 +45,7 @@ def read_backbone(
     strict: bool = True,
     head: Head | None = None,
 ) -> Backbone:
-    """The backbone in a run's workdir, a checkpoint of any method, or a foreign weight file.
+    """Returns the backbone in a run's workdir, a checkpoint of any method, or a foreign file.
 
     Args:
       path: one of those.
@@ -61,12 +63,14 @@ def read_backbone(
     if head is not None:
         wanted = jax.eval_shape(lambda key: head.init(key, model.width), key)
     if path.is_file():
-        found = pretrained.load(path, model, wanted, strict=wanted is not None)
+        foreign = pretrained.load(path, model, wanted, strict=wanted is not None)
         inputs: dict[str, Any] = {}
-        if found.inputs is not None:
-            inputs = {"mean": found.inputs.mean, "std": found.inputs.std}
-            inputs["channels"] = found.inputs.colours.lower()
-        return Backbone(found.params, found.model_state, inputs, head=found.head if head else None)
+        if foreign.inputs is not None:
+            inputs = {"mean": foreign.inputs.mean, "std": foreign.inputs.std}
+            inputs["channels"] = foreign.inputs.colours.lower()
+        return Backbone(
+            foreign.params, foreign.model_state, inputs, head=foreign.head if head else None
+        )
     about, weights = checkpoint.read(path)
     if about.model["name"] != model.name:
         raise ValueError(f"{path} holds {about.model['name']}, model.name is {model.name}")
@@ -88,9 +92,9 @@ def read_backbone(
 
 
 def _fitted(
-    trees: Any, model: Model, key: jax.Array, path: Path, strict: bool
-) -> tuple[tuple[Any, Any], tuple[str, ...]]:
-    """The arrays that the network has, and fresh ones where they do not fit."""
+    trees: PyTree, model: Model, key: jax.Array, path: Path, strict: bool
+) -> tuple[tuple[PyTree, PyTree], tuple[str, ...]]:
+    """Returns the arrays that the network has, and fresh ones where they do not fit."""
     faults = _differences(trees, jax.eval_shape(model.init, key))
     if not faults:
         return trees, ()
@@ -99,41 +103,41 @@ def _fitted(
     fresh = model.init(key)
     stored = _by_route(trees)
 
-    def choose(route: Any, new: jax.Array) -> Any:
+    def choose(route: jax.tree_util.KeyPath, new: jax.Array) -> jax.Array | np.ndarray:
         old = stored.get(jax.tree_util.keystr(route))
         return new if old is None or old.shape != new.shape else old
 
     return jax.tree.map_with_path(choose, fresh), faults
 
 
-def _differences(stored: Any, wanted: Any) -> tuple[str, ...]:
-    """What is missing from a tree of arrays, left over in it, or of another shape than wanted."""
+def _differences(stored: PyTree, wanted: PyTree) -> tuple[str, ...]:
+    """Returns what is missing from a tree of arrays, left over in it, or of another shape."""
     have, want = _by_route(stored), _by_route(wanted)
     faults = [f"missing {name}" for name in want if name not in have]
     faults += [f"left over {name}" for name in have if name not in want]
     faults += [
-        f"{name} is {list(have[name].shape)}, expected {list(like.shape)}"
-        for name, like in want.items()
-        if name in have and have[name].shape != like.shape
+        f"{name} is {list(have[name].shape)}, expected {list(array.shape)}"
+        for name, array in want.items()
+        if name in have and have[name].shape != array.shape
     ]
     return tuple(sorted(faults))
 
 
-def _by_route(tree: Any) -> dict[str, Any]:
+def _by_route(tree: PyTree) -> dict[str, jax.Array | np.ndarray]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
 def blocks(model: Model) -> list[list[str]]:
-    """The top-level names of a network's parameters, from the pictures to the head, by block.
+    """Returns the top-level names of a network's parameters, from pictures to head, by block.
 
-    In the order in which the network first uses them. A name without a kernel (a normalisation, a
-    token, positions) belongs to the block before it.
+    They are in the order in which the network first uses them. A name without a kernel (a
+    normalisation, a token, positions) belongs to the block before it.
     """
     key = jax.random.key(0)
     params, model_state = jax.eval_shape(model.init, key)
     images = jax.ShapeDtypeStruct((1, model.size, model.size, 3), jnp.float32)
 
-    def features(params: Any, model_state: Any, images: jax.Array) -> Any:
+    def features(params: PyTree, model_state: PyTree, images: jax.Array) -> PyTree:
         return model.apply(params, model_state, images, train=False)[0]
 
     traced = jax.make_jaxpr(features)(params, model_state, images).jaxpr
@@ -142,21 +146,22 @@ def blocks(model: Model) -> list[list[str]]:
     used = [top[id(var)] for step in traced.eqns for var in step.invars if id(var) in top]
     order = list(dict.fromkeys([*used, *params]))
     kernels = {path[0].key for path in routes if path[-1].key == "kernel"}
-    found: list[list[str]] = []
+    result: list[list[str]] = []
     for name in order:
-        if name in kernels or not found:
-            found.append([name])
+        if name in kernels or not result:
+            result.append([name])
         else:
-            found[-1].append(name)
-    return found
+            result[-1].append(name)
+    return result
 
 
 def learning_rate_factors(
     model: Model, backbone_rate: float, layer_decay: float
 ) -> dict[str, float]:
-    """The factor of the learning rate of each top-level name of the backbone; the head's is 1.
+    """Returns the factor of the learning rate of each top-level name of the backbone.
 
-    r d^(n + 1 - i) for block i = 1, ..., n of `blocks`, so that the last block has r d.
+    It is r d^(n + 1 - i) for block i = 1, ..., n of `blocks`, so that the last block has r d.
+    The head's is 1.
 
     Args:
       model: the network.
@@ -167,8 +172,8 @@ def learning_rate_factors(
     """
     groups = blocks(model)
     return {
-        name: backbone_rate * layer_decay ** (len(groups) - place)
-        for place, names in enumerate(groups)
+        name: backbone_rate * layer_decay ** (len(groups) - index)
+        for index, names in enumerate(groups)
         for name in names
     }
 
@@ -176,15 +181,15 @@ def learning_rate_factors(
 def scaled(
     optimizer: optax.GradientTransformation, factors: Mapping[str, float]
 ) -> optax.GradientTransformation:
-    """The optimizer with the backbone's learning rates times these factors.
+    """Returns the optimizer with the backbone's learning rates times these factors.
 
     Its updates are proportional to the rate (a decoupled decay's too), so they are what is
     multiplied; its state is the optimizer's own.
     """
 
     def update(
-        gradient: Any, state: optax.OptState, params: Any = None
-    ) -> tuple[Any, optax.OptState]:
+        gradient: PyTree, state: optax.OptState, params: PyTree | None = None
+    ) -> tuple[PyTree, optax.OptState]:
         updates, state = optimizer.update(gradient, state, params)
         backbone = {
             name: jax.tree.map(lambda u, f=factors[name]: u * jnp.asarray(f, u.dtype), tree)
@@ -196,14 +201,14 @@ def scaled(
 
 
 def head_only(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """The optimizer of the head alone; the backbone stays, and takes no place in its state."""
+    """Returns the optimizer for the head alone; the backbone stays, and is not in its state."""
 
-    def init(params: Any) -> optax.OptState:
+    def init(params: PyTree) -> optax.OptState:
         return optimizer.init(_head(params))
 
     def update(
-        gradient: Any, state: optax.OptState, params: Any = None
-    ) -> tuple[Any, optax.OptState]:
+        gradient: PyTree, state: optax.OptState, params: PyTree | None = None
+    ) -> tuple[PyTree, optax.OptState]:
         updates, state = optimizer.update(_head(gradient), state, _head(params))
         still = jax.tree.map(jnp.zeros_like, gradient["backbone"])
         return {**updates, "backbone": still}, state
@@ -211,5 +216,5 @@ def head_only(optimizer: optax.GradientTransformation) -> optax.GradientTransfor
     return optax.GradientTransformation(init, update)
 
 
-def _head(params: Any) -> dict[str, Any]:
+def _head(params: PyTree) -> dict[str, PyTree]:
     return {"head": params["head"]}

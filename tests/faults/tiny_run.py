@@ -17,7 +17,7 @@ from ldl_jax import models
 from ldl_jax.models.functional import functional
 from ldl_jax.run import command
 from ldl_jax.run.config import Config, DataConfig, EvaluationConfig, ModelConfig
-from ldl_jax.train.generations import Chain
+from ldl_jax.train.job import Chain
 
 
 class Pooled(nnx.Module):

@@ -285,6 +285,8 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--config.data.protocol=offical"], ["offical"]),
         (["--config.chain.early_end=true"], ["early_end", "validation_fraction"]),
         (["--config.chain.student=child"], ["student", "teacher"]),
+        (["--config.chain.offspring=ancestor"], ["chain.student", "'ancestor' is 'teacher'"]),
+        (["--config.init.trunk_rate=0.1"], ["init.trunk_rate", "init.backbone_rate"]),
         (["--config.init.path=nowhere"], ["init.path", "nowhere"]),
         (["extra"], ["extra"]),
     ],

@@ -19,7 +19,7 @@ from ldl_jax.run import config as schema
 from ldl_jax.run import jobs, sweeping
 from ldl_jax.run.config import Config, ConfigError, DataConfig, EvaluationConfig, InitConfig
 from ldl_jax.run.data import read_records
-from ldl_jax.train.generations import Chain
+from ldl_jax.train.job import Chain
 from ldl_jax.workdir import read_json, read_rows
 
 FOLDS = """

@@ -13,7 +13,7 @@ from launch import main
 from ldl_jax.run.config import Config, DataConfig, EvaluationConfig, InitConfig, ModelConfig, parse
 from ldl_jax.run.smoke import smoke
 from ldl_jax.train.checkpoint import read_weights
-from ldl_jax.train.generations import Chain
+from ldl_jax.train.job import Chain
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 

@@ -63,7 +63,7 @@ def make(sweep: Any, **changes: Any) -> Any:
 def run(config: Any, path: Path) -> str:
     out = io.StringIO()
     config = config if isinstance(config, schema.Config) else schema.parse(config)
-    sweeping.run(config, path, Console(file=out, width=120), read_records)
+    sweeping.run(sweeping.check(config, path, read_records), Console(file=out, width=120))
     return out.getvalue()
 
 
@@ -227,12 +227,13 @@ def test_every_fold_is_a_run_where_the_sweep_names_none(tmp_path: Path) -> None:
     folded = {"data__protocol": "kfold", "data__test_fraction": 0.5}
     points = sweeping.check(
         schema.parse(make({"method.lam": (1.0, 2.0)}, **folded)), tmp_path, read_records
-    )
+    ).points
     assert [point.name for point in points] == [
         f"lam={lam},fold={fold}" for lam in (1, 2) for fold in (0, 1)
     ]
     assert len(sweep.groups(points)) == 1
-    points = sweeping.check(schema.parse(make({"data.fold": 1}, **folded)), tmp_path, read_records)
+    one = schema.parse(make({"data.fold": 1}, **folded))
+    points = sweeping.check(one, tmp_path, read_records).points
     assert [point.name for point in points] == ["fold=1"]
 
 
@@ -278,7 +279,7 @@ def test_elsewhere_than_on_a_cpu_a_trial_chooses_once(
 ) -> None:
     trials = []
 
-    def measure(whole: group.Group) -> replicas.Seconds:
+    def measure(whole: group.Replicas) -> replicas.Seconds:
         trials.append(len(whole.replicas))
         return replicas.Seconds(together, 2.0)
 
@@ -289,7 +290,7 @@ def test_elsewhere_than_on_a_cpu_a_trial_chooses_once(
         sweeping.replicas, "run", lambda whole, *rest: trained.append(len(whole.replicas)) or {}
     )
     monkeypatch.setattr(sweeping.generations, "run", lambda *rest: trained.append(1))
-    monkeypatch.setattr(sweeping, "_show", lambda *rest: None)
+    monkeypatch.setattr(sweeping, "show", lambda *rest: None)
     monkeypatch.setattr(sweeping.jobs, "look", lambda *rest: None)
     text = run(make(SEEDS), tmp_path)
     assert word in text

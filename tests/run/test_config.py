@@ -1,5 +1,6 @@
 """The schema of a config: what is written is what is read, and every slip is named."""
 
+import copy
 import dataclasses
 import importlib
 import json
@@ -10,7 +11,15 @@ import pytest
 
 from ldl_jax import methods
 from ldl_jax.labels import LabelSpace
-from ldl_jax.run.config import Config, ConfigError, defaults, parse, to_dict
+from ldl_jax.run.config import (
+    RENAMED,
+    Config,
+    ConfigError,
+    completed,
+    defaults,
+    parse,
+    to_dict,
+)
 
 CONFIGS = sorted(p.stem for p in (Path(__file__).parents[2] / "configs").glob("[!_]*.py"))
 WRONG = {  # values of another type than each, whatever its range
@@ -89,6 +98,49 @@ def test_an_unknown_key(section):
     for key, _ in leaves():
         if key.startswith(section) and "." not in key[len(section) :]:
             assert key[len(section) :] in str(caught.value)
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_name_of_a_key_names_the_new_one(old):
+    new, _ = RENAMED[old]
+    assert new in dict(leaves())
+    with pytest.raises(ConfigError) as caught:
+        parse(changed(old, 0.5))
+    assert str(caught.value).startswith(f"{old}: unknown key; {old} is called {new}")
+    assert "\n" not in str(caught.value)
+
+
+def saved(**changes):
+    """A config as a run's folder holds it."""
+    return json.loads(json.dumps(to_dict(parse(changed("chain.student", "teacher"))) | changes))
+
+
+def test_a_saved_config_lacks_the_keys_that_came_later():
+    old = saved()
+    del old["steps_per_call"], old["faults"], old["data"]["alignment"]["kind"]
+    assert completed(old) == completed(saved())
+    assert completed(old)["steps_per_call"] == 0
+    assert completed(old)["data"]["mean"] == [127.5, 127.5, 127.5]
+    assert completed(saved(epochs=3))["epochs"] == 3  # what it has stays
+    assert completed(saved(resolved={"split": "abc"}))["resolved"] == {"split": "abc"}
+
+
+def test_a_saved_config_has_keys_of_before():
+    old = saved()
+    old["chain"]["offspring"] = {"teacher": "ancestor"}[old["chain"].pop("student")]
+    old["init"]["trunk_rate"] = old["init"].pop("backbone_rate") / 2
+    before = copy.deepcopy(old)
+    new = completed(old)
+    assert new["chain"] == saved()["chain"]
+    assert new["init"] == saved()["init"] | {"backbone_rate": 0.5}
+    assert old == before
+
+
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_a_saved_method_lacks_a_hyper_parameter(name):
+    made = methods.get(name, space=LabelSpace.range(0, 10), counts=[1.0] * 11)
+    whole = {"name": name, **made.hyper_parameters}
+    assert completed(saved(method={"name": name}))["method"] == json.loads(json.dumps(whole))
 
 
 @pytest.mark.parametrize("section", [section[:-1] for section in SECTIONS if section])

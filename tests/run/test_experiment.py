@@ -18,7 +18,7 @@ from ldl_jax.labels import LabelSpace
 from ldl_jax.run import config as schema
 from ldl_jax.run import data, experiment
 from ldl_jax.run.config import ConfigError
-from ldl_jax.train import generations
+from ldl_jax.train import generations, programs
 from ldl_jax.train.checkpoint import read_weights
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.state import Weights
@@ -91,18 +91,24 @@ def test_options_of_training_reach_the_job():
         faults__not_finite="skip",
     )
     job = made.job
-    assert (job.accumulate, job.keep, job.best, job.use, job.ema) == (2, 5, "rmse", "best", 0.99)
-    assert job.schedule.call == 3
+    assert (job.accumulate, job.keep, job.best, job.use, job.optimizer.ema) == (
+        2,
+        5,
+        "rmse",
+        "best",
+        0.99,
+    )
+    assert job.schedule.steps_per_call == 3
     assert job.faults.not_finite == "skip"
 
 
 def test_steps_per_call_by_the_device(monkeypatch, pictures):
-    assert build().job.schedule.call == 1
+    assert build().job.schedule.steps_per_call == 1
     streamed = {**pictures(), "data__feed": "stream"}
-    assert build(**streamed).job.schedule.call == 1
+    assert build(**streamed).job.schedule.steps_per_call == 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert build().job.schedule.call == 16
-    assert build(**streamed).job.schedule.call == 1
+    assert build().job.schedule.steps_per_call == 16
+    assert build(**streamed).job.schedule.steps_per_call == 1
 
 
 @pytest.mark.parametrize(
@@ -135,12 +141,12 @@ def test_synthetic():
     said = []
     made = build(said.append)
     job = made.job
-    counts = {"train": len(job.train.part), "test": len(job.test.part)}
+    counts = {"train": len(job.data.train.part), "test": len(job.data.test.part)}
     assert sum(counts.values()) == 24
-    assert job.validation is None
-    assert job.backbone is None
-    assert job.train.part.images.shape == (counts["train"], 32, 32, 3)
-    assert job.train.part.labels.dtype == job.train.part.sigma.dtype == np.float32
+    assert job.data.validation is None
+    assert job.init.backbone is None
+    assert job.data.train.part.images.shape == (counts["train"], 32, 32, 3)
+    assert job.data.train.part.labels.dtype == job.data.train.part.sigma.dtype == np.float32
     assert (job.method.name, job.model.name, job.placement.devices) == ("cen", "tiny", 1)
     assert len(job.order(1)) == counts["train"] // 8
     assert made.baseline > 0
@@ -153,20 +159,20 @@ def test_synthetic():
 def test_the_label_space_of_the_training_part():
     """CEN's l_1 and l_k are the training set's extremes."""
     job = build().job
-    low, high = job.train.part.labels.min(), job.train.part.labels.max()
+    low, high = job.data.train.part.labels.min(), job.data.train.part.labels.max()
     assert job.method.space == LabelSpace.range(float(low), float(high))
-    assert job.test.part.truth is None  # the truth is of another label space
+    assert job.data.test.part.truth is None  # the truth is of another label space
 
 
 def test_a_label_space_that_is_given():
     job = build(data__space="2:1:80").job
     assert job.method.space == LabelSpace.range(2, 80)
-    assert job.test.part.truth.shape == (len(job.test.part), 79)
+    assert job.data.test.part.truth.shape == (len(job.data.test.part), 79)
 
 
 def test_parts_hold_each_picture_once():
     job = build(data__validation_fraction=0.25, data__protocol="subject").job
-    ids = [set(f.part.ids) for f in (job.train, job.validation, job.test)]
+    ids = [set(f.part.ids) for f in (job.data.train, job.data.validation, job.data.test)]
     assert set.union(*ids) == {f"face-{i:06d}" for i in range(24)}
     assert sum(map(len, ids)) == 24
 
@@ -178,8 +184,8 @@ def test_the_description_is_json_and_whole():
     description = json.loads(text)
     assert description["method"] == {"name": "cen", **made.job.method.hyper_parameters}
     assert description["resolved"]["pictures"] == {
-        "train": len(made.job.train.part),
-        "test": len(made.job.test.part),
+        "train": len(made.job.data.train.part),
+        "test": len(made.job.data.test.part),
     }
     assert description["resolved"]["space"]["values"][-1] == 80
     assert json.loads(json.dumps(made.job.about.to_json()))["preprocessing"]["size"] == 32
@@ -207,7 +213,7 @@ def test_a_users_methods_hyper_parameters_are_part_of_the_run(tmp_path, monkeypa
 def test_pictures_from_files(pictures):
     said = []
     made = build(said.append, **pictures(), data__stored_size=40)
-    train, test = made.job.train.part, made.job.test.part
+    train, test = made.job.data.train.part, made.job.data.test.part
     assert test.ids == ("p0.png", "p4.png", "p8.png")
     np.testing.assert_array_equal(test.labels, [20, 24, 28])
     np.testing.assert_array_equal(test.sigma, [2.5, 2.5, 2.5])
@@ -232,7 +238,7 @@ def test_a_split_that_leaks_cannot_go_by_its_protocol_s_name(pictures, tmp_path)
 
 def test_folds_part_the_pictures(pictures):
     config = {**pictures(), "data__protocol": "subject_kfold", "data__test_fraction": 0.5}
-    tests = [build(**config, data__fold=fold).job.test.part.ids for fold in (0, 1)]
+    tests = [build(**config, data__fold=fold).job.data.test.part.ids for fold in (0, 1)]
     assert sorted(tests[0] + tests[1]) == sorted(f"p{n}.png" for n in range(12))
     with pytest.raises(ConfigError, match=r"^data\.fold: must be in 0\.\.1 .* got 2"):
         build(**config, data__fold=2)
@@ -247,8 +253,8 @@ def test_another_dataset_to_test_on(pictures, tmp_path):
     test = {"name": "csv_folder", "root": str(other), "csv": "ages.csv"}
     given = {f"data__test__{key}": value for key, value in test.items()}
     made = build(**config, **given, data__protocol="cross_dataset")
-    assert made.job.test.part.ids == ("test:x.png",)
-    assert len(made.job.train.part) == 12
+    assert made.job.data.test.part.ids == ("test:x.png",)
+    assert len(made.job.data.train.part) == 12
     with pytest.raises(ConfigError, match=r"^data\.test\.name: .*cross_dataset.* got 'csv_folder'"):
         build(**config, **given)
 
@@ -265,18 +271,18 @@ def test_a_reader_s_options(pictures):
 def test_synthetic_attractiveness_and_age_groups():
     job = build(data__options__kind="attractiveness", data__space="scut_fbp").job
     assert (job.method.space.size, job.method.space.unit) == (41, "score")
-    assert job.test.part.truth.shape == (len(job.test.part), 41)
+    assert job.data.test.part.truth.shape == (len(job.data.test.part), 41)
     options = {"data__options__kind": "age_groups", "data__options__groups": 2}
     job = build(**options, data__space="adience", data__protocol="official_folds", data__fold=4).job
     assert job.method.space.size == 8
-    assert set(job.test.part.groups) <= {"a", "b"}
-    assert len(job.test.part.groups) == len(job.test.part)
+    assert set(job.data.test.part.groups) <= {"a", "b"}
+    assert len(job.data.test.part.groups) == len(job.data.test.part)
 
 
 def test_other_drawn_faces_to_test_on():
     test = {"data__test__name": "synthetic", "data__test__options__corruption": "blur"}
     made = build(**test, data__protocol="cross_dataset")
-    train, test = made.job.train.part, made.job.test.part
+    train, test = made.job.data.train.part, made.job.data.test.part
     assert (len(train), len(test), made.protocol) == (24, 24, "cross_dataset")
     np.testing.assert_array_equal(train.images, synthetic.faces(24, 32).images)
     expected = synthetic.faces(24, 32, seed=1, corruption="blur").images
@@ -287,13 +293,13 @@ def test_drawn_faces_can_be_streamed():
     said = []
     config = {"data__feed": "stream", "data__options__groups": 2}
     streamed, memory = build(said.append, **config).job, build(data__options__groups=2).job
-    assert streamed.train.store == {}
+    assert streamed.data.train.store == {}
     assert any("streamed: as data.feed says" in text for text in said)
     rows = [np.asarray([3, 0, 8, 5], np.int32)]
     batches = []
     for job in (streamed, memory):
-        (item,) = job.train.items(rows, 0)
-        batches.append(jax.device_get(job.train.fetch(job.train.store, item)))
+        (item,) = job.data.train.items(rows, 0)
+        batches.append(jax.device_get(job.data.train.fetch(job.data.train.store, item)))
     jax.tree.map(np.testing.assert_array_equal, *batches)
 
 
@@ -302,7 +308,7 @@ def test_a_split_file_gives_its_parts_and_its_name(tmp_path):
     path = tmp_path / "split.json"
     path.write_bytes(made.files["split.json"])
     again = build(data__split_file=str(path))
-    assert again.job.test.part.ids == made.job.test.part.ids
+    assert again.job.data.test.part.ids == made.job.data.test.part.ids
     assert again.protocol == "subject"
     assert json.loads(path.read_text())["sha256"] == again.description["resolved"]["split"]
     with pytest.raises(
@@ -347,22 +353,22 @@ def test_both_feeds_give_the_same_batches(pictures, feed):
     rows = [np.asarray([3, 0, 8, 5], np.int32)]
     batches = []
     for job in (memory, other):
-        (item,) = job.train.items(rows, 0)
-        batches.append(jax.device_get(job.train.fetch(job.train.store, item)))
+        (item,) = job.data.train.items(rows, 0)
+        batches.append(jax.device_get(job.data.train.fetch(job.data.train.store, item)))
     jax.tree.map(np.testing.assert_array_equal, *batches)
 
 
 def test_what_does_not_fit_is_streamed(pictures):
     said = []
     job = build(said.append, **pictures(), data__memory_gb=1e-6).job
-    assert job.train.store == {}
+    assert job.data.train.store == {}
     assert any("streamed: more than data.memory_gb = 1e-06" in text for text in said)
 
 
 def test_pictures_of_an_archive(pictures):
     config = {**pictures(), "data__audit": False}
     rows = [np.asarray([3, 0, 8, 5], np.int32)]
-    plain = build(**config).job.train
+    plain = build(**config).job.data.train
     (item,) = plain.items(rows)
     expected = jax.device_get(plain.fetch(plain.store, item))
 
@@ -372,7 +378,7 @@ def test_pictures_of_an_archive(pictures):
         return dataclasses.replace(records, paths=(), packed=packed)
 
     for kind in ("memory", "stream"):
-        train = build(**config, data__feed=kind, read=archive).job.train
+        train = build(**config, data__feed=kind, read=archive).job.data.train
         (item,) = train.items(rows)
         given = jax.device_get(train.fetch(train.store, item))
         jax.tree.map(np.testing.assert_array_equal, given, expected)
@@ -415,9 +421,9 @@ def test_the_free_memory_says_where_the_pictures_are_kept(monkeypatch, memory, s
     job = experiment.build(config, said.append, devices=2).job
     assert any(says in text for text in said)
     if split == 0:
-        assert job.train.store == {}  # drawn faces are in memory, and stream from there
+        assert job.data.train.store == {}  # drawn faces are in memory, and stream from there
     else:
-        assert job.train.store["images"].sharding.is_fully_replicated == (split is None)
+        assert job.data.train.store["images"].sharding.is_fully_replicated == (split is None)
     monkeypatch.setattr(data, "measure", lambda devices: memory._replace(device=1.0))
     with pytest.raises(ValueError, match=r"^data\.feed: 'memory' needs 0\.00 GB"):
         experiment.build(make_config(data__feed="memory"), said.append, devices=2)
@@ -460,10 +466,10 @@ def test_an_unreadable_picture_is_skipped_and_counted(pictures, feed):
     job = build(
         said.append, **pictures(broken=(1, 8)), data__unreadable="skip", data__feed=feed
     ).job
-    assert "p1.png" not in job.train.part.ids
-    assert job.test.part.ids == ("p0.png", "p4.png")
-    assert len(job.train.part) == 8
-    np.testing.assert_array_equal(job.test.part.labels, [20, 24])
+    assert "p1.png" not in job.data.train.part.ids
+    assert job.data.test.part.ids == ("p0.png", "p4.png")
+    assert len(job.data.train.part) == 8
+    np.testing.assert_array_equal(job.data.test.part.labels, [20, 24])
     skipped = [text for text in said if "skipped" in text]
     assert skipped[0].startswith("skipped 1 unreadable pictures of 9; the first is ")
     assert skipped[0].endswith("/p1.png (labels.csv row 3)")
@@ -509,12 +515,14 @@ def test_no_official_split(pictures):
 
 
 def test_early_end_looks_at_a_validation_part(pictures, tmp_path):
-    assert build(chain__early_end=True, data__validation_fraction=0.25).job.validation is not None
+    assert (
+        build(chain__early_end=True, data__validation_fraction=0.25).job.data.validation is not None
+    )
     # One that comes with the dataset serves as well.
     config = pictures()
     table = tmp_path / "labels.csv"
     table.write_text(table.read_text().replace("person-1,train", "person-1,validation"))
-    assert len(build(**config, chain__early_end=True).job.validation.part) == 2
+    assert len(build(**config, chain__early_end=True).job.data.validation.part) == 2
 
 
 # The network of a finished run.
@@ -569,12 +577,12 @@ def test_init_from_takes_the_network_and_a_fresh_head(finished, tmp_path):
     _, weights = read_weights(finished / "checkpoints" / "generation_1")
     changes = {"chain__generations": 2, "optimizer__learning_rate": 1e-30}
     made = build(init__path=str(finished), data__space="2:1:80", **changes)
-    backbone, model_state = made.job.backbone
+    backbone, model_state = made.job.init.backbone
     assert_same(backbone, weights["params"]["backbone"])
     assert_same(model_state, weights["model_state"])  # of the teacher; training moves it on
-    before = jax.tree.map(np.array, made.job.backbone)
+    before = jax.tree.map(np.array, made.job.init.backbone)
     run(made, tmp_path / "run")
-    assert_same(made.job.backbone, before)  # training has not written into it
+    assert_same(made.job.init.backbone, before)  # training has not written into it
     heads = []
     for generation in (1, 2):  # the paper's way: each generation starts from those weights
         _, after = read_weights(tmp_path / "run" / "checkpoints" / f"generation_{generation}")
@@ -608,16 +616,16 @@ def test_the_pictures_are_normalised_as_the_networks_were(tmp_path, finished, wr
     folder = tmp_path / "stored"
     write_checkpoint(folder, weights, preprocessing=stored)
     job = build(init__path=str(folder)).job
-    assert job.preprocessing == dataclasses.replace(stored, stored_size=32, size=32, crop=1.0)
-    assert job.about.preprocessing == job.preprocessing
+    assert job.data.preprocessing == dataclasses.replace(stored, stored_size=32, size=32, crop=1.0)
+    assert job.about.preprocessing == job.data.preprocessing
 
 
 def test_a_frozen_network_stays_through_a_whole_run(finished, tmp_path):
     made = build(init__path=str(finished), init__freeze=True, optimizer__learning_rate=0.1)
     run(made, tmp_path / "run")
     _, after = read_weights(tmp_path / "run" / "checkpoints" / "generation_1")
-    assert_same((after["params"]["backbone"], after["model_state"]), made.job.backbone)
-    fresh = generations.first_state(made.job, 1, None).weights.params["head"]
+    assert_same((after["params"]["backbone"], after["model_state"]), made.job.init.backbone)
+    fresh = programs.first_state(made.job, 1, None).weights.params["head"]
     assert (after["params"]["head"]["logits"]["kernel"] != fresh["logits"]["kernel"]).any()
 
 
@@ -629,7 +637,7 @@ def test_slower_layers_learn_less_in_a_run(finished, tmp_path):
         run(made, tmp_path / name)
         _, after = read_weights(tmp_path / name / "checkpoints" / "generation_1")
         kernels = [
-            t["dense"]["kernel"] for t in (after["params"]["backbone"], made.job.backbone[0])
+            t["dense"]["kernel"] for t in (after["params"]["backbone"], made.job.init.backbone[0])
         ]
         moved[name] = np.abs(kernels[0] - kernels[1]).max()
     assert 0 < moved["slow"] < 0.1 * moved["fast"]

@@ -58,7 +58,7 @@ def test_the_batches_are_those_of_the_raw_folder(places, feed, unreadable):
     same = build(name="prepared", root=str(places / "same"), **common)
     assert same.description["resolved"] == raw.description["resolved"]  # split and protocol
     for name in ("train", "validation", "test"):
-        one, other = getattr(same.job, name), getattr(raw.job, name)
+        one, other = getattr(same.job.data, name), getattr(raw.job.data, name)
         assert one.part.ids == other.part.ids
         rows = np.arange(len(one.part)).reshape(1, -1)
         for some, others in zip(one.items(rows), other.items(rows), strict=True):

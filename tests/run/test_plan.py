@@ -2,13 +2,25 @@
 
 import dataclasses
 import importlib
+import json
 from pathlib import Path
 
 import pytest
 
-from ldl_jax.run import experiment, plan
-from ldl_jax.run.config import Config, ConfigError, DataConfig, InitConfig
+from ldl_jax.run import jobs, plan
+from ldl_jax.run.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    EvaluationConfig,
+    InitConfig,
+    completed,
+)
+from ldl_jax.run.data import read_records
+from ldl_jax.run.resolved import fold_count, resolve
 from ldl_jax.run.smoke import smoke
+from ldl_jax.train.job import Chain
+from ldl_jax.workdir import Workdir, WorkdirError
 
 CONFIGS = sorted(p.stem for p in (Path(__file__).parents[2] / "configs").glob("[!_]*.py"))
 
@@ -53,7 +65,7 @@ def test_stages_that_lead_nowhere(config, says):
 
 def test_how_many_folds():
     def count(**fields):
-        return experiment.fold_count(Config(data=DataConfig(synthetic_count=24, size=32, **fields)))
+        return fold_count(Config(data=DataConfig(synthetic_count=24, size=32, **fields)))
 
     assert count() == 1
     assert count(protocol="subject_kfold") == 5
@@ -67,13 +79,13 @@ def test_how_many_folds():
 def test_every_config_in_small_is_a_run(name):
     config = parsed(name)
     small = smoke(config)
-    runs = plan.runs(small, experiment.fold_count(small))
+    runs = plan.runs(small, fold_count(small))
     assert [run.folder.split("/")[0] for run in runs] == [
         *["stages"] * len(config.stages),
         *(["folds"] * 2 if config.data.protocol == "official_folds" else [""]),
     ]
     for run in runs:
-        described = experiment.check(run.config, devices=1)
+        described = resolve(run.config, devices=1).description
         assert described["model"]["name"] == run.config.model.name
 
 
@@ -88,13 +100,39 @@ def test_devices_divide_a_batch_in_small(devices, accumulate, batch):
     small = smoke(config, devices)
     for one in (small, *small.stages.values()):
         assert one.data.synthetic_count == 4 * one.batch_size
-        experiment.check(one, devices=devices)
+        resolve(one, devices=devices)
     assert small.batch_size == batch
     with pytest.raises(ValueError, match="is not a multiple of the 5 devices"):
-        experiment.check(small, devices=5)
+        resolve(small, devices=5)
 
 
 def parsed(name):
     from ldl_jax.run.config import parse
 
     return parse(importlib.import_module(f"configs.{name}").get_config())
+
+
+def test_the_folder_of_an_older_version_is_gone_on_with(tmp_path):
+    small = Config(
+        batch_size=8,
+        data=DataConfig(synthetic_count=24, size=32),
+        evaluation=EvaluationConfig(batch_size=8),
+        chain=Chain(student="teacher"),
+    )
+    (run,) = plan.runs(small)
+    old = json.loads(json.dumps(jobs.check(tmp_path, run, read_records).resolved.description))
+    del old["steps_per_call"], old["evaluation"]["distributions"]
+    old["chain"] |= {"offspring": "ancestor"}
+    del old["chain"]["student"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    checked = jobs.check(tmp_path, run, read_records)
+    assert not checked.finished
+    with Workdir(tmp_path, checked.resolved.description, completed):
+        pass
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert (written["chain"]["student"], written["steps_per_call"]) == ("teacher", 0)
+    # A key that it lacks is at its default, and nothing else.
+    (other,) = plan.runs(dataclasses.replace(small, steps_per_call=4))
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with pytest.raises(WorkdirError, match=r"another config's run \(steps_per_call: 0 -> 4\)"):
+        jobs.check(tmp_path, other, read_records)

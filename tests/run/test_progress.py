@@ -10,7 +10,7 @@ import pytest
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe
 from ldl_jax.data.augment.gridmask import GridMask
 from ldl_jax.placement import make_placement
-from ldl_jax.train.loop import jit_train_step
+from ldl_jax.train.compiled import jit_train_step
 
 
 class State(NamedTuple):

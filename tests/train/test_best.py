@@ -16,7 +16,7 @@ from ldl_jax.labels import AGE
 from ldl_jax.train import checkpoint, generations
 from ldl_jax.train.best import Best, read_best
 from ldl_jax.train.checkpoint import check_seal
-from ldl_jax.train.generations import Chain
+from ldl_jax.train.job import Chain
 from ldl_jax.train.record import BestValidation, Record
 from ldl_jax.train.state import Weights
 from ldl_jax.workdir import Workdir
@@ -113,26 +113,27 @@ def test_none_can_be_read(tmp_path):
 def chain(tmp_path_factory):
     """A finished run of two generations, and the validation errors that it was told."""
     job, description = make_job()
-    job = dataclasses.replace(job, best="mae", use="best", chain=Chain(2), keep=1, ema=0.5)
+    job = dataclasses.replace(job, best="mae", use="best", chain=Chain(2), keep=1)
+    job = dataclasses.replace(job, optimizer=dataclasses.replace(job.optimizer, ema=0.5))
     path = tmp_path_factory.mktemp("run") / "run"
     told = iter([3.0, 5.0, 6.0, 2.0])  # of each generation's two validations
     teachers = []
-    start = generations.train_generation
+    alone = generations.Alone
 
     def worse(predictions):
         found = summary(predictions)
-        if len(predictions.ids) == len(job.validation.part):
+        if len(predictions.ids) == len(job.data.validation.part):
             found["mae"] = next(told)
         return found
 
-    def spy(state, teacher, *rest):
+    def spy(train, member, state, teacher, log):
         teachers.append(jax.tree.map(np.array, teacher))
-        return start(state, teacher, *rest)
+        return alone(train, member, state, teacher, log)
 
     summary = report.summary
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "summary", worse)
-        patch.setattr(generations, "train_generation", spy)
+        patch.setattr(generations, "Alone", spy)
         run(job, description, path)
     return job, description, path, teachers
 

@@ -19,11 +19,10 @@ from ldl_jax.evaluation import predictions
 from ldl_jax.models import Model
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
-from ldl_jax.train import generations, log
+from ldl_jax.train import generations, log, programs
 from ldl_jax.train.checkpoint import Checkpoints
-from ldl_jax.train.generations import Chain, Job
 from ldl_jax.train.interrupt import Interrupt, Interrupted
-from ldl_jax.train.loop import Schedule
+from ldl_jax.train.job import Chain, Init, Job, Schedule
 from ldl_jax.workdir import Workdir
 
 WIDTH = 6
@@ -109,7 +108,7 @@ def content(path: Path) -> dict[str, bytes]:
 
 def final_weights(job: Job, path: Path, generation: int) -> list[np.ndarray]:
     checkpoints = Checkpoints(path / "checkpoints" / f"generation_{generation}")
-    state = checkpoints.restore(generations.like(job), print)
+    state = checkpoints.restore(programs.like(job), print)
     checkpoints.close()
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
 
@@ -195,7 +194,7 @@ def test_a_run_of_before_the_watch_goes_on(
             run(job, description, tmp_path / "old")
     run(job, description, tmp_path / "old")
     state, its = (final_weights(job, tmp_path / name, 1) for name in ("alone", "old"))
-    weights = len(jax.tree.leaves(generations.like(job).weights))
+    weights = len(jax.tree.leaves(programs.like(job).weights))
     assert all(np.array_equal(a, b) for a, b in zip(state[:weights], its[:weights], strict=True))
 
 
@@ -264,11 +263,11 @@ def test_what_a_generation_starts_from(
 ) -> None:
     job, _ = made
     backbone = tiny_model().init(jax.random.key(99))
-    job = dataclasses.replace(job, backbone=backbone, chain=Chain(3, student))
-    teacher = generations.first_state(job, 1, None).weights
+    job = dataclasses.replace(job, init=Init(backbone), chain=Chain(3, student))
+    teacher = programs.first_state(job, 1, None).weights
     teacher = teacher._replace(params=jax.tree.map(lambda x: x + 1, teacher.params))
-    first = generations.first_state(job, 1, None).weights
-    second = generations.first_state(job, 2, teacher).weights
+    first = programs.first_state(job, 1, None).weights
+    second = programs.first_state(job, 2, teacher).weights
     same = jax.tree_util.Partial(lambda a, b: jax.tree.all(jax.tree.map(np.array_equal, a, b)))
     assert same(first.params["backbone"], backbone[0])
     assert same(second.params["backbone"], backbone[0]) == (student == "pretrained")

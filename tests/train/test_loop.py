@@ -13,12 +13,13 @@ from test_generations import Silent, content, make_job, run
 from test_step import CEN, PREPROCESSING, RECIPE, SGD, B, draw_part, feed, snapshot
 
 from ldl_jax.placement import make_placement
-from ldl_jax.train import generations, log
+from ldl_jax.train import log, programs
 from ldl_jax.train.checkpoint import Checkpoints
+from ldl_jax.train.compiled import jit_train_step, jit_train_steps
 from ldl_jax.train.faults import FaultConfig
-from ldl_jax.train.generations import Chain
 from ldl_jax.train.interrupt import Interrupted
-from ldl_jax.train.loop import Schedule, _calls, jit_train_step, jit_train_steps
+from ldl_jax.train.job import Chain, Schedule
+from ldl_jax.train.loop import _calls
 from ldl_jax.train.state import init_state
 from ldl_jax.train.step import make_train_step
 
@@ -84,7 +85,7 @@ def test_the_loop_s_steps_are_the_single_ones(several):
 def made():
     """A job of three generations in calls of up to four steps; checkpoints cut them."""
     job, description = make_job()
-    schedule = Schedule(log=3, checkpoint=5, validate=4, call=4)
+    schedule = Schedule(log_every=3, checkpoint_every=5, evaluation_every=4, steps_per_call=4)
     job = dataclasses.replace(job, schedule=schedule, best="mae", use="best", chain=Chain(2))
     return job, description
 
@@ -139,7 +140,7 @@ def folders(path):
 def test_scalars_are_fetched_two_calls_late(made, tmp_path, monkeypatch):
     """Nothing waits for a step that was just sent, but what has to."""
     job, description = made
-    schedule = Schedule(log=2, checkpoint=1000, validate=1000)
+    schedule = Schedule(log_every=2, checkpoint_every=1000, evaluation_every=1000)
     job = dataclasses.replace(
         job,
         schedule=schedule,
@@ -183,7 +184,7 @@ def sick(monkeypatch):
 
             return broken
 
-        monkeypatch.setattr(generations, "make_train_step", broken_step)
+        monkeypatch.setattr(programs, "make_train_step", broken_step)
 
     return make
 
@@ -194,7 +195,7 @@ def short(made):
     job, description = made
     return dataclasses.replace(
         job,
-        schedule=Schedule(log=1, checkpoint=2, validate=100),
+        schedule=Schedule(log_every=1, checkpoint_every=2, evaluation_every=100),
         best="",
         use="last",
         chain=Chain(1),

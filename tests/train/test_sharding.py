@@ -12,7 +12,7 @@ from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import make_placement
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
-from ldl_jax.train.loop import jit_train_step
+from ldl_jax.train.compiled import jit_train_step
 from ldl_jax.train.state import init_state
 from ldl_jax.train.step import make_train_step
 

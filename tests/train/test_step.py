@@ -12,8 +12,8 @@ from ldl_jax.data.feed.feeds import Part, feed
 from ldl_jax.labels import LabelSpace
 from ldl_jax.models.functional import Model
 from ldl_jax.placement import make_placement
+from ldl_jax.train.compiled import jit_train_step
 from ldl_jax.train.faults import FaultConfig
-from ldl_jax.train.loop import jit_train_step
 from ldl_jax.train.state import init_state, init_weights
 from ldl_jax.train.step import make_predict_step, make_train_step
 

@@ -21,7 +21,7 @@ from ldl_jax.labels import LabelSpace
 from ldl_jax.models.functional import Model
 from ldl_jax.placement import Placement, make_placement
 from ldl_jax.train.checkpoint import Checkpoints
-from ldl_jax.train.loop import jit_train_step
+from ldl_jax.train.compiled import jit_train_step
 from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import TrainState, Weights, init_state
 from ldl_jax.train.step import make_predict_step, make_train_step

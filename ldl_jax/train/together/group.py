@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,23 +11,24 @@ import numpy as np
 import optax
 
 from ldl_jax import processes
+from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import Method
-from ldl_jax.train import generations, memory
-from ldl_jax.train.generations import Job
-from ldl_jax.train.loop import whole_step
-from ldl_jax.train.state import TrainState, Weights
-from ldl_jax.train.step import make_train_step
+from ldl_jax.train import memory, programs
+from ldl_jax.train.compiled import Store, whole_step
+from ldl_jax.train.job import Job
+from ldl_jax.train.state import PyTree, TrainState, Weights
+from ldl_jax.train.step import Scalars, make_train_step
 from ldl_jax.train.together.stack import OneStep, stack_of
 
-# By dotted key of a config; of a group's runs those in which they differ.
-Numbers = Mapping[str, Any]
+# The numbers in which a group's runs differ, by dotted key of a config.
+Numbers = Mapping[str, jax.typing.ArrayLike]
 # `rebuild(numbers)`: the group's method and optimizer with these numbers, which may be traced.
 Rebuild = Callable[[Numbers], tuple[Method, optax.GradientTransformation]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Replica:
-    """One run of a group.
+    """A run of a group.
 
     Attributes:
       name: for messages.
@@ -42,8 +42,8 @@ class Replica:
 
 
 @dataclasses.dataclass(frozen=True)
-class Group:
-    """Runs whose arrays have the same shapes.
+class Replicas:
+    """A group of runs whose arrays have the same shapes.
 
     Attributes:
       replicas: the runs.
@@ -60,63 +60,64 @@ class Group:
 
     def __post_init__(self) -> None:
         first = self.replicas[0]
-        for one in self.replicas:
-            if not one.job.train.store:
+        for replica in self.replicas:
+            if not replica.job.data.train.store:
                 raise ValueError(
                     "replicas: runs that are trained together need their pictures in memory; take "
                     "data.feed='memory', or replicas='one_by_one'"
                 )
-            if one.job.placement.splits or processes.count() > 1:
+            if replica.job.placement.splits or processes.count() > 1:
                 raise ValueError(
                     "replicas: runs that are trained together have their weights whole on one "
                     "device of one process; take mesh.fsdp=1 and a single process, or "
                     "replicas='one_by_one'"
                 )
-            if kind(one.job) != kind(first.job):
+            if kind(replica.job) != kind(first.job):
                 raise ValueError(
-                    f"replicas: {first.name} and {one.name} have other label values or numbers of "
-                    "steps; take replicas='one_by_one'"
+                    f"replicas: {first.name} and {replica.name} have other label values or numbers "
+                    "of steps; take replicas='one_by_one'"
                 )
 
     def step(self, job: Job) -> OneStep:
-        """The pure step of one of the runs."""
+        """Returns the pure step of one of the runs."""
+        augment, preprocessing = job.augment, job.data.preprocessing
 
-        def one(
-            state: TrainState, teacher: Weights | None, store: Any, item: Any, numbers: Any
-        ) -> tuple[TrainState, Any]:
+        def of_run(
+            state: TrainState, teacher: Weights | None, store: Store, item: PyTree, numbers: Numbers
+        ) -> tuple[TrainState, Scalars]:
             method, optimizer = self.rebuild(numbers)
             step = make_train_step(
                 job.model,
                 method,
                 optimizer,
-                frozen=job.frozen,
+                frozen=job.init.freeze,
                 accumulate=job.accumulate,
-                ema=job.ema,
+                ema=job.optimizer.ema,
                 faults=job.faults,
             )
-            whole = whole_step(step, _fetch, job.recipe, job.preprocessing, len(job.order(1)))
+            whole = whole_step(step, _fetch, augment, preprocessing, len(job.order(1)))
             return whole(state, teacher, store, item)
 
-        return one
+        return of_run
 
 
-def _fetch(store: dict[str, Any], item: Any) -> dict[str, Any]:
-    """The batch of a row of indices: every device has all pictures, whatever a run alone has."""
+def _fetch(store: Store, item: jax.Array) -> dict[str, jax.Array]:
+    """Returns the batch of a row of indices: here every device has all pictures."""
     return {name: jnp.take(array, item, axis=0, mode="clip") for name, array in store.items()}
 
 
-def kind(job: Job) -> tuple[Any, ...]:
-    """What runs of one group must share, though their configs do not say it."""
+def kind(job: Job) -> tuple[LabelSpace, int, int]:
+    """Returns what the runs of one group must share, though their configs do not say it."""
     return job.method.space, len(job.order(1)), job.order(1).steps_per_epoch
 
 
-def fitting(group: Group) -> int:
-    """How many of the runs the devices' memory holds at one time: an estimate, before compiling."""
+def fitting(group: Replicas) -> int:
+    """Estimates, before compiling, how many of the runs the devices' memory holds at one time."""
     left = memory.memory_of(group.devices[0]) - _bytes_of_pictures(group)
     return max(0, left // _bytes_of_one(group)) * len(group.devices)
 
 
-def check_memory(group: Group) -> None:
+def check_memory(group: Replicas) -> None:
     """Checks that the devices' memory holds all runs at one time, by an estimate.
 
     Raises:
@@ -134,22 +135,25 @@ def check_memory(group: Group) -> None:
         )
 
 
-def _bytes_of_pictures(group: Group) -> int:
-    """Of the training pictures; those of several folds overlap, and are counted once and a half."""
-    sizes = [sum(x.nbytes for x in one.job.train.store.values()) for one in group.replicas]
-    stores = {id(one.job.train.store) for one in group.replicas}
-    return max(sizes) if len(stores) == 1 else max(sizes) * 3 // 2
+def _bytes_of_pictures(group: Replicas) -> int:
+    """Estimates the bytes of the training pictures.
+
+    Those of several folds overlap, and are counted once and a half.
+    """
+    stores = [replica.job.data.train.store for replica in group.replicas]
+    largest = max(sum(x.nbytes for x in store.values()) for store in stores)
+    return largest if len({id(store) for store in stores}) == 1 else largest * 3 // 2
 
 
-def _bytes_of_one(group: Group) -> int:
+def _bytes_of_one(group: Replicas) -> int:
     replica = group.replicas[0]
     job = replica.job
-    state = generations.like(job)
+    state = programs.like(job)
     teacher = state.weights if job.chain.generations > 1 else None
-    item = jax.ShapeDtypeStruct((job.batch,), np.int32)
+    item = jax.ShapeDtypeStruct((job.batch_size,), np.int32)
     store = {  # a single picture: all of them are counted once, not for each run
         name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype)
-        for name, array in job.train.store.items()
+        for name, array in job.data.train.store.items()
     }
     return memory.peak_bytes(
         group.step(job), state, teacher, store, item, arrays_of(replica.numbers)
@@ -157,5 +161,5 @@ def _bytes_of_one(group: Group) -> int:
 
 
 def arrays_of(numbers: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """Numbers as what a program is called with."""
+    """Returns numbers as arrays, which a program is called with."""
     return {key: np.asarray(x, np.float32) for key, x in numbers.items()}

@@ -1,21 +1,22 @@
-"""Several runs' arrays as one, with a leading axis that is spread over the devices."""
+"""The arrays of several runs as one, with a leading axis that is spread over the devices."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ldl_jax.data.feed.feeds import Part
-from ldl_jax.train.state import TrainState, Weights
+from ldl_jax.train.compiled import Store
+from ldl_jax.train.state import PyTree, TrainState, Weights
+from ldl_jax.train.step import Scalars
 
 AXIS = "replica"
-# `one(state, teacher, store, item, numbers) -> (state, scalars)` of a single run.
-OneStep = Callable[[TrainState, Weights | None, Any, Any, Any], tuple[TrainState, Any]]
+# `step(state, teacher, store, item, numbers) -> (state, scalars)` of a single run.
+OneStep = Callable[[TrainState, Weights | None, Store, PyTree, PyTree], tuple[TrainState, Scalars]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,50 +33,58 @@ class Stack:
 
     @property
     def each(self) -> int:
-        """How many runs a device has."""
+        """The number of runs that a device has."""
         return -(-self.runs // self.mesh.size)
 
-    def put(self, trees: Sequence[Any]) -> Any:
-        """R trees of arrays as one whose leading axis is spread over the devices."""
+    def put(self, trees: Sequence[PyTree]) -> PyTree:
+        """Returns R trees of arrays as one whose leading axis is spread over the devices."""
         padded = [*trees, *[trees[-1]] * (self.each * self.mesh.size - self.runs)]
-        place = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
 
-        def join(*leaves: Any) -> jax.Array:
-            return jax.device_put(np.stack([np.asarray(leaf) for leaf in leaves]), place)
+        def join(*leaves: jax.Array) -> jax.Array:
+            return jax.device_put(np.stack([np.asarray(leaf) for leaf in leaves]), sharding)
 
         return jax.tree.map(join, *padded)
 
-    def take(self, tree: Any) -> list[Any]:
-        """The R trees again, as NumPy arrays."""
+    def take(self, tree: PyTree) -> list[PyTree]:
+        """Returns the R trees again, as NumPy arrays."""
         whole = jax.device_get(tree)
         # Copies: what is given up to the next step may lie under an array of NumPy's.
         return [jax.tree.map(lambda x, at=at: np.array(x[at]), whole) for at in range(self.runs)]
 
-    def share(self, tree: Any) -> Any:
-        """One tree of arrays, on every device."""
+    def share(self, tree: PyTree) -> PyTree:
+        """Returns one tree of arrays, on every device."""
         return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
-    def jit(self, one: OneStep) -> OneStep:
-        """The step of all runs: each device's by vmap, one that has a device alone as it is.
+    def jit(self, step: OneStep) -> OneStep:
+        """Returns the step of all runs: a device takes its runs by vmap, or its only one as it is.
 
         States are given up to the result. All but the store have the leading axis.
         """
 
-        def own(states: Any, teachers: Any, store: Any, items: Any, numbers: Any) -> Any:
-            def step(state: Any, teacher: Any, item: Any, number: Any) -> Any:
-                return one(state, teacher, store, item, number)
+        def device_step(
+            states: TrainState,
+            teachers: Weights | None,
+            store: Store,
+            items: PyTree,
+            numbers: PyTree,
+        ) -> tuple[TrainState, Scalars]:
+            def of_run(
+                state: TrainState, teacher: Weights | None, item: PyTree, number: PyTree
+            ) -> tuple[TrainState, Scalars]:
+                return step(state, teacher, store, item, number)
 
-            mine = (states, teachers, items, numbers)
+            arguments = (states, teachers, items, numbers)
             if self.each > 1:
-                return jax.vmap(step)(*mine)
-            result = step(*jax.tree.map(lambda x: x[0], mine))
+                return jax.vmap(of_run)(*arguments)
+            result = of_run(*jax.tree.map(lambda x: x[0], arguments))
             return jax.tree.map(lambda x: x[None], result)
 
-        spread, same = PartitionSpec(AXIS), PartitionSpec()
+        spread, everywhere = PartitionSpec(AXIS), PartitionSpec()
         mapped = jax.shard_map(
-            own,
+            device_step,
             mesh=self.mesh,
-            in_specs=(spread, spread, same, spread, spread),
+            in_specs=(spread, spread, everywhere, spread, spread),
             out_specs=spread,
             check_vma=False,
         )
@@ -83,14 +92,14 @@ class Stack:
 
 
 def stack_of(runs: int, devices: Sequence[jax.Device]) -> Stack:
-    """Places for so many runs on as few of the devices as take no more steps than all would."""
+    """Returns places for `runs` on the fewest devices that take no more steps than all would."""
     each = -(-runs // len(devices))
     used = -(-runs // each)
     return Stack(Mesh(np.asarray(devices[:used]), (AXIS,)), runs)
 
 
 def shared_pictures(parts: Sequence[Part]) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-    """The parts' pictures, each once, and where each part's lie among them.
+    """Returns the pictures of all parts, each once, and the positions of each part's among them.
 
     Args:
       parts: of one dataset, their pictures in memory; a name and a label are one picture.
@@ -100,19 +109,19 @@ def shared_pictures(parts: Sequence[Part]) -> tuple[dict[str, np.ndarray], list[
     """
     keys = [list(zip(part.ids, part.labels.tolist(), strict=True)) for part in parts]
     columns = ("images", "labels", "sigma")
-    if all(one == keys[0] for one in keys):
+    if all(part_keys == keys[0] for part_keys in keys):
         rows = np.arange(len(parts[0]), dtype=np.int32)
         return {name: getattr(parts[0], name) for name in columns}, [rows] * len(parts)
-    place: dict[tuple[str, float], int] = {}
+    position: dict[tuple[str, float], int] = {}
     fresh = []
     for part_keys in keys:
-        new = {key: row for row, key in enumerate(part_keys) if key not in place}
+        new = {key: row for row, key in enumerate(part_keys) if key not in position}
         fresh.append(list(new.values()))
-        place |= {key: len(place) + count for count, key in enumerate(new)}
+        position |= {key: len(position) + count for count, key in enumerate(new)}
     store = {
         name: np.concatenate(
             [getattr(part, name)[new] for part, new in zip(parts, fresh, strict=True)]
         )
         for name in columns
     }
-    return store, [np.asarray([place[key] for key in one], np.int32) for one in keys]
+    return store, [np.asarray([position[key] for key in part_keys], np.int32) for part_keys in keys]

@@ -21,8 +21,9 @@ from ldl_jax.run import experiment, sweep
 from ldl_jax.train import generations, memory
 from ldl_jax.train.checkpoint import read_weights
 from ldl_jax.train.interrupt import Interrupt, Interrupted
+from ldl_jax.train.job import Chain
 from ldl_jax.train.together import group, replicas
-from ldl_jax.train.together.group import Group, Replica
+from ldl_jax.train.together.group import Replica, Replicas
 from ldl_jax.train.together.stack import shared_pictures, stack_of
 from ldl_jax.workdir import Workdir, read_rows
 
@@ -60,9 +61,9 @@ class Made:
     points: Sequence[sweep.Point]
     experiments: list[experiment.Experiment]
 
-    def group(self, devices: int = 1) -> Group:
+    def group(self, devices: int = 1) -> Replicas:
         numbers = sweep.numbers(self.points)
-        return Group(
+        return Replicas(
             tuple(
                 Replica(point.name, made.job, numbers[place])
                 for place, (point, made) in enumerate(
@@ -194,7 +195,7 @@ def test_a_run_of_the_group_can_be_gone_on_with_alone(
 ) -> None:
     point, made = seeds_and_numbers.points[1], seeds_and_numbers.experiments[1]
     shutil.copytree(runs_together / point.name, tmp_path / "one")
-    longer = dataclasses.replace(made.job, chain=generations.Chain(3))
+    longer = dataclasses.replace(made.job, chain=Chain(3))
     with Workdir(tmp_path / "one", made.description) as folder:
         results = generations.run(longer, folder, Interrupt(), Silent())
     assert [row["generation"] for row in results] == [1, 2, 3]
@@ -270,7 +271,7 @@ def test_folds(tmp_path: Path) -> None:
         data__validation_fraction=0.0,
         chain__generations=1,
     )
-    parts = [one.job.train.part for one in made.experiments]
+    parts = [one.job.data.train.part for one in made.experiments]
     store, rows = shared_pictures(parts)
     assert len(store["images"]) == 48 == len(store["labels"])
     for part, row in zip(parts, rows, strict=True):
@@ -305,7 +306,7 @@ def test_more_runs_than_memory_holds_are_refused_before_compiling(
     whole = seeds_and_numbers.group()
     group.check_memory(whole)
     one, pictures = group._bytes_of_one(whole), group._bytes_of_pictures(whole)
-    assert pictures == sum(x.nbytes for x in whole.replicas[0].job.train.store.values())
+    assert pictures == sum(x.nbytes for x in whole.replicas[0].job.data.train.store.values())
     monkeypatch.setattr(memory, "memory_of", lambda device: pictures + 2 * one)
     assert group.fitting(whole) == 2
     with pytest.raises(ValueError, match=r"replicas: 3 runs together .* may hold 2;") as caught:
@@ -333,7 +334,8 @@ def test_a_trial_times_both_ways(seeds_and_numbers: Made) -> None:
 def test_runs_that_cannot_be_one_program_are_refused() -> None:
     made = make({"seed": (0, 1)})
     job = made.experiments[1].job
-    streamed = dataclasses.replace(job, train=dataclasses.replace(job.train, store={}))
+    feed = dataclasses.replace(job.data.train, store={})
+    streamed = dataclasses.replace(job, data=dataclasses.replace(job.data, train=feed))
     made.experiments[1] = dataclasses.replace(made.experiments[1], job=streamed)
     with pytest.raises(ValueError, match=r"data\.feed='memory'"):
         made.group()

@@ -1,0 +1,148 @@
+"""The objects that a config names, but for pictures and trained weights; made and checked first."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ldl_jax import encodings, methods, models
+from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.splits import protocols
+from ldl_jax.evaluation import evaluate
+from ldl_jax.labels import LabelSpace
+from ldl_jax.placement import Placement, make_placement
+from ldl_jax.run import data
+from ldl_jax.run.config import Config, ConfigError, to_dict
+from ldl_jax.run.data import Read, read_records
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """The objects that a config names, but for pictures and trained weights.
+
+    Attributes:
+      config: the run.
+      placement: of its arrays on the devices.
+      options: the arguments of `models.build`.
+      model: the network.
+      records: the dataset.
+      parts: its training, validation and test part.
+      space: the label values.
+      method: over that space.
+    """
+
+    config: Config
+    placement: Placement
+    options: dict[str, Any]
+    model: models.Model
+    records: Records
+    parts: protocols.Parts
+    space: LabelSpace
+    method: methods.Method
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The config as it is kept in the workdir."""
+        method = {"name": self.config.method.name, **self.method.hyper_parameters}
+        return to_dict(self.config) | {"method": method}
+
+    def table_columns(self) -> tuple[str, ...]:
+        """Returns the keys of `report.summary` that the run's test will have."""
+        part = data.labelled(self.config.data, self.records, self.parts.test, self.space)
+        return evaluate.metrics_of(
+            part,
+            self.method,
+            self.model.width,
+            distributions=self.config.evaluation.distributions,
+        )
+
+
+def resolve(
+    config: Config,
+    devices: int | None = None,
+    read: Read = read_records,
+    like: Resolved | None = None,
+) -> Resolved:
+    """Makes and checks all that needs neither pictures nor trained weights.
+
+    Args:
+      config: the run.
+      devices: use only the first so many.
+      read: reads the dataset; a `data.Reader` reads it once for all of a plan.
+      like: a run whose parts are taken, if it is of the same data.
+
+    Raises:
+      ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
+    """
+    placement = _placement(config, devices)
+    options = _network(config)
+    model = models.build(**options)
+    records = read(config.data)
+    if like is not None and like.config.data == config.data:
+        parts = like.parts
+    else:
+        parts = data.parts_of(config.data, records)
+    if config.chain.early_end and not len(parts.validation):
+        raise ConfigError(
+            "chain.early_end: looks at the validation error; hold some pictures out with "
+            "data.validation_fraction"
+        )
+    space = data.label_space(config.data.space, records, parts)
+    counts = encodings.label_counts(records.labels[parts.train].astype(np.float32), space)
+    method = methods.get(
+        config.method.name, space=space, counts=counts, **config.method.hyper_parameters
+    )
+    if config.method.name not in methods.METHODS:
+        methods.check(method, model.width)
+    steps_per_epoch(config, len(parts.train))
+    return Resolved(config, placement, options, model, records, parts, space, method)
+
+
+def fold_count(config: Config, read: Read = read_records) -> int:
+    """Returns the number of runs that the config's protocol has; 1 where it names one of them."""
+    if config.data.fold >= 0 or config.data.protocol not in protocols.FOLDED:
+        return 1
+    try:
+        return protocols.fold_count(
+            read(config.data),
+            config.data.protocol,
+            config.data.test_fraction,
+        )
+    except DataError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"data.{error}") from None
+
+
+def steps_per_epoch(config: Config, pictures: int) -> int:
+    """Returns the steps of an epoch over so many training pictures.
+
+    Raises:
+      ConfigError: they do not make up one batch.
+    """
+    steps = pictures // config.batch_size
+    if steps == 0:
+        raise ConfigError(
+            f"batch_size: {config.batch_size} is more than the {pictures} training pictures"
+        )
+    return steps
+
+
+def _placement(config: Config, devices: int | None) -> Placement:
+    """Returns where arrays lie, checked against all sizes of batches."""
+    placement = make_placement(devices, config.mesh.fsdp)
+    placement.check_batch("batch_size", config.batch_size)
+    placement.check_batch("batch_size / accumulate", config.batch_size // config.accumulate)
+    placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
+    return placement
+
+
+def _network(config: Config) -> dict[str, Any]:
+    """Returns the arguments of `models.build`: some networks are made for one size of pictures."""
+    model = config.model
+    options = {"name": model.name, "dtype": model.dtype, **model.options}
+    if "size" in models.known_options(config.model.name):
+        options["size"] = config.data.size
+    return options

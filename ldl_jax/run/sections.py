@@ -1,0 +1,254 @@
+"""The sections of a config: every field with its type, its default and its meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ldl_jax.data.align import Alignment
+from ldl_jax.data.splits.protocols import PROTOCOLS
+
+STAGE = "stage:"  # of init.path: the rest names a stage
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message names the key, the value and what is expected."""
+
+
+def at_least(name: str, value: float, least: int) -> None:
+    """Raises ConfigError where a value is less than `least`."""
+    if value < least:
+        raise ConfigError(f"{name}: expected {least} or more, got {value}")
+
+
+def positive(name: str, value: float) -> None:
+    """Raises ConfigError where a value is not more than 0."""
+    if not value > 0:
+        raise ConfigError(f"{name}: expected more than 0, got {value}")
+
+
+def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raises ConfigError where a value is none of those that are known."""
+    if value not in known:
+        raise ConfigError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TestSetConfig:
+    """The dataset that is tested on, where it is another one than that trained on.
+
+    Attributes:
+      name: one of `ldl_jax.data.datasets.catalogue.DATASETS`, or "synthetic" (other persons than
+        are trained on), "" for none. The protocol is "cross_dataset".
+      root: its folder.
+      csv: its CSV or .xlsx file, if it takes one.
+      options: what its reader offers.
+    """
+
+    name: str = ""
+    root: str = ""
+    csv: str = ""
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """The pictures, their split, and their way to the device.
+
+    Attributes:
+      name: "synthetic", or one of `ldl_jax.data.datasets.catalogue.DATASETS`.
+      root: the dataset's folder.
+      csv: the CSV or .xlsx file of datasets that take one.
+      options: what the dataset's reader offers, as Adience's `gaps`, or `synthetic.OPTIONS`.
+      test: the dataset to test on, where it is another.
+      space: the label values: low:step:high (as 0:1:100), a name (age, scut_fbp, cfd, adience), or
+        "train", from the least to the greatest training label in steps of 1 (CEN's Eq. 1).
+      size: side of the network's input in pixels, 32 or more.
+      crop: share of a picture's width and height that is kept, about its middle; 1 for all of it.
+      stored_size: side that pictures are first resized to; 0 for `size`.
+      channels: the order that the network takes the colours in, "rgb" or "bgr".
+      mean: subtracted from each channel, on the scale 0-255; of a network that init.path names,
+        its own channels, mean and std are taken.
+      std: what each channel is then divided by; SSR-Net's pictures are raw, "bgr" with a mean of 0
+        and a std of 1.
+      alignment: how the pictures were cut out of larger ones, where `ldl_jax.data.align` did it;
+        it is kept with the weights, so that faces found later are cut in the same way. Of a
+        prepared set it is known, and may be left out.
+      protocol: "official", "random" (by picture), "stratified", "subject" (by person), "kfold",
+        "subject_kfold", "official_folds", "leave_one_person_out" or "cross_dataset"; see
+        `ldl_jax.data.splits.protocols.split`.
+      fold: which of a protocol's runs, from 0; -1 for all of them, one after another, and their
+        mean and spread.
+      audit: look for people, files and near-duplicates that two parts share, before training.
+      test_fraction: of the pictures, where the protocol draws the test part.
+      validation_fraction: of the training pictures, held out.
+      seed: of what is drawn, a split or the synthetic faces; apart from the run's, so that several
+        runs see the same data.
+      unreadable: "stop" at a picture that cannot be read, or "skip" and count it.
+      feed: "memory" (decoded once, kept on the devices), "stream" (decoded as they come), or
+        "auto", which streams what does not fit into half of the free memory.
+      memory_gb: "auto" keeps at most so many GB (1e9 bytes) of decoded pictures in memory; 0 for
+        what the memory allows.
+      synthetic_count: how many synthetic faces are drawn.
+      split_file: a split.json that another run left: its parts are taken, and the protocol's name;
+        protocol, fold and fractions are not used.
+    """
+
+    name: str = "synthetic"
+    root: str = ""
+    csv: str = ""
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    test: TestSetConfig = dataclasses.field(default_factory=TestSetConfig)
+    space: str = "train"
+    size: int = 224
+    crop: float = 1.0
+    stored_size: int = 0
+    channels: str = "rgb"
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    alignment: Alignment = dataclasses.field(default_factory=Alignment)
+    protocol: str = "official"
+    fold: int = -1
+    audit: bool = True
+    test_fraction: float = 0.2
+    validation_fraction: float = 0.0
+    seed: int = 0
+    unreadable: str = "stop"
+    feed: str = "auto"
+    memory_gb: float = 0.0
+    synthetic_count: int = 2000
+    split_file: str = ""
+
+    def __post_init__(self) -> None:
+        at_least("data.size", self.size, 32)
+        if self.stored_size and self.stored_size < self.size:
+            raise ConfigError(
+                f"data.stored_size: expected 0 or at least data.size = {self.size}, "
+                f"got {self.stored_size}"
+            )
+        at_least("data.seed", self.seed, 0)
+        at_least("data.fold", self.fold, -1)
+        if bool(self.test.name) != (self.protocol == "cross_dataset"):
+            raise ConfigError(
+                "data.test.name: names the set to test on with data.protocol=cross_dataset, and "
+                f"with no other; got {self.test.name!r} with {self.protocol!r}"
+            )
+        at_least("data.memory_gb", self.memory_gb, 0)
+        at_least("data.synthetic_count", self.synthetic_count, 8)
+        at_least("data.validation_fraction", self.validation_fraction, 0)
+        if not self.validation_fraction < 1:
+            raise ConfigError(
+                f"data.validation_fraction: expected less than 1, got {self.validation_fraction}"
+            )
+        if not 0 < self.test_fraction < 1:
+            raise ConfigError(
+                f"data.test_fraction: expected between 0 and 1, got {self.test_fraction}"
+            )
+        one_of("data.channels", self.channels, ("rgb", "bgr"))
+        for deviation in self.std:
+            positive("data.std", deviation)
+        one_of("data.protocol", self.protocol, PROTOCOLS)
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"data.crop: expected more than 0 and at most 1, got {self.crop}")
+        one_of("data.unreadable", self.unreadable, ("stop", "skip"))
+        one_of("data.feed", self.feed, ("auto", "memory", "stream"))
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The network; None takes an option's own default.
+
+    Attributes:
+      name: one of `ldl_jax.models.MODELS`.
+      dtype: what it computes in, "float32" or "bfloat16"; parameters are float32.
+      options: the network's own, as ThinAgeNet's rate; `size` is data.size.
+    """
+
+    name: str = "resnet10_tiny"
+    dtype: str = "float32"
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodConfig:
+    """The method and its hyper-parameters; None takes the method's own default."""
+
+    name: str = "cen"
+    hyper_parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class InitConfig:
+    """The origin of the first weights, and how far they may move.
+
+    Attributes:
+      path: whose network is taken; the head is fresh. The workdir of a finished run (its last
+        generation), a checkpoint, of any method and label space, a foreign weight file that
+        `ldl_jax.models.pretrained` reads, or "stage:NAME", the run of `stages.NAME`. The pictures
+        are then normalised as that network's were. "" for fresh weights.
+      head: take its head too, of the same method over as many labels.
+      freeze: train the head alone; the network stays as it is, its batch statistics too.
+      backbone_rate: factor of the network's learning rate; the head's is 1.
+      layer_decay: factor of the learning rate from each block of the network to the one before it,
+        starting at the head. Blocks are the top-level names of the network's parameters in the
+        order it uses them, those without a kernel with the one before (`ldl_jax.train.transfer`).
+      strict: whether a checkpoint must fit the network in every array; otherwise those that fit
+        are taken, and the others start anew.
+    """
+
+    path: str = ""
+    head: bool = False
+    freeze: bool = False
+    backbone_rate: float = 1.0
+    layer_decay: float = 1.0
+    strict: bool = True
+
+    def __post_init__(self) -> None:
+        positive("init.backbone_rate", self.backbone_rate)
+        positive("init.layer_decay", self.layer_decay)
+        if self.layer_decay > 1:
+            raise ConfigError(f"init.layer_decay: expected at most 1, got {self.layer_decay}")
+        if self.freeze and not self.path:
+            raise ConfigError("init.freeze: keeps a trained network as it is; give init.path")
+        if self.head and not self.path:
+            raise ConfigError("init.head: takes a trained network's head; give init.path")
+        if self.freeze and (self.backbone_rate, self.layer_decay) != (1, 1):
+            raise ConfigError(
+                "init.freeze: a frozen network has no learning rate; leave init.backbone_rate and "
+                "init.layer_decay at 1"
+            )
+
+    @property
+    def stage(self) -> str:
+        """The stage that `path` names, or ""."""
+        return self.path.removeprefix(STAGE) if self.path.startswith(STAGE) else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """The way the devices share the work; a run may go on with another.
+
+    Attributes:
+      fsdp: over how many devices the weights, the optimizer's state and what goes with them are
+        split, a divisor of the number of devices; 1 keeps them whole on each.
+    """
+
+    fsdp: int = 1
+
+    def __post_init__(self) -> None:
+        at_least("mesh.fsdp", self.fsdp, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class TableConfig:
+    """The contents of a sweep's table.
+
+    Attributes:
+      columns: keys of `ldl_jax.evaluation.report.summary`, as "mae epsilon_error"; "" for all.
+      generations: a row for each, or the last one's alone.
+      heads: a row for each of the heads' estimates too.
+    """
+
+    columns: str = ""
+    generations: bool = False
+    heads: bool = False

@@ -1,0 +1,62 @@
+"""The table of a sweep: its columns are checked before the training, and it is shown after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ldl_jax import workdir
+from ldl_jax.evaluation import ablation, report
+from ldl_jax.files import write
+from ldl_jax.run import sweep
+from ldl_jax.run.config import Config, ConfigError
+from ldl_jax.run.resolved import Resolved
+from ldl_jax.run.sweep import Point
+
+
+def folder_of(path: Path, point: Point) -> Path:
+    """Returns the folder of a run of the sweep in `path`."""
+    return path / "runs" / point.name
+
+
+def check_columns(columns: Sequence[str], runs: Iterable[Resolved]) -> None:
+    """Checks that each column is of one of the runs, though others may lack it."""
+    known: dict[str, None] = {}
+    for resolved in runs:  # as a rule the first has them all
+        if known.keys() >= {*columns}:
+            return
+        known |= dict.fromkeys(resolved.table_columns())
+    for column in columns:
+        if column not in known:
+            raise ConfigError(
+                f"table.columns: no run has {column!r}; take some of {', '.join(known)}, or "
+                "leave it empty for all of a table's"
+            )
+
+
+def show(
+    config: Config, points: Sequence[Point], shown: Sequence[Point], path: Path, console: Console
+) -> None:
+    """Prints the table, and keeps it in PATH/table.md."""
+    runs = []
+    for point, setting in zip(points, sweep.settings(points), strict=True):
+        if point in shown:
+            folder = folder_of(path, point)
+            runs.append(ablation.Tested(setting, folder, len(workdir.read_results(folder))))
+    table = config.table
+    rows = ablation.rows(
+        runs,
+        sweep.own_setting(config, points),
+        columns=table.columns.split(),
+        generations=table.generations,
+        heads=table.heads,
+    )
+    space = workdir.read_json(runs[0].folder / "config.json")["resolved"]["space"]
+    notes = f"Errors in {space['unit']}. {ablation.FOOTNOTE}"
+    write(path / "table.md", f"{report.markdown(rows)}{notes}\n")
+    console.width = max(console.width, 400)  # folded by the terminal, not cut
+    console.print(report.table(rows))
+    for line in (notes, f"table: {path / 'table.md'}; runs: {path / 'runs'}"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,129 @@
+"""The jitted functions of a job, each compiled once for a chain, and the states they start from."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ldl_jax.data.feed.feeds import Feed
+from ldl_jax.evaluation.evaluate import JittedPredict, Predict, jit_predict
+from ldl_jax.train.compiled import JittedStep, JittedSteps, jit_train_step, jit_train_steps
+from ldl_jax.train.job import Job
+from ldl_jax.train.sharded import gathered
+from ldl_jax.train.state import PyTree, TrainState, Weights, init_state, init_weights
+from ldl_jax.train.step import make_predict_step, make_train_step
+
+# `draw(key)`: fresh weights.
+Draw = Callable[[jax.Array], Weights]
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """The jitted functions that a generation calls before and after its training."""
+
+    draw: Draw
+    test: JittedPredict
+    validation: JittedPredict | None
+
+
+def jitted(job: Job) -> tuple[JittedStep | JittedSteps, Steps]:
+    """Returns the jitted train step of a job, and the other functions."""
+    model, method = gathered(job.model, job.method, job.placement)
+    step = make_train_step(
+        model,
+        method,
+        job.optimizer.transform,
+        frozen=job.init.freeze,
+        accumulate=job.accumulate,
+        ema=job.optimizer.ema,
+        faults=job.faults,
+    )
+    predict = make_predict_step(model, method, flip=job.evaluation.flip)
+    data, state = job.data, like(job)
+    training = jit_train_step if job.schedule.steps_per_call == 1 else jit_train_steps
+    train = training(
+        step,
+        data.train.fetch,
+        job.augment,
+        data.preprocessing,
+        job.placement,
+        steps=len(job.order(1)),
+        like=state,
+    )
+    return train, predicting(job, predict, state.weights)
+
+
+def predicting(job: Job, predict: Predict, weights: PyTree | None = None) -> Steps:
+    """Returns the functions before and after training, with this predict step.
+
+    The weights that they take live where those of `weights` do; without it, on every device.
+    """
+
+    def predict_of(feed: Feed) -> JittedPredict:
+        return jit_predict(
+            predict,
+            feed.fetch,
+            job.data.preprocessing,
+            job.placement,
+            weights,
+            distributions=job.evaluation.distributions,
+        )
+
+    held_out = job.data.validation
+    return Steps(
+        drawing(job),
+        predict_of(job.data.test),
+        None if held_out is None else predict_of(held_out),
+    )
+
+
+def drawing(job: Job) -> Draw:
+    """Returns the function that draws a job's fresh weights.
+
+    Once a generation: compiled well, the random numbers would cost 10 s of CPU, compiled fast 3.
+    """
+    quick = {"xla_backend_optimization_level": 0}
+    draw = functools.partial(init_weights, job.model, job.method)
+    return jax.jit(draw, compiler_options=quick)
+
+
+def like(job: Job) -> TrainState:
+    """Returns the shapes, dtypes and places of a state's arrays."""
+
+    def state() -> TrainState:
+        key = jax.random.key(job.seed)
+        weights = init_weights(job.model, job.method, key)
+        transform, ema = job.optimizer.transform, job.optimizer.ema
+        return init_state(weights, transform, 1, key, average=ema > 0)
+
+    shapes = jax.eval_shape(state)
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        shapes,
+        job.placement.shardings(shapes),
+    )
+
+
+def first_state(
+    job: Job, generation: int, teacher: Weights | None, draw: Draw | None = None
+) -> TrainState:
+    """Returns the state at a generation's step 0."""
+    key = jax.random.fold_in(jax.random.key(job.seed), generation)
+    init_key, train_key = jax.random.split(key)
+    weights = (draw or drawing(job))(init_key)
+    if job.chain.student == "teacher" and teacher is not None:
+        weights = teacher
+    elif job.init.backbone is not None and not (job.chain.student == "fresh" and generation > 1):
+        backbone, model_state = job.init.backbone
+        head = weights.params["head"] if job.init.head is None else job.init.head
+        weights = Weights({"backbone": backbone, "head": head}, model_state)
+    # A copy: the training state is given up step by step, the teacher and the backbone stay.
+    weights = jax.tree.map(lambda x: jnp.array(x, copy=True), weights)
+    average = job.optimizer.ema > 0
+    return job.placement.place_state(
+        init_state(weights, job.optimizer.transform, generation, train_key, average=average)
+    )
