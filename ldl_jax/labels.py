@@ -137,9 +137,4 @@ CFD = LabelSpace.range(1, 7, 0.1, unit="score")
 ADIENCE = LabelSpace.groups(
     [(0, 2), (4, 6), (8, 13), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100)]
 )
-SPACES: dict[str, LabelSpace] = {
-    "age": AGE,
-    "scut_fbp": SCUT_FBP,
-    "cfd": CFD,
-    "adience": ADIENCE,
-}
+SPACES: dict[str, LabelSpace] = {"age": AGE, "scut_fbp": SCUT_FBP, "cfd": CFD, "adience": ADIENCE}

@@ -94,10 +94,7 @@ def binomial(labels: ArrayLike, space: LabelSpace) -> jax.Array:
 
 
 def poisson(
-    labels: ArrayLike,
-    space: LabelSpace,
-    *,
-    normalisation: Literal["softmax", "sum"] = "softmax",
+    labels: ArrayLike, space: LabelSpace, *, normalisation: Literal["softmax", "sum"] = "softmax"
 ) -> jax.Array:
     """A Poisson distribution over the K values with rate j + 1, made to sum to one.
 

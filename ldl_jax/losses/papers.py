@@ -14,16 +14,8 @@ from jax.typing import ArrayLike
 
 from ldl_jax import arrays, encodings
 from ldl_jax.labels import LabelSpace
-from ldl_jax.losses.distribution import (
-    class_cross_entropy,
-    cross_entropy,
-    kl_divergence,
-)
-from ldl_jax.losses.regression import (
-    expectation_l1,
-    l1,
-    slack_l1,
-)
+from ldl_jax.losses.distribution import class_cross_entropy, cross_entropy, kl_divergence
+from ldl_jax.losses.regression import expectation_l1, l1, slack_l1
 
 
 def dldl_v2(
@@ -77,11 +69,7 @@ def dldl_v2(
 
 
 def cen_initial(
-    logits: ArrayLike,
-    score: ArrayLike,
-    labels: ArrayLike,
-    space: LabelSpace,
-    lam: ArrayLike = 4.0,
+    logits: ArrayLike, score: ArrayLike, labels: ArrayLike, space: LabelSpace, lam: ArrayLike = 4.0
 ) -> jax.Array:
     """CEN's first ancestor: classifies the label and regresses it.
 

@@ -15,14 +15,7 @@ from jax.typing import ArrayLike
 from ldl_jax import decoders, encodings, losses
 from ldl_jax.heads import Head, Outputs, dense
 from ldl_jax.labels import LabelSpace
-from ldl_jax.methods.contract import (
-    Batch,
-    Knowledge,
-    Method,
-    Prediction,
-    check_flag,
-    check_number,
-)
+from ldl_jax.methods.contract import Batch, Knowledge, Method, Prediction, check_flag, check_number
 from ldl_jax.methods.targets import Encoder, normalised_error, of_labels
 
 __all__ = ["regression_l1", "regression_l2"]
