@@ -25,9 +25,6 @@ def rank_count(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
     Returns:
       [...] float32, one of the label values.
 
-    Raises:
-      ValueError: K disagrees.
-
     Source: Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
     (CVPR 2016); Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural
     networks with application to age estimation" (2020), Eq. 1. The code of Gao et al., "Age
@@ -53,9 +50,6 @@ def rank_expectation(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Returns:
       [...] float32, in the space's unit.
-
-    Raises:
-      ValueError: K disagrees.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10
     of the p of Eq. 6, summed by parts.
@@ -124,9 +118,6 @@ def coupled(probs: ArrayLike, score: ArrayLike, space: LabelSpace) -> jax.Array:
     Returns:
       [...] float32, in the space's unit.
 
-    Raises:
-      ValueError: K or the shapes disagree.
-
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 16-18.
 
     Examples:
@@ -168,9 +159,6 @@ def soft_stagewise(
     Returns:
       [...] float32, in the label's unit; not clipped.
 
-    Raises:
-      ValueError: the stages' numbers or shapes disagree.
-
     Source: Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age Estimation"
     (IJCAI 2018), Eqs. 4-7. Its loss is `losses.l1` of this (Eq. 1). The floor of the denominators
     is ours.
@@ -210,9 +198,6 @@ def flip_average(view: ArrayLike, flipped: ArrayLike) -> jax.Array:
     Returns:
       float32, of that shape. The papers average values; of expectations it is the same as of the
       probabilities, of medians and modes it is not.
-
-    Raises:
-      ValueError: the shapes differ.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Sec. 4.3
     (inference on both and the average of the predictions).

@@ -24,9 +24,6 @@ def expectation(probs: ArrayLike, space: LabelSpace) -> jax.Array:
     Returns:
       [...] float32, in the space's unit.
 
-    Raises:
-      ValueError: K disagrees.
-
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10;
     Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 16.
 
@@ -49,9 +46,6 @@ def variance(probs: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Returns:
       [...] float32, in the space's unit squared.
-
-    Raises:
-      ValueError: K disagrees.
 
     Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018).
 
@@ -97,9 +91,6 @@ def median(probs: ArrayLike, space: LabelSpace) -> jax.Array:
     Returns:
       [...] float32, one of the label values.
 
-    Raises:
-      ValueError: K disagrees.
-
     Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
     (CVPR 2024), the Bayes-optimal decision for MAE.
 
@@ -120,9 +111,6 @@ def mode(probs: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Returns:
       [...] float32, one of the label values.
-
-    Raises:
-      ValueError: K disagrees.
 
     Examples:
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
@@ -147,7 +135,7 @@ def quantile(probs: ArrayLike, space: LabelSpace, level: ArrayLike) -> jax.Array
       [...] float32, one of the label values.
 
     Raises:
-      ValueError: K disagrees, or level is a number outside [0, 1].
+      ValueError: level is a number outside [0, 1].
 
     Examples:
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
@@ -177,7 +165,7 @@ def interval(
       low [...] and high [...], float32, of the label values.
 
     Raises:
-      ValueError: K disagrees, or coverage is a number outside [0, 1].
+      ValueError: coverage is a number outside [0, 1].
 
     Examples:
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
@@ -205,7 +193,7 @@ def highest_density_interval(
       low [...] and high [...], float32, of the label values.
 
     Raises:
-      ValueError: K disagrees, or coverage is a number outside [0, 1].
+      ValueError: coverage is a number outside [0, 1].
 
     Source: Hyndman, "Computing and Graphing Highest Density Regions" (1996), kept in one piece.
 
@@ -246,9 +234,6 @@ def minimum_cost(probs: ArrayLike, space: LabelSpace, cost: ArrayLike) -> jax.Ar
 
     Returns:
       [...] float32, one of the label values.
-
-    Raises:
-      ValueError: K or the cost's shape disagrees.
 
     Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
     (CVPR 2024), the plug-in Bayes-optimal decision.

@@ -65,8 +65,9 @@ def exponential(
       >>> print(encodings.exponential(22, LabelSpace.range(20, 24)))
       [0.067 0.183 0.498 0.183 0.067]
     """
-    _positive("power", power)
-    _positive("temperature", temperature)
+    for name, value in (("power", power), ("temperature", temperature)):
+        if not value > 0:
+            raise ValueError(f"{name}: must be positive, got {value}")
     return _rows(labels, space, _exponential_table(space.size, float(power), float(temperature)))
 
 
@@ -198,11 +199,6 @@ def beta(
     if len(pairs) != K or not all(a >= 1 and b >= 1 for a, b in pairs):
         raise ValueError(f"shapes: expected {K} pairs (a, b) with a, b >= 1, got {shapes}")
     return _rows(labels, space, _beta_table(pairs))
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{name}: must be positive, got {value}")
 
 
 def _rows(labels: ArrayLike, space: LabelSpace, table: np.ndarray) -> jax.Array:

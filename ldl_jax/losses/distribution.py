@@ -1,7 +1,4 @@
-"""Losses between a target distribution [..., K] and the softmax of logits [..., K].
-
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
-"""
+"""Losses between a target distribution [..., K] and the softmax of logits [..., K]."""
 
 from __future__ import annotations
 
@@ -24,9 +21,6 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike) -> jax.Array:
 
     Returns:
       [...] float32.
-
-    Raises:
-      ValueError: the shapes differ.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 3-4 and 6; Gao et
     al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 13.
@@ -53,9 +47,6 @@ def kl_divergence(logits: ArrayLike, target: ArrayLike) -> jax.Array:
 
     Returns:
       [...] float32; zero where the two agree (to rounding).
-
-    Raises:
-      ValueError: the shapes differ.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 9.
 
@@ -85,7 +76,7 @@ def reverse_kl_divergence(
       [...] float32; zero where the two agree, and above -Kε/e.
 
     Raises:
-      ValueError: the shapes differ, or epsilon is not positive.
+      ValueError: epsilon is not positive.
 
     Source: Kullback and Leibler, "On Information and Sufficiency" (1951), its arguments exchanged.
     The floor is ours.
@@ -114,9 +105,6 @@ def jensen_shannon(logits: ArrayLike, target: ArrayLike) -> jax.Array:
     Returns:
       [...] float32 in [0, ln 2]; zero where the two agree (to rounding).
 
-    Raises:
-      ValueError: the shapes differ.
-
     Source: Lin, "Divergence Measures Based on the Shannon Entropy" (1991), with weights of one
     half.
 
@@ -137,11 +125,7 @@ def jensen_shannon(logits: ArrayLike, target: ArrayLike) -> jax.Array:
 
 
 def pair(logits: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """Returns logits and target [..., K] as float32, checked to have one shape.
-
-    Raises:
-      ValueError: the shapes differ, or there is no axis K.
-    """
+    """Returns logits and target [..., K] as float32; raises ValueError where the shapes differ."""
     x = arrays.float32(logits)
     if x.ndim < 1:
         raise ValueError(f"logits: expected shape [..., K], got {list(x.shape)}")

@@ -1,7 +1,4 @@
-"""Losses and weights for labels that are not equally frequent or not equally hard.
-
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
-"""
+"""Losses and weights for labels that are not equally frequent or not equally hard."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ def focal(logits: ArrayLike, target: ArrayLike, gamma: ArrayLike = 2.0) -> jax.A
       [...] float32.
 
     Raises:
-      ValueError: the shapes differ, or gamma is a negative number.
+      ValueError: gamma is a negative number.
 
     Source: Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017), Eq. 4, with a softmax
     and, for a target that is not one-hot, the mean over it.
@@ -65,9 +62,6 @@ def balanced_softmax(logits: ArrayLike, target: ArrayLike, counts: ArrayLike) ->
     Returns:
       [...] float32.
 
-    Raises:
-      ValueError: the shapes disagree.
-
     Source: Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition" (NeurIPS 2020),
     as in the authors' code. The floor of the counts is ours.
 
@@ -100,7 +94,7 @@ def lds_weights(
       greatest weight of those that have labels. `weights_of` looks them up.
 
     Raises:
-      ValueError: K disagrees, or sigma is not positive.
+      ValueError: sigma is not positive.
 
     Source: Yang et al., "Delving into Deep Imbalanced Regression" (ICML 2021). The authors' code
     smooths over a window of five values, not over all, takes the square root before it smooths and
@@ -130,9 +124,6 @@ def weights_of(labels: ArrayLike, weights: ArrayLike, space: LabelSpace) -> jax.
 
     Returns:
       [...] float32, to multiply a loss by.
-
-    Raises:
-      ValueError: K disagrees.
 
     Examples:
       >>> space = LabelSpace.range(20, 22)

@@ -1,7 +1,4 @@
-"""Losses of ordered labels: K-1 binary classifiers, and the weighted kappa.
-
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
-"""
+"""Losses of ordered labels: K-1 binary classifiers, and the weighted kappa."""
 
 from __future__ import annotations
 
@@ -30,9 +27,6 @@ def ordinal_cross_entropy(
 
     Returns:
       [...] float32, in nats.
-
-    Raises:
-      ValueError: the shapes disagree.
 
     Source: Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
     (CVPR 2016). There each classifier is a softmax of two outputs; x is their difference.
@@ -94,9 +88,6 @@ def coral(
     Returns:
       [...] float32, in nats.
 
-    Raises:
-      ValueError: the shapes disagree.
-
     Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
     with application to age estimation" (Pattern Recognition Letters 2020), Eq. 4.
 
@@ -124,9 +115,6 @@ def corn(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
 
     Returns:
       [...] float32, in nats.
-
-    Raises:
-      ValueError: K or the shapes disagree.
 
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
     Based On Conditional Probabilities" (2021). The authors' code divides the batch's sum by the
@@ -157,9 +145,6 @@ def conditional_cross_entropy(logits: ArrayLike, ranks: ArrayLike) -> jax.Array:
 
     Returns:
       [...] float32, in nats.
-
-    Raises:
-      ValueError: the shapes disagree.
 
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
     Based On Conditional Probabilities" (2021), with soft ranks in the place of a label's; ours.
@@ -200,7 +185,7 @@ def weighted_kappa(
       [...] float32.
 
     Raises:
-      ValueError: K or the shapes disagree, or penalty is neither.
+      ValueError: penalty is neither.
 
     Source: de la Torre, Puig and Valls, "Weighted kappa loss function for multi-class
     classification of ordinal data in deep learning" (Pattern Recognition Letters 2018), whose loss
@@ -214,8 +199,7 @@ def weighted_kappa(
     """
     if penalty not in ("quadratic", "linear"):
         raise ValueError(f"penalty: expected 'quadratic' or 'linear', got {penalty!r}")
-    x = arrays.with_last_axis("logits", logits, space.size)
-    y = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, y = arrays.with_labels(logits, labels, space)
     values = np.asarray(space.values, np.float64)
     distance = np.abs(values[:, None] - values[None]) / (values[-1] - values[0])
     w = jnp.asarray(distance ** (2 if penalty == "quadratic" else 1), jnp.float32)

@@ -1,6 +1,5 @@
 """The losses of whole papers: DLDL-v2, CEN, DEX, SORD and MegaAge.
 
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
 Joint objectives are sums of losses that the other modules have on their own.
 """
 
@@ -46,7 +45,7 @@ def dldl_v2(
       [...] float32.
 
     Raises:
-      ValueError: K or the shapes disagree, or kl_reduction is neither.
+      ValueError: kl_reduction is neither.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 12,
     with Eq. 9's full divergence. Eq. 13 drops the target's entropy, which no gradient sees.
@@ -85,9 +84,6 @@ def cen_initial(
     Returns:
       [...] float32.
 
-    Raises:
-      ValueError: K or the shapes disagree.
-
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 4, 9 and 14.
 
     Examples:
@@ -96,8 +92,7 @@ def cen_initial(
       >>> print(losses.cen_initial(logits, score, labels, LabelSpace.range(20, 22)))
       [0.808 6.008]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, label = arrays.with_labels(logits, labels, space)
     regression = l1(
         arrays.with_shape("score", score, label.shape), encodings.normalised(label, space)
     )
@@ -141,7 +136,7 @@ def cen_evolution(
       [...] float32.
 
     Raises:
-      ValueError: K or the shapes disagree, or a temperature is not positive.
+      ValueError: a temperature is not positive.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 6, 7, 13 and 15.
     Eq. 6 is Eq. 5 without the ancestor's entropy, which no gradient sees, and so is this.
@@ -153,8 +148,7 @@ def cen_evolution(
       >>> print(losses.cen_evolution(logits, score, labels, space, probs, slack))
       [0.669 4.719]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, label = arrays.with_labels(logits, labels, space)
     s = arrays.with_shape("score", score, label.shape)
     a, tau = arrays.float32(alpha), arrays.positive("temperature", temperature)
     transfer = cross_entropy(x / tau, arrays.with_shape("teacher_probs", teacher_probs, x.shape))
@@ -179,9 +173,6 @@ def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
     Returns:
       [...] float32.
 
-    Raises:
-      ValueError: K or the shapes disagree.
-
     Source: Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single
     image without facial landmarks" (IJCV 2018).
 
@@ -190,8 +181,7 @@ def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       >>> print(losses.dex(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.408 2.408]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, label = arrays.with_labels(logits, labels, space)
     return class_cross_entropy(x, label, space)
 
 
@@ -218,7 +208,7 @@ def sord(
       [...] float32.
 
     Raises:
-      ValueError: K or the shapes disagree, or an option is unknown.
+      ValueError: distance is neither, or alpha is not positive.
 
     Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019).
 
@@ -227,8 +217,7 @@ def sord(
       >>> print(losses.sord(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.832 1.983]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, label = arrays.with_labels(logits, labels, space)
     return cross_entropy(x, encodings.sord(label, space, distance=distance, alpha=alpha))
 
 
@@ -257,7 +246,7 @@ def megaage(
       [...] float32.
 
     Raises:
-      ValueError: K or the shapes disagree, or truncation is negative.
+      ValueError: truncation is negative.
 
     Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons" (BMVC 2017), in
     the form of the reimplementation by Paplhám and Franc, "A Call to Reflect on Evaluation
@@ -273,8 +262,7 @@ def megaage(
     """
     if not truncation >= 0:
         raise ValueError(f"truncation: must not be negative, got {truncation}")
-    x = arrays.with_last_axis("logits", logits, space.size)
-    y = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, y = arrays.with_labels(logits, labels, space)
     h = arrays.with_shape("rank_logits", rank_logits, (*y.shape, space.size - 1))
     away = arrays.grid(space, x.ndim)[..., :-1] - y[..., None]
     far = (away < -truncation) | (away >= truncation)

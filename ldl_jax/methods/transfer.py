@@ -109,17 +109,10 @@ def completed(
             bound = signature.bind(*args, **keywords)
             bound.apply_defaults()
             values = bound.arguments
-            loss, *parts = factory(**{key: values[key] for key in parameters})
+            own = factory(**{key: values[key] for key in parameters})._asdict()
+            own |= {"own_loss": own.pop("loss"), "decode": values["decode"]}
             transfer = Transfer(*(values[name] for name in names.values())).checked(names)
-            own = dict(zip(Definition._fields[1:], parts, strict=True))
-            return distribution_method(
-                factory.__name__,
-                values["space"],
-                loss,
-                decode=values["decode"],
-                transfer=transfer,
-                **own,
-            )
+            return distribution_method(factory.__name__, values["space"], transfer=transfer, **own)
 
         make.__signature__ = signature  # type: ignore[attr-defined]
         return make
