@@ -26,8 +26,7 @@ def squared_emd(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       logits: x [..., K].
       target: p [..., K], a distribution.
 
-    Returns:
-      [...] float32, in steps of the grid.
+    Returns: [...] float32, in steps of the grid.
 
     Source: Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss for Training Deep
     Neural Networks" (2016), the loss for ordered classes, which drops the factor 1/K too.
@@ -52,8 +51,7 @@ def emd(logits: ArrayLike, target: ArrayLike, space: LabelSpace) -> jax.Array:
       target: p [..., K], a distribution.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit.
+    Returns: [...] float32, in the space's unit.
 
     Source: Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss for Training Deep
     Neural Networks" (2016), with the absolute difference in the place of the squared one, times
@@ -86,8 +84,7 @@ def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: y [...], in the space's unit.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit: of a one-hot p̂ the absolute error.
+    Returns: [...] float32, in the space's unit: of a one-hot p̂ the absolute error.
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
     (JASA 2007), Eqs. 20-21, there with the opposite sign: a score to be maximised.

@@ -19,8 +19,7 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       logits: x [..., K].
       target: p [..., K], one-hot or any distribution.
 
-    Returns:
-      [...] float32.
+    Returns: [...] float32.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 3-4 and 6; Gao et
     al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 13.
@@ -45,8 +44,7 @@ def kl_divergence(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       logits: x [..., K].
       target: p [..., K], a distribution.
 
-    Returns:
-      [...] float32; zero where the two agree (to rounding).
+    Returns: [...] float32; zero where the two agree (to rounding).
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 9.
 
@@ -72,11 +70,8 @@ def reverse_kl_divergence(
       target: p [..., K], a distribution.
       epsilon: ε, a positive scalar; without it a target of 0 makes the divergence infinite.
 
-    Returns:
-      [...] float32; zero where the two agree, and above -Kε/e.
-
-    Raises:
-      ValueError: epsilon is not positive.
+    Returns: [...] float32; zero where the two agree, and above -Kε/e.
+    Raises: ValueError if epsilon is not positive.
 
     Source: Kullback and Leibler, "On Information and Sufficiency" (1951), its arguments exchanged.
     The floor is ours.
@@ -102,8 +97,7 @@ def jensen_shannon(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       logits: x [..., K].
       target: p [..., K], a distribution.
 
-    Returns:
-      [...] float32 in [0, ln 2]; zero where the two agree (to rounding).
+    Returns: [...] float32 in [0, ln 2]; zero where the two agree (to rounding).
 
     Source: Lin, "Divergence Measures Based on the Shannon Entropy" (1991), with weights of one
     half.

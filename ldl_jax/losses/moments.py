@@ -30,8 +30,7 @@ def mean_variance(
       mean_weight: λ_1, a scalar, per squared unit.
       variance_weight: λ_2, a scalar, per squared unit.
 
-    Returns:
-      [...] float32.
+    Returns: [...] float32.
 
     Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018), its
     factor 1/2 and default weights as public reimplementations have them.
@@ -71,11 +70,8 @@ def mean_residue(
       epsilon: the authors' code sums -(q_k + ε) ln(q_k + ε) over all K with ε = 0.001, q being p̂
         in the residue and 0 outside; 0 is the plain entropy.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: epsilon is negative.
+    Returns: [...] float32.
+    Raises: ValueError if epsilon is negative.
 
     Source: Zhao et al., "Adaptive Mean-Residue Loss for Robust Facial Age Estimation" (ICME 2022),
     in the form of the authors' code; the default weights are those of their scripts.
@@ -124,11 +120,8 @@ def unimodal_concentrated(
       lam: λ, a scalar.
       epsilon: ε, a positive scalar in the squared unit.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: epsilon is not positive.
+    Returns: [...] float32.
+    Raises: ValueError if epsilon is not positive.
 
     Source: Li et al., "Unimodal-Concentrated Loss: Fully Adaptive Label Distribution Learning for
     Ordinal Regression" (CVPR 2022), its equation and λ = 1000 as public reimplementations have

@@ -41,11 +41,8 @@ def dldl_v2(
         code, whose KL is averaged over the batch and the K labels but whose l1 over the batch
         alone: its λ = 1 is the paper's λ = K, and its loss the paper's divided by K.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: kl_reduction is neither.
+    Returns: [...] float32.
+    Raises: ValueError if kl_reduction is neither.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 12,
     with Eq. 9's full divergence. Eq. 13 drops the target's entropy, which no gradient sees.
@@ -81,8 +78,7 @@ def cen_initial(
       space: the K label values.
       lam: λ, a scalar.
 
-    Returns:
-      [...] float32.
+    Returns: [...] float32.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 4, 9 and 14.
 
@@ -132,11 +128,8 @@ def cen_evolution(
       scale_by_temperature_squared: multiply the transfer term by τ^2, which keeps its gradient's
         scale as τ changes (Hinton et al., "Distilling the Knowledge in a Neural Network", Sec. 2).
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: a temperature is not positive.
+    Returns: [...] float32.
+    Raises: ValueError if a temperature is not positive.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 6, 7, 13 and 15.
     Eq. 6 is Eq. 5 without the ancestor's entropy, which no gradient sees, and so is this.
@@ -170,8 +163,7 @@ def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: y [...], in the space's unit, each taken to its own value as `one_hot` does.
       space: the K label values.
 
-    Returns:
-      [...] float32.
+    Returns: [...] float32.
 
     Source: Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single
     image without facial landmarks" (IJCV 2018).
@@ -204,11 +196,8 @@ def sord(
       distance: φ, as in `encodings.sord`.
       alpha: α, as in `encodings.sord`.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: distance is neither, or alpha is not positive.
+    Returns: [...] float32.
+    Raises: ValueError if distance is neither, or alpha is not positive.
 
     Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019).
 
@@ -242,11 +231,8 @@ def megaage(
       sigma: σ of the Gaussian, in the space's unit; a scalar, or one a label [...].
       truncation: d in the space's unit; hyperplanes nearer to the label are left alone.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: truncation is negative.
+    Returns: [...] float32.
+    Raises: ValueError if truncation is negative.
 
     Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons" (BMVC 2017), in
     the form of the reimplementation by Paplhám and Franc, "A Call to Reflect on Evaluation

@@ -18,8 +18,7 @@ def l1(value: ArrayLike, labels: ArrayLike) -> jax.Array:
       value: ŷ [...], in the labels' unit.
       labels: y [...].
 
-    Returns:
-      [...] float32, in the labels' unit.
+    Returns: [...] float32, in the labels' unit.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 11
     and MR(l1) of Table 3; Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 9.
@@ -40,8 +39,7 @@ def l2(value: ArrayLike, labels: ArrayLike) -> jax.Array:
       value: ŷ [...], in the labels' unit.
       labels: y [...].
 
-    Returns:
-      [...] float32, in the labels' unit squared.
+    Returns: [...] float32, in the labels' unit squared.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", MR(l2)
     of Table 3; its scale is [-1, 1] over the label grid in the authors' code.
@@ -64,11 +62,8 @@ def huber(value: ArrayLike, labels: ArrayLike, delta: ArrayLike = 1.0) -> jax.Ar
       labels: y [...].
       delta: δ, a positive scalar in the labels' unit.
 
-    Returns:
-      [...] float32, in the labels' unit squared.
-
-    Raises:
-      ValueError: delta is not positive.
+    Returns: [...] float32, in the labels' unit squared.
+    Raises: ValueError if delta is not positive.
 
     Source: Huber, "Robust Estimation of a Location Parameter" (1964).
 
@@ -90,11 +85,8 @@ def smooth_l1(value: ArrayLike, labels: ArrayLike, beta: ArrayLike = 1.0) -> jax
       labels: y [...].
       beta: β, a positive scalar in the labels' unit.
 
-    Returns:
-      [...] float32, in the labels' unit.
-
-    Raises:
-      ValueError: beta is not positive.
+    Returns: [...] float32, in the labels' unit.
+    Raises: ValueError if beta is not positive.
 
     Source: Girshick, "Fast R-CNN" (ICCV 2015), Eq. 3, where β = 1.
 
@@ -117,8 +109,7 @@ def slack_l1(score: ArrayLike, target: ArrayLike, slack: ArrayLike) -> jax.Array
       target: y [...], the label in the same scale (`encodings.normalised`).
       slack: Δs [...], the teacher's |s - y| in the same scale (Eq. 10).
 
-    Returns:
-      [...] float32, in that scale.
+    Returns: [...] float32, in that scale.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 10-13.
 
@@ -143,8 +134,7 @@ def expectation_l1(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
       labels: y [...], in the space's unit.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit.
+    Returns: [...] float32, in the space's unit.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning",
     Eqs. 10-11.
@@ -167,8 +157,7 @@ def expectation_l2(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
       labels: y [...], in the space's unit.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit squared.
+    Returns: [...] float32, in the space's unit squared.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10,
     with the squared error in the place of Eq. 11.
@@ -192,11 +181,8 @@ def expectation_huber(
       space: the K label values.
       delta: δ, a positive scalar in the space's unit.
 
-    Returns:
-      [...] float32, in the space's unit squared.
-
-    Raises:
-      ValueError: delta is not positive.
+    Returns: [...] float32, in the space's unit squared.
+    Raises: ValueError if delta is not positive.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10,
     with Huber's loss in the place of Eq. 11.

@@ -21,15 +21,8 @@ from ldl_jax.methods.transfer import Definition, completed, of_logits, of_target
 
 __all__ = ["balanced_softmax", "dex", "dldl", "dldl_v2", "focal", "hl_gauss", "soft_labels", "sord"]
 
-SOFT_LABELS: dict[str, Callable[..., jax.Array]] = {
-    "beta": encodings.beta,
-    "binomial": encodings.binomial,
-    "exponential": encodings.exponential,
-    "laplace": encodings.laplace,
-    "poisson": encodings.poisson,
-    "triangular": encodings.triangular,
-    "two_hot": encodings.two_hot,
-}
+_SOFT = ("beta", "binomial", "exponential", "laplace", "poisson", "triangular", "two_hot")
+SOFT_LABELS: dict[str, Callable[..., jax.Array]] = {n: getattr(encodings, n) for n in _SOFT}
 
 
 @completed(decode="expectation")

@@ -45,9 +45,8 @@ def get(
         `scale_by_temperature_squared` for those that `methods.transfer.completed` completes. Those
         left out take their defaults; `hyper_parameters(name)` lists them.
 
-    Raises:
-      ValueError: the name is unknown, a hyper-parameter is not the method's, or its value is
-        out of range; each message lists what is known.
+    Raises: ValueError if the name is unknown, a hyper-parameter is not the method's, or its value
+    is out of range; each message lists what is known.
 
     Examples:
       >>> space = LabelSpace.range(20, 24)
@@ -97,8 +96,7 @@ def _current(name: str, values: Mapping[str, object], known: list[str]) -> dict[
     among only some of the hyper-parameters is a config's, and refused: `alpha` of SORD is its slope
     today and was the teacher's weight, so that the rest of the config has to be looked at too.
 
-    Raises:
-      ValueError: a config uses an old name; the message gives the new one.
+    Raises: ValueError if a config uses an old name; the message gives the new one.
     """
     renamed = RENAMED.get(name, {})
     old = [key for key in values if key in renamed and key not in known]

@@ -105,10 +105,8 @@ def of_value(
         return error(outputs, batch, slack)
 
     def teach(outputs: Outputs, batch: Batch) -> Knowledge:
-        prediction = predict(outputs)
-        return Knowledge(
-            prediction.probs, normalised_error(prediction.value, batch["labels"], space)
-        )
+        value, probs, _ = predict(outputs)
+        return Knowledge(probs, normalised_error(value, batch["labels"], space))
 
     return Method(name, space, head, encode, loss, predict, teach)
 

@@ -141,8 +141,7 @@ def distribution_method(
         "rank_count".
       transfer: how later generations learn.
 
-    Raises:
-      ValueError: a hyper-parameter is out of range.
+    Raises: ValueError if a hyper-parameter is out of range.
     """
     alpha, temperature, scaled = transfer.checked()
     contract.check_choice("decode", decode, form.decoders)
@@ -207,8 +206,7 @@ def from_loss(
       alpha: the weight of the teacher in a later generation's loss (CEN Eq. 7).
       temperature: of both distributions in that.
 
-    Raises:
-      ValueError: a hyper-parameter is out of range.
+    Raises: ValueError if a hyper-parameter is out of range.
 
     Examples:
       >>> space = LabelSpace.range(20, 24)
