@@ -37,7 +37,7 @@ def with_shape(name: str, x: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
 def with_labels(
     logits: ArrayLike, labels: ArrayLike, space: LabelSpace
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns logits [..., K] and labels [...] as float32; raises ValueError as those above."""
+    """Returns logits [..., K] and labels [...] as float32; raises ValueError for other shapes."""
     x = with_last_axis("logits", logits, space.size)
     return x, with_shape("labels", labels, x.shape[:-1])
 

@@ -50,8 +50,8 @@ def coral(space: LabelSpace) -> Definition:
     Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
     with application to age estimation".
     """
-    own = of_target(losses.coral, rank_encoder(space), output="rank_logits")
-    return own._replace(head=shared_ordinal(space.size), form=RANKS)
+    definition = of_target(losses.coral, rank_encoder(space), output="rank_logits")
+    return definition._replace(head=shared_ordinal(space.size), form=RANKS)
 
 
 @completed(decode="rank_count")

@@ -32,7 +32,7 @@ def get(
     *,
     space: LabelSpace,
     counts: ArrayLike | None = None,
-    **given: object,
+    **settings: object,
 ) -> Method:
     """Makes a method by its name, or by its factory's, "package.module:factory".
 
@@ -41,7 +41,7 @@ def get(
       space: the label space.
       counts: how many training labels each of the K values has (`encodings.label_counts`), for the
         factories that ask for them; only their losses do.
-      **given: hyper-parameters, the method's own, and `decode`, `alpha`, `temperature` and
+      **settings: hyper-parameters, the method's own, and `decode`, `alpha`, `temperature` and
         `scale_by_temperature_squared` for those that `methods.transfer.completed` completes. Those
         left out take their defaults; `hyper_parameters(name)` lists them.
 
@@ -57,17 +57,17 @@ def get(
     if isinstance(name, Method):
         return name
     defaults = hyper_parameters(name)
-    given = _current(name, given, [*defaults])
-    for key in given:
+    settings = _current(name, settings, [*defaults])
+    for key in settings:
         if key not in defaults:
             known = ", ".join(defaults)
             raise ValueError(f"method.{key}: {name!r} has no such hyper-parameter; it has: {known}")
-    complete = defaults | given
+    complete = defaults | settings
     for key, value in complete.items():
         if value is inspect.Parameter.empty:
             raise ValueError(f"method.{key}: {name!r} has no default for it, it must be given")
     from_data = {"counts": counts} if takes_counts(name) else {}
-    method = _factory(name)(space, **from_data, **given)
+    method = _factory(name)(space, **from_data, **settings)
     if not isinstance(method, Method):
         raise ValueError(f"method.name: {name!r} returned {type(method).__name__}, not a Method")
     return dataclasses.replace(method, hyper_parameters=complete)

@@ -109,10 +109,12 @@ def completed(
             bound = signature.bind(*args, **keywords)
             bound.apply_defaults()
             values = bound.arguments
-            own = factory(**{key: values[key] for key in parameters})._asdict()
-            own |= {"own_loss": own.pop("loss"), "decode": values["decode"]}
+            parts = factory(**{key: values[key] for key in parameters})._asdict()
             transfer = Transfer(*(values[name] for name in names.values())).checked(names)
-            return distribution_method(factory.__name__, values["space"], transfer=transfer, **own)
+            parts |= {"own_loss": parts.pop("loss"), "decode": values["decode"]}
+            return distribution_method(
+                factory.__name__, values["space"], transfer=transfer, **parts
+            )
 
         make.__signature__ = signature  # type: ignore[attr-defined]
         return make
