@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ldl_jax.metrics import table
-from ldl_jax.train import checkpoint, intact
+from ldl_jax.train import checkpoint
 from ldl_jax.train.checkpoint import Checkpoints, Say
 from ldl_jax.train.record import BestValidation, Record
 from ldl_jax.train.state import Weights
@@ -77,6 +77,4 @@ def _read(
         say(f"the best checkpoint {folder / str(step)} is damaged, falling back: {reason}")
         remove(step)
 
-    return intact.newest(
-        intact.steps_in(folder), lambda step: checkpoint.read_step(folder / str(step)), pass_over
-    )
+    return checkpoint.read_newest(folder, pass_over)

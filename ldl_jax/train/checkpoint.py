@@ -24,7 +24,6 @@ from ldl_jax.train.intact import (
     newest,
     reason_of,
     seal_of,
-    shared_check,
     steps_in,
 )
 from ldl_jax.train.record import Record, from_json
@@ -81,14 +80,12 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Returns the steps that have a checkpoint, latest first."""
-        steps: list[int] = processes.broadcast(sorted(self._manager.all_steps(), reverse=True))
-        return steps
+        return processes.broadcast(sorted(self._manager.all_steps(), reverse=True))
 
     def rewind(self, step: int) -> None:
         """Removes the checkpoints after a step."""
         for later in [saved for saved in self.steps() if saved > step]:
-            self._manager.delete(later)
-            seal_of(self.folder / str(later)).unlink(missing_ok=True)
+            self.remove(later)
 
     def restore(self, like: State, say: Say) -> State | None:
         """Returns the latest state that can be read, or None.
@@ -108,9 +105,8 @@ class Checkpoints:
         def read(step: int) -> State:
             path, intact = self.folder / str(step), False
             try:
-                intact = shared_check(path)
-                state: State = self._restored(step, abstract)
-                return state
+                intact = check_seal(path, shared=True)
+                return self._restored(step, abstract)
             except DamageError:
                 raise
             except Exception as error:  # Orbax and its storage raise many kinds for damage
@@ -238,12 +234,17 @@ def read_weights(folder: Path) -> tuple[Record, Arrays]:
     Raises:
       ValueError: there is no checkpoint that can be read; the message names the folder.
     """
-    stored = newest(
-        steps_in(folder), lambda step: read_step(folder / str(step)), lambda step, reason: None
-    )
+    stored = read_newest(folder, lambda step, reason: None)
     if stored is None:
         raise ValueError(f"{folder} holds no checkpoint that can be read")
     return stored
+
+
+def read_newest(
+    folder: Path, pass_over: Callable[[int, str], None]
+) -> tuple[Record, Arrays] | None:
+    """Reads the latest checkpoint that can be read, as `intact.newest` chooses it."""
+    return newest(steps_in(folder), lambda step: read_step(folder / str(step)), pass_over)
 
 
 def read_step(step_folder: Path) -> tuple[Record, Arrays]:

@@ -54,32 +54,24 @@ def reason_of(error: Exception) -> str:
     return (str(error).strip().splitlines() or [repr(error)])[0][:200]
 
 
-def check_seal(step_folder: Path) -> bool:
+def check_seal(step_folder: Path, shared: bool = False) -> bool:
     """Returns whether the checkpoint is sealed, and so is known to be as it was written.
+
+    Args:
+      step_folder: the checkpoint.
+      shared: process 0 looks, and all processes return or raise the same.
 
     Raises:
       DamageError: it is sealed, and its files are not as they were written.
     """
-    seal = seal_of(step_folder)
-    if not seal.exists():
-        return False
-    if seal.read_text() != digest(step_folder):
+    intact, seal = None, seal_of(step_folder)
+    if (processes.primary() or not shared) and seal.exists():
+        intact = seal.read_text() == digest(step_folder)
+    if shared:
+        intact = processes.broadcast(intact)
+    if intact is False:
         raise DamageError("its files are not as they were written")
-    return True
-
-
-def shared_check(step_folder: Path) -> bool:
-    """Has process 0 check a seal, and returns or raises the same in all processes."""
-    intact, damage = False, ""
-    if processes.primary():
-        try:
-            intact = check_seal(step_folder)
-        except DamageError as error:
-            damage = str(error)
-    intact, damage = processes.broadcast([intact, damage])
-    if damage:
-        raise DamageError(damage)
-    return intact
+    return bool(intact)
 
 
 def seal_of(step_folder: Path) -> Path:

@@ -38,8 +38,10 @@ class Interrupt:
         self._calls, self._posted = 0, -1
 
     def __enter__(self) -> Interrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            # A shell has its background jobs ignore SIGINT, and they go on doing so.
+            if kind == signal.SIGTERM or signal.getsignal(kind) is not signal.SIG_IGN:
+                self._before[kind] = signal.signal(kind, self._note)
         return self
 
     def __exit__(
