@@ -118,7 +118,8 @@ class Workdir:
         if not processes.primary():
             return
         path = self.path / "metrics.jsonl"
-        rows = [row for row in read_rows(path) if _before(row, generation, step)]
+        end = (generation, step, KINDS.index("validation"))
+        rows = [row for row in read_rows(path) if _position(row) <= end]
         write(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._close()
         shown = max((row["total_step"] for row in rows), default=0)
@@ -264,6 +265,5 @@ def read_json(path: Path) -> Any:
         raise WorkdirError(f"{path}: is not JSON ({error})") from None
 
 
-def _before(row: Row, generation: int, step: int) -> bool:
-    position = (row["generation"], row["step"], KINDS.index(row["kind"]))
-    return position <= (generation, step, KINDS.index("validation"))
+def _position(row: Row) -> tuple[int, int, int]:
+    return row["generation"], row["step"], KINDS.index(row["kind"])

@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -111,11 +112,7 @@ def answer(
     """
     waiting: deque[_Decoded] = deque()
     queue: deque[tuple[_Crop, _Decoded]] = deque()
-
-    def compute() -> None:
-        faces = [queue.popleft() for _ in range(min(batch, len(queue)))]
-        _compute(predictor, faces, batch, coverage, maps)
-
+    compute = partial(_compute, predictor, queue, batch, coverage, maps)
     workers = workers or os.cpu_count() or 1
     for picture in _decoded(predictor, paths, detect, alignment, batch, workers):
         waiting.append(picture)
@@ -138,12 +135,13 @@ def _done(waiting: deque[_Decoded]) -> Iterator[Picture]:
 
 def _compute(
     predictor: Predictor,
-    faces: list[tuple[_Crop, _Decoded]],
+    queue: deque[tuple[_Crop, _Decoded]],
     batch: int,
     coverage: float,
     maps: bool,
 ) -> None:
-    """Gives faces, at most a batch of them, their answers."""
+    """Takes at most a batch of faces from the queue, and gives them their answers."""
+    faces = [queue.popleft() for _ in range(min(batch, len(queue)))]
     images = np.zeros((batch, *faces[0][0].pixels.shape), np.uint8)
     images[: len(faces)] = [crop.pixels for crop, _ in faces]
     prediction = predictor.answer(images)

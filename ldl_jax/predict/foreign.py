@@ -53,20 +53,15 @@ def read(path: Path) -> tuple[Record, Arrays]:
             "model_state": loaded.model_state,
         }
     for name in pretrained.LAYOUTS:
-        if _holds(path, name):
-            raise ValueError(
-                f"path: {path} holds the backbone of a {name} only, without a head for ages; train "
-                f"one on it with --config.model.name={name} --config.init.path={path}"
-            )
+        try:
+            pretrained.load(path, models.build(name))
+        except ValueError:
+            continue
+        raise ValueError(
+            f"path: {path} holds the backbone of a {name} only, without a head for ages; train "
+            f"one on it with --config.model.name={name} --config.init.path={path}"
+        )
     raise ValueError(
         f"path: {path} is neither a whole age model (an SSR-Net) nor the backbone of one of "
         f"{', '.join(pretrained.LAYOUTS)}; as an SSR-Net: {min(reasons, key=len)[:300]}"
     )
-
-
-def _holds(path: Path, name: str) -> bool:
-    try:
-        pretrained.load(path, models.build(name))
-    except ValueError:
-        return False
-    return True

@@ -84,7 +84,6 @@ def _admit(link: Link, links: dict[int, Link], address: Address) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         link.close()
         return
-    fault = ""
     if count != address.count:
         fault = (
             f"process {index} was started with --processes={count}, process 0 with "
@@ -95,10 +94,11 @@ def _admit(link: Link, links: dict[int, Link], address: Address) -> None:
             f"two processes were started with --process={index}; give each another, "
             f"from 0 to {count - 1}"
         )
-    if fault:
-        _turn_away([link], fault)
-        raise ValueError(fault)
-    links[index] = link
+    else:
+        links[index] = link
+        return
+    _turn_away([link], fault)
+    raise ValueError(fault)
 
 
 def _turn_away(links: Iterable[Link], text: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,18 +18,18 @@ import orbax.checkpoint as ocp
 from ldl_jax import files, processes
 from ldl_jax.train.intact import (
     DamageError,
+    Say,
     UnfitError,
     check_seal,
     digest,
     newest,
     reason_of,
+    saved_in,
     seal_of,
-    steps_in,
 )
 from ldl_jax.train.record import Record, from_json
 from ldl_jax.workdir import read_results
 
-Say = Callable[[str], None]
 Arrays = dict[str, Any]  # "params" and "model_state", the fields of `state.Weights`
 State = TypeVar("State")
 
@@ -102,11 +102,11 @@ class Checkpoints:
         self.wait()
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
 
-        def read(step: int) -> State:
-            path, intact = self.folder / str(step), False
+        def read(path: Path) -> State:
+            intact = False
             try:
                 intact = check_seal(path, shared=True)
-                return self._restored(step, abstract)
+                return self._restored(int(path.name), abstract)
             except DamageError:
                 raise
             except Exception as error:  # Orbax and its storage raise many kinds for damage
@@ -119,11 +119,7 @@ class Checkpoints:
                     f"checkpoint {path} cannot be restored: {reason_of(error)}{remedy}"
                 ) from error
 
-        def pass_over(step: int, reason: str) -> None:
-            say(f"checkpoint {self.folder / str(step)} is damaged, falling back: {reason}")
-            self.remove(step)
-
-        return newest(self.steps(), read, pass_over)
+        return newest([self.folder / str(step) for step in self.steps()], read, say, self.remove)
 
     def remove(self, step: int) -> None:
         """Removes a step's checkpoint and its seal."""
@@ -220,7 +216,7 @@ def read(path: Path) -> tuple[Record, Arrays]:
         return read_weights(folder / "best" if "best_step" in results[-1] else folder)
     if path.name.isdigit() and (path / "state").is_dir():
         return read_step(path)
-    if not steps_in(path):
+    if not saved_in(path):
         raise ValueError(
             f"{path} is neither the workdir of a run with a finished generation nor a "
             "checkpoint (WORKDIR/checkpoints/generation_N or a step in it)"
@@ -234,17 +230,9 @@ def read_weights(folder: Path) -> tuple[Record, Arrays]:
     Raises:
       ValueError: there is no checkpoint that can be read; the message names the folder.
     """
-    stored = read_newest(folder, lambda step, reason: None)
-    if stored is None:
-        raise ValueError(f"{folder} holds no checkpoint that can be read")
-    return stored
-
-
-def read_newest(
-    folder: Path, pass_over: Callable[[int, str], None]
-) -> tuple[Record, Arrays] | None:
-    """Reads the latest checkpoint that can be read, as `intact.newest` chooses it."""
-    return newest(steps_in(folder), lambda step: read_step(folder / str(step)), pass_over)
+    if stored := newest(saved_in(folder), read_step):
+        return stored
+    raise ValueError(f"{folder} holds no checkpoint that can be read")
 
 
 def read_step(step_folder: Path) -> tuple[Record, Arrays]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from ldl_jax import processes
 
@@ -16,12 +16,12 @@ class Interrupted(Exception):  # noqa: N818 - it is news, not an error
     """Training was asked to stop and has saved a checkpoint."""
 
     def __init__(self, number: int, generation: int, step: int | None = None) -> None:
-        """Of a step of a generation, or of its end."""
+        """A signal's number stops a run after a step of a generation, or after its end."""
         self.number, self.generation, self.step = number, generation, step
-        place = f"in generation {generation} after step {step}"
+        where = f"in generation {generation} after step {step}"
         if step is None:
-            place = f"after generation {generation}"
-        super().__init__(f"stopped by {signal.Signals(number).name} {place}")
+            where = f"after generation {generation}"
+        super().__init__(f"stopped by {signal.Signals(number).name} {where}")
 
 
 class Interrupt:
@@ -44,14 +44,9 @@ class Interrupt:
                 self._before[kind] = signal.signal(kind, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def __exit__(self, *error: object) -> None:
+        for noted, handler in self._before.items():
+            signal.signal(noted, handler)
 
     def check(self, now: bool = False) -> int | None:
         """Sets and gives `number`; all processes call this alike, and get the same.
@@ -73,8 +68,13 @@ class Interrupt:
             self._posted = processes.post(self._noted)
         return self.number
 
+    def stop(self, generation: int, step: int | None = None) -> NoReturn:
+        """Raises Interrupted for the signal that `check` gave."""
+        assert self.number is not None
+        raise Interrupted(self.number, generation, step)
+
     def _agree(self, noted: list[int | None]) -> None:
-        self.number = self.number or next((one for one in noted if one is not None), None)
+        self.number = self.number or next(filter(None, noted), None)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
