@@ -22,7 +22,6 @@ from ldl_jax.models.functional import Model
 from ldl_jax.placement import Placement, make_placement
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.loop import jit_train_step
-from ldl_jax.train.record import Record
 from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import TrainState, Weights, init_state
 from ldl_jax.train.step import make_predict_step, make_train_step
@@ -157,7 +156,7 @@ def test_weights_are_gathered_and_no_activations(runs: Any) -> None:
 
 
 def test_a_checkpoint_goes_on_on_other_devices(
-    runs: Any, make: Callable[[int, int], Run], make_record: Callable[[], Record], tmp_path: Path
+    runs: Any, make: Callable[[int, int], Run], make_record: Callable[[], Any], tmp_path: Path
 ) -> None:
     """All split on 8, then whole on 1, then over 2 of 4: as if it had stayed on one."""
     stay, _ = runs["one"]
