@@ -48,12 +48,9 @@ class Checkpoints:
         # A generation's last and its best checkpoints are saved at the same time, so that their
         # barriers need different names.
         barriers = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=self.folder.name)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, multiprocessing_options=barriers)
         self._manager = ocp.CheckpointManager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, create=True, multiprocessing_options=barriers
-            ),
-            item_names=("state", "about"),
+            self.folder, options=options, item_names=("state", "about")
         )
         self._sealing: threading.Thread | None = None
         self._failed = threading.Event()
@@ -65,18 +62,13 @@ class Checkpoints:
           CheckpointError: it cannot be written, or the one before it could not.
         """
         self.wait()
+        arrays, record = ocp.args.StandardSave(state), ocp.args.JsonSave(about.to_json())
         with self._writing():
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about.to_json())
-                ),
-            )
-        if not processes.primary():
-            return
-        # A daemon, since a save that fails leaves it nothing to wait for.
-        self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
-        self._sealing.start()
+            self._manager.save(step, args=ocp.args.Composite(state=arrays, about=record))
+        if processes.primary():
+            # A daemon, since a save that fails leaves it nothing to wait for.
+            self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
+            self._sealing.start()
 
     def steps(self) -> list[int]:
         """Returns the steps that have a checkpoint, latest first."""
