@@ -7,8 +7,6 @@ python -m launch.augment --recipe=dldl_v2 --out=sheet.png
 python -m launch.augment --recipe=adience --out=sheet.png --images=faces/ --progress=0
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -11,8 +11,6 @@ when it is given again. By default pictures keep their files, byte for byte; wha
 resized is a JPEG of quality 95, or with --png without loss.
 """
 
-from __future__ import annotations
-
 import inspect
 import shlex
 import signal

@@ -1,7 +1,5 @@
 """Finds faces in pictures and cuts them out, upright and to one size."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.util
 import math

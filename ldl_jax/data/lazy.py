@@ -1,7 +1,5 @@
 """Makes pictures when they are asked for, so that large sets need not be in memory."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Protocol
 
@@ -15,7 +13,7 @@ class LazySource(Protocol):
     def draw(self, rows: np.ndarray) -> np.ndarray:
         """Returns the rows int64 [n] as uint8 [n, size, size, 3]; it may run in threads."""
 
-    def take(self, rows: np.ndarray) -> LazySource:
+    def take(self, rows: np.ndarray) -> "LazySource":
         """Returns a source of some rows alone, int64 [n]."""
 
 
@@ -48,7 +46,7 @@ class LazyImages:
             raise ValueError("copy: lazy pictures have no array to share")
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def take(self, rows: np.ndarray) -> LazyImages:
+    def take(self, rows: np.ndarray) -> "LazyImages":
         """Returns some of the pictures, as lazy ones."""
         chosen = np.arange(len(self))[rows]
         return LazyImages(len(chosen), self.shape[1], self._source.take(chosen))
@@ -81,5 +79,5 @@ class _Joined:
                 out[where] = images[indices[where]]
         return out
 
-    def take(self, rows: np.ndarray) -> _Joined:
+    def take(self, rows: np.ndarray) -> "_Joined":
         return dataclasses.replace(self, numbers=self.numbers[rows])

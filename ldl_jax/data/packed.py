@@ -1,7 +1,5 @@
 """Reads pictures in ArrayRecord files one by one, when they are asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import SupportsIndex

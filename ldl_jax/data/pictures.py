@@ -1,7 +1,5 @@
 """Decodes picture files into one uint8 array, in threads."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -4,8 +4,6 @@ The order is crop, flip and warp as one resampling, then colours, normalisation 
 that a recipe does not use cost nothing. `recipes` has the papers'.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -1,7 +1,5 @@
 """Changes grey, brightness, contrast, saturation and hue of a picture as one map of its colours."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import NamedTuple
 

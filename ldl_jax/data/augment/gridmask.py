@@ -1,7 +1,5 @@
 """Hides the squares of a regular grid (GridMask)."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import jax

@@ -1,7 +1,5 @@
 """Lists the recipes of the papers, by name; a config takes one field by field."""
 
-from __future__ import annotations
-
 import math
 
 from ldl_jax.data.augment.augmentation import Recipe

@@ -1,7 +1,5 @@
 """Rotates, shears, shifts, zooms, crops and flips pictures as one affine warp."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import jax

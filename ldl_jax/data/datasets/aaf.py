@@ -1,7 +1,5 @@
 """All-Age-Faces: 13,322 people, one picture each, aged 2-80, mostly Asian."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -12,11 +10,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import Row, find, read_list
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "'aligned faces' (the release spells it 'aglined faces') of NNNNNAaa.jpg, "
-    "'image sets/train.txt' and 'image sets/val.txt' of lines 'file gender'; with the option "
-    "originals, 'original images' and 'key points' of NNNNNAaa.txt instead"
-)
 # Of the 49 key points, in iBUG's order without the jaw, these are the six about each eye, the tip
 # of the nose and the corners of the mouth, as 60 of the release's pictures show.
 KEY_POINTS = 49
@@ -90,6 +83,8 @@ DATASET = Dataset(
     paper="Cheng et al., Exploiting Effective Facial Patches for Robust Gender Recognition, 2019",
     licence="none stated; given for research",
     where="https://github.com/JingchunCheng/All-Age-Faces-Dataset",
-    layout=LAYOUT,
+    layout="'aligned faces' (the release spells it 'aglined faces') of NNNNNAaa.jpg, 'image "
+    "sets/train.txt' and 'image sets/val.txt' of lines 'file gender'; with the option originals, "
+    "'original images' and 'key points' of NNNNNAaa.txt instead",
     pictures=(13322,),
 )

@@ -1,7 +1,5 @@
 """Adience: 19,370 faces from Flickr albums in eight groups of age and five official folds."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +11,6 @@ from ldl_jax.data.datasets.tables import LayoutError, Table, find, read_csv
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.labels import ADIENCE
 
-LAYOUT = (
-    "'aligned/USER/landmark_aligned_face.FACE.PICTURE' and 'fold_0_data.txt' to "
-    "'fold_4_data.txt' (in the root or in 'folds'), separated by tabs"
-)
 FOLDS = 5
 # The eight groups as the lists write them; their (8, 12) is the papers' (8, 13).
 GROUPS = (
@@ -128,6 +122,7 @@ DATASET = Dataset(
     paper="Eidinger et al., Age and Gender Estimation of Unfiltered Faces, 2014",
     licence="research; the pictures under their owners' Creative Commons licences",
     where="https://talhassner.github.io/home/projects/Adience/Adience-data.html",
-    layout=LAYOUT,
+    layout="'aligned/USER/landmark_aligned_face.FACE.PICTURE' and 'fold_0_data.txt' to "
+    "'fold_4_data.txt' (in the root or in 'folds'), separated by tabs",
     pictures=(17321, 18621),
 )

@@ -1,7 +1,5 @@
 """APPA-REAL: the real and the apparent age of 7,591 faces, about 38 votes a face."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +9,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import Row, find, read_csv
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "folders 'train', 'valid' and 'test' of NNNNNN.jpg and NNNNNN.jpg_face.jpg, "
-    "'gt_avg_train.csv', 'gt_avg_valid.csv' and 'gt_avg_test.csv' with columns file_name, "
-    "num_ratings, apparent_age_avg, apparent_age_std, real_age"
-)
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 
 
@@ -29,7 +22,6 @@ def read(root: Path, *, age: str = "apparent", faces: bool = True) -> Records:
 
     Subjects are not known. The votes one by one (gt_train.csv and the like) are not read.
 
-    Licence: research only.
     Source: E. Agustsson et al., "Apparent and Real Age Estimation in Still Images with Deep
     Residual Regressors on APPA-REAL Database", FG 2017. Layout and counts: the release's own
     description; columns: public readers of the release. No copy was seen.
@@ -75,6 +67,8 @@ DATASET = Dataset(
     "Regressors on APPA-REAL Database, 2017",
     licence="research only",
     where="https://chalearnlap.cvc.uab.cat/dataset/26/description/",
-    layout=LAYOUT,
+    layout="folders 'train', 'valid' and 'test' of NNNNNN.jpg and NNNNNN.jpg_face.jpg, "
+    "'gt_avg_train.csv', 'gt_avg_valid.csv' and 'gt_avg_test.csv' with columns file_name, "
+    "num_ratings, apparent_age_avg, apparent_age_std, real_age",
     pictures=(7591,),
 )

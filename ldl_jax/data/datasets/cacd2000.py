@@ -1,7 +1,5 @@
 """CACD2000: 163,446 pictures of 2,000 celebrities, aged 14-62."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from pathlib import Path
@@ -11,10 +9,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "AGE_Name_NNNN.jpg (as 53_Robin_Williams_0001.jpg), in 'CACD2000' or the root itself, and "
-    "beside them or in the root, for the official split, 'celebrity2000_meta.mat'"
-)
 PATTERN = r"(\d+)_(.+)_(\d+)\.jpg"
 VALIDATION, TEST = 2, 5  # the greatest ranks in these parts
 
@@ -28,7 +22,6 @@ def read(root: Path) -> Records:
     by the letters and digits of their names, since copies differ in how accents are spelled.
     Subjects are the names. A file with another name is counted in the notes.
 
-    Licence: research only.
     Source: B.-C. Chen, C.-S. Chen and W. H. Hsu, "Cross-Age Reference Coding for Age-Invariant Face
     Recognition and Retrieval", ECCV 2014. Fields, names of files and the ranks' parts: the
     authors' page and public readers, the unified benchmark's among them. No copy was seen.
@@ -89,6 +82,7 @@ DATASET = Dataset(
     "Retrieval, 2014",
     licence="research only",
     where="https://bcsiriuschen.github.io/CARC/",
-    layout=LAYOUT,
+    layout="AGE_Name_NNNN.jpg (as 53_Robin_Williams_0001.jpg), in 'CACD2000' or the root itself, "
+    "and beside them or in the root, for the official split, 'celebrity2000_meta.mat'",
     pictures=(163446,),
 )

@@ -1,7 +1,5 @@
 """Lists the datasets that can be read, and reads them by name."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from pathlib import Path

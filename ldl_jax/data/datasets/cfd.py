@@ -1,7 +1,5 @@
 """Chicago Face Database: attractiveness of faces, 1-7, rated in the USA."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +12,6 @@ from ldl_jax.data.datasets.folders import Left, below, left_notes
 from ldl_jax.data.datasets.tables import LayoutError, Row, csv_lines, file_name, find, find_csv
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "'Images' with CFD-XX-NNN-NNN-N.jpg in any folders below, and the release's 'CFD ... Norming "
-    "Data and Codebook.xlsx', or one of its sheets as 'norming.csv', with columns Model (or "
-    "Target) and Attractive"
-)
 BOOKS = "CFD*Norming*Codebook*"
 EXPECTED = "the columns 'Model' or 'Target' and 'Attractive'"
 NAME = r"CFD-([A-Z]{2})-(\d+)-(\d+)(-\d+)?-N\.jpg"
@@ -37,7 +30,6 @@ def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
     Of a spreadsheet one sheet is read, by default the main one ("CFD U.S. Norming Data" in version
     3.0); the notes name it, its question and the other sheets with ratings.
 
-    Licence: non-commercial research only.
     Source: D. S. Ma, J. Correll and B. Wittenbrink, "The Chicago Face Database: A Free Stimulus
     Set of Faces and Norming Data", Behavior Research Methods 47, 2015. Names of files, sheets and
     columns: public readers of versions 2.0.3 and 3.0; no copy was seen.
@@ -193,7 +185,9 @@ DATASET = Dataset(
     "2015",
     licence="non-commercial research only",
     where="https://www.chicagofaces.org/",
-    layout=LAYOUT,
+    layout="'Images' with CFD-XX-NNN-NNN-N.jpg in any folders below, and the release's 'CFD ... "
+    "Norming Data and Codebook.xlsx', or one of its sheets as 'norming.csv', with columns Model "
+    "(or Target) and Attractive",
     takes_csv=True,
     pictures=(597, 158),
 )

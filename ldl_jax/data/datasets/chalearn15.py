@@ -1,7 +1,5 @@
 """ChaLearn LAP 2015: the apparent age of faces, the mean and deviation of at least ten votes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +7,6 @@ from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import Records
-
-LAYOUT = (
-    "folders 'Train' and 'Validation' of pictures, 'Train.csv' and 'Validation.csv' of lines "
-    "'file;mean;std'"
-)
 
 
 def read(root: Path) -> Records:
@@ -23,7 +16,6 @@ def read(root: Path) -> Records:
     the challenge's own test pictures are not read. Sigma is the votes' standard deviation, and 0
     where all votes agree. A header line and commas for semicolons are accepted.
 
-    Licence: research, under the challenge's terms of use.
     Source: S. Escalera et al., "ChaLearn Looking at People 2015: Apparent Age and Cultural Event
     Recognition Datasets and Results", ICCV Workshops 2015.
 
@@ -61,6 +53,7 @@ DATASET = Dataset(
     "Recognition Datasets and Results, 2015",
     licence="research, under the challenge's terms of use",
     where="https://chalearnlap.cvc.uab.cat/dataset/18/description/",
-    layout=LAYOUT,
+    layout="folders 'Train' and 'Validation' of pictures, 'Train.csv' and 'Validation.csv' of "
+    "lines 'file;mean;std'",
     pictures=(3612,),
 )

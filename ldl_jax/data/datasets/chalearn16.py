@@ -1,7 +1,5 @@
 """ChaLearn LAP 2016: the apparent age of 7,591 faces, the mean and deviation of the votes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +8,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import Records
 
-LAYOUT = (
-    "folders 'train', 'valid' and 'test' of pictures, 'train_gt.csv', 'valid_gt.csv' and "
-    "'test_gt.csv' with columns image, mean, stdv"
-)
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 
 
@@ -24,7 +18,6 @@ def read(root: Path, *, train_on_validation: bool = False) -> Records:
     With `train_on_validation` the validation pictures are training pictures, as DLDL-v2 has it
     ("We train the model on training and validation sets").
 
-    Licence: research, under the challenge's terms of use.
     Source: S. Escalera et al., "ChaLearn Looking at People and Faces of the World: Face Analysis
     Workshop and Challenge 2016", CVPR Workshops 2016. Counts: DLDL-v2 (IJCAI 2018), and the unified
     benchmark's list of the set (7,591 entries in these three parts). The layout is the one that
@@ -66,6 +59,7 @@ DATASET = Dataset(
     "Workshop and Challenge 2016, 2016",
     licence="research, under the challenge's terms of use",
     where="https://chalearnlap.cvc.uab.cat/dataset/19/description/",
-    layout=LAYOUT,
+    layout="folders 'train', 'valid' and 'test' of pictures, 'train_gt.csv', 'valid_gt.csv' and "
+    "'test_gt.csv' with columns image, mean, stdv",
     pictures=(7591,),
 )

@@ -1,7 +1,5 @@
 """Reads any pictures that a CSV file or a spreadsheet lists."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
@@ -10,10 +8,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import LayoutError, Row, find_csv, read_csv
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "a CSV file or a spreadsheet with columns path, label and, if known, sigma, subject, split, "
-    "fold, its paths relative to the root (default: the file's folder)"
-)
 SPLITS = {
     "": "",
     "train": "train",
@@ -87,9 +81,7 @@ def _fold(row: Row) -> int:
 DATASET = Dataset(
     read=read,
     title="pictures of your own, listed in a CSV file",
-    paper="",
-    licence="",
-    where="",
-    layout=LAYOUT,
+    layout="a CSV file or a spreadsheet with columns path, label and, if known, sigma, subject, "
+    "split, fold, its paths relative to the root (default: the file's folder)",
     takes_csv=True,
 )

@@ -1,7 +1,5 @@
 """Describes datasets: paper, licence, where to ask for them, and their files."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 from collections.abc import Callable
@@ -17,10 +15,10 @@ class Dataset:
       read: root -> Records; with `takes_csv`, (root, csv) -> Records. Its keyword-only arguments
         are the reader's options.
       title: its name in print.
-      paper: authors, title and year; "" where there is none.
-      licence: the uses that are allowed.
-      where: the address to ask for it; "" for pictures of one's own.
       layout: the files expected under the root.
+      paper: authors, title and year; "" where there is none.
+      licence: the uses that are allowed; "" for pictures of one's own.
+      where: the address to ask for it; "" for pictures of one's own.
       takes_csv: whether its labels are in a file that the user names.
       pictures: how many pictures the reader gives, by default, of an intact official copy: any of
         these numbers, for a set that was released more than once; empty where that is not known.
@@ -28,10 +26,10 @@ class Dataset:
 
     read: Callable[..., Records]
     title: str
-    paper: str
-    licence: str
-    where: str
     layout: str
+    paper: str = ""
+    licence: str = ""
+    where: str = ""
     takes_csv: bool = False
     pictures: tuple[int, ...] = ()
 

@@ -1,7 +1,5 @@
 """Makes records out of the entries that a reader lists, and checks them for all readers."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import os

@@ -1,7 +1,5 @@
 """Reads the unified facial age benchmark: databases in JSON, splits of their folders in YAML."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -14,10 +12,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import LARGEST, LayoutError, find_csv, read_text
 from ldl_jax.data.records import DataError, FoldSplit, Records
 
-LAYOUT = (
-    "the pictures at the databases' img_path, and a benchmark's YAML file (its databases' paths "
-    "relative to it) or one database's JSON file, as the csv"
-)
 PARTS = ("trn", "val", "tst")
 
 
@@ -45,7 +39,6 @@ def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
     id_num or name, where the database has one (UTKFace's and CLAP2016's don't: their folders may
     share people). Sigma is std_age, the quad is aligned_bbox.
 
-    Licence: MIT for the lists; the pictures have their own.
     Source: J. Paplhám and V. Franc, "A Call to Reflect on Evaluation Practices for Age Estimation:
     Comparative Analysis of the State-of-the-Art and a Unified Benchmark", CVPR 2024. Checked on
     the published lists of AgeDB, CLAP2016 and FG-NET and on the benchmark's YAML files.
@@ -186,6 +179,7 @@ DATASET = Dataset(
     paper="Paplhám and Franc, A Call to Reflect on Evaluation Practices for Age Estimation, 2024",
     licence="MIT for the lists; the pictures have their own",
     where="https://github.com/paplhjak/Facial-Age-Estimation-Benchmark-Databases",
-    layout=LAYOUT,
+    layout="the pictures at the databases' img_path, and a benchmark's YAML file (its databases' "
+    "paths relative to it) or one database's JSON file, as the csv",
     takes_csv=True,
 )

@@ -1,7 +1,5 @@
 """Lists the pictures in folders, for sets whose labels are in names of files."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence

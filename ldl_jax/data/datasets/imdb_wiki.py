@@ -1,7 +1,5 @@
 """IMDB-WIKI: 523,051 pictures of celebrities with ages from their dates of birth; noisy."""
 
-from __future__ import annotations
-
 import pickle
 import re
 import subprocess
@@ -17,10 +15,6 @@ from ldl_jax.data.datasets.folders import Left, left_notes
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "'imdb_crop/imdb.mat' or 'wiki_crop/wiki.mat' or both (or the .mat files themselves), each "
-    "beside the numbered folders of its pictures"
-)
 NUMBERS = ("dob", "photo_taken", "face_score", "second_face_score")
 NEEDED = (*NUMBERS, "full_path")
 _LOAD = """
@@ -60,7 +54,6 @@ def read(
     split. Subjects are IMDB's celeb_id, and Wikipedia's page number in a file's name; one person's
     two are not matched.
 
-    Licence: academic research only.
     Source: R. Rothe, R. Timofte and L. Van Gool, "Deep Expectation of Real and Apparent Age from a
     Single Image without Facial Landmarks", IJCV 126, 2018. Fields: the authors' page as public
     readers quote it; the formula is from memory of that page, and agrees with the rule that those
@@ -203,5 +196,6 @@ DATASET = Dataset(
     "Facial Landmarks, 2018",
     licence="academic research only",
     where="https://data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki/",
-    layout=LAYOUT,
+    layout="'imdb_crop/imdb.mat' or 'wiki_crop/wiki.mat' or both (or the .mat files themselves), "
+    "each beside the numbered folders of its pictures",
 )

@@ -1,7 +1,5 @@
 """Reads any pictures that are sorted into folders by their label."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +10,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes, subfolders
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import Records
-
-LAYOUT = (
-    "folders named by a label (as '25' or '3.5') of pictures, in folders 'train', 'test' and, if "
-    "any, 'validation' (or 'val') for a split, or else in the root itself"
-)
 
 
 def read(root: Path) -> Records:
@@ -61,8 +54,6 @@ def _number(text: str) -> float:
 DATASET = Dataset(
     read=read,
     title="pictures of your own, in folders named by their label",
-    paper="",
-    licence="",
-    where="",
-    layout=LAYOUT,
+    layout="folders named by a label (as '25' or '3.5') of pictures, in folders 'train', 'test' and, if "
+    "any, 'validation' (or 'val') for a split, or else in the root itself",
 )

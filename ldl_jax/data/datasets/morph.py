@@ -1,7 +1,5 @@
 """MORPH (album 2): 55,134 pictures of about 13,600 people, aged 16-77."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
@@ -9,10 +7,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import find, find_csv, read_csv
 from ldl_jax.data.records import Records
 
-LAYOUT = (
-    "the pictures in any folders, and 'morph.csv' with columns path, age, subject, or the "
-    "release's own 'morph_2008_nonCommercial.csv' with columns photo, age, id_num"
-)
 LISTS = ("morph.csv", "morph_2008_nonCommercial.csv")
 
 
@@ -57,7 +51,8 @@ DATASET = Dataset(
     "Age-Progression, 2006",
     licence="academic or commercial licence of the University of North Carolina Wilmington",
     where="https://uncw.edu/oic/tech/morph.html",
-    layout=LAYOUT,
+    layout="the pictures in any folders, and 'morph.csv' with columns path, age, subject, or the "
+    "release's own 'morph_2008_nonCommercial.csv' with columns photo, age, id_num",
     takes_csv=True,
     pictures=(55134,),
 )

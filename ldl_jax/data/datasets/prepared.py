@@ -1,7 +1,5 @@
 """Reads a set that `python -m launch.prepare` made ready."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 
@@ -12,11 +10,6 @@ from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.packed import Packed
 from ldl_jax.data.records import DataError, Records
-
-LAYOUT = (
-    "what python -m launch.prepare --dataset=NAME --root=DIR --out=ROOT wrote "
-    f"({prepared_folder.NAME}/{prepared_folder.VERSION})"
-)
 
 
 def read(root: Path) -> Records:
@@ -71,8 +64,6 @@ def _why_not(root: Path) -> DataError:
 DATASET = Dataset(
     read=read,
     title="a set made ready by launch.prepare",
-    paper="",
-    licence="",
-    where="",
-    layout=LAYOUT,
+    layout="what python -m launch.prepare --dataset=NAME --root=DIR --out=ROOT wrote "
+    f"({prepared_folder.NAME}/{prepared_folder.VERSION})",
 )

@@ -6,8 +6,6 @@ OUT/faces/1.1.0/      the TFDS dataset, there once it is whole: ArrayRecord shar
                       prepared.json (the plan, the shards' sizes, what was left out)
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json

@@ -1,7 +1,5 @@
 """SCUT-FBP: the attractiveness of 500 Asian women's faces, 1-5, the mean of about 70 raters."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path
@@ -11,10 +9,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import Row, find, find_csv, read_csv
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "'Data_Collection/SCUT-FBP-N.jpg' and 'Rating_Collection/Attractiveness label.xlsx', or that "
-    "sheet as .csv, with columns #Image, Attractiveness label and, if known, Standard Deviation"
-)
 LISTS = (
     "Rating_Collection/Attractiveness label.csv",
     "Rating_Collection/AttractivenessLabel.csv",
@@ -33,7 +27,6 @@ def read(root: Path, csv: str = "") -> Records:
     400 training and 100 test pictures at random (test_fraction 0.2). Everybody is there once, so
     each picture is a subject.
 
-    Licence: research only.
     Source: D. Xie et al., "SCUT-FBP: A Benchmark Dataset for Facial Beauty Perception", SMC 2015.
     The sheet's layout was checked on the release's own; names of folders and pictures are from
     public readers of the release.
@@ -73,7 +66,9 @@ DATASET = Dataset(
     paper="Xie et al., SCUT-FBP: A Benchmark Dataset for Facial Beauty Perception, 2015",
     licence="research only",
     where="http://www.hcii-lab.net/data/SCUT-FBP/EN/introduce.html",
-    layout=LAYOUT,
+    layout="'Data_Collection/SCUT-FBP-N.jpg' and 'Rating_Collection/Attractiveness label.xlsx', "
+    "or that sheet as .csv, with columns #Image, Attractiveness label and, if known, Standard "
+    "Deviation",
     takes_csv=True,
     pictures=(500,),
 )

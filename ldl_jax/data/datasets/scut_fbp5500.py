@@ -1,7 +1,5 @@
 """SCUT-FBP5500: the attractiveness of 5,500 faces, 1-5, the mean of 60 raters."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
@@ -12,13 +10,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import LayoutError, find, read_csv, read_list
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "'Images/*.jpg', 'train_test_files/split_of_60%training and 40%testing/train.txt' and "
-    "'test.txt' beside it (or both in 'train_test_files') of lines 'file score', and for the five "
-    "folds 'train_test_files/5_folders_cross_validations_files/cross_validation_N/test_N.txt'; for "
-    "each picture's sigma 'All_Ratings.xlsx' (or .csv) with columns Filename and Rating, a row a "
-    "vote"
-)
 FOLDERS = ("train_test_files/split_of_60%training and 40%testing", "train_test_files")
 RATINGS = "All_Ratings"
 FOLDS = "train_test_files/5_folders_cross_validations_files"
@@ -36,7 +27,6 @@ def read(root: Path) -> Records:
     A copy without test.txt lists its training pictures alone; it then has no official test part.
     Subjects are not known: the release doesn't say whether a person is in it twice.
 
-    Licence: non-commercial research only.
     Source: L. Liang et al., "SCUT-FBP5500: A Diverse Benchmark Dataset for Multi-Paradigm Facial
     Beauty Prediction", ICPR 2018. That the five test lists part the 5,500 pictures was checked on
     the lists of the release's repository; their folder's name, and the sheet's name and columns,
@@ -118,6 +108,10 @@ DATASET = Dataset(
     "Beauty Prediction, 2018",
     licence="non-commercial research only",
     where="https://github.com/HCIILAB/SCUT-FBP5500-Database-Release",
-    layout=LAYOUT,
+    layout="'Images/*.jpg', 'train_test_files/split_of_60%training and 40%testing/train.txt' and "
+    "'test.txt' beside it (or both in 'train_test_files') of lines 'file score', and for the five "
+    "folds 'train_test_files/5_folders_cross_validations_files/cross_validation_N/test_N.txt'; "
+    "for each picture's sigma 'All_Ratings.xlsx' (or .csv) with columns Filename and Rating, a "
+    "row a vote",
     pictures=(5500,),
 )

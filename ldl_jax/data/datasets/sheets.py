@@ -1,7 +1,5 @@
 """Reads spreadsheets (.xlsx, .xls and .ods) as rows of text, as a sheet saved as CSV has them."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import io

@@ -1,7 +1,5 @@
 """Reads lists, CSV files and sheets row by row, and reports bad rows in the same words for all."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import dataclasses

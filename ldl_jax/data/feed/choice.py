@@ -1,7 +1,5 @@
 """Chooses where pictures are kept, by their number, their size and the free memory."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Orders the pictures: the batch of any step is known without those before it."""
 
-from __future__ import annotations
-
 import collections
 import threading
 from collections.abc import Sequence

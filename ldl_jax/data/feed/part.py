@@ -1,7 +1,5 @@
 """Defines a part of a dataset, and its feed for the jitted step."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path

@@ -6,8 +6,6 @@ uint8 brings each picture to the device whose slice it is in. So a batch travels
 once, and it is the same as with copies, bit by bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 import jax

@@ -5,8 +5,6 @@ one by one and stacking them would take a fifth longer. Threads suffice, since d
 others run.
 """
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import functools

@@ -1,7 +1,5 @@
 """Makes a chunk of pictures ready and writes it to files: the work of one process."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import io

@@ -1,7 +1,5 @@
 """Makes a dataset ready once: cuts out and encodes its pictures, in files quick to read."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

@@ -1,7 +1,5 @@
 """Draws a contact sheet: pictures with the square that is cut out, beside the result."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 

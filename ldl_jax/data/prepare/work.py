@@ -1,7 +1,5 @@
 """Makes chunks of pictures ready over the cores, or through Apache Beam."""
 
-from __future__ import annotations
-
 import collections
 import functools
 import multiprocessing

@@ -1,7 +1,5 @@
 """Finds people, files or pictures that the parts of a split share, and names results by it."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Collection, Mapping

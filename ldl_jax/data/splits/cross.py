@@ -1,7 +1,5 @@
 """Combines two datasets, to train on one and test on the other."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Hashes pictures: by the bytes of their files, and by how they look (perceptual hashes)."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import io

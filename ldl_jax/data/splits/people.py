@@ -1,7 +1,5 @@
 """Numbers the subjects of records, and finds those that two parts share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

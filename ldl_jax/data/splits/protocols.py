@@ -1,7 +1,5 @@
 """Splits records into pictures for training, validation and test."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

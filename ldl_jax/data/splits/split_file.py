@@ -1,7 +1,5 @@
 """Keeps a split in a file with a hash, so that another run can take the same."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

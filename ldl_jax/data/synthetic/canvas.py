@@ -4,8 +4,6 @@ A layer paints nothing outside its box, so that no picture depends on which othe
 All arrays are float32, and Python numbers keep them so; float64 would halve the speed.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import math

@@ -4,8 +4,6 @@ Lengths are shares of the picture's side, so a severity is the same at every siz
 light, the pose and the sensor are part of the drawing; the others are made to the finished picture.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

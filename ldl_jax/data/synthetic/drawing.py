@@ -1,7 +1,5 @@
 """Lists the layers of a drawn face, from the background to the hat, and paints what is on it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ldl_jax.data.synthetic import hair, skin

@@ -15,8 +15,6 @@ The same arguments give the same bytes, and a larger count keeps the pictures an
 smaller one had.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -231,7 +229,7 @@ class _FaceSource:
         drawn = canvas.render(drawing.LAYERS, look, self.size, self.seed, numbers, self.workers)
         return corruptions.spoil_pictures(drawn, self.corruption, self.severity, self.seed, numbers)
 
-    def take(self, rows: np.ndarray) -> _FaceSource:
+    def take(self, rows: np.ndarray) -> "_FaceSource":
         return dataclasses.replace(self, look=self.look.take(rows), numbers=self.numbers[rows])
 
 

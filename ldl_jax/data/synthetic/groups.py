@@ -1,7 +1,5 @@
 """Puts drawn persons into groups that look different, differ in age, and are harder to tell."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Paints the hair of a drawn face, the beard and the hat, as groups of layers."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ldl_jax.data.synthetic.canvas import (

@@ -1,7 +1,5 @@
 """Gives the true distribution of what people say of a drawn face, and draws answers from it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ldl_jax.labels import ADIENCE

@@ -1,7 +1,5 @@
 """Paints the head of a drawn face: its form, its nose, and its lines, spots and shadows."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ldl_jax.data.synthetic.canvas import (
