@@ -74,12 +74,7 @@ def _probability(name: str, value: float) -> None:
 
 
 def random_warp(
-    key: jax.Array,
-    images: jax.Array,
-    boxes: jax.Array,
-    flips: jax.Array,
-    size: int,
-    recipe: Warp,
+    key: jax.Array, images: jax.Array, boxes: jax.Array, flips: jax.Array, size: int, recipe: Warp
 ) -> jax.Array:
     """Returns each picture's box, flipped where asked and warped, as float32 [B, size, size, C].
 

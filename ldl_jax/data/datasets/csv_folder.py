@@ -8,13 +8,7 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import LayoutError, Row, find_csv, read_csv
 from ldl_jax.data.records import DataError, Records
 
-SPLITS = {
-    "": "",
-    "train": "train",
-    "validation": "validation",
-    "val": "validation",
-    "test": "test",
-}
+SPLITS = {"": "", "train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
 def read(root: Path, csv: str = "", *, unit: str = "years") -> Records:

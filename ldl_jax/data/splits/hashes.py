@@ -37,9 +37,7 @@ class PerceptualHashes:
 
 
 def take(
-    records: Records,
-    workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    records: Records, workers: int | None = None, progress: Callable[[int], None] | None = None
 ) -> PerceptualHashes:
     """Hashes all pictures of records, in threads.
 
