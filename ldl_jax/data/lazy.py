@@ -67,16 +67,13 @@ class _Joined:
     numbers: np.ndarray
 
     def draw(self, rows: np.ndarray) -> np.ndarray:
-        numbers = self.numbers[rows]
-        count = len(self.first)
+        numbers, count = self.numbers[rows], len(self.first)
         out = np.empty((len(rows), *self.first.shape[1:]), np.uint8)
         early = numbers < count
-        for images, where, indices in (
-            (self.first, early, numbers),
-            (self.second, ~early, numbers - count),
-        ):
-            if where.any():
-                out[where] = images[indices[where]]
+        if early.any():
+            out[early] = self.first[numbers[early]]
+        if not early.all():
+            out[~early] = self.second[numbers[~early] - count]
         return out
 
     def take(self, rows: np.ndarray) -> "_Joined":

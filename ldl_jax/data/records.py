@@ -13,20 +13,8 @@ from ldl_jax.data.lazy import LazyImages
 T = TypeVar("T")
 # The fields with an entry a picture.
 ROWS = (
-    "ids",
-    "labels",
-    "sources",
-    "paths",
-    "images",
-    "packed",
-    "sigma",
-    "subjects",
-    "split",
-    "truth",
-    "folds",
-    "quads",
-    "points",
-    "groups",
+    *("ids", "labels", "sources", "paths", "images", "packed", "sigma"),
+    *("subjects", "split", "truth", "folds", "quads", "points", "groups"),
 )
 
 

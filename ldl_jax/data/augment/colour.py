@@ -21,9 +21,7 @@ class Colour:
 
     Attributes:
       gray: probability that a picture loses its colours.
-      brightness: how far the factor goes from 1.
-      contrast: how far the factor goes from 1.
-      saturation: how far the factor goes from 1.
+      brightness, contrast, saturation: how far the factor goes from 1.
       hue: greatest turn of HSV's hue, as a share of the circle; uniform, either way.
       clip: whether the result is limited to 0-255.
     """
@@ -49,19 +47,12 @@ class Colour:
 
 
 class Draws(NamedTuple):
-    """Holds the random colours of each picture.
+    """Holds the random colours of each picture."""
 
-    Attributes:
-      gray: bool [B].
-      factors: float32 [B, 4], for brightness, contrast and saturation; hue's is 1.
-      turns: float32 [B], turns of the hue, as a share of the circle.
-      order: int32 [B, 4], which of BRIGHTNESS, CONTRAST, SATURATION, HUE comes when.
-    """
-
-    gray: jax.Array
-    factors: jax.Array
-    turns: jax.Array
-    order: jax.Array
+    gray: jax.Array  # bool [B]
+    factors: jax.Array  # float32 [B, 4], for brightness, contrast and saturation; hue's is 1
+    turns: jax.Array  # float32 [B], turns of the hue, as a share of the circle
+    order: jax.Array  # int32 [B, 4], which of BRIGHTNESS, CONTRAST, SATURATION, HUE comes when
 
 
 def random_colours(key: jax.Array, images: jax.Array, recipe: Colour) -> jax.Array:

@@ -30,15 +30,13 @@ class GridMask:
 
     def __post_init__(self) -> None:
         if not 0 < self.spacing[0] <= self.spacing[1]:
-            raise ValueError(
-                f"augment.gridmask.spacing: expected 0 < low <= high, got {self.spacing}"
-            )
+            problem = f"expected 0 < low <= high, got {self.spacing}"
+            raise ValueError(f"augment.gridmask.spacing: {problem}")
         if not 0 <= self.keep <= 1:
             raise ValueError(f"augment.gridmask.keep: expected 0 to 1, got {self.keep}")
         if not all(0 <= p <= 1 for p in self.probability):
-            raise ValueError(
-                f"augment.gridmask.probability: expected probabilities, got {self.probability}"
-            )
+            problem = f"expected probabilities, got {self.probability}"
+            raise ValueError(f"augment.gridmask.probability: {problem}")
 
     @property
     def still(self) -> bool:

@@ -18,15 +18,13 @@ class Warp:
 
     Attributes:
       rotation: greatest angle in degrees; uniform, either way.
-      rotation_probability: that a picture is rotated.
       shear: greatest angle in degrees; uniform, either way. Columns slide along themselves by the
         angle's sine, and the width shrinks by its cosine (Keras).
-      shear_probability: that a picture is sheared.
       shift: greatest shift as a share of the side; uniform, either way, one for each axis.
-      shift_probability: that a picture is shifted.
       zoom: range of how much of the picture's side is seen, one for each axis; above 1 the face
         becomes smaller (Keras).
-      zoom_probability: that a picture is zoomed.
+      rotation_probability, shear_probability, shift_probability, zoom_probability: that each of
+        these happens to a picture.
       resolution: range of the side, as a share of the network's input, that a picture is first
         reduced to (uniform, whole pixels) before it is enlarged again: the face loses detail and
         keeps its size.
@@ -102,11 +100,9 @@ def random_warp(
     return warp(images, matrices, size, extents, recipe.border)
 
 
-def random_sides(
-    key: jax.Array, batch: int, size: int, resolution: tuple[float, float]
-) -> jax.Array:
+def random_sides(key: jax.Array, batch: int, size: int, shares: tuple[float, float]) -> jax.Array:
     """Draws sides float32 [B], whole pixels, uniform from round(low size) to round(high size)."""
-    low, high = _sides(size, resolution)
+    low, high = _sides(size, shares)
     return jax.random.randint(key, (batch,), low, high + 1).astype(jnp.float32)
 
 
@@ -154,8 +150,8 @@ def place(matrices: jax.Array, boxes: jax.Array, flips: jax.Array) -> jax.Array:
     """
     extent = boxes[:, 3:1:-1]
     middle = boxes[:, 1::-1] + extent / 2
-    mirrored = jnp.where(flips, -1.0, 1.0)[:, None] * jnp.asarray([[1.0, 0.0]], jnp.float32)
-    signs = mirrored + jnp.asarray([[0.0, 1.0]], jnp.float32)
+    mirrored = jnp.where(flips, -1.0, 1.0)
+    signs = jnp.stack([mirrored, jnp.ones_like(mirrored)], 1)
     scaled = matrices * (signs * extent)[:, :, None]
     return scaled.at[:, :, 2].add(middle)
 

@@ -51,7 +51,7 @@ DATASET = Dataset(
     paper="Niu et al., Ordinal Regression with Multiple Output CNN for Age Estimation, 2016",
     licence="academic research only",
     where="https://afad-dataset.github.io/",
-    layout="folders of an age (15, 16, ...), in each the folders '111' (male) and '112' (female) of "
-    "PERSON-N.jpg; in 'AFAD-Full', 'AFAD-Lite' or the root itself",
+    layout="folders of an age (15, 16, ...), in each the folders '111' (male) and '112' (female) "
+    "of PERSON-N.jpg; in 'AFAD-Full', 'AFAD-Lite' or the root itself",
     pictures=(164432, 165501, 59344),
 )

@@ -1,12 +1,11 @@
 """APPA-REAL: the real and the apparent age of 7,591 faces, about 38 votes a face."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
-from ldl_jax.data.datasets.tables import Row, find, read_csv
+from ldl_jax.data.datasets.entries import Entry, from_table, to_records
+from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import DataError, Records
 
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
@@ -42,22 +41,11 @@ def _entries(root: Path, folder: str, real: bool, faces: bool) -> Iterator[Entry
     table = read_csv(find(root, f"gt_avg_{folder}.csv"), root)
     file = table.column("file_name")
     label = table.column("real_age" if real else "apparent_age_avg")
-    for row in table.rows:
-        name = row.text(file) + ("_face.jpg" if faces else "")
-        entry = Entry(
-            id=f"{folder}/{row.text(file)}",
-            path=images / name,
-            label=row.number(label),
-            source=row.source,
-            split=SPLITS[folder],
-        )
-        if not real:
-            entry = _with_sigma(entry, row, table.column("apparent_age_std"))
-        yield entry
-
-
-def _with_sigma(entry: Entry, row: Row, column: str) -> Entry:
-    return dataclasses.replace(entry, sigma=row.deviation(column))
+    sigma = "" if real else table.column("apparent_age_std")
+    suffix, prefix, split = "_face.jpg" if faces else "", f"{folder}/", SPLITS[folder]
+    return from_table(
+        table, images, file, label, prefix=prefix, suffix=suffix, sigma=sigma, split=split
+    )
 
 
 DATASET = Dataset(

@@ -30,7 +30,8 @@ def read(root: Path) -> Records:
       DataError: no picture, or a .mat file that is broken, lacks a field, or lacks a person.
     """
     folder = root / "CACD2000" if (root / "CACD2000").is_dir() else root
-    mat = next((path / "celebrity2000_meta.mat" for path in (root, folder) if _has_mat(path)), None)
+    places = (path / "celebrity2000_meta.mat" for path in (root, folder))
+    mat = next((path for path in places if path.is_file()), None)
     ranks = {} if mat is None else _ranks(mat)
     left: Left = {}
     entries = []
@@ -39,10 +40,6 @@ def read(root: Path) -> Records:
         split = _split(file, person, ranks) if ranks else ""
         entries.append(Entry(file, folder / file, age, file, subject=person, split=split))
     return to_records("cacd2000", entries, notes=left_notes(left))
-
-
-def _has_mat(folder: Path) -> bool:
-    return (folder / "celebrity2000_meta.mat").is_file()
 
 
 def _split(file: str, person: str, ranks: dict[str, int]) -> str:

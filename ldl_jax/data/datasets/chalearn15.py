@@ -1,10 +1,11 @@
 """ChaLearn LAP 2015: the apparent age of faces, the mean and deviation of at least ten votes."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import Entry, from_table, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import Records
 
@@ -32,18 +33,10 @@ def read(root: Path) -> Records:
 def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
     images = find(root, folder)
     table = read_csv(find(root, f"{folder}.csv"), root, columns=("file", "mean", "std"))
-    for position, row in enumerate(table.rows):
-        file = row.text("file")
-        if position == 0 and "." not in file:
-            continue  # this is a header, since its first cell is no file name
-        yield Entry(
-            id=f"{folder}/{file}",
-            path=images / file,
-            label=row.number("mean"),
-            source=row.source,
-            sigma=row.deviation("std"),
-            split=split,
-        )
+    if table.rows and "." not in table.rows[0].text("file"):  # no file's name, so a header
+        table = dataclasses.replace(table, rows=table.rows[1:])
+    prefix = f"{folder}/"
+    return from_table(table, images, "file", "mean", prefix=prefix, sigma="std", split=split)
 
 
 DATASET = Dataset(

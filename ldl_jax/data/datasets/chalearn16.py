@@ -1,10 +1,9 @@
 """ChaLearn LAP 2016: the apparent age of 7,591 faces, the mean and deviation of the votes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import Entry, from_table, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import Records
 
@@ -31,25 +30,12 @@ def read(root: Path, *, train_on_validation: bool = False) -> Records:
     for folder, split in SPLITS.items():
         if train_on_validation and split == "validation":
             split = "train"
-        entries += _entries(root, folder, split)
+        images = find(root, folder)
+        table = read_csv(find(root, f"{folder}_gt.csv"), root)
+        columns = table.column("image"), table.column("mean")
+        sigma, prefix = table.column("stdv", "std"), f"{folder}/"
+        entries += from_table(table, images, *columns, prefix=prefix, sigma=sigma, split=split)
     return to_records("chalearn16", entries)
-
-
-def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
-    images = find(root, folder)
-    table = read_csv(find(root, f"{folder}_gt.csv"), root)
-    file, mean = table.column("image"), table.column("mean")
-    deviation = table.column("stdv", "std")
-    for row in table.rows:
-        name = row.text(file)
-        yield Entry(
-            id=f"{folder}/{name}",
-            path=images / name,
-            label=row.number(mean),
-            source=row.source,
-            sigma=row.deviation(deviation),
-            split=split,
-        )
 
 
 DATASET = Dataset(

@@ -3,11 +3,12 @@
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ldl_jax.data.datasets.tables import Table
 from ldl_jax.data.records import DataError, FoldSplit, Records
 
 
@@ -28,6 +29,35 @@ class Entry:
     fold: int = -1
     quad: tuple[float, ...] = ()
     points: tuple[float, ...] = ()
+
+
+def from_table(
+    table: Table,
+    images: Path,
+    file: str,
+    label: str,
+    *,
+    prefix: str = "",
+    suffix: str = "",
+    sigma: str = "",
+    subject: str = "",
+    split: str = "",
+) -> Iterator[Entry]:
+    """Yields an entry for each row; file, label, sigma and subject are names of columns.
+
+    The id is the file's name after `prefix`, the path `images` and that name before `suffix`.
+    """
+    for row in table.rows:
+        name = row.text(file)
+        yield Entry(
+            id=f"{prefix}{name}",
+            path=images / f"{name}{suffix}",
+            label=row.number(label),
+            source=row.source,
+            sigma=row.deviation(sigma) if sigma else math.nan,
+            subject=row.cells[subject] if subject else "",
+            split=split,
+        )
 
 
 def to_records(

@@ -61,29 +61,21 @@ def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
 
 
 def _members(path: Path, tag: str) -> list[_Member]:
-    import yaml  # type: ignore[import-untyped]  # ml_collections brings it
+    # ml_collections brings it.
+    from yaml import YAMLError, safe_load  # type: ignore[import-untyped]
 
+    text = read_text(path, path.name)
     try:
-        listed = yaml.safe_load(read_text(path, path.name))
         members = [
             _Member(
                 path.parent / item["database"],
                 str(item.get("tag", Path(item["database"]).stem)),
                 [{part: tuple(map(int, split[part])) for part in PARTS} for split in item["split"]],
             )
-            for item in listed
+            for item in safe_load(text)
         ]
-    except DataError:
-        raise
     # PyYAML raises ValueError for a wrong date, RecursionError for lists nested too deep.
-    except (
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ) as e:
+    except (YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as e:
         raise DataError(
             f"{path.name}: expected a list of {{database, tag, split: [{{trn, val, tst}}]}} "
             f"({type(e).__name__}: {e})".replace("\n", " ")
@@ -104,10 +96,9 @@ def _entries(
 ) -> Iterator[Entry]:
     if not os.path.isfile(database):  # also false for a name that no file could have
         raise LayoutError(f"{database.parent} has no {database.name!r}")
+    text = read_text(database, database.name)
     try:
-        listed = json.loads(read_text(database, database.name))
-    except DataError:
-        raise
+        listed = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{database.name}: is no JSON ({error})") from error
     if not isinstance(listed, list):
@@ -159,18 +150,13 @@ def _splits(
     counts = {len(member.splits) for member in members}
     if len(counts) > 1:
         raise DataError(f"{path.name}: its databases have different numbers of splits: {counts}")
-    splits = []
-    for run in range(counts.pop()):
-        parts = []
-        for part in PARTS:
-            listed = [
-                (index, folder)
-                for index, member in enumerate(members)
-                for folder in member.splits[run][part]
-            ]
-            parts.append(tuple(folds[key] for key in listed if key in folds))
-        splits.append(FoldSplit(*parts))
-    return tuple(splits)
+
+    def folds_of(run: int, part: str) -> tuple[int, ...]:
+        folders = [member.splits[run][part] for member in members]
+        keys = [(index, folder) for index, listed in enumerate(folders) for folder in listed]
+        return tuple(folds[key] for key in keys if key in folds)
+
+    return tuple(FoldSplit(*(folds_of(run, part) for part in PARTS)) for run in range(counts.pop()))
 
 
 DATASET = Dataset(

@@ -67,7 +67,8 @@ def read(
         raise DataError(f"imdb_wiki: only must be 'imdb', 'wiki' or '', got {only!r}")
     entries: list[Entry] = []
     notes: list[str] = []
-    for name in (only,) if only else tuple(LISTED):
+    names = (only,) if only else tuple(LISTED)
+    for name in names:
         mat = _mat(root, name)
         if mat is None:
             continue
@@ -80,7 +81,8 @@ def read(
         if count != LISTED[name]:
             notes.append(f"{name}: lists {count:,} pictures; the official list {LISTED[name]:,}")
     if not notes and not entries:
-        raise LayoutError(f"{root} has no {' or '.join(f'{n!r}' for n in _places(only))}")
+        files = " or ".join(f"'{name}_crop/{name}.mat'" for name in names)
+        raise LayoutError(f"{root} has no {files}")
     return to_records("imdb_wiki", entries, notes=notes)
 
 
@@ -105,16 +107,9 @@ def ages(dob: np.ndarray, photo_taken: np.ndarray) -> np.ndarray:
     return lived.astype("datetime64[Y]").astype(np.int64) + 1970
 
 
-def _places(only: str) -> tuple[str, ...]:
-    names = (only,) if only else tuple(LISTED)
-    return tuple(f"{name}_crop/{name}.mat" for name in names)
-
-
 def _mat(root: Path, name: str) -> Path | None:
-    for path in (root / f"{name}_crop" / f"{name}.mat", root / f"{name}.mat"):
-        if path.is_file():
-            return path
-    return None
+    paths = (root / f"{name}_crop" / f"{name}.mat", root / f"{name}.mat")
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _fields(mat: Path, name: str) -> dict[str, np.ndarray]:

@@ -36,24 +36,19 @@ def _entries(root: Path, part: str, split: str, left: Left) -> Iterator[Entry]:
     for name in subfolders(root / part):
         for file in below(root / part / name):
             path = Path(part) / name / file
-            label = _number(name)
-            if math.isnan(label):
+            try:
+                label = float(name)
+            except ValueError:
+                label = math.nan
+            if not math.isfinite(label):
                 left.setdefault("the folder's name is no number", []).append(path.as_posix())
             else:
                 yield Entry(path.as_posix(), root / path, label, path.as_posix(), split=split)
 
 
-def _number(text: str) -> float:
-    try:
-        label = float(text)
-    except ValueError:
-        return math.nan
-    return label if math.isfinite(label) else math.nan
-
-
 DATASET = Dataset(
     read=read,
     title="pictures of your own, in folders named by their label",
-    layout="folders named by a label (as '25' or '3.5') of pictures, in folders 'train', 'test' and, if "
-    "any, 'validation' (or 'val') for a split, or else in the root itself",
+    layout="folders named by a label (as '25' or '3.5') of pictures, in folders 'train', 'test' "
+    "and, if any, 'validation' (or 'val') for a split, or else in the root itself",
 )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import from_table, to_records
 from ldl_jax.data.datasets.tables import find, find_csv, read_csv
 from ldl_jax.data.records import Records
 
@@ -31,17 +31,7 @@ def read(root: Path, csv: str = "") -> Records:
     table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
     path, age = table.column("path", "photo"), table.column("age")
     subject = table.column("subject", "subject_id", "id_num", "id")
-    entries = [
-        Entry(
-            id=row.text(path),
-            path=root / row.text(path),
-            label=row.number(age),
-            source=row.source,
-            subject=row.cells[subject],
-        )
-        for row in table.rows
-    ]
-    return to_records("morph", entries)
+    return to_records("morph", from_table(table, root, path, age, subject=subject))
 
 
 DATASET = Dataset(

@@ -40,9 +40,8 @@ def read(root: Path, csv: str = "") -> Records:
     table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
     image, score = table.column("#image", "image"), table.column("attractiveness label", "score")
     std = next((name for name in DEVIATIONS if name in table.columns), "")
-    return to_records(
-        "scut_fbp", [_entry(row, images, image, score, std) for row in table.rows], unit="score"
-    )
+    entries = [_entry(row, images, image, score, std) for row in table.rows]
+    return to_records("scut_fbp", entries, unit="score")
 
 
 def _entry(row: Row, images: Path, image: str, score: str, std: str) -> Entry:

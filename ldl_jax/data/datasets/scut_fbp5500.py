@@ -1,5 +1,6 @@
 """SCUT-FBP5500: the attractiveness of 5,500 faces, 1-5, the mean of 60 raters."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -39,10 +40,8 @@ def read(root: Path) -> Records:
     """
     images = find(root, "Images")
     train = find(root, *(f"{folder}/train.txt" for folder in FOLDERS))
-    lists = [(train, "train")]
     test = train.with_name("test.txt")
-    if test.exists():
-        lists.append((test, "test"))
+    lists = [(train, "train"), *([(test, "test")] if test.exists() else [])]
     folds = _folds(root) if (root / FOLDS).is_dir() else None
     sigma = _sigma(root)
     entries = []
@@ -57,18 +56,9 @@ def read(root: Path) -> Records:
                     f"{row.source}: {file} has fewer than two votes in {RATINGS}; move that file "
                     "away to go on without sigma"
                 )
-            fold = -1 if folds is None else folds[file]
-            entries.append(
-                Entry(
-                    f"Images/{file}",
-                    images / file,
-                    score,
-                    row.source,
-                    sigma=sigma.get(file, math.nan),
-                    split=split,
-                    fold=fold,
-                )
-            )
+            entry = Entry(f"Images/{file}", images / file, score, row.source, split=split)
+            fold, deviation = (-1 if folds is None else folds[file]), sigma.get(file, math.nan)
+            entries.append(dataclasses.replace(entry, fold=fold, sigma=deviation))
     notes = (f"sigma is the raters' deviation, from the votes of {RATINGS}",) if sigma else ()
     return to_records("scut_fbp5500", entries, unit="score", notes=notes)
 

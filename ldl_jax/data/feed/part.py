@@ -75,16 +75,13 @@ class Part:
         elif self.packed is None:
             pictures.decode_into(self.paths[index], out, self.crop)
         else:
-            self._unpack(self.packed, index, out)
-
-    def _unpack(self, packed: Sequence[bytes], index: int, out: np.ndarray) -> None:
-        try:
-            pictures.decode_into(packed[index], out, self.crop)
-        except MemoryError:
-            raise
-        except Exception as error:  # a missing or damaged archive raises errors of all kinds
-            reason = " ".join(str(error).split())
-            raise DataError(f"{self.ids[index]}: {reason}") from error
+            try:
+                pictures.decode_into(self.packed[index], out, self.crop)
+            except MemoryError:
+                raise
+            except Exception as error:  # a missing or damaged archive raises errors of all kinds
+                reason = " ".join(str(error).split())
+                raise DataError(f"{self.ids[index]}: {reason}") from error
 
 
 @dataclasses.dataclass(frozen=True)

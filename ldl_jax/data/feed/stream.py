@@ -94,10 +94,8 @@ def streamed(part: Part, split: Split, shard: tuple[int, int]) -> Feed:
         return _ahead(batches(part, rows, start, shard), split)
 
     def spans(rows: Rows, ends: Iterable[int], start: int = 0, length: int = 0) -> Iterator[Batch]:
-        return _ahead(
-            _stacks(batches(part, rows, start, shard), ends, start, length),
-            functools.partial(split, axis=1),
-        )
+        stacks = _stacks(batches(part, rows, start, shard), ends, start, length)
+        return _ahead(stacks, functools.partial(split, axis=1))
 
     return Feed(part, {}, fetch, items, spans)
 

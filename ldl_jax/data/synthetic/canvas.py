@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ldl_jax.data.synthetic.people import Look
+from ldl_jax.data.synthetic.shapes import Size
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in face units
-Size = float | np.ndarray  # one for all faces, or [n, 1, 1]
 
 _CHUNK_PIXELS = 160_000  # pixels painted at once; few enough for the processor's cache
 _FEW = 5  # large faces are painted one by one
@@ -24,24 +24,15 @@ _FEW = 5  # large faces are painted one by one
 
 @dataclasses.dataclass
 class Patch:
-    """A window of n pictures: what has been painted there, and where each pixel lies.
+    """A window of n pictures: what has been painted there, and where each pixel lies."""
 
-    Attributes:
-      rgb: [3, n, h, w] in [0, 1], changed by painting.
-      dark: [n, h, w], how much light the skin loses; gathered first, applied once.
-      head: [n, h, w], how much of a pixel the head covers.
-      x, y: [n, h, w], face units.
-      pixel: [n, 1, 1], a pixel's side in face units.
-      f: the look; scalars [n, 1, 1] and colours [3, n, 1, 1].
-    """
-
-    rgb: np.ndarray
-    dark: np.ndarray
-    head: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    pixel: np.ndarray
-    f: Look
+    rgb: np.ndarray  # [3, n, h, w] in [0, 1], changed by painting
+    dark: np.ndarray  # [n, h, w], how much light the skin loses; gathered first, applied once
+    head: np.ndarray  # [n, h, w], how much of a pixel the head covers
+    x: np.ndarray  # [n, h, w], face units
+    y: np.ndarray  # [n, h, w], face units
+    pixel: np.ndarray  # [n, 1, 1], a pixel's side in face units
+    f: Look  # scalars [n, 1, 1] and colours [3, n, 1, 1]
 
     def cover(self, distance: np.ndarray) -> np.ndarray:
         """Returns the share of each pixel inside a shape (distance < 0), its edge blurred."""
@@ -85,9 +76,8 @@ def render(
     count = len(look.scale)
     numbers = np.arange(count) if numbers is None else numbers
     pictures = np.empty((count, size, size, 3), np.uint8)
-    step = _CHUNK_PIXELS // size**2
-    if step < _FEW:
-        step = 1  # so that the layers' windows fit the face
+    fitting = _CHUNK_PIXELS // size**2
+    step = fitting if fitting >= _FEW else 1  # one face alone lets the layers' windows fit it
 
     def draw(start: int) -> None:
         rows = slice(start, start + step)
@@ -98,12 +88,11 @@ def render(
         pictures[rows] = _develop(canvas, seed, numbers[rows])
 
     _keep_freed_memory()
-    starts = range(0, count, step)
-    if len(starts) == 1:
+    if 0 < count <= step:
         draw(0)
     else:  # NumPy releases the interpreter's lock while it computes
         with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            collections.deque(pool.map(draw, starts), maxlen=0)
+            collections.deque(pool.map(draw, range(0, count, step)), maxlen=0)
     return pictures
 
 
@@ -188,48 +177,3 @@ def _noise(seed: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
     words = np.random.default_rng(seed).integers(0, 2**64, -(-count // 2), np.uint64)
     sums = words.view(np.uint8)[: 4 * count].reshape(4, *shape).sum(0, dtype=np.uint16)
     return (sums - np.float32(510)) / np.float32(np.sqrt((256**2 - 1) / 3))
-
-
-def rgb(red: float, green: float, blue: float) -> np.ndarray:
-    """Returns a colour as float32 [3, 1, 1, 1], to be multiplied with pictures."""
-    return np.array([red, green, blue], np.float32)[:, None, None, None]
-
-
-def positive(t: np.ndarray) -> np.ndarray:
-    """Returns t where it is positive, else 0, in a third of the time of `np.maximum`."""
-    return np.clip(t, 0, np.inf)
-
-
-def negative(t: np.ndarray) -> np.ndarray:
-    """Returns t where it is negative, else 0."""
-    return np.clip(t, -np.inf, 0)
-
-
-def ellipse(x: np.ndarray, y: np.ndarray, rx: Size, ry: Size) -> np.ndarray:
-    """Returns the distance to an ellipse's edge to first order.
-
-    It is f / |grad f| of f = (x/rx)² + (y/ry)² - 1.
-    """
-    a, b = np.square(x / rx), np.square(y / ry)
-    return (a + b - 1) * 0.5 / np.sqrt(a / rx / rx + b / ry / ry + 1e-6)
-
-
-def blob(x: np.ndarray, y: np.ndarray, rx: Size, ry: Size) -> np.ndarray:
-    """Returns a soft spot of height 1 that is exactly 0 outside the ellipse."""
-    return np.square(positive(1 - np.square(x / rx) - np.square(y / ry)))
-
-
-def wave(t: np.ndarray) -> np.ndarray:
-    """Returns a smooth wave of period 1 in [-1, 1], made of two parabolas."""
-    t = 2 * (t - np.floor(t)) - 1
-    return 4 * t * (1 - np.abs(t))
-
-
-def as_float(where: np.ndarray) -> np.ndarray:
-    """Returns float32 1 where true, else 0: a boolean times a number would be float64."""
-    return where.astype(np.float32)
-
-
-def fade(t: np.ndarray) -> np.ndarray:
-    """Returns 1 at t = 0, falling to exactly 0 at |t| = 1."""
-    return positive(1 - np.square(t))

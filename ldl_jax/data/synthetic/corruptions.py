@@ -79,8 +79,7 @@ def _cover(picture: np.ndarray, severity: int, draws: np.ndarray) -> None:
     """Draws a rectangle of aspect 1/2 to 2, all of it within the picture."""
     size = len(picture)
     area, aspect = 0.08 * severity, 2.0 ** (2 * draws[2] - 1)
-    width, height = (
-        round(size * min(side, 0.95)) for side in (np.sqrt(area * aspect), np.sqrt(area / aspect))
-    )
+    sides = np.sqrt(area * aspect), np.sqrt(area / aspect)
+    width, height = (round(size * min(side, 0.95)) for side in sides)
     left, top = round((size - width) * draws[0]), round((size - height) * draws[1])
     picture[top : top + height, left : left + width] = round(60 + 120 * draws[3])

@@ -8,19 +8,12 @@ from ldl_jax.data.synthetic.people import Look, draws
 
 
 class PersonGroup(NamedTuple):
-    """Describes the persons of a group.
+    """Describes the persons of a group."""
 
-    Attributes:
-      name: in `Records.groups`.
-      tone: range of the skins' tones, from 0 to 1.
-      power: ages are low + (high - low) u ** power, u uniform: above 1 more are young.
-      spread: factor of how much people disagree, the plain spread σ.
-    """
-
-    name: str
-    tone: tuple[float, float]
-    power: float
-    spread: float
+    name: str  # in `Records.groups`
+    tone: tuple[float, float]  # range of the skins' tones, from 0 to 1
+    power: float  # ages are low + (high - low) u ** power, u uniform: above 1 more are young
+    spread: float  # factor of how much people disagree, the plain spread σ
 
 
 GROUPS = (
