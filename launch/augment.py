@@ -43,10 +43,9 @@ def main(arguments: Sequence[str]) -> None:
     try:
         originals = chosen(_IMAGES.value, _ROWS.value, _SIDE.value)
         drawn = draws(originals, RECIPES[_RECIPE.value], _DRAWS.value, _SEED.value, _PROGRESS.value)
+        page = Image.fromarray(tile(np.concatenate([originals[:, None], drawn], 1)))
         with replacing(_OUT.value) as temporary:
-            Image.fromarray(tile(np.concatenate([originals[:, None], drawn], 1))).save(
-                temporary, "PNG"
-            )
+            page.save(temporary, "PNG")
     except (ValueError, OSError) as error:
         fail(str(error))
     print(f"{_OUT.value}: {len(originals)} pictures, {_DRAWS.value} draws of {_RECIPE.value}")
@@ -76,9 +75,8 @@ def draws(
     side = originals.shape[1]
     preprocessing = Preprocessing(side, side)
     repeated = np.repeat(originals, count, axis=0)
-    inputs = jax.jit(augment, static_argnums=(2, 3))(
-        jax.random.key(seed), repeated, recipe, preprocessing, progress
-    )
+    jitted = jax.jit(augment, static_argnums=(2, 3))
+    inputs = jitted(jax.random.key(seed), repeated, recipe, preprocessing, progress)
     shown = np.asarray(inputs) * preprocessing.std + preprocessing.mean
     return shown.clip(0, 255).round().astype(np.uint8).reshape(-1, count, side, side, 3)
 

@@ -200,11 +200,7 @@ def square_corners(square: Square) -> np.ndarray:
 
 
 def face_of(points: np.ndarray) -> Face:
-    """Returns the face with five points [5, 2]; its box is MTCNN's about the mean such face.
-
-    Raises:
-      ValueError: the points are all one.
-    """
+    """Returns the face with five points [5, 2]; its box is MTCNN's about the mean such face."""
     scale, _, shift = similarity(TEMPLATE, points)
     x, y = (float(value) for value in shift)
     return Face((x - scale / 2, y - scale / 2, x + scale / 2, y + scale / 2), np.asarray(points))

@@ -107,11 +107,7 @@ class Records:
         return len(self.ids)
 
     def content(self, row: int) -> bytes:
-        """Reads the file of a picture that is in a file or packed.
-
-        Raises:
-          DataError: it cannot be read.
-        """
+        """Reads a picture that is in a file or packed; raises DataError where that fails."""
         if self.packed is not None:
             return self.packed[row]
         path = self.paths[row]

@@ -30,10 +30,6 @@ def read(root: Path, *, originals: bool = False) -> Records:
     Licence: none stated; given for research, ask the authors about anything else.
     Source: J. Cheng et al., "Exploiting Effective Facial Patches for Robust Gender Recognition",
     Tsinghua Science and Technology 24(3), 2019.
-
-    Raises:
-      DataError: a piece of the layout or a listed picture is missing, a file name is not
-        NNNNNAaa.jpg, a picture is listed twice, or its key points are not 49 lines of x and y.
     """
     if originals:
         faces, key_points = find(root, "original images"), find(root, "key points")

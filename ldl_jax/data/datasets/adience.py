@@ -43,10 +43,6 @@ def read(root: Path, *, gaps: str = "drop") -> Records:
     IEEE TIFS 9(12), 2014. The counts, the ages and the repeats were checked on the five lists that
     G. Levi and T. Hassner publish with "Age and Gender Classification Using Convolutional Neural
     Networks" (2015), the choice of "drop" on their training lists. The pictures were not seen.
-
-    Raises:
-      DataError: a piece of the layout, a column or a listed picture is missing, an age that cannot
-        be read, or `gaps` is neither of the two.
     """
     if gaps not in ("drop", "nearest"):
         raise DataError(f"adience: gaps must be 'drop' or 'nearest', got {gaps!r}")
@@ -63,11 +59,7 @@ def read(root: Path, *, gaps: str = "drop") -> Records:
 
 
 def group(age: str, nearest: bool) -> int | None:
-    """Returns the index of an age's group; None for an age that is left out.
-
-    Raises:
-      ValueError: the age is neither a number, a range, nor "None".
-    """
+    """Returns the index of an age's group; None if it is left out; ValueError if it is no age."""
     if age in GROUPS:
         return GROUPS.index(age)
     single = re.fullmatch(r"\d+", age)

@@ -21,9 +21,6 @@ def read(root: Path) -> Records:
     2016, with 164,432 pictures. The layout is that of the set's description and of public readers;
     the other two counts (165,501 in AFAD-Full, 59,344 in AFAD-Lite) are from memory. No copy was
     seen.
-
-    Raises:
-      DataError: no folder of an age, or a file's name is not PERSON-N.jpg.
     """
     for name in ("AFAD-Full", "AFAD-Lite", ""):
         folder = root / name

@@ -16,9 +16,6 @@ def read(root: Path) -> Records:
     Source: S. Moschoglou et al., "AgeDB: The First Manually Collected, In-the-Wild Age Database",
     CVPR Workshops 2017. That every one of the 16,488 names has this form (567 names, ages 1-101)
     was checked on the unified benchmark's list of the set; the pictures were not seen.
-
-    Raises:
-      DataError: no picture, or a file's name has another form.
     """
     folder = root / "AgeDB" if (root / "AgeDB").is_dir() else root
     pattern, expected = r"\d+_([^_]+)_(\d+)_[mf]\.jpg", "NUMBER_Name_AGE_SEX.jpg"

@@ -24,11 +24,6 @@ def read(root: Path, *, age: str = "apparent", faces: bool = True) -> Records:
     Source: E. Agustsson et al., "Apparent and Real Age Estimation in Still Images with Deep
     Residual Regressors on APPA-REAL Database", FG 2017. Layout and counts: the release's own
     description; columns: public readers of the release. No copy was seen.
-
-    Raises:
-      DataError: a piece of the layout, a column or a listed picture is missing, an age or
-        deviation is not a number, a deviation is negative, a picture is listed twice, or `age` is
-        neither of the two.
     """
     if age not in ("apparent", "real"):
         raise DataError(f"appa_real: age must be 'apparent' or 'real', got {age!r}")

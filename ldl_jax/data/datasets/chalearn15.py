@@ -19,10 +19,6 @@ def read(root: Path) -> Records:
 
     Source: S. Escalera et al., "ChaLearn Looking at People 2015: Apparent Age and Cultural Event
     Recognition Datasets and Results", ICCV Workshops 2015.
-
-    Raises:
-      DataError: a piece of the layout or a listed picture is missing, a mean or deviation is not
-        a number, a deviation is negative, or a picture is listed twice.
     """
     entries: list[Entry] = []
     for folder, split in (("Train", "train"), ("Validation", "test")):

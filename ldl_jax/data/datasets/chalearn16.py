@@ -21,10 +21,6 @@ def read(root: Path, *, train_on_validation: bool = False) -> Records:
     Workshop and Challenge 2016", CVPR Workshops 2016. Counts: DLDL-v2 (IJCAI 2018), and the unified
     benchmark's list of the set (7,591 entries in these three parts). The layout is the one that
     the benchmark's converter reads; no copy of the set itself was seen.
-
-    Raises:
-      DataError: a piece of the layout, a column or a listed picture is missing, a mean or
-        deviation is not a number, a deviation is negative, or a picture is listed twice.
     """
     entries: list[Entry] = []
     for folder, split in SPLITS.items():

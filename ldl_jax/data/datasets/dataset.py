@@ -13,7 +13,9 @@ class Dataset:
 
     Attributes:
       read: root -> Records; with `takes_csv`, (root, csv) -> Records. Its keyword-only arguments
-        are the reader's options.
+        are the reader's options. Every reader raises DataError where a piece of the layout, a
+        column or a listed picture is missing, a file is damaged or its name has another form, a
+        cell is not a number, a picture is listed twice, or an option has no such value.
       title: its name in print.
       layout: the files expected under the root.
       paper: authors, title and year; "" where there is none.

@@ -18,9 +18,6 @@ def read(root: Path) -> Records:
     on Face Images", IEEE TPAMI 24(4), 2002. That every one of the 1,002 names has this form (82
     people, ages 0-69, a letter after the age where there are several) was checked on the unified
     benchmark's list of the set; the pictures were not seen.
-
-    Raises:
-      DataError: no picture, or a file's name has another form.
     """
     folder = root / "images" if (root / "images").is_dir() else root
     pattern = r"(\d{3})[Aa](\d{2})[A-Za-z]?\.\w+"

@@ -58,10 +58,6 @@ def read(
     Single Image without Facial Landmarks", IJCV 126, 2018. Fields: the authors' page as public
     readers quote it; the formula is from memory of that page, and agrees with the rule that those
     readers use (see the tests). No copy was seen.
-
-    Raises:
-      DataError: no .mat file, one that is broken or lacks a field, a picture that passes but does
-        not exist, or `only` is none of the three.
     """
     if only not in ("", *LISTED):
         raise DataError(f"imdb_wiki: only must be 'imdb', 'wiki' or '', got {only!r}")

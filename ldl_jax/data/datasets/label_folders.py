@@ -18,9 +18,6 @@ def read(root: Path) -> Records:
     With folders train and test the split is theirs ("official"). Pictures in folders that are no
     number are counted in the notes. Subjects are not known; for those, list the pictures in a CSV
     file.
-
-    Raises:
-      DataError: no picture in a folder named by a number.
     """
     parts = [name for name in subfolders(root) if SPLITS.get(name.lower())]
     left: Left = {}

@@ -13,10 +13,6 @@ def read(root: Path) -> Records:
     """Lists the pictures of the official split, "train" and "test". Subjects are not known.
 
     Source: Y. Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons", BMVC 2017.
-
-    Raises:
-      DataError: a piece of the layout or a listed picture is missing, a list of names is not as
-        long as its list of ages, an age is not a number, or a picture is listed twice.
     """
     entries = [entry for split in ("train", "test") for entry in _entries(root, split)]
     return to_records("megaage_asian", entries)

@@ -23,10 +23,6 @@ def read(root: Path, csv: str = "") -> Records:
     Licence: academic or commercial, to be asked of the University of North Carolina Wilmington.
     Source: K. Ricanek and T. Tesafaye, "MORPH: A Longitudinal Image Database of Normal Adult
     Age-Progression", FG 2006.
-
-    Raises:
-      DataError: the CSV file, a column or a listed picture is missing, an age is not a number,
-        or a picture is listed twice.
     """
     table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
     path, age = table.column("path", "photo"), table.column("age")

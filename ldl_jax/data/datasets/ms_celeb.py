@@ -26,9 +26,6 @@ def read(root: Path, *, min_pictures: int = 10, max_identities: int = 0) -> Reco
 
     Source: Y. Guo et al., "MS-Celeb-1M: A Dataset and Benchmark for Large-Scale Face Recognition",
     ECCV 2016. The folders are those that public unpackers make; no copy was seen.
-
-    Raises:
-      DataError: no identity is left, or an argument is out of range.
     """
     if min_pictures < 1 or max_identities < 0:
         raise DataError(

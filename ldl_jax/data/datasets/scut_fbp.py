@@ -30,11 +30,6 @@ def read(root: Path, csv: str = "") -> Records:
     Source: D. Xie et al., "SCUT-FBP: A Benchmark Dataset for Facial Beauty Perception", SMC 2015.
     The sheet's layout was checked on the release's own; names of folders and pictures are from
     public readers of the release.
-
-    Raises:
-      DataError: a piece of the layout, a column or a listed picture is missing, the sheet cannot
-        be read, an image is no number, a score or deviation is not a number, or a picture is
-        listed twice.
     """
     images = find(root, "Data_Collection")
     table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)

@@ -22,9 +22,6 @@ def read(root: Path) -> Records:
     Autoencoder", CVPR 2017. The form of the names and the range of ages: the set's page; the four
     malformed names: the unified benchmark's converter; 23,708 aligned pictures, 3 of them
     malformed: from a public count. No copy was seen.
-
-    Raises:
-      DataError: no picture.
     """
     left: Left = {}
     expected = "AGE_SEX_RACE_DATE.jpg"

@@ -1,7 +1,7 @@
 """Defines a part of a dataset, and its feed for the jitted step."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,32 +28,19 @@ class Split(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Holds the pictures of one part (train, validation or test) of a dataset.
+    """Holds the N pictures of one part (train, validation or test) of a dataset."""
 
-    Attributes:
-      ids: N names.
-      labels: float32 [N].
-      sigma: float32 [N], NaN where unknown.
-      size: side of a stored picture in pixels.
-      crop: share of a picture's width and height that is kept.
-      images: uint8 [N, size, size, 3] where the pictures are in memory, or lazy pictures, which are
-        streamed: each is made when it is asked for.
-      paths: N files, where the pictures are in files.
-      packed: N files' bytes, each read when it is asked for, where they are in an archive.
-      truth: float32 [N, K], the true distribution, where it is known.
-      groups: N names of groups of people, where there are any.
-    """
-
-    ids: Sequence[str]
-    labels: np.ndarray
-    sigma: np.ndarray
-    size: int
-    crop: float = 1.0
+    ids: Sequence[str]  # names
+    labels: np.ndarray  # float32 [N]
+    sigma: np.ndarray  # float32 [N], NaN where unknown
+    size: int  # side of a stored picture in pixels
+    crop: float = 1.0  # share of a picture's width and height that is kept
+    # uint8 [N, size, size, 3] in memory, or lazy: streamed, each made when it is asked for.
     images: np.ndarray | LazyImages | None = None
-    paths: Sequence[Path] = ()
-    packed: Sequence[bytes] | None = None
-    truth: np.ndarray | None = None
-    groups: tuple[str, ...] = ()
+    paths: Sequence[Path] = ()  # where the pictures are in files
+    packed: Sequence[bytes] | None = None  # files' bytes, in an archive, read when asked for
+    truth: np.ndarray | None = None  # float32 [N, K], the true distribution, where it is known
+    groups: tuple[str, ...] = ()  # names of groups of people, where there are any
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -105,32 +92,3 @@ class Feed:
     fetch: Callable[[Store, Any], Batch]
     items: Callable[..., Iterator[Any]]
     spans: Callable[..., Iterator[Any]]
-
-
-def own_columns(row: np.ndarray, shard: tuple[int, int]) -> np.ndarray:
-    """Returns the columns of a row that belong to process `index` of `count`."""
-    index, count = shard
-    each = len(row) // count
-    return row[index * each : (index + 1) * each]
-
-
-def check_shard(rows: Rows, shard: tuple[int, int]) -> None:
-    """Raises ValueError where the processes do not divide a batch."""
-    index, count = shard
-    if not 0 <= index < count:
-        raise ValueError(f"shard: expected an index from 0 below the count, got {shard}")
-    if len(rows) and len(rows[0]) % count:
-        raise ValueError(f"shard: {count} processes do not divide a batch of {len(rows[0])}")
-
-
-def spans_of(ends: Iterable[int], start: int) -> Iterator[tuple[int, int]]:
-    """Yields the pairs (first, last + 1) of consecutive spans.
-
-    Raises:
-      ValueError: an end is not after the one before it.
-    """
-    for end in ends:
-        if end <= start:
-            raise ValueError(f"ends: expected ends that rise from {start}, got {end}")
-        yield start, end
-        start = end

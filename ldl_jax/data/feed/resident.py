@@ -13,18 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from ldl_jax.data.feed.part import (
-    Batch,
-    Feed,
-    Part,
-    Place,
-    Rows,
-    Split,
-    Store,
-    check_shard,
-    own_columns,
-    spans_of,
-)
+from ldl_jax.data.feed.order import check_shard, own_columns, spans_of
+from ldl_jax.data.feed.part import Batch, Feed, Part, Place, Rows, Split, Store
 
 
 def resident(

@@ -18,17 +18,8 @@ from typing import SupportsIndex
 import grain
 import numpy as np
 
-from ldl_jax.data.feed.part import (
-    Batch,
-    Feed,
-    Part,
-    Rows,
-    Split,
-    Store,
-    check_shard,
-    own_columns,
-    spans_of,
-)
+from ldl_jax.data.feed.order import check_shard, own_columns, spans_of
+from ldl_jax.data.feed.part import Batch, Feed, Part, Rows, Split, Store
 
 HostBatch = dict[str, np.ndarray]
 Decoded = Generator[HostBatch, None, None]

@@ -172,22 +172,14 @@ def encoded(records: Records, row: int, form: PictureForm) -> bytes:
 
 
 def picture(records: Records, row: int) -> Image.Image:
-    """Returns a picture of the records, whole.
-
-    Raises:
-      DataError: it cannot be read.
-    """
+    """Returns a picture of the records, whole; raises DataError where it cannot be read."""
     if records.images is not None:
         return Image.fromarray(records.images[row])
     return pictures.read(records.content(row), _name(records, row))
 
 
 def chosen_square(records: Records, row: int, image: Image.Image, form: PictureForm) -> Square:
-    """Returns the square to cut out, from the dataset's landmarks or else from a detected face.
-
-    Raises:
-      LeftOut: there is no such square.
-    """
+    """Returns the square to cut out, by the dataset's landmarks or a detector; LeftOut if none."""
     try:
         square = _square(records, row, image, form)
     except LeftOut:

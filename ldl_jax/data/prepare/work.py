@@ -75,14 +75,10 @@ def over_cores(
 def through_beam(
     chunks: Sequence[Chunk], folder: Path, form: PictureForm, options: Sequence[str]
 ) -> None:
-    """Writes the chunks' files through an Apache Beam pipeline.
+    """Writes the chunks' files through an Apache Beam pipeline; raises DataError if that fails.
 
-    Its options are such as --runner=DirectRunner.
-
-    Every worker must see `folder` and the pictures under the same paths.
-
-    Raises:
-      DataError: the pipeline failed.
+    Its options are such as --runner=DirectRunner. Every worker must see `folder` and the pictures
+    under the same paths.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions

@@ -20,20 +20,12 @@ LOOKS = 16  # the side of the gray thumbnail that settles whether two pictures l
 
 @dataclasses.dataclass(frozen=True)
 class PerceptualHashes:
-    """The hashes of N pictures, as the auditor compares them.
+    """The hashes of N pictures, as the auditor compares them."""
 
-    Attributes:
-      files: N SHA-256 digests (hex) of the files' bytes, or of the arrays' in memory.
-      hashes: uint64 [N], perceptual hashes: 64-bit difference hashes; 0 where a picture cannot be
-        read.
-      looks: uint8 [N, 16, 16], gray thumbnails stretched to the full range 0-255.
-      unreadable: the rows that cannot be read as pictures.
-    """
-
-    files: tuple[str, ...]
-    hashes: np.ndarray
-    looks: np.ndarray
-    unreadable: tuple[int, ...] = ()
+    files: tuple[str, ...]  # SHA-256 digests (hex) of the files' bytes, or the arrays' in memory
+    hashes: np.ndarray  # uint64 [N], difference hashes; 0 where a picture cannot be read
+    looks: np.ndarray  # uint8 [N, 16, 16], gray thumbnails stretched to the full range 0-255
+    unreadable: tuple[int, ...] = ()  # the rows that cannot be read as pictures
 
 
 def take(

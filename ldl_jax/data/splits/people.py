@@ -40,13 +40,9 @@ def leaks(
             f"subjects are unknown for {nobody.size} of {len(records)} pictures: that somebody is "
             "in both train and test cannot be excluded"
         )
-    pairs = (
-        ("test", test, "train", train),
-        ("test", test, "validation", validation),
-        ("validation", validation, "train", train),
-    )
-    for name, rows, other, other_rows in pairs:
-        both, known = shared(records, rows, other_rows)
+    parts = {"train": train, "validation": validation, "test": test}
+    for name, other in (("test", "train"), ("test", "validation"), ("validation", "train")):
+        both, known = shared(records, parts[name], parts[other])
         if both:
             notes.append(f"LEAK: {both} of {known} {name} subjects are also in {other}")
     return notes

@@ -18,25 +18,15 @@ PROTOCOLS = ("official", "random", "stratified", "subject", *FOLDED, "cross_data
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """A split: int64 indices into the records, rising, each picture in at most one part.
+    """A split: int64 indices into the records, rising, each picture in at most one part."""
 
-    Attributes:
-      train: the pictures that the network learns from.
-      validation: those on which choices are made; empty where none is held out.
-      test: those whose results are reported.
-      notes: remarks for readers of the results, such as subjects in two parts ("LEAK: ...").
-      protocol: the protocol's name.
-      seed: of the draw.
-      fold: which of the protocol's runs this is.
-    """
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    notes: tuple[str, ...] = ()
+    train: np.ndarray  # what the network learns from
+    validation: np.ndarray  # what choices are made on; empty where none is held out
+    test: np.ndarray  # what results are reported on
+    notes: tuple[str, ...] = ()  # for readers of the results, as "LEAK: ..."
     protocol: str = ""
-    seed: int = 0
-    fold: int = 0
+    seed: int = 0  # of the draw
+    fold: int = 0  # which of the protocol's runs this is
 
 
 def split(
@@ -219,10 +209,8 @@ def _official(records: Records, protocol: str) -> tuple[np.ndarray, np.ndarray, 
             f"and {counts['test']} test pictures"
         )
     else:
-        train, validation, test = (
-            np.flatnonzero(names == part) for part in ("train", "validation", "test")
-        )
-        return train, validation, test
+        train, validation = np.flatnonzero(names == "train"), np.flatnonzero(names == "validation")
+        return train, validation, np.flatnonzero(names == "test")
     raise DataError(f"{records.name}: {problem}; use {_alternatives(records, protocol)}")
 
 
@@ -237,10 +225,8 @@ def _fold_splits(records: Records) -> tuple[FoldSplit, ...]:
         raise DataError(f"{records.name}: {problem}; use {alternatives}")
     if records.fold_splits:
         return records.fold_splits
-    folds = np.unique(records.folds).tolist()
-    return tuple(
-        FoldSplit(tuple(other for other in folds if other != fold), (), (fold,)) for fold in folds
-    )
+    folds = set(np.unique(records.folds).tolist())
+    return tuple(FoldSplit(tuple(sorted(folds - {fold})), (), (fold,)) for fold in sorted(folds))
 
 
 def _by_folds(records: Records, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
