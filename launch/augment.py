@@ -52,11 +52,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def chosen(folder: str, count: int, side: int) -> np.ndarray:
-    """Reads pictures uint8 [N, side, side, 3] from all over a folder, or draws faces if it is "".
-
-    Raises:
-      ValueError: the folder holds no picture, or one cannot be read.
-    """
+    """Reads pictures uint8 [N, side, side, 3] from all over a folder; draws faces if it is ""."""
     if not folder:
         faces = synthetic.faces(max(8, count), side).images
         assert faces is not None

@@ -6,7 +6,7 @@ python -m launch.prepare --dataset=csv_folder --csv=faces/ages.csv --out=prepare
 python -m launch.main --config=configs/cen_aaf.py --config.data.name=prepared \\
     --config.data.root=prepared/aaf --workdir=runs/cen_aaf
 
-The set is a TFDS dataset of ArrayRecord files, OUT/faces/1.0.0. A command that was cut off goes on
+The set is a TFDS dataset of ArrayRecord files, OUT/faces/1.1.0. A command that was cut off goes on
 when it is given again. By default pictures keep their files, byte for byte; what is cut out or
 resized is a JPEG of quality 95, or with --png without loss.
 """
@@ -171,10 +171,8 @@ def _options(known: Mapping[str, object]) -> dict[str, Any]:
     for text in _OPTION.value:
         name, equals, value = text.partition("=")
         if not equals or name not in known:
-            names = ", ".join(known) or "none"
-            raise ValueError(
-                f"--option: expected NAME=VALUE with NAME one of {names}, got {text!r}"
-            )
+            expected = f"expected NAME=VALUE with NAME one of {', '.join(known) or 'none'}"
+            raise ValueError(f"--option: {expected}, got {text!r}")
         options[name] = _value(name, value, known[name])
     return options
 

@@ -57,11 +57,7 @@ def read(path: str | Path | bytes, name: str = "") -> Image.Image:
 
 
 def check(content: bytes, name: str = "") -> None:
-    """Checks that the bytes of a picture file can be decoded to their end.
-
-    Raises:
-      DataError: they cannot.
-    """
+    """Raises DataError where the bytes of a picture file cannot be decoded to their end."""
     with _opened(content, name) as image:
         image.draft("RGB", (1, 1))  # all of a JPEG is read, but only an eighth reconstructed
         image.load()

@@ -1,6 +1,5 @@
 """APPA-REAL: the real and the apparent age of 7,591 faces, about 38 votes a face."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
@@ -27,20 +26,16 @@ def read(root: Path, *, age: str = "apparent", faces: bool = True) -> Records:
     """
     if age not in ("apparent", "real"):
         raise DataError(f"appa_real: age must be 'apparent' or 'real', got {age!r}")
-    entries = [entry for folder in SPLITS for entry in _entries(root, folder, age == "real", faces)]
+    entries: list[Entry] = []
+    for folder, split in SPLITS.items():
+        find(root, folder)
+        table = read_csv(find(root, f"gt_avg_{folder}.csv"), root)
+        columns = [table.column("file_name")]
+        columns.append(table.column("real_age" if age == "real" else "apparent_age_avg"))
+        sigma = "" if age == "real" else table.column("apparent_age_std")
+        shared = {"folder": folder, "suffix": "_face.jpg" if faces else "", "split": split}
+        entries += from_table(table, root, *columns, sigma=sigma, **shared)
     return to_records("appa_real", entries)
-
-
-def _entries(root: Path, folder: str, real: bool, faces: bool) -> Iterator[Entry]:
-    images = find(root, folder)
-    table = read_csv(find(root, f"gt_avg_{folder}.csv"), root)
-    file = table.column("file_name")
-    label = table.column("real_age" if real else "apparent_age_avg")
-    sigma = "" if real else table.column("apparent_age_std")
-    suffix, prefix, split = "_face.jpg" if faces else "", f"{folder}/", SPLITS[folder]
-    return from_table(
-        table, images, file, label, prefix=prefix, suffix=suffix, sigma=sigma, split=split
-    )
 
 
 DATASET = Dataset(

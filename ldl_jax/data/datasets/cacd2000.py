@@ -25,9 +25,6 @@ def read(root: Path) -> Records:
     Source: B.-C. Chen, C.-S. Chen and W. H. Hsu, "Cross-Age Reference Coding for Age-Invariant Face
     Recognition and Retrieval", ECCV 2014. Fields, names of files and the ranks' parts: the
     authors' page and public readers, the unified benchmark's among them. No copy was seen.
-
-    Raises:
-      DataError: no picture, or a .mat file that is broken, lacks a field, or lacks a person.
     """
     folder = root / "CACD2000" if (root / "CACD2000").is_dir() else root
     places = (path / "celebrity2000_meta.mat" for path in (root, folder))

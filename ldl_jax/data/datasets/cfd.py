@@ -41,9 +41,8 @@ def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
         "CFD-I U.S. Norming Data" or "CFD-I INDIA Norming Data" in version 3.0.
 
     Raises:
-      DataError: a piece of the layout, a column or the sheet is missing, the file cannot be read,
-        it is not clear which sheet is the main one, a rating is not a number, a person is rated
-        twice, or a rated person has no picture or two.
+      DataError: it is not clear which sheet is the main one, a person is rated twice, or a rated
+        person has no picture or two.
     """
     images = find(root, "Images")
     path = find_csv(root, csv) if csv else _norming(root)
@@ -112,8 +111,7 @@ def _ratings(path: Path, file: str, sheet: str) -> tuple[_Ratings, tuple[str, ..
         return _of_book(path, file, sheet)
     if sheet:
         raise DataError(f"cfd: {file} has no sheets; leave out norming_sheet, got {sheet!r}")
-    ratings = _headed(list(csv_lines(path, file, ",")))
-    if ratings is None:
+    if (ratings := _headed(list(csv_lines(path, file, ",")))) is None:
         raise DataError(f"{file}: no row has {EXPECTED}")
     return ratings, ()
 

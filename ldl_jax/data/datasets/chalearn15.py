@@ -1,7 +1,6 @@
 """ChaLearn LAP 2015: the apparent age of faces, the mean and deviation of at least ten votes."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
@@ -22,17 +21,12 @@ def read(root: Path) -> Records:
     """
     entries: list[Entry] = []
     for folder, split in (("Train", "train"), ("Validation", "test")):
-        entries += _entries(root, folder, split)
+        find(root, folder)
+        table = read_csv(find(root, f"{folder}.csv"), root, columns=("file", "mean", "std"))
+        if table.rows and "." not in table.rows[0].text("file"):  # no file's name, so a header
+            table = dataclasses.replace(table, rows=table.rows[1:])
+        entries += from_table(table, root, "file", "mean", folder=folder, sigma="std", split=split)
     return to_records("chalearn15", entries)
-
-
-def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
-    images = find(root, folder)
-    table = read_csv(find(root, f"{folder}.csv"), root, columns=("file", "mean", "std"))
-    if table.rows and "." not in table.rows[0].text("file"):  # no file's name, so a header
-        table = dataclasses.replace(table, rows=table.rows[1:])
-    prefix = f"{folder}/"
-    return from_table(table, images, "file", "mean", prefix=prefix, sigma="std", split=split)
 
 
 DATASET = Dataset(

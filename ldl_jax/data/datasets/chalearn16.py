@@ -26,11 +26,11 @@ def read(root: Path, *, train_on_validation: bool = False) -> Records:
     for folder, split in SPLITS.items():
         if train_on_validation and split == "validation":
             split = "train"
-        images = find(root, folder)
+        find(root, folder)
         table = read_csv(find(root, f"{folder}_gt.csv"), root)
         columns = table.column("image"), table.column("mean")
-        sigma, prefix = table.column("stdv", "std"), f"{folder}/"
-        entries += from_table(table, images, *columns, prefix=prefix, sigma=sigma, split=split)
+        sigma = table.column("stdv", "std")
+        entries += from_table(table, root, *columns, folder=folder, sigma=sigma, split=split)
     return to_records("chalearn16", entries)
 
 

@@ -18,12 +18,8 @@ def read(root: Path, csv: str = "", *, unit: str = "years") -> Records:
 
     Cells are separated by comma, semicolon or tab. Of a spreadsheet the first sheet is read that is
     not empty. Other columns are left alone. An empty sigma, subject, split or fold is an unknown
-    one. Split is one of train, validation (or val), test; folds are numbered from 0.
-
-    Raises:
-      DataError: no CSV file, column or listed picture; a label or sigma is not a number, a sigma
-        is not positive, a split is none of the above, a fold is no whole number of 0 or more, or a
-        picture is listed twice.
+    one. Split is one of train, validation (or val), test; folds are numbered from 0; a sigma is
+    above 0.
     """
     if not csv:
         raise LayoutError("no CSV file is given")

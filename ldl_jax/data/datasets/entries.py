@@ -33,11 +33,11 @@ class Entry:
 
 def from_table(
     table: Table,
-    images: Path,
+    root: Path,
     file: str,
     label: str,
     *,
-    prefix: str = "",
+    folder: str = "",
     suffix: str = "",
     sigma: str = "",
     subject: str = "",
@@ -45,13 +45,13 @@ def from_table(
 ) -> Iterator[Entry]:
     """Yields an entry for each row; file, label, sigma and subject are names of columns.
 
-    The id is the file's name after `prefix`, the path `images` and that name before `suffix`.
+    The id is the file's path below the root; `suffix` is added to it where the picture lies.
     """
     for row in table.rows:
-        name = row.text(file)
+        name = f"{folder}/{row.text(file)}" if folder else row.text(file)
         yield Entry(
-            id=f"{prefix}{name}",
-            path=images / f"{name}{suffix}",
+            id=name,
+            path=root / f"{name}{suffix}",
             label=row.number(label),
             source=row.source,
             sigma=row.deviation(sigma) if sigma else math.nan,

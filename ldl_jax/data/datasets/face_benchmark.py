@@ -42,10 +42,6 @@ def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
     Source: J. Paplhám and V. Franc, "A Call to Reflect on Evaluation Practices for Age Estimation:
     Comparative Analysis of the State-of-the-Art and a Unified Benchmark", CVPR 2024. Checked on
     the published lists of AgeDB, CLAP2016 and FG-NET and on the benchmark's YAML files.
-
-    Raises:
-      DataError: a file or a listed picture is missing, a file is no such list, or no database has
-        the tag.
     """
     if not csv:
         raise LayoutError("no benchmark's YAML file or database's JSON file is given (csv)")

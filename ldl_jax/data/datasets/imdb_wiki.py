@@ -110,9 +110,8 @@ def _mat(root: Path, name: str) -> Path | None:
 
 def _fields(mat: Path, name: str) -> dict[str, np.ndarray]:
     # This takes a process of its own, since SciPy's reader crashes on some damaged files.
-    done = subprocess.run(
-        [sys.executable, "-c", _LOAD, str(mat), name], capture_output=True, check=False
-    )
+    command = [sys.executable, "-c", _LOAD, str(mat), name]
+    done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or ["it crashed"]
         raise DataError(f"{mat.name}: cannot be read as a MATLAB file ({reason[-1]})")

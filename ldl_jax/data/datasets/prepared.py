@@ -26,9 +26,7 @@ def read(root: Path) -> Records:
         raise _why_not(root)
     folder = prepared_folder.dataset(root)
     try:
-        shards = [
-            (folder / shard["file"], shard["pictures"], shard["bytes"]) for shard in about["shards"]
-        ]
+        shards = [(folder / s["file"], s["pictures"], s["bytes"]) for s in about["shards"]]
         for path, _, size in shards:
             present = path.stat().st_size if path.exists() else None
             if present != size:

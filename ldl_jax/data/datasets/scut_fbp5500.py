@@ -34,9 +34,7 @@ def read(root: Path) -> Records:
     are from public readers of the release.
 
     Raises:
-      DataError: a piece of the layout or a listed picture is missing, a score or vote is not a
-        number, a picture is listed twice, a listed one is in no fold or in two, or has fewer than
-        two votes, or the sheet cannot be read.
+      DataError: a listed picture is in no fold or in two, or has fewer than two votes.
     """
     images = find(root, "Images")
     train = find(root, *(f"{folder}/train.txt" for folder in FOLDERS))

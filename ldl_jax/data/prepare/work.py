@@ -40,10 +40,8 @@ def over_cores(
 ) -> Generator[tuple[int, list[Left]], None, None]:
     """Yields how many pictures each chunk has and those it left out, in the chunks' order.
 
-    One worker is this process. Close the iterator to stop the others.
-
-    Raises:
-      DataError: a worker died.
+    One worker is this process. Close the iterator to stop the others. DataError is raised where a
+    worker died.
     """
     if workers == 1:
         for chunk in chunks:

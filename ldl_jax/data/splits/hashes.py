@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
+from ldl_jax.data.pictures import CHUNK
 from ldl_jax.data.records import Records
 
-CHUNK = 64  # pictures a task: few enough to report progress, enough to make tasks cheap
 WIDTH, HEIGHT = 9, 8
 LOOKS = 16  # the side of the gray thumbnail that settles whether two pictures look alike
 
@@ -31,15 +31,12 @@ class PerceptualHashes:
 def take(
     records: Records, workers: int | None = None, progress: Callable[[int], None] | None = None
 ) -> PerceptualHashes:
-    """Hashes all pictures of records, in threads.
+    """Hashes all pictures of records, in threads; raises DataError where a file is missing.
 
     Args:
       records: N pictures, as files, in memory, or packed.
       workers: threads; None for one a CPU core.
       progress: called with how many pictures are done.
-
-    Raises:
-      DataError: a file is missing.
     """
     count = len(records)
     hashes, looks = np.zeros(count, np.uint64), np.zeros((count, LOOKS, LOOKS), np.uint8)

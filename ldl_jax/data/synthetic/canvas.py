@@ -128,9 +128,8 @@ def _apply(layer: Layer, canvas: Patch, span: np.ndarray) -> None:
     # This is the smallest window that holds the box on each of these faces.
     (top, left), (bottom, right) = span[0, rows].min(0), span[1, rows].max(0)
     where = (..., slice(top, bottom), slice(left, right))
-    rgb, dark, head, x, y = (
-        a[where] for a in (canvas.rgb, canvas.dark, canvas.head, canvas.x, canvas.y)
-    )
+    names = ("rgb", "dark", "head", "x", "y")
+    rgb, dark, head, x, y = (getattr(canvas, name)[where] for name in names)
     if rows.size == count:
         paint(Patch(rgb, dark, head, x, y, canvas.pixel, f))
         return

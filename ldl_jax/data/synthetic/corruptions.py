@@ -30,7 +30,9 @@ def spoil_look(look: Look, corruption: str, severity: int, seed: int) -> Look:
     elif corruption == "noise":
         changed.noise = look.noise + np.float32(0.04 * severity)
     elif corruption == "rotation":
-        angle = np.deg2rad(9.0 * severity) * np.sign(_draws(seed, len(look.cos), 1)[:, 0] - 0.5)
+        numbers = range(len(look.cos))
+        sides = np.array([np.random.default_rng((seed, 8, i)).random() for i in numbers])
+        angle = np.deg2rad(9.0 * severity) * np.sign(sides - 0.5)
         cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
         changed.cos = look.cos * cos - look.sin * sin
         changed.sin = look.sin * cos + look.cos * sin
@@ -56,11 +58,6 @@ def spoil_pictures(
         for picture, index in zip(pictures, numbers, strict=True):
             _cover(picture, severity, np.random.default_rng((seed, 8, int(index))).random(4))
     return pictures
-
-
-def _draws(seed: int, count: int, columns: int) -> np.ndarray:
-    """Draws uniform numbers [N, columns]; row i depends on (seed, i) only."""
-    return np.array([np.random.default_rng((seed, 8, row)).random(columns) for row in range(count)])
 
 
 def _each(pictures: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
