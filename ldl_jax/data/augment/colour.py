@@ -18,20 +18,14 @@ class Colour:
     random order. With a factor f, uniform in 1 - value to 1 + value:
 
         brightness: f x;  contrast: f x + (1 - f) mean(luma);  saturation: f x + (1 - f) luma(x)
-
-    Attributes:
-      gray: probability that a picture loses its colours.
-      brightness, contrast, saturation: how far the factor goes from 1.
-      hue: greatest turn of HSV's hue, as a share of the circle; uniform, either way.
-      clip: whether the result is limited to 0-255.
     """
 
-    gray: float = 0.0
-    brightness: float = 0.0
+    gray: float = 0.0  # probability that a picture loses its colours
+    brightness: float = 0.0  # how far the factor goes from 1
     contrast: float = 0.0
     saturation: float = 0.0
-    hue: float = 0.0
-    clip: bool = False
+    hue: float = 0.0  # greatest turn of HSV's hue, as a share of the circle; uniform, either way
+    clip: bool = False  # whether the result is limited to 0-255
 
     def __post_init__(self) -> None:
         if not 0 <= self.gray <= 1:

@@ -50,14 +50,13 @@ class Warp:
         _probability("zoom_probability", self.zoom_probability)
         if not 0 < self.zoom[0] <= self.zoom[1]:
             raise ValueError(f"augment.warp.zoom: expected 0 < low <= high, got {self.zoom}")
-        if not 0 < self.resolution[0] <= self.resolution[1] <= 1:
-            raise ValueError(
-                f"augment.warp.resolution: expected 0 < low <= high <= 1, got {self.resolution}"
-            )
+        low, high = self.resolution
+        if not 0 < low <= high <= 1:
+            problem = f"expected 0 < low <= high <= 1, got {self.resolution}"
+            raise ValueError(f"augment.warp.resolution: {problem}")
         if self.border not in BORDERS:
-            raise ValueError(
-                f"augment.warp.border: expected one of {', '.join(BORDERS)}, got {self.border!r}"
-            )
+            known = ", ".join(BORDERS)
+            raise ValueError(f"augment.warp.border: expected one of {known}, got {self.border!r}")
 
     @property
     def still(self) -> bool:

@@ -233,9 +233,7 @@ def _plan(records: Records, form: PictureForm, chunk: int, command: str) -> Json
         "records": prepared_index.fingerprint(records),
         "align": form.alignment.kind,
         "margin": form.alignment.margin,
-        "size": form.size,
-        "png": form.png,
-        "faces": form.faces,
+        **{name: getattr(form, name) for name in ("size", "png", "faces")},
         "chunk": chunk,
         "command": command,
     }

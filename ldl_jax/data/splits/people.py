@@ -1,7 +1,5 @@
 """Numbers the subjects of records, and finds those that two parts share."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ldl_jax.data.records import Records
@@ -9,15 +7,13 @@ from ldl_jax.data.records import Records
 
 def unknown(records: Records) -> np.ndarray:
     """Returns the rows whose subject is not known."""
-    subjects = records.subjects or [""] * len(records)
-    return np.flatnonzero([subject == "" for subject in subjects])
+    return np.flatnonzero([not subject for subject in records.subjects or [""] * len(records)])
 
 
 def people(records: Records) -> np.ndarray:
     """Numbers the subjects in their order, int64 [N]; an unknown one gets a number of its own."""
-    subjects: Sequence[str] = records.subjects or [""] * len(records)
     numbers: dict[str | int, int] = {}
-    keys: list[str | int] = [subject or row for row, subject in enumerate(subjects)]
+    keys = [subject or row for row, subject in enumerate(records.subjects or [""] * len(records))]
     return np.asarray([numbers.setdefault(key, len(numbers)) for key in keys])
 
 

@@ -100,7 +100,6 @@ def faces(
       ValueError: an argument is outside the range given above.
     """
     _check_whole(count=(count, 8), size=(size, 32), seed=(seed, 0), low=(low, 0))
-    _check_whole(pictures_per_person=(pictures_per_person, 1))
     _check(count, low, high, pictures_per_person, test_fraction)
     _check_one_of("kind", kind, KINDS)
     _check_one_of("corruption", corruption, ("", *CORRUPTIONS))
@@ -243,14 +242,13 @@ def _check_one_of(name: str, value: object, known: Sequence[object]) -> None:
 
 
 def _check(count: int, low: int, high: int, per_person: int, test_fraction: float) -> None:
+    _check_whole(pictures_per_person=(per_person, 1))
     if not isinstance(high, int | np.integer) or not low < high <= 120:
-        raise ValueError(
-            f"high: expected a whole number above low = {low}, at most 120, got {high!r}"
-        )
+        expected = f"a whole number above low = {low}, at most 120"
+        raise ValueError(f"high: expected {expected}, got {high!r}")
     if count < 4 * per_person:
-        raise ValueError(
-            f"pictures_per_person: expected at most count / 4 = {count / 4:g}, got {per_person}"
-        )
+        expected = f"at most count / 4 = {count / 4:g}"
+        raise ValueError(f"pictures_per_person: expected {expected}, got {per_person}")
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction: expected a number in (0, 1), got {test_fraction}")
 
