@@ -80,8 +80,7 @@ def _neutral(images: Path) -> tuple[dict[str, str], Left]:
     files: dict[str, str] = {}
     left: Left = {}
     for file in below(images):
-        match = re.fullmatch(NAME, file.rsplit("/", 1)[-1])
-        if match is None:
+        if (match := re.fullmatch(NAME, file.rsplit("/", 1)[-1])) is None:
             continue
         kind, first, second, again = match.groups(default="")
         # The Indian extension's models have two numbers and no dash after the letters.

@@ -179,7 +179,9 @@ def _parts(
         return _official(records, protocol)
     rows = np.arange(len(records))
     if protocol == "official_folds":
-        return _by_folds(records, fold)
+        parts, folds = _fold_splits(records)[fold], np.asarray(records.folds)
+        train, validation, test = (np.flatnonzero(np.isin(folds, part)) for part in parts)
+        return train, validation, test
     if protocol in ("subject", "subject_kfold"):
         _check_subjects(records, protocol)
     groups = people(records) if protocol in ("subject", "subject_kfold") else rows
@@ -227,13 +229,6 @@ def _fold_splits(records: Records) -> tuple[FoldSplit, ...]:
         return records.fold_splits
     folds = set(np.unique(records.folds).tolist())
     return tuple(FoldSplit(tuple(sorted(folds - {fold})), (), (fold,)) for fold in sorted(folds))
-
-
-def _by_folds(records: Records, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    parts = _fold_splits(records)[fold]
-    folds = np.asarray(records.folds)
-    train, validation, test = (np.flatnonzero(np.isin(folds, part)) for part in parts)
-    return train, validation, test
 
 
 def _alternatives(records: Records, but: str) -> str:

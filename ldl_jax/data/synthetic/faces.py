@@ -99,10 +99,8 @@ def faces(
     Raises:
       ValueError: an argument is outside the range given above.
     """
-    _check_whole(count=(count, 8), size=(size, 32), seed=(seed, 0), low=(low, 0))
-    _check(count, low, high, pictures_per_person, test_fraction)
-    _check_one_of(kind=kind, corruption=corruption, groups=groups, severity=severity)
-    _check_whole(folds=(folds, 2), raters=(raters, 1))
+    _check(count, size, seed, low, high, pictures_per_person, test_fraction)
+    _check_options(kind, groups, folds, raters, corruption, severity)
     cast = _cast(count, pictures_per_person, groups, seed)
     look, told = _portrayed(cast, kind, low, high, raters, seed)
     spoiled = corruptions.spoil_look(look, corruption, severity, seed)
@@ -232,20 +230,26 @@ def _folds(persons: np.ndarray, seed: int, folds: int) -> np.ndarray:
     return (np.random.default_rng((seed, 9)).permutation(total) % folds)[persons]
 
 
-def _check_one_of(**options: object) -> None:
-    known: dict[str, Sequence[object]] = {
-        "kind": KINDS,
-        "corruption": ("", *CORRUPTIONS),
-        "groups": (0, *range(2, len(GROUPS) + 1)),
-        "severity": SEVERITIES,
-    }
-    for name, value in options.items():
-        if value not in known[name]:
-            listed = ", ".join(filter(None, map(str, known[name])))
-            raise ValueError(f"{name}: expected one of {listed}, got {value!r}")
+def _check_options(
+    kind: str, groups: int, folds: int, raters: int, corruption: str, severity: int
+) -> None:
+    _check_one_of("kind", kind, KINDS)
+    _check_one_of("corruption", corruption, ("", *CORRUPTIONS))
+    _check_one_of("groups", groups, (0, *range(2, len(GROUPS) + 1)))
+    _check_one_of("severity", severity, SEVERITIES)
+    _check_whole(folds=(folds, 2), raters=(raters, 1))
 
 
-def _check(count: int, low: int, high: int, per_person: int, test_fraction: float) -> None:
+def _check_one_of(name: str, value: object, known: Sequence[object]) -> None:
+    if value not in known:
+        listed = ", ".join(filter(None, map(str, known)))
+        raise ValueError(f"{name}: expected one of {listed}, got {value!r}")
+
+
+def _check(
+    count: int, size: int, seed: int, low: int, high: int, per_person: int, test_fraction: float
+) -> None:
+    _check_whole(count=(count, 8), size=(size, 32), seed=(seed, 0), low=(low, 0))
     _check_whole(pictures_per_person=(per_person, 1))
     if not isinstance(high, int | np.integer) or not low < high <= 120:
         expected = f"a whole number above low = {low}, at most 120"
