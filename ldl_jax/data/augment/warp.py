@@ -99,9 +99,11 @@ def random_warp(
     return warp(images, matrices, size, extents, recipe.border)
 
 
-def random_sides(key: jax.Array, batch: int, size: int, shares: tuple[float, float]) -> jax.Array:
+def random_sides(
+    key: jax.Array, batch: int, size: int, resolution: tuple[float, float]
+) -> jax.Array:
     """Draws sides float32 [B], whole pixels, uniform from round(low size) to round(high size)."""
-    low, high = _sides(size, shares)
+    low, high = _sides(size, resolution)
     return jax.random.randint(key, (batch,), low, high + 1).astype(jnp.float32)
 
 

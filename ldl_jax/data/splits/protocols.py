@@ -190,8 +190,7 @@ def _parts(
     elif protocol == "stratified":
         test = draw.stratified(rng, np.asarray(records.labels), test_fraction)
     elif protocol in ("kfold", "subject_kfold"):
-        folds = fold_count(records, protocol, test_fraction)
-        test = draw.fold_of_each(rng, groups, folds) == fold
+        test = draw.fold_of_each(rng, groups, fold_count(records, protocol, test_fraction)) == fold
     else:
         test = draw.by_group(rng, groups, test_fraction)
     return rows[~test], rows[:0], rows[test]
