@@ -43,9 +43,10 @@ def main(arguments: Sequence[str]) -> None:
     try:
         originals = chosen(_IMAGES.value, _ROWS.value, _SIDE.value)
         drawn = draws(originals, RECIPES[_RECIPE.value], _DRAWS.value, _SEED.value, _PROGRESS.value)
-        page = Image.fromarray(tile(np.concatenate([originals[:, None], drawn], 1)))
         with replacing(_OUT.value) as temporary:
-            page.save(temporary, "PNG")
+            Image.fromarray(tile(np.concatenate([originals[:, None], drawn], 1))).save(
+                temporary, "PNG"
+            )
     except (ValueError, OSError) as error:
         fail(str(error))
     print(f"{_OUT.value}: {len(originals)} pictures, {_DRAWS.value} draws of {_RECIPE.value}")

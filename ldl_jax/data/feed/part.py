@@ -28,19 +28,32 @@ class Split(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Holds the N pictures of one part (train, validation or test) of a dataset."""
+    """Holds the pictures of one part (train, validation or test) of a dataset.
 
-    ids: Sequence[str]  # names
-    labels: np.ndarray  # float32 [N]
-    sigma: np.ndarray  # float32 [N], NaN where unknown
-    size: int  # side of a stored picture in pixels
-    crop: float = 1.0  # share of a picture's width and height that is kept
-    # uint8 [N, size, size, 3] in memory, or lazy: streamed, each made when it is asked for.
+    Attributes:
+      ids: N names.
+      labels: float32 [N].
+      sigma: float32 [N], NaN where unknown.
+      size: side of a stored picture in pixels.
+      crop: share of a picture's width and height that is kept.
+      images: uint8 [N, size, size, 3] where the pictures are in memory, or lazy pictures, which are
+        streamed: each is made when it is asked for.
+      paths: N files, where the pictures are in files.
+      packed: N files' bytes, each read when it is asked for, where they are in an archive.
+      truth: float32 [N, K], the true distribution, where it is known.
+      groups: N names of groups of people, where there are any.
+    """
+
+    ids: Sequence[str]
+    labels: np.ndarray
+    sigma: np.ndarray
+    size: int
+    crop: float = 1.0
     images: np.ndarray | LazyImages | None = None
-    paths: Sequence[Path] = ()  # where the pictures are in files
-    packed: Sequence[bytes] | None = None  # files' bytes, in an archive, read when asked for
-    truth: np.ndarray | None = None  # float32 [N, K], the true distribution, where it is known
-    groups: tuple[str, ...] = ()  # names of groups of people, where there are any
+    paths: Sequence[Path] = ()
+    packed: Sequence[bytes] | None = None
+    truth: np.ndarray | None = None
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -75,20 +88,16 @@ class Part:
 class Feed:
     """Gives the jitted step the pictures of a part.
 
-    Attributes:
-      part: the pictures.
-      store: arrays to pass to the jitted step, {} where the pictures are streamed.
-      fetch: pure `fetch(store, item) -> batch` with uint8 "images" [B, S, S, 3], float32 "labels"
-        and "sigma" [B].
-      items: `items(rows, start)` yields the items of rows[start:], for the jitted step to take.
-      spans: `spans(rows, ends, start, length)` yields one item for each end, with a leading axis:
-        the items of rows[start:ends[0]], of rows[ends[0]:ends[1]] and so on, for steps that run in
-        one call, with `fetch` inside. The axis is as long as the span, or `length`, the last item
-        again and again.
+    `fetch(store, item)` is pure and returns a batch with uint8 "images" [B, S, S, 3], float32
+    "labels" and "sigma" [B]. `items(rows, start)` yields the items of rows[start:], for the jitted
+    step to take. `spans(rows, ends, start, length)` yields one item for each end, with a leading
+    axis: the items of rows[start:ends[0]], of rows[ends[0]:ends[1]] and so on, for steps that run
+    in one call, with `fetch` inside. The axis is as long as the span, or `length`, the last item
+    again and again.
     """
 
     part: Part
-    store: Store
+    store: Store  # arrays to pass to the jitted step, {} where the pictures are streamed
     fetch: Callable[[Store, Any], Batch]
     items: Callable[..., Iterator[Any]]
     spans: Callable[..., Iterator[Any]]

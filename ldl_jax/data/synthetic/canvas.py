@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ldl_jax.data.synthetic.people import Look
-from ldl_jax.data.synthetic.shapes import Size
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in face units
+Size = float | np.ndarray  # one for all faces, or [n, 1, 1]
 
 _CHUNK_PIXELS = 160_000  # pixels painted at once; few enough for the processor's cache
 _FEW = 5  # large faces are painted one by one
@@ -88,11 +88,12 @@ def render(
         pictures[rows] = _develop(canvas, seed, numbers[rows])
 
     _keep_freed_memory()
-    if 0 < count <= step:
+    starts = range(0, count, step)
+    if len(starts) == 1:
         draw(0)
     else:  # NumPy releases the interpreter's lock while it computes
         with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            collections.deque(pool.map(draw, range(0, count, step)), maxlen=0)
+            collections.deque(pool.map(draw, starts), maxlen=0)
     return pictures
 
 

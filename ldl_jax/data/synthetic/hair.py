@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ldl_jax.data.synthetic.canvas import Layer, Patch
-from ldl_jax.data.synthetic.shapes import Size, blob, ellipse, negative, positive, wave
+from ldl_jax.data.synthetic.canvas import Layer, Patch, Size
+from ldl_jax.data.synthetic.shapes import blob, ellipse, negative, positive, wave
 
 
 def _curls(p: Patch, size: float) -> Size:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-Size = float | np.ndarray  # one for all faces, or [n, 1, 1]
+from ldl_jax.data.synthetic.canvas import Size
 
 
 def rgb(red: float, green: float, blue: float) -> np.ndarray:
