@@ -37,12 +37,20 @@ class Preprocessing:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Says how training pictures are changed; by default CEN's random resized crop and flip."""
+    """Says how training pictures are changed; by default CEN's random resized crop and flip.
 
-    scale: tuple[float, float] = (0.8, 1.0)  # range of the crop's share of the picture's area
-    # Range of the crop's width over its height, drawn evenly in its logarithm.
+    Attributes:
+      scale: range of the crop's share of the picture's area.
+      aspect: range of the crop's width over its height, drawn evenly in its logarithm.
+      flip: probability of a horizontal flip.
+      warp: rotation, shear, shift, zoom and loss of resolution, after crop and flip.
+      colour: grey, brightness, contrast, saturation and hue.
+      gridmask: squares of a grid that are hidden from the network.
+    """
+
+    scale: tuple[float, float] = (0.8, 1.0)
     aspect: tuple[float, float] = (0.8, 1.25)
-    flip: float = 0.5  # probability of a horizontal flip; the warp follows it
+    flip: float = 0.5
     warp: Warp = dataclasses.field(default_factory=Warp)
     colour: Colour = dataclasses.field(default_factory=Colour)
     gridmask: GridMask = dataclasses.field(default_factory=GridMask)

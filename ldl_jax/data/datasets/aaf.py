@@ -67,9 +67,8 @@ def _points(file: Path, source: str) -> tuple[float, ...]:
         if points.shape != (KEY_POINTS, 2) or not np.isfinite(points).all():
             raise ValueError(f"numbers of shape {list(points.shape)}")
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{source}: key points/{file.name}: expected {KEY_POINTS} lines of x and y ({error})"
-        ) from None
+        expected = f"expected {KEY_POINTS} lines of x and y"
+        raise DataError(f"{source}: key points/{file.name}: {expected} ({error})") from None
     return tuple(np.concatenate([points[part].mean(axis=0) for part in PARTS]).tolist())
 
 

@@ -67,9 +67,8 @@ def _norming(root: Path) -> Path:
     except LayoutError:
         books = sorted(path for path in root.glob(BOOKS) if sheets.is_sheet(path))
     if len(books) > 1:
-        raise DataError(
-            f"{root} has {' and '.join(repr(book.name) for book in books)}: name one as the csv"
-        )
+        names = " and ".join(repr(book.name) for book in books)
+        raise DataError(f"{root} has {names}: name one as the csv")
     if not books:
         raise LayoutError(f"{root} has no 'norming.csv' and no '{BOOKS}.xlsx'")
     return books[0]

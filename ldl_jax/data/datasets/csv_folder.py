@@ -53,9 +53,8 @@ def _sigma(row: Row) -> float:
 def _split(row: Row) -> str:
     value = row.cells.get("split", "")
     if value.lower() not in SPLITS:
-        raise DataError(
-            f"{row.source}: split must be train, validation, val or test, got {value!r}"
-        )
+        expected = "train, validation, val or test"
+        raise DataError(f"{row.source}: split must be {expected}, got {value!r}")
     return SPLITS[value.lower()]
 
 

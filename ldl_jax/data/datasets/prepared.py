@@ -38,9 +38,8 @@ def read(root: Path) -> Records:
     except DataError:
         raise
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{folder}: is damaged ({type(error).__name__}: {error}); prepare it again"
-        ) from error
+        damage = f"is damaged ({type(error).__name__}: {error})"
+        raise DataError(f"{folder}: {damage}; prepare it again") from error
 
 
 def _why_not(root: Path) -> DataError:

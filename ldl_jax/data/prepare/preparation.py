@@ -220,9 +220,8 @@ def _check(records: Records, form: PictureForm, unreadable: str, workers: int) -
         try:
             align.check_mtcnn()
         except ValueError as error:
-            raise ValueError(
-                f"{missing} of {len(records)} pictures come without landmarks: {error}"
-            ) from None
+            bare = f"{missing} of {len(records)} pictures come without landmarks"
+            raise ValueError(f"{bare}: {error}") from None
 
 
 def _plan(records: Records, form: PictureForm, chunk: int, command: str) -> Json:
