@@ -27,7 +27,6 @@ from ldl_jax.labels import LabelSpace
 
 # A loss's mean over the batch, and its gradients by output.
 Result = tuple[jax.Array, Mapping[str, jax.Array]]
-COLUMNS = ("loss", "ldl_jax ms", "PyTorch ms", "PyTorch / ldl_jax", "peer")
 # The arguments of each loss: names of `draw`, and the space.
 ARGUMENTS = {
     "balanced_softmax": "logits target counts",
@@ -126,13 +125,12 @@ def row(
         calls["torch"] = torch_side.call(name, drawn, space.values, wrt)
         verify(name, calls["library"](), calls["torch"](), batch)
     times = timing.in_turns({key: _run(call) for key, call in calls.items()}, repeats)
-    library, torch = times["library"], times.get("torch")
-    cells = [name, _milliseconds(library)]
-    if torch_side is None or torch is None:
-        return printing.line([*cells, "-", "-", "-"])
-    return printing.line(
-        [*cells, _milliseconds(torch), f"{torch.over(library):.2f}", torch_side.peer(name)]
-    )
+    milliseconds = [f"{1e3 * timed.median:.3g}" for timed in times.values()]
+    beside = ["-", "-", "-"]
+    if torch_side is not None:
+        ratio = times["torch"].over(times["library"])
+        beside = [f"{ratio:.2f}", torch_side.peer(name)]
+    return printing.line([name, *milliseconds, *beside])
 
 
 def _run(call: Callable[[], object]) -> timing.Run:
@@ -141,10 +139,6 @@ def _run(call: Callable[[], object]) -> timing.Run:
             call()
 
     return run
-
-
-def _milliseconds(timed: timing.Timing) -> str:
-    return f"{1e3 * timed.median:.3g}"
 
 
 def _import_torch() -> tuple[ModuleType | None, str]:
@@ -185,8 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch_side, word = (None, "PyTorch left out") if options.no_torch else _import_torch()
     print(f"{printing.device()}; {_versions(['jax'])}, {word};")
     print(f"batch {options.batch}, K = {options.classes}, float32.\n")
-    print(printing.line(COLUMNS))
-    print("|---|--:|--:|--:|---|", flush=True)
+    print(printing.head("loss|ldl_jax ms:|PyTorch ms:|PyTorch / ldl_jax:|peer"), flush=True)
     start, others = time.perf_counter(), _others_seconds()
     for name in options.losses or ARGUMENTS:
         print(row(name, options.batch, space, torch_side, options.repeats), flush=True)

@@ -36,63 +36,32 @@ from benchmarks.scaling_estimates import (
 from ldl_jax import models
 
 NETWORK_COLUMNS = (
-    "network",
-    "parameters with head",
-    "GFLOP a picture",
-    "state a device, whole",
-    "checkpoint",
-    "images/s a device",
-    "which is",
+    "network|parameters with head:|GFLOP a picture:|state a device, whole:|checkpoint:|"
+    "images/s a device:|which is:"
 )
 RUN_COLUMNS = (
-    "network",
-    "images/s a device",
-    "devices",
-    "batch",
-    "steps",
-    "hours",
-    "with exchange, at most",
-    "state a device, split",
-    "JPEG MB/s",
-    "cores that decode",
-    "cores a device",
+    "network|images/s a device:|devices:|batch:|steps:|hours:|with exchange, at most:|"
+    "state a device, split:|JPEG MB/s:|cores that decode:|cores a device:"
 )
 ADAM = 4  # float32 arrays of the parameters' size: themselves, the gradient and two moments
 
 
 def network_row(network: Network) -> str:
     """Returns a network's row of the table that holds for any number of devices."""
-    return printing.line(
-        [
-            network.name,
-            f"{network.parameters:,}",
-            f"{network.flops / 1e9:.1f}",
-            _bytes(4 * ADAM * network.parameters),
-            _bytes(4 * (ADAM - 1) * network.parameters),
-            f"{network.rate:,.0f}",
-            network.source,
-        ]
-    )
+    name, parameters, flops, rate, source = network
+    state, checkpoint = _bytes(4 * ADAM * parameters), _bytes(4 * (ADAM - 1) * parameters)
+    cells = [f"{parameters:,}", f"{flops / 1e9:.1f}", state, checkpoint, f"{rate:,.0f}"]
+    return printing.line([name, *cells, source])
 
 
 def run_row(run: TrainingRun, jpeg: float, decode: float) -> str:
     """Returns a run's row of the table."""
-    cores = run.images_per_second / decode
-    return printing.line(
-        [
-            run.network.name,
-            f"{run.network.rate:,.0f}",
-            str(run.devices),
-            f"{run.batch:,}",
-            f"{run.steps:,}",
-            f"{run.seconds / 3600:.3g}",
-            f"{(run.seconds + run.exchange) / 3600:.3g}",
-            _bytes(4 * ADAM * run.network.parameters / run.devices),
-            f"{run.images_per_second * jpeg / 1e6:,.0f}",
-            f"{cores:,.0f}",
-            f"{cores / run.devices:.1f}",
-        ]
-    )
+    cores, hours = run.images_per_second / decode, run.seconds / 3600
+    cells = [f"{run.network.rate:,.0f}", str(run.devices), f"{run.batch:,}", f"{run.steps:,}"]
+    cells += [f"{hours:.3g}", f"{(run.seconds + run.exchange) / 3600:.3g}"]
+    cells.append(_bytes(4 * ADAM * run.network.parameters / run.devices))
+    cells.append(f"{run.images_per_second * jpeg / 1e6:,.0f}")
+    return printing.line([run.network.name, *cells, f"{cores:,.0f}", f"{cores / run.devices:.1f}"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -115,9 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     source = "given" if options.decode else f"measured on a drawn face, {printing.device()}"
     print(f"One core decodes {decode:,.0f} JPEGs/s ({source}).")
     print(f"A device exchanges gradients at {options.link / 1e9:g} GB/s (assumed).\n")
-    _table(NETWORK_COLUMNS, [network_row(network) for network in networks])
-    print()
-    _table(RUN_COLUMNS, [run_row(run, options.jpeg, decode) for run in runs])
+    print(printing.head(NETWORK_COLUMNS), *map(network_row, networks), sep="\n", end="\n\n")
+    rows = [run_row(run, options.jpeg, decode) for run in runs]
+    print(printing.head(RUN_COLUMNS), *rows, sep="\n")
 
 
 def _networks(
@@ -129,14 +98,9 @@ def _networks(
     if options.measure:
         rate = measured_rate(name, task.size, options.batch)
         return [network(name, task, rate, 0.0, f"measured, {printing.device()}")]
+    peak = options.peak
     return [
-        network(
-            name,
-            task,
-            None,
-            share * options.peak,
-            f"assumed: {share:.0%} of {options.peak / 1e12:g} TFLOP/s",
-        )
+        network(name, task, None, share * peak, f"assumed: {share:.0%} of {peak / 1e12:g} TFLOP/s")
         for share in options.share
     ]
 
@@ -159,13 +123,6 @@ def _bytes(count: float) -> str:
     return f"{count / 1e3:.3g} kB"
 
 
-def _table(columns: Sequence[str], rows: Sequence[str]) -> None:
-    print(printing.line(columns))
-    print(printing.line(["---", *["--:"] * (len(columns) - 1)]))
-    for row in rows:
-        print(row)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = printing.parser("scaling", __doc__)
     parser.add_argument("--networks", nargs="+", choices=models.MODELS, metavar="NETWORK")
@@ -174,9 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--measure", action="store_true", help="images/s of this machine's device")
     parser.add_argument("--decode", type=_positive, help="JPEGs a second and core")
     parser.add_argument("--peak", type=_positive, default=989e12, help="FLOP/s, an H100's in bf16")
-    parser.add_argument(
-        "--share", nargs="+", type=_positive, default=[0.4, 0.1], help="of the peak"
-    )
+    shares = [0.4, 0.1]
+    parser.add_argument("--share", nargs="+", type=_positive, default=shares, help="of the peak")
     parser.add_argument("--pictures", type=_positive, default=5e6)
     parser.add_argument("--identities", type=_count, default=54_000)
     parser.add_argument("--epochs", type=_count, default=12)

@@ -18,57 +18,33 @@ from ldl_jax.models import cost
 
 
 class Task(NamedTuple):
-    """The data of the pre-training, and how often it is seen.
-
-    Attributes:
-      pictures: the number of pictures.
-      identities: the number of people, the classes of the head.
-      epochs: the number of epochs.
-      size: the side of a picture in pixels.
-    """
+    """The data of the pre-training, and how often it is seen."""
 
     pictures: int
-    identities: int
+    identities: int  # the number of people, the classes of the head
     epochs: int
-    size: int
+    size: int  # the side of a picture in pixels
 
 
 class Network(NamedTuple):
-    """A network with the task's head, on one device.
-
-    Attributes:
-      name: one of `ldl_jax.models.MODELS`.
-      parameters: the parameters, those of the head included.
-      flops: the FLOPs of a training step for one picture.
-      rate: the images/s of training on one device.
-      source: where the rate comes from, for the table.
-    """
+    """A network with the task's head, on one device."""
 
     name: str
-    parameters: int
-    flops: float
-    rate: float
-    source: str
+    parameters: int  # those of the head included
+    flops: float  # of a training step for one picture
+    rate: float  # the images/s of training on one device
+    source: str  # where the rate comes from, for the table
 
 
 class TrainingRun(NamedTuple):
-    """A network's training on several devices.
-
-    Attributes:
-      network: the network.
-      devices: the number of devices.
-      batch: the pictures of a step on all devices.
-      steps: the number of steps.
-      seconds: the seconds of the steps.
-      exchange: the most seconds that the exchange of gradients can add.
-    """
+    """A network's training on several devices."""
 
     network: Network
     devices: int
-    batch: int
+    batch: int  # the pictures of a step on all devices
     steps: int
-    seconds: float
-    exchange: float
+    seconds: float  # of all steps
+    exchange: float  # the most seconds that the exchange of gradients can add
 
     @property
     def images_per_second(self) -> float:

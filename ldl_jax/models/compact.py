@@ -6,6 +6,8 @@ them; its last layer, of one unit, is left to the method's head.
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -155,10 +157,8 @@ def orcnn(size: int = 60, dtype: str = "float32") -> Model:
         side = side // 2 if layer < len(_ORCNN) else side
     if side < 1:
         raise ValueError(f"model.size: orcnn takes 60 pixels and more, got {size!r}")
-    cells, compute = side**2, jnp.dtype(dtype)
-    return functional(
-        "orcnn", lambda rngs: ORCNN(cells, compute, rngs), _ORCNN_HIDDEN, size=size, fixed=True
-    )
+    make = functools.partial(ORCNN, side**2, jnp.dtype(dtype))
+    return functional("orcnn", make, _ORCNN_HIDDEN, size=size, fixed=True)
 
 
 def mobilenet(alpha: float = 0.25, size: int = 64, dtype: str = "float32") -> Model:
@@ -179,15 +179,8 @@ def mobilenet(alpha: float = 0.25, size: int = 64, dtype: str = "float32") -> Mo
         raise ValueError(f"model.alpha: expected a share of channels from 1/32 to 1, got {alpha!r}")
     if size < 1:
         raise ValueError(f"model.size: expected at least 1 pixel, got {size!r}")
-    cells, compute = (-(-size // 32)) ** 2, jnp.dtype(dtype)
-    return functional(
-        "mobilenet",
-        lambda rngs: MobileNet(alpha, cells, compute, rngs),
-        32,
-        size=size,
-        fixed=True,
-        draws=True,
-    )
+    make = functools.partial(MobileNet, alpha, (-(-size // 32)) ** 2, jnp.dtype(dtype))
+    return functional("mobilenet", make, 32, size=size, fixed=True, draws=True)
 
 
 def densenet(depth: int = 19, growth: int = 12, dtype: str = "float32") -> Model:
@@ -208,12 +201,5 @@ def densenet(depth: int = 19, growth: int = 12, dtype: str = "float32") -> Model
         raise ValueError(f"model.depth: expected 3 n + 4 with n at least 1, got {depth!r}")
     if growth < 1:
         raise ValueError(f"model.growth: expected at least 1 channel, got {growth!r}")
-    layers, compute = (depth - 4) // 3, jnp.dtype(dtype)
-    return functional(
-        "densenet",
-        lambda rngs: DenseNet(layers, growth, compute, rngs),
-        32,
-        size=64,
-        smallest=4,
-        draws=True,
-    )
+    make = functools.partial(DenseNet, (depth - 4) // 3, growth, jnp.dtype(dtype))
+    return functional("densenet", make, 32, size=64, smallest=4, draws=True)

@@ -4,6 +4,7 @@ Estimation", IJCAI 2018, Fig. 1): its two streams, up to the dense layers of its
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -21,17 +22,11 @@ _GLOROT = nnx.initializers.glorot_uniform()
 
 
 class SSRForm(NamedTuple):
-    """The choices in which the implementations of SSR-Net differ.
+    """The choices in which the implementations of SSR-Net differ."""
 
-    Attributes:
-      padding: the padding of each 3x3 convolution.
-      epsilon: the ε of the batch normalisations.
-      momentum: the share of the running statistics that a step keeps.
-    """
-
-    padding: int
-    epsilon: float
-    momentum: float
+    padding: int  # that of each 3x3 convolution
+    epsilon: float  # the ε of the batch normalisations
+    momentum: float  # the share of the running statistics that a step keeps
 
 
 FORMS = {"keras": SSRForm(0, 1e-3, 0.99), "pytorch": SSRForm(1, 1e-5, 0.9)}
@@ -86,9 +81,8 @@ class SSRNet(nnx.Module):
             if pool > 1:
                 x, s = average_pool(x, pool), max_pool(s, pool, pool, 0)
             x, s = x.reshape(x.shape[0], -1), s.reshape(s.shape[0], -1)
-            mixed = self._bins(f"s_dense{k}", s, next(keys, None)) * self._bins(
-                f"x_dense{k}", x, next(keys, None)
-            )
+            of_s = self._bins(f"s_dense{k}", s, next(keys, None))
+            mixed = of_s * self._bins(f"x_dense{k}", x, next(keys, None))
             features[f"stage{k}"] = jax.nn.relu(getattr(self, f"mix{k}")(mixed)).astype(jnp.float32)
             features[f"range{k}"] = (s * x).astype(jnp.float32)
         return features
@@ -178,12 +172,5 @@ def ssrnet(
         )
     width = {f"stage{k}": 2 * bins for k, bins in enumerate(stages, start=1)}
     width |= {f"range{k}": count for k, count in enumerate(cells, start=1)}
-    compute = jnp.dtype(dtype)
-    return functional(
-        "ssrnet",
-        lambda rngs: SSRNet(stages, size, FORMS[form], dropout, compute, rngs),
-        width,
-        size=size,
-        fixed=True,
-        draws=True,
-    )
+    make = functools.partial(SSRNet, stages, size, FORMS[form], dropout, jnp.dtype(dtype))
+    return functional("ssrnet", make, width, size=size, fixed=True, draws=True)
