@@ -121,22 +121,13 @@ def measure(case: Case, repeats: int) -> str:
 
     forms = {"xla": case.xla, "form": case.form}
     forms |= {f"{name} gradient": gradient(form) for name, form in forms.items()}
-    runs = {name: _run(jax.jit(form), arrays) for name, form in forms.items()}
+    runs = {name: timing.repeated(jax.jit(form), *arrays) for name, form in forms.items()}
     times = timing.in_turns(runs, repeats)
     cells = [case.name]
     for kind in ("", " gradient"):
         xla, form = times["xla" + kind], times["form" + kind]
         cells += [f"{1e3 * xla.median:.2f}", f"{1e3 * form.median:.2f}", f"{xla.over(form):.1f}"]
     return printing.line(cells)
-
-
-def _run(function: Function, arrays: Sequence[jax.Array]) -> timing.Run:
-    def run(calls: int) -> None:
-        for _ in range(calls):
-            result = function(*arrays)
-        jax.block_until_ready(result)
-
-    return run
 
 
 @contextlib.contextmanager
@@ -181,7 +172,8 @@ def network(name: str, size: int, batch: int, repeats: int) -> list[str]:
             with without(*off):
                 # JAX caches the trace of a function, so each variant is a new function object.
                 fresh = functools.partial(function)
-                runs[title] = _run(jax.jit(fresh).lower(*arrays).compile(), arrays)
+                compiled = jax.jit(fresh).lower(*arrays).compile()
+                runs[title] = timing.repeated(compiled, *arrays)
         timed.append(timing.in_turns(runs, repeats))
     lines = []
     for title in variants:

@@ -86,7 +86,10 @@ def stream_rows(sizes: Sizes, torch_too: bool) -> Iterator[str]:
         records = grain.sources.ArrayRecordDataSource([str(archive)])
         packed = part(len(paths), sizes.size, packed=records)
         threads = stream.cores()
-        ready = _augmented(sizes.size)
+        input_size = Preprocessing(sizes.size, sizes.size)
+        ready = functools.partial(
+            augment, jax.random.key(0), recipe=Recipe(), preprocessing=input_size
+        )
         runs = {
             "bare": bare(paths, sizes.size, threads),
             "files": streaming(files, sizes.batch),
@@ -109,11 +112,6 @@ def stream_rows(sizes: Sizes, torch_too: bool) -> Iterator[str]:
         if reference in times:
             pair = times[library], times[reference]
             yield compared(f"{case}, {sizes.size}", pair, beside, wanted, sizes.files)
-
-
-def _augmented(size: int) -> Callable[[jax.Array], jax.Array]:
-    recipe = functools.partial(augment, recipe=Recipe(), preprocessing=Preprocessing(size, size))
-    return lambda images: recipe(jax.random.key(0), images)
 
 
 class Repeated(Sequence[T]):

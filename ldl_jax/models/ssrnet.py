@@ -92,31 +92,30 @@ class SSRNet(nnx.Module):
         blocks, x = [], images
         for block in range(1, self.count + 2):
             pools = block <= self.count
-            if train and pools and rewrites():
-                x = self._pooled(stream, block, x)
-                blocks.append(x)
-                continue
             conv, norm = (getattr(self, f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
-            x = norm(conv.unbiased(x), train=train, bias=conv.bias[...])
-            x = jax.nn.relu(x) if stream == "x" else jnp.tanh(x)
-            if pools:
-                x = average_pool(x, 2) if stream == "x" else max_pool(x, 2, 2, 0)
+            if train and pools and rewrites():
+                x = _pooled(conv, norm, stream, block, x)
+            else:
+                x = norm(conv.unbiased(x), train=train, bias=conv.bias[...])
+                x = jax.nn.relu(x) if stream == "x" else jnp.tanh(x)
+                if pools:
+                    x = average_pool(x, 2) if stream == "x" else max_pool(x, 2, 2, 0)
             blocks.append(x)
         return blocks
 
-    def _pooled(self, stream: str, block: int, x: jax.Array) -> jax.Array:
-        """Runs a block in training, with its normalisation, activation and pooling as one step."""
-        conv, norm = (getattr(self, f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
-        if block == 1 and x.shape[1] % 2 == x.shape[2] % 2 == 0:
-            x, kernel = x.astype(conv.dtype), conv.kernel[...].astype(conv.dtype)
-            y = in_cells(x, kernel, conv.padding)
-        else:
-            y = conv.unbiased(x)
-        form = norm_relu_mean if stream == "x" else norm_tanh_max
-        return norm.by_batch(form, y, conv.bias[...])
-
     def _bins(self, name: str, x: jax.Array, key: jax.Array | None) -> jax.Array:
         return jax.nn.relu(getattr(self, name)(dropout(x, self.rate, key)))
+
+
+def _pooled(conv: Conv, norm: Norm, stream: str, block: int, x: jax.Array) -> jax.Array:
+    """Runs a block in training, with its normalisation, activation and pooling as one step."""
+    if block == 1 and x.shape[1] % 2 == x.shape[2] % 2 == 0:
+        x, kernel = x.astype(conv.dtype), conv.kernel[...].astype(conv.dtype)
+        y = in_cells(x, kernel, conv.padding)
+    else:
+        y = conv.unbiased(x)
+    form = norm_relu_mean if stream == "x" else norm_tanh_max
+    return norm.by_batch(form, y, conv.bias[...])
 
 
 def _cells(count: int, size: int, padding: int) -> list[int]:
