@@ -19,8 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 PACKAGES = ("torch", "coral-pytorch", "dlordinal")
-
-
 Loss = Callable[[SimpleNamespace], Tensor]
 
 

@@ -23,9 +23,7 @@ from ldl_jax.train.state import Weights
 # The networks whose shipped configs are not CEN's, which `schema.defaults` are.
 SHIPPED = {
     "ssrnet": lambda: ssrnet.training(50),
-    "thinagenet": dldlv2.fine_tuning,
-    "tinyagenet": dldlv2.fine_tuning,
-    "vgg16": dldlv2.fine_tuning,
+    **dict.fromkeys(("thinagenet", "tinyagenet", "vgg16"), lambda: dldlv2.fine_tuning("synthetic")),
 }
 
 

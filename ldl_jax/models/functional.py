@@ -101,8 +101,7 @@ def functional(
     def maps(params: Params, model_state: ModelState, images: jax.Array) -> jax.Array:
         return merged(params, model_state, images).maps(images, train=False)
 
-    has_maps = hasattr(traced, "maps")
-    return Model(name, jax.jit(init), apply, width, size, maps if has_maps else None)
+    return Model(name, jax.jit(init), apply, width, size, maps if hasattr(traced, "maps") else None)
 
 
 def _check_images(name: str, shape: tuple[int, ...], side: int, fixed: bool) -> None:

@@ -67,19 +67,15 @@ def flattened(channels: int, *, convolved: bool = False) -> Conversion:
     kernel is a convolution over the whole map.
     """
 
-    def side(inputs: int) -> int:
-        return math.isqrt(inputs // channels)
-
-    def shape(s: Shape) -> Shape:
-        square = (s[1], channels, side(s[0]), side(s[0]))
-        return square if convolved else (s[1], s[0])
+    def square(outputs: int, inputs: int) -> Shape:
+        side = math.isqrt(inputs // channels)
+        return outputs, channels, side, side
 
     def convert(x: np.ndarray) -> np.ndarray:
-        edge = x.shape[-1] if convolved else side(x.shape[1])
-        square = x.reshape(x.shape[0], channels, edge, edge)
-        return square.transpose(2, 3, 1, 0).reshape(-1, x.shape[0])
+        maps = x.reshape(square(x.shape[0], x[0].size))
+        return maps.transpose(2, 3, 1, 0).reshape(-1, x.shape[0])
 
-    return Conversion(shape, convert)
+    return Conversion(lambda s: square(s[1], s[0]) if convolved else (s[1], s[0]), convert)
 
 
 def torch_source(path: Path, module: str, shape: Shape) -> ArraySource:

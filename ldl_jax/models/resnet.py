@@ -37,10 +37,7 @@ class ResNetPlan(NamedTuple):
 
 
 class ResNetBlock(nnx.Module):
-    """Adds convolutions to a shortcut (He et al., Deep Residual Learning, Figs. 2 and 5).
-
-    A bottleneck's 3x3 convolution has its stride, as in torchvision.
-    """
+    """Adds convolutions to a shortcut (He et al., Deep Residual Learning, Figs. 2 and 5)."""
 
     def __init__(
         self, plan: ResNetPlan, inputs: int, width: int, stride: int, rngs: nnx.Rngs
