@@ -165,6 +165,5 @@ def resnet18_adience(shortcut: Literal["3x3", "1x1"] = "3x3", dtype: str = "floa
     """
     if shortcut not in ("3x3", "1x1"):
         raise ValueError(f"model.shortcut: expected '3x3' or '1x1', got {shortcut!r}")
-    kind = {"shortcut": 3, "normed": False} if shortcut == "3x3" else {}
-    activation = _LEAKY_RELU
-    return _build("resnet18_adience", dtype, (2, 2, 2, 2), 64, activation=activation, **kind)
+    inferred = {"shortcut": 3, "normed": False} if shortcut == "3x3" else {}
+    return _build("resnet18_adience", dtype, (2, 2, 2, 2), 64, activation=_LEAKY_RELU, **inferred)
