@@ -25,6 +25,13 @@ def line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def head(columns: str) -> str:
+    """Returns the head of a Markdown table of columns "text|number:", whose numbers stand right."""
+    names = columns.split("|")
+    rule = "|".join("--:" if name.endswith(":") else "---" for name in names)
+    return f"{line([name.removesuffix(':') for name in names])}\n|{rule}|"
+
+
 def device() -> str:
     """Returns the card's name, or the processor's name and its number of cores."""
     kind = jax.devices()[0].device_kind

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from absl import flags
@@ -56,15 +56,8 @@ _SCORE_MAP = flags.DEFINE_string(
     "score-map", None, "a folder for the pictures with their score maps over them"
 )
 
-Draw = Callable[[Image.Image, Sequence[Answer]], Image.Image]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Overlay:
-    """A function that draws answers on a picture, and the file to write for each picture."""
-
-    draw: Draw
-    files: dict[Path, Path]
+# A function that draws answers on a picture, and the file to write for each picture.
+Drawing = tuple[Callable[[Image.Image, Sequence[Answer]], Image.Image], dict[Path, Path]]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -200,12 +193,8 @@ def _outputs(walked: Sequence[tuple[Path, Path]]) -> dict[str, dict[Path, Path]]
 
 def _alignment(stored: Alignment, err: Console) -> Alignment:
     """Returns how faces are cut out: as the flags say, else as the checkpoint's pictures were."""
-    changes: dict[str, Any] = {}
-    if _ALIGN.value is not None:
-        changes["kind"] = _ALIGN.value
-    if _MARGIN.value is not None:
-        changes["margin"] = _MARGIN.value
-    chosen = dataclasses.replace(stored, **changes)
+    margin = stored.margin if _MARGIN.value is None else _MARGIN.value
+    chosen = dataclasses.replace(stored, kind=_ALIGN.value or stored.kind, margin=margin)
     if chosen.kind == "none" and not _ALIGNED.value:
         err.print(
             "the checkpoint does not say how its training pictures were cut out: faces are cut "
@@ -222,35 +211,25 @@ def _detector() -> align.Detect:
         raise ValueError(f"{error}; or give faces already cut out, with --aligned") from None
 
 
-def _drawings(predictor: Predictor, outputs: dict[str, dict[Path, Path]]) -> list[_Overlay]:
-    drawings = []
+def _drawings(predictor: Predictor, outputs: dict[str, dict[Path, Path]]) -> list[Drawing]:
+    drawings: list[Drawing] = []
     if _ANNOTATE.value is not None:
-        drawings.append(
-            _Overlay(
-                lambda image, results: annotate(image, results, predictor.space),
-                outputs[_ANNOTATE.name],
-            )
-        )
+        draw = functools.partial(annotate, space=predictor.space)
+        drawings.append((draw, outputs[_ANNOTATE.name]))
     if _SCORE_MAP.value is not None:
         predictor.check_score_maps()
-        crop = predictor.preprocessing.crop
-        drawings.append(
-            _Overlay(
-                lambda image, results: score_maps.overlay(image, results, crop),
-                outputs[_SCORE_MAP.name],
-            )
-        )
+        overlay = functools.partial(score_maps.overlay, crop=predictor.preprocessing.crop)
+        drawings.append((overlay, outputs[_SCORE_MAP.name]))
     return drawings
 
 
-def _draw(picture: faces.Picture, drawings: Sequence[_Overlay]) -> None:
+def _draw(picture: faces.Picture, drawings: Sequence[Drawing]) -> None:
     if not drawings:
         return
     image = pictures.read(picture.path)  # read again: pictures are not kept while faces wait
-    for drawing in drawings:
-        drawn = drawing.draw(image, picture.answers)
-        with whole(drawing.files[picture.path]) as file:
-            drawn.save(file, "PNG")
+    for draw, files in drawings:
+        with whole(files[picture.path]) as file:
+            draw(image, picture.answers).save(file, "PNG")
 
 
 def _write(rows: Sequence[Answer], predictor: Predictor) -> None:
