@@ -37,8 +37,7 @@ class Best:
     def start(self, say: Say) -> None:
         """Reads the best so far; a damaged checkpoint is named, and the one before it is taken."""
         stored = _read(self._checkpoints.folder, say, self._checkpoints.remove)
-        best = None if stored is None else stored[0].best
-        self._value = None if best is None else best.value
+        self._value = stored[0].best.value if stored and stored[0].best else None
 
     def offer(
         self, step: int, summary: Mapping[str, float], weights: Weights, about: Record
