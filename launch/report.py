@@ -79,7 +79,8 @@ def _result(workdir: Path, generation: int) -> Row:
     finished = read_results(workdir)
     if not finished:
         raise ValueError(f"{workdir}: is not the workdir of a run with a finished generation")
-    if not 0 <= generation <= (count := len(finished)):
+    count = len(finished)
+    if not 0 <= generation <= count:
         raise ValueError(f"--generation: {workdir} has finished {count} of them, got {generation}")
     return finished[generation - 1]  # of 0 the last
 

@@ -69,9 +69,7 @@ def paired_difference(
     keys = sorted(our_errors)
     differences = np.array([our_errors[key] - their_errors[key] for key in keys])
     mean = float(differences.mean())
-    subjects = _subjects([*ours, *theirs])
-    clusters: dict[str | Key, int] = {}
-    index = [clusters.setdefault(subjects.get(key, key), len(clusters)) for key in keys]
+    index = _clusters([*ours, *theirs], keys)
     sums, counts = np.bincount(index, differences), np.bincount(index)
     if len(sums) == 1:  # drawn anew it is the same
         return Difference(mean, mean, mean)
@@ -108,10 +106,12 @@ def _errors(runs: Sequence[Predictions]) -> dict[Key, float] | None:
     return {key: float(np.mean(listed)) for key, listed in errors.items()}
 
 
-def _subjects(runs: Sequence[Predictions]) -> dict[Key, str]:
-    """Returns who is shown, of the pictures of which a run knows it."""
+def _clusters(runs: Sequence[Predictions], keys: Sequence[Key]) -> list[int]:
+    """Returns the index of each picture's subject; where no run knows it, it has one of its own."""
     known = [zip(_keys(run), run.subjects, strict=True) for run in runs if run.subjects]
-    return {key: subject for pairs in known for key, subject in pairs if subject}
+    subjects = {key: subject for pairs in known for key, subject in pairs if subject}
+    clusters: dict[str | Key, int] = {}
+    return [clusters.setdefault(subjects.get(key, key), len(clusters)) for key in keys]
 
 
 def _keys(run: Predictions) -> list[Key]:

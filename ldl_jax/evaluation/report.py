@@ -116,9 +116,9 @@ def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
 
     Metrics that tables do not show are left out.
     """
-    found = {name: metrics_table.find(name) for row in rows for name in row}
-    columns = [name for name, entry in found.items() if entry is None]
+    by_name = {name: metrics_table.find(name) for row in rows for name in row}
+    columns = [name for name, entry in by_name.items() if entry is None]
     for key in [entry.key for entry in metrics_table.TABLE if entry.shown]:
-        alike = [name for name, entry in found.items() if entry and entry.base == key]
+        alike = [name for name, entry in by_name.items() if entry and entry.base == key]
         columns += sorted(alike, key=lambda name: name != key)  # the estimate's own comes first
     return columns
