@@ -21,10 +21,11 @@ _MARKDOWN = flags.DEFINE_boolean("markdown", False, "print the table in Markdown
 
 def main(arguments: Sequence[str]) -> None:
     """Prints the table of the runs named; ends the process with 1 where one is not there."""
-    if not arguments[1:]:
+    workdirs = [Path(name) for name in arguments[1:]]
+    if not workdirs:
         fail("give the workdirs of finished runs: python -m launch.report runs/a runs/b")
     try:
-        rows, unit = rows_of([Path(name) for name in arguments[1:]], _GENERATION.value)
+        rows, unit = rows_of(workdirs, _GENERATION.value)
     except (ValueError, OSError) as error:
         fail(str(error))
     if _MARKDOWN.value:
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         # A table that is cut off says less than one whose lines are folded by the terminal.
         console.width = max(console.width, 120)
         console.print(report.table(rows, unit))
-    for line in protocols_of([Path(name) for name in arguments[1:]]):
+    for line in protocols_of(workdirs):
         print(line)
 
 
@@ -55,11 +56,10 @@ def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[Row], str]:
     rows = []
     for workdir, result, answer in zip(workdirs, results, answers, strict=True):
         method = read_json(workdir / "config.json")["method"]["name"]
-        row = {"run": workdir.name, "method": method, **result}
+        rows.append({"run": workdir.name, "method": method, **result})
         if answer is not answers[0]:
             difference = compare.paired_difference(answer, answers[0])
-            row["MAE - first's [95 %]"] = compare.text(difference)
-        rows.append(row)
+            rows[-1]["MAE - first's [95 %]"] = compare.text(difference)
     for key in ("generation", "test pictures"):
         if len({row[key] for row in rows}) == 1:
             rows = [{name: x for name, x in row.items() if name != key} for row in rows]
@@ -79,10 +79,9 @@ def _result(workdir: Path, generation: int) -> Row:
     finished = read_results(workdir)
     if not finished:
         raise ValueError(f"{workdir}: is not the workdir of a run with a finished generation")
-    if generation < 0 or generation > len(finished):
-        raise ValueError(
-            f"--generation: {workdir} has finished {len(finished)} of them, got {generation}"
-        )
+    count = len(finished)
+    if not 0 <= generation <= count:
+        raise ValueError(f"--generation: {workdir} has finished {count} of them, got {generation}")
     return finished[generation - 1]  # of 0 the last
 
 

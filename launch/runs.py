@@ -40,8 +40,10 @@ def main(arguments: Sequence[str]) -> None:
     if not workdirs:
         fail(f"{', '.join(map(str, folders))}: no run in it (a folder with config.json)")
     rows, shared = rows_of(workdirs)
-    if _SORT.value:
-        rows = _sorted(rows, _SORT.value)
+    if key := _SORT.value:
+        if not any(key in row for row in rows):
+            fail(f"--sort: no run has {key!r}; results: {', '.join(shown())}")
+        rows = sorted(rows, key=lambda row: row.get(key, float("inf")))
     console = Console()
     console.width = max(console.width, 120)
     console.print(table(rows))
@@ -68,14 +70,14 @@ def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[Row], str]:
     rows: list[Row] = []
     first: Row | None = None
     for name, workdir in workdirs.items():
-        row: Row = {"run": name}
+        rows.append({"run": name})
         try:
             config = read_json(workdir / "config.json")
-            rows.append(row | _about(workdir, config))
-            plain = {key: value for key, value in config.items() if key != "resolved"}
+            rows[-1] |= _about(workdir, config)
         except (WorkdirError, KeyError, TypeError, AttributeError) as error:
-            rows.append(row | {"state": f"cannot be read ({error})"})
+            rows[-1]["state"] = f"cannot be read ({error})"
             continue
+        plain = {key: value for key, value in config.items() if key != "resolved"}
         if first is None:
             first = plain
         else:
@@ -103,10 +105,12 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def _about(workdir: Path, config: Row) -> Row:
-    results = read_results(workdir)
-    wanted = config["chain"]["generations"]
-    state = "finished" if len(results) >= wanted else _progress(workdir)
-    last = results[-1] if results else {}
+    results, wanted = read_results(workdir), config["chain"]["generations"]
+    state, last = "not begun", results[-1] if results else {}
+    if len(results) >= wanted:
+        state = "finished"
+    elif logged := read_rows(workdir / "metrics.jsonl"):
+        state = f"step {logged[-1]['total_step']}"
     return {
         "dataset": config["data"]["name"],
         "network": config["model"]["name"],
@@ -115,17 +119,6 @@ def _about(workdir: Path, config: Row) -> Row:
         "state": state,
         **{name: last[name] for name in shown() if name in last},
     }
-
-
-def _progress(workdir: Path) -> str:
-    rows = read_rows(workdir / "metrics.jsonl")
-    return f"step {rows[-1]['total_step']}" if rows else "not begun"
-
-
-def _sorted(rows: Sequence[Row], key: str) -> list[Row]:
-    if not any(key in row for row in rows):
-        fail(f"--sort: no run has {key!r}; results: {', '.join(shown())}")
-    return sorted(rows, key=lambda row: row.get(key, float("inf")))
 
 
 def cli() -> None:

@@ -27,32 +27,23 @@ _PROB = re.compile(r"p\[(.+)\]")
 class Predictions:
     """Estimates of N test pictures; arrays are float32, values in the space's unit.
 
-    Attributes:
-      ids: N names of pictures.
-      labels: [N], the true labels.
-      values: [N], the estimates.
-      probs: [N, K], the learned distributions; [N, 0] where they are not kept.
-      space: the label space of the distributions and of the estimates.
-      heads: each [N], what a single head estimates, as "distribution" (CEN, Eq. 16) and
-        "regression" (Eq. 17), of which the estimate is the mean (Eq. 18); may be empty.
-      sigma: [N], the labels' standard deviations; NaN where unknown. None: the set gives none.
-      truth_kl: [N], KL(true || learned distribution) in nats; NaN where unknown. None as above.
-      subjects: N names of who is shown, "" where unknown; empty where there are none.
+    `heads` has what single heads estimate, as "distribution" (CEN, Eq. 16) and "regression" (Eq.
+    17), of which the estimate is the mean (Eq. 18). What is known of no picture is None or empty.
 
     Raises:
       ValueError: a field's shape is wrong, a number that must be finite is not, or a head has the
         name of another column.
     """
 
-    ids: tuple[str, ...]
-    labels: np.ndarray
-    values: np.ndarray
-    probs: np.ndarray
-    space: LabelSpace
-    heads: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    sigma: np.ndarray | None = None
-    truth_kl: np.ndarray | None = None
-    subjects: tuple[str, ...] = ()
+    ids: tuple[str, ...]  # N names of pictures
+    labels: np.ndarray  # [N], the true labels
+    values: np.ndarray  # [N], the estimates
+    probs: np.ndarray  # [N, K], the learned distributions; [N, 0] where they are not kept
+    space: LabelSpace  # of the distributions and of the estimates
+    heads: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # each [N]
+    sigma: np.ndarray | None = None  # [N], the labels' standard deviations; NaN where unknown
+    truth_kl: np.ndarray | None = None  # [N], KL(true || learned) in nats; NaN where unknown
+    subjects: tuple[str, ...] = ()  # N names of who is shown, "" where unknown
 
     def __post_init__(self) -> None:
         for field in ("labels", "values", "probs", *OPTIONAL):
@@ -157,8 +148,8 @@ def read(path: str | os.PathLike[str]) -> Predictions:
         elif probs:
             space = _space_of_columns(probs, unit)
         else:
-            ends = float(numbers["label"].min()), float(numbers["label"].max())
-            space = LabelSpace((ends[0], max(ends[1], ends[0] + 1)), unit)
+            low, high = float(numbers["label"].min()), float(numbers["label"].max())
+            space = LabelSpace((low, max(high, low + 1)), unit)
         return Predictions(
             ids=texts["id"],
             labels=numbers["label"],
@@ -235,9 +226,8 @@ def _numbers(path: str | os.PathLike[str], name: str, cells: Sequence[str]) -> n
             try:
                 parsed([cell])
             except ValueError:
-                raise ValueError(
-                    f"{path}: row {row}, column {name}: expected a finite number, got {cell!r}"
-                ) from None
+                expected = f"expected a finite number, got {cell!r}"
+                raise ValueError(f"{path}: row {row}, column {name}: {expected}") from None
         raise
 
 
@@ -250,9 +240,7 @@ def _check_table(path: str | os.PathLike[str], header: list[str], rows: list[lis
         raise ValueError(f"{path}: row 1: columns given twice: {', '.join(repeated)}")
     for row, cells in enumerate(rows, start=2):
         if len(cells) != len(header):
-            raise ValueError(
-                f"{path}: row {row}: expected {len(header)} cells as in the header, "
-                f"got {len(cells)}"
-            )
+            expected = f"{len(header)} cells as in the header"
+            raise ValueError(f"{path}: row {row}: expected {expected}, got {len(cells)}")
     if not rows:
         raise ValueError(f"{path}: has a header, but no row")
