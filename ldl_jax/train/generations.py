@@ -5,44 +5,36 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from ldl_jax import processes
 from ldl_jax.data.feed.feeds import EpochOrder, Feed
 from ldl_jax.evaluation import predictions, report
 from ldl_jax.evaluation.evaluate import JittedPredict, evaluate, summarize
-from ldl_jax.train.best import Best
+from ldl_jax.train.best import Best, read_best
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.compiled import JittedStep, JittedSteps
 from ldl_jax.train.faults import first_watch
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.job import Chain, Job
 from ldl_jax.train.log import Log, Watcher
-from ldl_jax.train.loop import Alone, Runner, train_generation
+from ldl_jax.train.loop import Runner, train_generation
 from ldl_jax.train.programs import Steps, first_state, jitted, like
 from ldl_jax.train.state import TrainState, Weights
-from ldl_jax.train.teacher import chosen, resume
 from ldl_jax.workdir import Row, Workdir
 
 Evaluated = TypeVar("Evaluated")
-Indices = Sequence[int]
 Runs = Sequence["Generation"]
 States = Sequence[TrainState]
 Teachers = Sequence[Weights | None]
-# Makes what takes the steps of the members with these indices, from their states.
-MakeRunner = Callable[[Indices, Runs, States, Teachers], Runner]
+# Makes what takes the steps of some members, from their states.
+MakeRunner = Callable[[Runs, States, Teachers], Runner]
 
 
 @dataclasses.dataclass(frozen=True)
 class ChainRun:
-    """A chain of a fold.
-
-    Attributes:
-      name: for messages.
-      job: the chain.
-      steps: its functions before and after training.
-      workdir: the folder where it leaves everything, open.
-    """
+    """A chain of a fold: its functions before and after training, and its open workdir."""
 
     name: str
     job: Job
@@ -59,23 +51,14 @@ def run(
 ) -> list[Row]:
     """Trains the chain, or what is left of it; returns the results of each generation.
 
-    Args:
-      job: the chain.
-      workdir: where it leaves everything.
-      interrupt: of signals.
-      watcher: looks on.
-      programs: of `jitted`, for this job or one that differs in its seed alone.
+    `programs` are those of `jitted` for this job, or for one that differs in its seed alone.
 
     Raises:
       Interrupted: a signal came; the same call goes on from there.
       NotFiniteError: training diverged.
     """
-    train, steps = jitted(job) if programs is None else programs
-
-    def alone(_: Indices, runs: Runs, states: States, teachers: Teachers) -> Alone:
-        return Alone(train, runs[0], states[0], teachers[0], runs[0].log())
-
-    fold([ChainRun("", job, steps, workdir)], alone, interrupt, watcher)
+    train, steps = programs or jitted(job)
+    fold([ChainRun("", job, steps, workdir)], functools.partial(Runner, train), interrupt, watcher)
     return workdir.results()[: job.chain.generations]
 
 
@@ -99,7 +82,7 @@ def fold(
         indices, generation = behind
         runs = [Generation(members[index], generation, watcher) for index in indices]
         known = [teachers[index] for index in indices]
-        results = _next(indices, runs, known, make_runner, interrupt, watcher)
+        results = _next(runs, known, make_runner, interrupt, watcher)
         for index, result in zip(indices, results, strict=True):
             if isinstance(result, str):
                 lost[members[index].name] = result
@@ -111,20 +94,14 @@ def fold(
 
 
 def _next(
-    indices: Indices,
-    runs: Runs,
-    teachers: Teachers,
-    make_runner: MakeRunner,
-    interrupt: Interrupt,
-    watcher: Watcher,
+    runs: Runs, teachers: Teachers, make_runner: MakeRunner, interrupt: Interrupt, watcher: Watcher
 ) -> list[Weights | str]:
     """Trains, evaluates and finishes one generation, or what is left of it.
 
-    Returns:
-      For each run the weights that teach the next generation, or the reason why it is lost.
+    Returns for each run the weights that teach the next one, or the reason why it is lost.
     """
     try:
-        runner = make_runner(indices, runs, _start(runs, teachers), teachers)
+        runner = make_runner(runs, _start(runs, teachers), teachers)
         watcher.generation(runs[0].generation, len(runs[0].order), runner.start)
         for training in runs:
             training.start(runner.start)
@@ -138,17 +115,16 @@ def _next(
     ]
 
 
-def _behind(members: Sequence[ChainRun], lost: Mapping[str, str]) -> tuple[Indices, int] | None:
+def _behind(members: Sequence[ChainRun], lost: Mapping[str, str]) -> tuple[list[int], int] | None:
     """Returns the unfinished members that stand at the earliest generation, and its number."""
-    done: dict[int, int] = {}
-    for index, member in enumerate(members):
-        results = member.workdir.results()
-        if member.name not in lost and not finished(member.job.chain, results):
-            done[index] = len(results)
-    if not done:
-        return None
-    fewest = min(done.values())
-    return [index for index, count in done.items() if count == fewest], fewest + 1
+    results = [member.workdir.results() for member in members]
+    done = {
+        index: len(rows)
+        for index, (member, rows) in enumerate(zip(members, results, strict=True))
+        if member.name not in lost and not finished(member.job.chain, rows)
+    }
+    fewest = min(done.values(), default=0)
+    return ([index for index in done if done[index] == fewest], fewest + 1) if done else None
 
 
 def _start(runs: Runs, teachers: Teachers) -> States:
@@ -163,7 +139,38 @@ def _start(runs: Runs, teachers: Teachers) -> States:
             return [state for state in states if state is not None]
     for training in runs:
         training.checkpoints.rewind(-1)
-    return [training.first(teacher) for training, teacher in zip(runs, teachers, strict=True)]
+    return [
+        first_state(run.job, run.generation, teacher, run.steps.draw)
+        for run, teacher in zip(runs, teachers, strict=True)
+    ]
+
+
+def resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
+    """Returns the weights of the last finished generation, the next one's teacher.
+
+    A finished generation whose checkpoints are all damaged is taken back, to be trained again.
+    """
+    while results := workdir.results():
+        generation = len(results)
+        folder = workdir.checkpoints(generation)
+        checkpoints = Checkpoints(folder, job.keep)
+        state = checkpoints.restore(like(job), watcher.say)
+        checkpoints.close()
+        if state is not None and int(state.step) == len(job.order(generation)):
+            return _chosen(job, state, folder, watcher)[0]
+        workdir.unfinish(generation)
+    return None
+
+
+def _chosen(
+    job: Job, state: TrainState, folder: Path, watcher: Watcher
+) -> tuple[Weights, int | None]:
+    """Returns the weights that are tested and teach, and their step where they are the best."""
+    if job.use == "best":
+        if (best := read_best(folder, watcher.say)) is not None:
+            return job.placement.place_state(best[1]), best[0]
+        watcher.say(f"{folder}: no best checkpoint can be read, so the last weights are taken")
+    return state.answers, None
 
 
 def finished(chain: Chain, results: list[Row]) -> bool:
@@ -180,7 +187,8 @@ class Generation:
 
     def __init__(self, member: ChainRun, generation: int, watcher: Watcher) -> None:
         self.job, self.generation, self.order = member.job, generation, member.job.order(generation)
-        self._steps, self._workdir, self._watcher = member.steps, member.workdir, watcher
+        self.name, self.steps = member.name, member.steps
+        self._workdir, self._watcher = member.workdir, watcher
         folder = member.workdir.checkpoints(generation)
         self.checkpoints = Checkpoints(folder, member.job.keep)
         self._best = Best(folder, member.job.best) if member.job.best else None
@@ -192,10 +200,6 @@ class Generation:
             watch = self.job.placement.place(first_watch(state.weights.params))
             state = state._replace(watch=watch)
         return state
-
-    def first(self, teacher: Weights | None) -> TrainState:
-        """The state at step 0."""
-        return first_state(self.job, self.generation, teacher, self._steps.draw)
 
     def start(self, step: int) -> None:
         """Prepares to go on after a step: rows after it will be written anew."""
@@ -226,8 +230,8 @@ class Generation:
     def finish(self, state: TrainState) -> Weights:
         """Tests the last or the best weights, and marks the generation as finished; gives them."""
         folder = self._workdir.checkpoints(self.generation)
-        weights, best_step = chosen(self.job, state, folder, self._watcher)
-        results = self._evaluate(evaluate, self._steps.test, self.job.data.test, weights)
+        weights, best_step = _chosen(self.job, state, folder, self._watcher)
+        results = self._evaluate(evaluate, self.steps.test, self.job.data.test, weights)
         if not processes.primary():
             return weights
         predictions.write(self._workdir.predictions(self.generation), results)
@@ -237,7 +241,10 @@ class Generation:
         row: Row = {"generation": self.generation, "test pictures": len(results.ids), **summary}
         if self.job.data.validation is not None:
             step = last if best_step is None else best_step
-            row["mae_validation"] = _validation(self._workdir, self.generation, step)
+            key = "validation", self.generation, step
+            rows = self._workdir.rows()
+            same = [row for row in rows if (row["kind"], row["generation"], row["step"]) == key]
+            row["mae_validation"] = float(same[-1]["mae"])
         if best_step is not None:
             row["best_step"] = best_step
         self._workdir.finish(self.generation, row)
@@ -252,7 +259,7 @@ class Generation:
         """Evaluates the validation part, writes a row, and keeps the weights if they are best."""
         step = int(state.step)
         summary = self._evaluate(
-            summarize, self._steps.validation, self.job.data.validation, state.answers
+            summarize, self.steps.validation, self.job.data.validation, state.answers
         )
         self._write("validation", {"step": step, "epoch": _epoch(step, self.order), **summary})
         if self._best is not None:
@@ -280,13 +287,3 @@ class Generation:
 
 def _epoch(step: int, order: EpochOrder) -> float:
     return round(step / order.steps_per_epoch, 4)
-
-
-def _validation(workdir: Workdir, generation: int, step: int) -> float:
-    """The validation's MAE of a step."""
-    rows = [
-        row
-        for row in workdir.rows()
-        if (row["kind"], row["generation"], row["step"]) == ("validation", generation, step)
-    ]
-    return float(rows[-1]["mae"])

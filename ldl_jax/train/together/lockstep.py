@@ -11,6 +11,7 @@ import numpy as np
 from ldl_jax.train.compiled import Store
 from ldl_jax.train.generations import Runs, States, Teachers
 from ldl_jax.train.log import NotFiniteError
+from ldl_jax.train.loop import Runner
 from ldl_jax.train.state import PyTree, TrainState
 from ldl_jax.train.step import Scalars
 from ldl_jax.train.together.stack import OneStep, Stack
@@ -20,12 +21,7 @@ from ldl_jax.train.together.stack import OneStep, Stack
 class Program:
     """The step of several runs, and the arguments that stay the same over a generation.
 
-    Attributes:
-      step: the step of all runs, by `Stack.jit`.
-      stack: puts the runs' arrays together.
-      store: the pictures, on every device.
-      rows: the positions of each run's pictures in the store, [N] int32.
-      numbers: the numbers of all runs, with the leading axis.
+    `rows` are the positions of each run's pictures in the store, [N] int32.
     """
 
     step: OneStep
@@ -35,17 +31,16 @@ class Program:
     numbers: PyTree
 
 
-class Lockstep:
-    """Takes the steps of several runs in one program; a `ldl_jax.train.loop.Runner`."""
+class Lockstep(Runner):
+    """Takes the steps of several runs in one program."""
+
+    steps_per_call = 1
 
     def __init__(self, program: Program, runs: Runs, states: States, teachers: Teachers) -> None:
-        self.start, self.steps_per_call = int(states[0].step), 1
-        self.lost: dict[int, str] = {}
-        self.state: TrainState = program.stack.put(states)
-        self._teacher = program.stack.put(teachers)
-        self._program, self._runs = program, runs
+        put = program.stack.put
+        self._set_up(runs, put(states), put(teachers), int(states[0].step))
+        self._program = program
         self._pending: list[tuple[int, Scalars]] = []
-        self._logs = [run.log() for run in runs]
 
     def items(self, calls: Sequence[tuple[int, int]]) -> Iterator[jax.Array]:
         """Yields the rows [R, B] of each step's pictures."""
@@ -79,11 +74,6 @@ class Lockstep:
                 log.flush()
             except NotFiniteError as error:
                 self.lost[index] = str(error)
-
-    def resume(self) -> None:
-        """Starts the logs' clocks anew."""
-        for log in self._logs:
-            log.resume()
 
     def states(self) -> list[TrainState]:
         """Returns each run's own state, where a run alone has it."""

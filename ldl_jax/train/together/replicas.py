@@ -18,7 +18,7 @@ from ldl_jax.evaluation.evaluate import JittedPredict
 from ldl_jax.methods import Prediction
 from ldl_jax.train import generations, programs
 from ldl_jax.train.compiled import JittedStep
-from ldl_jax.train.generations import ChainRun, Indices, Runs, States, Teachers
+from ldl_jax.train.generations import ChainRun, Runs, States, Teachers
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.log import Watcher
 from ldl_jax.train.programs import Steps
@@ -37,12 +37,6 @@ def run(
 
     A run whose loss is not finite any more is left where it was, and the others go on.
 
-    Args:
-      group: the runs.
-      folders: one for each, open.
-      interrupt: of signals.
-      watcher: looks on.
-
     Returns:
       The runs that were left, by name, each with the reason.
 
@@ -55,8 +49,8 @@ def run(
         for replica, folder in zip(group.replicas, folders, strict=True)
     ]
 
-    def lockstep(indices: Indices, runs: Runs, states: States, teachers: Teachers) -> Lockstep:
-        return Lockstep(shared.program(indices), runs, states, teachers)
+    def lockstep(runs: Runs, states: States, teachers: Teachers) -> Lockstep:
+        return Lockstep(shared.program([run.name for run in runs]), runs, states, teachers)
 
     return generations.fold(members, lockstep, interrupt, watcher)
 
@@ -68,9 +62,12 @@ class _Programs:
         self._group = group
         self._job = job = group.replicas[0].job
         self._trains: dict[Stack, OneStep] = {}
-        self._pictures = shared_pictures(
-            [replica.job.data.train.part for replica in group.replicas]
-        )
+        parts = [replica.job.data.train.part for replica in group.replicas]
+        self._store, rows = shared_pictures(parts)
+        self._of_run = {
+            replica.name: (own, arrays_of(replica.numbers))
+            for replica, own in zip(group.replicas, rows, strict=True)
+        }
 
         def predict(arguments: tuple[Weights, Numbers], images: jax.Array) -> Prediction:
             weights, numbers = arguments
@@ -79,20 +76,14 @@ class _Programs:
 
         self._steps = programs.predicting(job, predict)
 
-    def program(self, indices: Indices) -> Program:
+    def program(self, names: Sequence[str]) -> Program:
         """Returns the step of these runs, with its arguments."""
-        stack = stack_of(len(indices), self._group.devices)
+        stack = stack_of(len(names), self._group.devices)
         if stack not in self._trains:
             self._trains[stack] = stack.jit(self._group.step(self._job))
-        store, rows = self._pictures
-        numbers = [arrays_of(self._group.replicas[index].numbers) for index in indices]
-        return Program(
-            self._trains[stack],
-            stack,
-            stack.share(store),
-            [rows[index] for index in indices],
-            stack.put(numbers),
-        )
+        rows, numbers = zip(*(self._of_run[name] for name in names), strict=True)
+        store = stack.share(self._store)
+        return Program(self._trains[stack], stack, store, rows, stack.put(numbers))
 
     def steps(self, numbers: dict[str, float]) -> Steps:
         """Returns the functions before and after training of a run with these numbers."""
@@ -107,12 +98,7 @@ class _Programs:
 
 
 class Seconds(NamedTuple):
-    """The seconds that one step of each run of a group takes.
-
-    Attributes:
-      together: in one program.
-      one_by_one: in R programs, one after another.
-    """
+    """The seconds that one step of each run of a group takes, in one program or in R."""
 
     together: float
     one_by_one: float
@@ -123,7 +109,7 @@ def trials(group: Replicas) -> dict[str, Callable[[], Scalars]]:
 
     Each goes on from its last state; nothing is written.
     """
-    program = _Programs(group).program(range(len(group.replicas)))
+    program = _Programs(group).program([replica.name for replica in group.replicas])
     jobs = [replica.job for replica in group.replicas]
     one_call = dataclasses.replace(jobs[0].schedule, steps_per_call=1)
     train, steps = programs.jitted(dataclasses.replace(jobs[0], schedule=one_call))
