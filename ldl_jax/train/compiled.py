@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -67,7 +68,7 @@ def jit_train_step(
     The state lives where the placement puts one like `like`, the teacher as its weights; without
     it, on every device.
     """
-    train = _constrained(step, fetch, recipe, preprocessing, placement, steps)
+    train = whole_step(step, fetch, recipe, preprocessing, steps, _by_batch(placement))
     return _placed(train, placement, like, placement.by_batch)
 
 
@@ -87,7 +88,7 @@ def jit_train_steps(
     inside a loop XLA may compile a network in another way; for CPUs it does, and so slowly that
     several steps in a call are no use there.) State and teacher live as in `jit_train_step`.
     """
-    whole = _constrained(step, fetch, recipe, preprocessing, placement, steps)
+    whole = whole_step(step, fetch, recipe, preprocessing, steps, _by_batch(placement))
 
     def train(
         state: TrainState,
@@ -131,15 +132,5 @@ def _placed(
     )
 
 
-def _constrained(
-    step: TrainStep,
-    fetch: Fetch,
-    recipe: Recipe,
-    preprocessing: Preprocessing,
-    placement: Placement,
-    steps: int | None,
-) -> JittedStep:
-    def constrained(arrays: PyTree) -> PyTree:
-        return jax.lax.with_sharding_constraint(arrays, placement.by_batch)
-
-    return whole_step(step, fetch, recipe, preprocessing, steps, constrained)
+def _by_batch(placement: Placement) -> Callable[[PyTree], PyTree]:
+    return functools.partial(jax.lax.with_sharding_constraint, shardings=placement.by_batch)

@@ -23,9 +23,7 @@ OneStep = Callable[[TrainState, Weights | None, Store, PyTree, PyTree], tuple[Tr
 class Stack:
     """Places for R runs on a mesh of one axis, `replica`.
 
-    Attributes:
-      mesh: the devices that are used.
-      runs: R. Each device has as many places; those past R repeat the last run.
+    Each device has as many places; those past R repeat the last run.
     """
 
     mesh: Mesh
@@ -69,15 +67,12 @@ class Stack:
             items: PyTree,
             numbers: PyTree,
         ) -> tuple[TrainState, Scalars]:
-            def of_run(
-                state: TrainState, teacher: Weights | None, item: PyTree, number: PyTree
-            ) -> tuple[TrainState, Scalars]:
-                return step(state, teacher, store, item, number)
-
-            arguments = (states, teachers, items, numbers)
             if self.each > 1:
-                return jax.vmap(of_run)(*arguments)
-            result = of_run(*jax.tree.map(lambda x: x[0], arguments))
+                every = jax.vmap(step, in_axes=(0, 0, None, 0, 0))
+                return every(states, teachers, store, items, numbers)
+            spread = (states, teachers, items, numbers)
+            state, teacher, item, number = jax.tree.map(lambda x: x[0], spread)
+            result = step(state, teacher, store, item, number)
             return jax.tree.map(lambda x: x[None], result)
 
         spread, everywhere = PartitionSpec(AXIS), PartitionSpec()
