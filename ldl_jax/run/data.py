@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +92,22 @@ def parts_of(config: DataConfig, records: Records) -> protocols.Parts:
     """Returns the rows of the training, validation and test pictures, as the config says."""
     if config.split_file:
         return split_file.read(Path(config.split_file), records)
-    try:
+    fractions = config.test_fraction, config.validation_fraction
+    with keys_below("data."):
         return protocols.split(
-            records,
-            config.protocol,
-            config.seed,
-            config.test_fraction,
-            config.validation_fraction,
-            max(0, config.fold),
+            records, config.protocol, config.seed, *fractions, max(0, config.fold)
         )
+
+
+@contextlib.contextmanager
+def keys_below(prefix: str) -> Iterator[None]:
+    """Puts the prefix of a config's keys before a ValueError's text; a DataError stays."""
+    try:
+        yield
     except DataError:
         raise
     except ValueError as error:
-        raise ConfigError(f"data.{error}") from None
+        raise ConfigError(f"{prefix}{error}") from None
 
 
 def prints_of(

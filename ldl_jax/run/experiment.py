@@ -19,7 +19,7 @@ from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.heads import Head, Width
 from ldl_jax.metrics import table
 from ldl_jax.run import data
-from ldl_jax.run.config import Config, ConfigError, DataConfig, to_dict
+from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import Read, Say, read_records
 from ldl_jax.run.resolved import Resolved, resolve, steps_per_epoch
 from ldl_jax.train import optimizers, transfer
@@ -35,7 +35,7 @@ class Experiment:
     """A run, ready to start.
 
     Attributes:
-      job: what the chain of generations needs.
+      job: the chain of generations.
       description: what makes the run what it is, of JSON's types: kept in the workdir.
       baseline: test MAE of always answering the training labels' mean.
       protocol: what a number of this run may be called: the protocol's name, with what leaks.
@@ -78,12 +78,9 @@ def make(
 ) -> Experiment:
     """Reads and checks the pictures and trained weights of what was resolved.
 
-    Args:
-      resolved: the run.
-      say: takes lines on the data for the user.
-      stages: the folder of the runs that "stage:NAME" means.
-      workdir: where an earlier start of the run may have left its `files`.
-      like: a run whose pictures are taken, if it is of the same data.
+    `say` takes lines on the data for the user. "stage:NAME" is a run in the folder `stages`. An
+    earlier start may have left its `files` in `workdir`. The pictures of `like` are taken, if it
+    is of the same data.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
@@ -93,7 +90,11 @@ def make(
     if config.init.path:
         head = resolved.method.head if config.init.head else None
         backbone = pretrained_backbone(config, resolved.model, say, stages, head)
-    preprocessing = _preprocessing(config.data, {} if backbone is None else backbone.inputs)
+    # A pre-trained network takes the inputs that it is used to.
+    stated = {key: getattr(config.data, key) for key in ("channels", "mean", "std")}
+    inputs = stated if backbone is None else stated | backbone.inputs
+    size, crop = config.data.size, config.data.crop
+    preprocessing = Preprocessing(data.stored_size(config.data), size, crop=crop, **inputs)
     for note in resolved.parts.notes:
         say(note)
     if like is not None and like.description["data"] == to_dict(config.data):
@@ -142,6 +143,14 @@ def _job(
     init = Init(freeze=config.init.freeze)
     if backbone is not None:
         init = Init((backbone.params, backbone.model_state), backbone.head, config.init.freeze)
+    # Calls are long where steps may be short and an item is a row of indices.
+    single = jax.default_backend() == "cpu" or not feeds["train"].store
+    schedule = Schedule(
+        config.log_every,
+        max(1, round(config.checkpoint_every * steps)),
+        max(1, round(config.evaluation.every * steps)),
+        config.steps_per_call or (1 if single else _STEPS_PER_CALL),
+    )
     about = Record(
         model=resolved.options,
         method=resolved.description["method"],
@@ -162,7 +171,7 @@ def _job(
         init=init,
         chain=config.chain,
         evaluation=config.evaluation,
-        schedule=_schedule(config, steps, feeds["train"]),
+        schedule=schedule,
         placement=resolved.placement,
         about=about,
         faults=config.faults,
@@ -170,16 +179,6 @@ def _job(
         keep=config.keep,
         best=config.best,
         use=config.use,
-    )
-
-
-def _schedule(config: Config, steps_per_epoch: int, train: Feed) -> Schedule:
-    """Returns the config's times in steps."""
-    return Schedule(
-        config.log_every,
-        max(1, round(config.checkpoint_every * steps_per_epoch)),
-        max(1, round(config.evaluation.every * steps_per_epoch)),
-        config.steps_per_call or _steps_per_call(train),
     )
 
 
@@ -255,17 +254,11 @@ def _check_best(
             f"best: {metric!r} is of the validation part; hold some pictures out with "
             "data.validation_fraction"
         )
-    known = evaluate.metrics_of(
-        feeds["validation"].part, method, width, distributions=config.evaluation.distributions
-    )
+    keep = config.evaluation.distributions
+    known = evaluate.metrics_of(feeds["validation"].part, method, width, distributions=keep)
     known = tuple(name for name in known if (entry := table.find(name)) and entry.better)
     if metric not in known:
         raise ConfigError(f"best: expected one of {', '.join(known)}, got {metric!r}")
-
-
-def _steps_per_call(train: Feed) -> int:
-    """Returns many where steps may be short and an item is a row of indices."""
-    return 1 if jax.default_backend() == "cpu" or not train.store else _STEPS_PER_CALL
 
 
 def _transform(
@@ -279,11 +272,3 @@ def _transform(
         factors = transfer.learning_rate_factors(model, init.backbone_rate, init.layer_decay)
         return transfer.scaled(transform, factors)
     return transform
-
-
-def _preprocessing(config: DataConfig, inputs: dict[str, Any]) -> Preprocessing:
-    """Returns what the config says, but for the inputs that a pre-trained network is used to."""
-    stated = {"channels": config.channels, "mean": config.mean, "std": config.std}
-    return Preprocessing(
-        data.stored_size(config), config.size, crop=config.crop, **(stated | inputs)
-    )
