@@ -192,31 +192,21 @@ def feeds_of(
     rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     rows = {name: chosen for name, chosen in rows.items() if len(chosen)}
     size = stored_size(config)
-    count = sum(len(chosen) for chosen in rows.values())
+    stored = sum(map(len, rows.values())) * size * size * 3.0  # bytes
     free = measure(placement.replicated.mesh.devices.flatten().tolist())
-    choice = choose(
-        count * size * size * 3.0,
-        least([Memory(*each) for each in processes.all_gather(list(free))]),
-        config.feed,
-        config.memory_gb * GB,
-    )
+    memory = least([Memory(*each) for each in processes.all_gather(list(free))])
+    choice = choose(stored, memory, config.feed, config.memory_gb * GB)
     streams = choice.where == STREAM
     say(
         f"{records.name}: "
         + ", ".join(f"{len(chosen):,} {name}" for name, chosen in rows.items())
         + f" pictures, labels {space.low:g} to {space.high:g} {space.unit}, "
-        + f"{count * size * size * 3 / 1e9:.2f} GB at {size}x{size}, {choice}"
+        + f"{stored / 1e9:.2f} GB at {size}x{size}, {choice}"
     )
     across = placement.by_batch if choice.where == SHARES else None
+    way = (placement.place, placement.device_put, across, streams, placement.shard)
     return {
-        name: feed(
-            _part(config, records, chosen, space, streams, say),
-            placement.place,
-            placement.device_put,
-            across,
-            streams,
-            placement.shard,
-        )
+        name: feed(_part(config, records, chosen, space, streams, say), *way)
         for name, chosen in rows.items()
     }
 
@@ -249,9 +239,8 @@ def _part(
     streams: bool,
     say: Say,
 ) -> Part:
-    images = None
-    if records.images is not None:
-        images = records.images
+    images = records.images
+    if images is not None:
         lazy = streams and isinstance(images, LazyImages)
         images = images.take(rows) if lazy else images[rows]
     elif not streams or config.unreadable == "skip":

@@ -27,6 +27,18 @@ from ldl_jax.train.job import Feeds, Init, Job, Optimizer, Schedule
 from ldl_jax.train.record import Record
 from ldl_jax.train.together import group
 
+# Keys of a config that a job takes as they are.
+_SAME = (
+    "seed",
+    "batch_size",
+    "epochs",
+    "augment",
+    "chain",
+    "evaluation",
+    "faults",
+    "accumulate",
+    "keep",
+)
 _STEPS_PER_CALL = 16  # of an accelerator: a call costs the host about what a short step takes
 
 
@@ -160,23 +172,15 @@ def _job(
         flip=config.evaluation.flip,
     )
     return Job(
-        seed=config.seed,
-        batch_size=config.batch_size,
-        epochs=config.epochs,
+        **{name: getattr(config, name) for name in _SAME},
         data=Feeds(feeds["train"], feeds.get("validation"), feeds["test"], preprocessing),
-        augment=config.augment,
         model=model,
         method=resolved.method,
         optimizer=Optimizer(_transform(config, model, rate), rate, config.optimizer.ema),
         init=init,
-        chain=config.chain,
-        evaluation=config.evaluation,
         schedule=schedule,
         placement=resolved.placement,
         about=about,
-        faults=config.faults,
-        accumulate=config.accumulate,
-        keep=config.keep,
         best=config.best,
         use=config.use,
     )
@@ -190,17 +194,13 @@ def rebuild(config: Config, job: Job) -> group.Rebuild:
     counts = encodings.label_counts(job.data.train.part.labels, job.method.space)
     order = job.order(1)
 
-    def rebuilt(
-        numbers: group.Numbers,
-    ) -> tuple[methods.Method, optax.GradientTransformation]:
+    def rebuilt(numbers: group.Numbers) -> tuple[methods.Method, optax.GradientTransformation]:
         split: dict[str, dict[str, Any]] = {"method": {}, "optimizer": {}}
         for key, value in numbers.items():
             section, _, name = key.partition(".")
             split[section][name] = value
-        hyper_parameters = config.method.hyper_parameters | split["method"]
-        method = methods.get(
-            config.method.name, space=job.method.space, counts=counts, **hyper_parameters
-        )
+        values = config.method.hyper_parameters | split["method"]
+        method = methods.get(config.method.name, space=job.method.space, counts=counts, **values)
         changed = dataclasses.replace(config.optimizer, **split["optimizer"])
         rate = optimizers.learning_rate(changed, order.steps_per_epoch, len(order))
         return method, _transform(dataclasses.replace(config, optimizer=changed), job.model, rate)

@@ -68,13 +68,8 @@ def fold(
     """Trains the chains of all members, or what is left of them.
 
     Those that have finished the fewest generations train the next one, all at the same step.
-
-    Returns:
-      The members that diverged and were left where they were, by name, each with the reason.
-
-    Raises:
-      Interrupted: a signal came; the same call goes on from there.
-      NotFiniteError: a run alone diverged.
+    Returns those that diverged and were left where they were, by name, each with the reason. It
+    raises what `run` raises.
     """
     lost: dict[str, str] = {}
     teachers = [resume(member.job, member.workdir, watcher) for member in members]
@@ -210,16 +205,9 @@ class Generation:
     def log(self) -> Log:
         """Returns a log that writes the rows of this generation."""
         job = self.job
-        return Log(
-            self.generation,
-            self.order,
-            job.schedule.log_every,
-            job.optimizer.learning_rate,
-            job.faults,
-            functools.partial(self._write, "train"),
-            functools.partial(self._write, "fault"),
-            self._watcher,
-        )
+        every, rate = job.schedule.log_every, job.optimizer.learning_rate
+        writers = functools.partial(self._write, "train"), functools.partial(self._write, "fault")
+        return Log(self.generation, self.order, every, rate, job.faults, *writers, self._watcher)
 
     def close(self) -> None:
         """Waits for the checkpoints that are being saved."""
@@ -258,9 +246,8 @@ class Generation:
     def validate(self, state: TrainState) -> None:
         """Evaluates the validation part, writes a row, and keeps the weights if they are best."""
         step = int(state.step)
-        summary = self._evaluate(
-            summarize, self.steps.validation, self.job.data.validation, state.answers
-        )
+        predict, feed = self.steps.validation, self.job.data.validation
+        summary = self._evaluate(summarize, predict, feed, state.answers)
         self._write("validation", {"step": step, "epoch": _epoch(step, self.order), **summary})
         if self._best is not None:
             about = dataclasses.replace(self.job.about, generation=self.generation)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # they are made there, and trained here
 
 
 class Runner:
-    """Takes the steps of one generation of a run alone; `together.lockstep` those of several.
+    """Takes the steps of one generation of a run alone; `together.replicas` those of several.
 
     Attributes:
       start: the step of the state at first.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,22 +18,8 @@ Scalars = dict[str, jax.Array]
 PredictStep = Callable[[Weights, jax.Array], Prediction]
 
 
-class TrainStep(Protocol):
-    """A pure train step of `make_train_step`.
-
-    batch holds "images", preprocessed float [B, H, W, 3], and "labels" and "sigma", float32 [B];
-    key is the step's. With a teacher, the `Weights` of the previous generation, that network runs
-    frozen on the same images and hands over its distributions and slack. The scalars are the mean
-    loss, the mean absolute error of the estimate, the gradient's norm, those that the method
-    watches and those of `faults.observe`, all float32 [].
-    """
-
-    def __call__(
-        self, state: TrainState, batch: Batch, key: jax.Array, teacher: Weights | None = None
-    ) -> tuple[TrainState, Scalars]:
-        """Returns the state after the step, and the step's scalars."""
-
-
+# `step(state, batch, key, teacher) -> (state, scalars)`, see `make_train_step`.
+TrainStep = Callable[[TrainState, Batch, jax.Array, Weights | None], tuple[TrainState, Scalars]]
 # `learn(weights, batch, key, teacher) -> (gradient, model_state, scalars)`
 Learn = Callable[
     [Weights, Batch, jax.Array, Weights | None], tuple[dict[str, PyTree], PyTree, Scalars]
@@ -53,7 +38,13 @@ def make_train_step(
     ema: float = 0.0,
     faults: FaultConfig | None = None,
 ) -> TrainStep:
-    """Returns a pure `step(state, batch, key, teacher=None) -> (state, scalars)`; see `TrainStep`.
+    """Returns a pure `step(state, batch, key, teacher=None) -> (state, scalars)`.
+
+    batch holds "images", preprocessed float [B, H, W, 3], and "labels" and "sigma", float32 [B];
+    key is the step's. With a teacher, the `Weights` of the previous generation, that network runs
+    frozen on the same images and hands over its distributions and slack. The scalars are the mean
+    loss, the mean absolute error of the estimate, the gradient's norm, those that the method
+    watches and those of `faults.observe`, all float32 [].
 
     Args:
       model: the student's network.

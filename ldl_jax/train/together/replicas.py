@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import jax
+import numpy as np
 
 from ldl_jax.evaluation.evaluate import JittedPredict
 from ldl_jax.methods import Prediction
 from ldl_jax.train import generations, programs
-from ldl_jax.train.compiled import JittedStep
+from ldl_jax.train.compiled import JittedStep, Store
 from ldl_jax.train.generations import ChainRun, Runs, States, Teachers
 from ldl_jax.train.interrupt import Interrupt
-from ldl_jax.train.log import Watcher
+from ldl_jax.train.log import NotFiniteError, Watcher
+from ldl_jax.train.loop import Runner
 from ldl_jax.train.programs import Steps
-from ldl_jax.train.state import PyTree, Weights
+from ldl_jax.train.state import PyTree, TrainState, Weights
 from ldl_jax.train.step import Scalars, make_predict_step
 from ldl_jax.train.together.group import Numbers, Replicas, arrays_of
-from ldl_jax.train.together.lockstep import Lockstep, Program
 from ldl_jax.train.together.stack import OneStep, Stack, shared_pictures, stack_of
 from ldl_jax.workdir import Workdir
 
@@ -53,6 +54,69 @@ def run(
         return Lockstep(shared.program([run.name for run in runs]), runs, states, teachers)
 
     return generations.fold(members, lockstep, interrupt, watcher)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The step of several runs, and the arguments that stay the same over a generation.
+
+    `rows` are the positions of each run's pictures in the store, [N] int32.
+    """
+
+    step: OneStep
+    stack: Stack
+    store: Store
+    rows: Sequence[np.ndarray]
+    numbers: PyTree
+
+
+class Lockstep(Runner):
+    """Takes the steps of several runs in one program."""
+
+    steps_per_call = 1
+
+    def __init__(self, program: Program, runs: Runs, states: States, teachers: Teachers) -> None:
+        put = program.stack.put
+        self._set_up(runs, put(states), put(teachers), int(states[0].step))
+        self._program = program
+        self._pending: list[tuple[int, Scalars]] = []
+
+    def items(self, calls: Sequence[tuple[int, int]]) -> Iterator[jax.Array]:
+        """Yields the rows [R, B] of each step's pictures."""
+        program = self._program
+        for step, _ in calls:
+            pairs = zip(program.rows, self._runs, strict=True)
+            yield program.stack.put([rows[run.order[step - 1]] for rows, run in pairs])
+
+    def call(self, first: int, last: int, item: jax.Array) -> None:
+        """Sends a step to the devices; looks at the scalars where a row is due."""
+        program = self._program
+        self.state, scalars = program.step(
+            self.state, self._teacher, program.store, item, program.numbers
+        )
+        self._pending.append((first, scalars))
+        if last % self._runs[0].job.schedule.log_every == 0:
+            self.look()
+
+    def look(self) -> None:
+        """Looks at all scalars since the last time; a run that diverged is lost."""
+        steps = [step for step, _ in self._pending]
+        values = [self._program.stack.take(scalars) for _, scalars in self._pending]
+        self._pending = []
+        for index, log in enumerate(self._logs):
+            if index in self.lost:
+                continue
+            try:
+                for step, scalars in zip(steps, values, strict=True):
+                    log.add(step, step, scalars[index])
+                log.flush()
+            except NotFiniteError as error:
+                self.lost[index] = str(error)
+
+    def states(self) -> list[TrainState]:
+        """Returns each run's own state, where a run alone has it."""
+        pairs = zip(self._runs, self._program.stack.take(self.state), strict=True)
+        return [run.job.placement.place_state(state) for run, state in pairs]
 
 
 class _Programs:
