@@ -27,18 +27,6 @@ from ldl_jax.train.job import Feeds, Init, Job, Optimizer, Schedule
 from ldl_jax.train.record import Record
 from ldl_jax.train.together import group
 
-# Keys of a config that a job takes as they are.
-_SAME = (
-    "seed",
-    "batch_size",
-    "epochs",
-    "augment",
-    "chain",
-    "evaluation",
-    "faults",
-    "accumulate",
-    "keep",
-)
 _STEPS_PER_CALL = 16  # of an accelerator: a call costs the host about what a short step takes
 
 
@@ -172,7 +160,15 @@ def _job(
         flip=config.evaluation.flip,
     )
     return Job(
-        **{name: getattr(config, name) for name in _SAME},
+        seed=config.seed,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        augment=config.augment,
+        chain=config.chain,
+        evaluation=config.evaluation,
+        faults=config.faults,
+        accumulate=config.accumulate,
+        keep=config.keep,
         data=Feeds(feeds["train"], feeds.get("validation"), feeds["test"], preprocessing),
         model=model,
         method=resolved.method,

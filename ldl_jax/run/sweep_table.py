@@ -45,9 +45,9 @@ def show(
     for point in shown:
         folder, setting = folder_of(path, point), sweep.setting(point.config, points)
         runs.append(ablation.Tested(setting, folder, len(workdir.read_results(folder))))
-    own, wanted = sweep.setting(config, points), config.table
+    reference, wanted = sweep.setting(config, points), config.table
     shape = {"generations": wanted.generations, "heads": wanted.heads}
-    rows = ablation.rows(runs, own, columns=wanted.columns.split(), **shape)
+    rows = ablation.rows(runs, reference, columns=wanted.columns.split(), **shape)
     space = workdir.read_json(runs[0].folder / "config.json")["resolved"]["space"]
     notes = f"Errors in {space['unit']}. {ablation.FOOTNOTE}"
     write(path / "table.md", f"{report.markdown(rows)}{notes}\n")

@@ -231,8 +231,8 @@ class Generation:
             step = last if best_step is None else best_step
             key = "validation", self.generation, step
             rows = self._workdir.rows()
-            same = [row for row in rows if (row["kind"], row["generation"], row["step"]) == key]
-            row["mae_validation"] = float(same[-1]["mae"])
+            validations = [x for x in rows if (x["kind"], x["generation"], x["step"]) == key]
+            row["mae_validation"] = float(validations[-1]["mae"])
         if best_step is not None:
             row["best_step"] = best_step
         self._workdir.finish(self.generation, row)

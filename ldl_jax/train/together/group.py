@@ -104,13 +104,13 @@ def check_memory(group: Replicas) -> None:
     Raises:
       ValueError: it does not.
     """
-    fits = fitting(group)
-    if len(group.replicas) > fits:
-        each = stack_of(len(group.replicas), group.devices).each
+    fits, count = fitting(group), len(group.replicas)
+    if count > fits:
+        each = stack_of(count, group.devices).each
         needed = each * _bytes_of_one(group) + _bytes_of_pictures(group)
         limit = memory.memory_of(group.devices[0])
         raise ValueError(
-            f"replicas: {len(group.replicas)} runs together need about {needed / 1e9:.2f} GB of "
+            f"replicas: {count} runs together need about {needed / 1e9:.2f} GB of "
             f"each device's {limit / 1e9:.2f} GB, which may hold {fits}; take replicas='auto', or "
             "a smaller batch_size"
         )

@@ -129,8 +129,8 @@ class _Programs:
         parts = [replica.job.data.train.part for replica in group.replicas]
         self._store, rows = shared_pictures(parts)
         self._of_run = {
-            replica.name: (own, arrays_of(replica.numbers))
-            for replica, own in zip(group.replicas, rows, strict=True)
+            replica.name: (positions, arrays_of(replica.numbers))
+            for replica, positions in zip(group.replicas, rows, strict=True)
         }
 
         def predict(arguments: tuple[Weights, Numbers], images: jax.Array) -> Prediction:

@@ -71,8 +71,8 @@ class Stack:
                 every = jax.vmap(step, in_axes=(0, 0, None, 0, 0))
                 return every(states, teachers, store, items, numbers)
             spread = (states, teachers, items, numbers)
-            state, teacher, item, number = jax.tree.map(lambda x: x[0], spread)
-            result = step(state, teacher, store, item, number)
+            state, teacher, item, values = jax.tree.map(lambda x: x[0], spread)
+            result = step(state, teacher, store, item, values)
             return jax.tree.map(lambda x: x[None], result)
 
         spread, everywhere = PartitionSpec(AXIS), PartitionSpec()
