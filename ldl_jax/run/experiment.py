@@ -14,9 +14,8 @@ from ldl_jax import encodings, methods, models
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.data.feed.feeds import Feed
 from ldl_jax.data.splits import hashes_file, protocols, split_file
-from ldl_jax.evaluation import evaluate
 from ldl_jax.evaluation.report import baseline_mae
-from ldl_jax.heads import Head, Width
+from ldl_jax.heads import Head
 from ldl_jax.metrics import table
 from ldl_jax.run import data
 from ldl_jax.run.config import Config, ConfigError, to_dict
@@ -32,14 +31,10 @@ _STEPS_PER_CALL = 16  # of an accelerator: a call costs the host about what a sh
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A run, ready to start.
+    """A run, ready to start, with what is kept in its workdir: the description, and `files`.
 
-    Attributes:
-      job: the chain of generations.
-      description: what makes the run what it is, of JSON's types: kept in the workdir.
-      baseline: test MAE of always answering the training labels' mean.
-      protocol: what a number of this run may be called: the protocol's name, with what leaks.
-      files: what else is kept in the workdir, by name: the split, and the auditor's prints.
+    `baseline` is the test MAE of always answering the training labels' mean, `protocol` the name
+    that a number of this run may go by: the protocol's, with what leaks.
     """
 
     job: Job
@@ -102,7 +97,7 @@ def make(
     else:
         protocol, feeds, files = _pictures(resolved, say, workdir)
     if config.best:
-        _check_best(config, feeds, resolved.method, resolved.model.width)
+        _check_best(resolved)
     job = _job(resolved, feeds, preprocessing, backbone)
     description = resolved.description | {
         "resolved": {
@@ -241,18 +236,15 @@ def pretrained_backbone(
     return backbone
 
 
-def _check_best(
-    config: Config, feeds: dict[str, Feed], method: methods.Method, width: Width
-) -> None:
-    metric = config.best
-    if "validation" not in feeds:
+def _check_best(resolved: Resolved) -> None:
+    metric, rows = resolved.config.best, resolved.parts.validation
+    if not len(rows):
         raise ConfigError(
             f"best: {metric!r} is of the validation part; hold some pictures out with "
             "data.validation_fraction"
         )
-    keep = config.evaluation.distributions
-    known = evaluate.metrics_of(feeds["validation"].part, method, width, distributions=keep)
-    known = tuple(name for name in known if (entry := table.find(name)) and entry.better)
+    evaluated = resolved.metrics_of(rows)
+    known = [name for name in evaluated if (entry := table.find(name)) and entry.better]
     if metric not in known:
         raise ConfigError(f"best: expected one of {', '.join(known)}, got {metric!r}")
 

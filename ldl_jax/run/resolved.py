@@ -37,9 +37,9 @@ class Resolved:
         method = {"name": self.config.method.name, **self.method.hyper_parameters}
         return to_dict(self.config) | {"method": method}
 
-    def table_columns(self) -> tuple[str, ...]:
-        """Returns the keys of `report.summary` that the run's test will have."""
-        part = data.labelled(self.config.data, self.records, self.parts.test, self.space)
+    def metrics_of(self, rows: np.ndarray) -> tuple[str, ...]:
+        """Returns the keys of `report.summary` that an evaluation of these pictures will have."""
+        part = data.labelled(self.config.data, self.records, rows, self.space)
         keep = self.config.evaluation.distributions
         return evaluate.metrics_of(part, self.method, self.model.width, distributions=keep)
 

@@ -28,7 +28,7 @@ def check_columns(columns: Sequence[str], runs: Iterable[Resolved]) -> None:
     for resolved in runs:  # as a rule the first has them all
         if known.keys() >= {*columns}:
             return
-        known |= dict.fromkeys(resolved.table_columns())
+        known |= dict.fromkeys(resolved.metrics_of(resolved.parts.test))
     for column in columns:
         if column not in known:
             raise ConfigError(

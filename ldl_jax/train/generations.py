@@ -6,12 +6,11 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from ldl_jax import processes
-from ldl_jax.data.feed.feeds import EpochOrder, Feed
+from ldl_jax.data.feed.feeds import EpochOrder
 from ldl_jax.evaluation import predictions, report
-from ldl_jax.evaluation.evaluate import JittedPredict, evaluate, summarize
+from ldl_jax.evaluation.evaluate import evaluate, summarize
 from ldl_jax.train.best import Best, read_best
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.compiled import JittedStep, JittedSteps
@@ -24,7 +23,6 @@ from ldl_jax.train.programs import Steps, first_state, jitted, like
 from ldl_jax.train.state import TrainState, Weights
 from ldl_jax.workdir import Row, Workdir
 
-Evaluated = TypeVar("Evaluated")
 Runs = Sequence["Generation"]
 States = Sequence[TrainState]
 Teachers = Sequence[Weights | None]
@@ -184,6 +182,8 @@ class Generation:
         self.job, self.generation, self.order = member.job, generation, member.job.order(generation)
         self.name, self.steps = member.name, member.steps
         self._workdir, self._watcher = member.workdir, watcher
+        batch_size = member.job.evaluation.batch_size
+        self._way = (member.job.method.space, batch_size, watcher.evaluation)  # to evaluate
         folder = member.workdir.checkpoints(generation)
         self.checkpoints = Checkpoints(folder, member.job.keep)
         self._best = Best(folder, member.job.best) if member.job.best else None
@@ -219,7 +219,7 @@ class Generation:
         """Tests the last or the best weights, and marks the generation as finished; gives them."""
         folder = self._workdir.checkpoints(self.generation)
         weights, best_step = _chosen(self.job, state, folder, self._watcher)
-        results = self._evaluate(evaluate, self.steps.test, self.job.data.test, weights)
+        results = evaluate(self.steps.test, weights, self.job.data.test, *self._way)
         if not processes.primary():
             return weights
         predictions.write(self._workdir.predictions(self.generation), results)
@@ -247,7 +247,9 @@ class Generation:
         """Evaluates the validation part, writes a row, and keeps the weights if they are best."""
         step = int(state.step)
         predict, feed = self.steps.validation, self.job.data.validation
-        summary = self._evaluate(summarize, predict, feed, state.answers)
+        assert predict is not None
+        assert feed is not None
+        summary = summarize(predict, state.answers, feed, *self._way)
         self._write("validation", {"step": step, "epoch": _epoch(step, self.order), **summary})
         if self._best is not None:
             about = dataclasses.replace(self.job.about, generation=self.generation)
@@ -258,18 +260,6 @@ class Generation:
         step = int(state.step)
         about = dataclasses.replace(self.job.about, generation=self.generation, step=step)
         self.checkpoints.save(step, state, about)
-
-    def _evaluate(
-        self,
-        evaluator: Callable[..., Evaluated],
-        predict: JittedPredict | None,
-        feed: Feed | None,
-        weights: Weights,
-    ) -> Evaluated:
-        assert predict is not None
-        assert feed is not None
-        space, batch = self.job.method.space, self.job.evaluation.batch_size
-        return evaluator(predict, weights, feed, space, batch, self._watcher.evaluation)
 
 
 def _epoch(step: int, order: EpochOrder) -> float:

@@ -18,7 +18,12 @@ Scalars = dict[str, jax.Array]
 PredictStep = Callable[[Weights, jax.Array], Prediction]
 
 
-# `step(state, batch, key, teacher) -> (state, scalars)`, see `make_train_step`.
+# `step(state, batch, key, teacher) -> (state, scalars)`: batch holds "images", preprocessed float
+# [B, H, W, 3], and "labels" and "sigma", float32 [B]; key is the step's. With a teacher, the
+# `Weights` of the previous generation, that network runs frozen on the same images and hands over
+# its distributions and slack. The scalars are the mean loss, the mean absolute error of the
+# estimate, the gradient's norm, those that the method watches and those of `faults.observe`, all
+# float32 [].
 TrainStep = Callable[[TrainState, Batch, jax.Array, Weights | None], tuple[TrainState, Scalars]]
 # `learn(weights, batch, key, teacher) -> (gradient, model_state, scalars)`
 Learn = Callable[
@@ -38,13 +43,7 @@ def make_train_step(
     ema: float = 0.0,
     faults: FaultConfig | None = None,
 ) -> TrainStep:
-    """Returns a pure `step(state, batch, key, teacher=None) -> (state, scalars)`.
-
-    batch holds "images", preprocessed float [B, H, W, 3], and "labels" and "sigma", float32 [B];
-    key is the step's. With a teacher, the `Weights` of the previous generation, that network runs
-    frozen on the same images and hands over its distributions and slack. The scalars are the mean
-    loss, the mean absolute error of the estimate, the gradient's norm, those that the method
-    watches and those of `faults.observe`, all float32 [].
+    """Returns a pure `step(state, batch, key, teacher=None) -> (state, scalars)`; see `TrainStep`.
 
     Args:
       model: the student's network.

@@ -70,8 +70,8 @@ class Stack:
             if self.each > 1:
                 every = jax.vmap(step, in_axes=(0, 0, None, 0, 0))
                 return every(states, teachers, store, items, numbers)
-            spread = (states, teachers, items, numbers)
-            state, teacher, item, values = jax.tree.map(lambda x: x[0], spread)
+            stacked = (states, teachers, items, numbers)
+            state, teacher, item, values = jax.tree.map(lambda x: x[0], stacked)
             result = step(state, teacher, store, item, values)
             return jax.tree.map(lambda x: x[None], result)
 
