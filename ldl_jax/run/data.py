@@ -110,36 +110,23 @@ def keys_below(prefix: str) -> Iterator[None]:
         raise ConfigError(f"{prefix}{error}") from None
 
 
-def prints_of(
-    config: DataConfig, records: Records, workdir: Path | None
-) -> hashes.PerceptualHashes | None:
-    """Returns the pictures' hashes where they are audited: those of the workdir, or new ones."""
-    if _drawn(config) or not config.audit:
-        return None
-    known = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
-    return known or hashes.take(records)
-
-
-def _drawn(config: DataConfig) -> bool:
-    return {config.name, config.test.name} <= {"synthetic", ""}
-
-
 def audited(
-    config: DataConfig,
-    records: Records,
-    parts: protocols.Parts,
-    taken: hashes.PerceptualHashes | None,
-    say: Say,
-) -> str:
-    """Returns the name of this split beside a result; `say` takes the auditor's verdict."""
-    if _drawn(config):  # one by one: faces that look alike are no copies
-        return parts.protocol
-    if taken is None:
+    config: DataConfig, records: Records, parts: protocols.Parts, workdir: Path | None, say: Say
+) -> tuple[str, hashes.PerceptualHashes | None]:
+    """Returns the name of this split beside a result, and the pictures' hashes where it is audited.
+
+    They are those of the workdir, or new ones; `say` takes the auditor's verdict.
+    """
+    if {config.name, config.test.name} <= {"synthetic", ""}:
+        return parts.protocol, None  # drawn one by one: faces that look alike are no copies
+    if not config.audit:
         say("data.audit is off: whether the parts share pictures is not known")
-        return f"{parts.protocol}, not audited"
+        return f"{parts.protocol}, not audited", None
+    known = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
+    taken = known or hashes.take(records)
     verdict = audit.audit(records, parts, taken)
     say(str(verdict))
-    return verdict.name
+    return verdict.name, taken
 
 
 def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpace:

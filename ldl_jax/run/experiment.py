@@ -117,10 +117,9 @@ def _pictures(
     """Returns the audited protocol's name, the feeds, and the files that are kept."""
     config, records, parts = resolved.config.data, resolved.records, resolved.parts
     files = {"split.json": split_file.dumped(records, parts)}
-    hashes = data.prints_of(config, records, workdir)
+    protocol, hashes = data.audited(config, records, parts, workdir, say)
     if hashes is not None and records.paths:
         files[hashes_file.NAME] = hashes_file.dumped(records, hashes)
-    protocol = data.audited(config, records, parts, hashes, say)
     feeds = data.feeds_of(config, records, parts, resolved.space, resolved.placement, say)
     return protocol, feeds, files
 
