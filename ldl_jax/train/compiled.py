@@ -12,16 +12,14 @@ import jax.numpy as jnp
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.placement import Placement
 from ldl_jax.train.state import PyTree, TrainState, Weights
-from ldl_jax.train.step import Scalars, TrainStep
+from ldl_jax.train.step import Stepped, TrainStep
 
 # `Feed.store`: the pictures on the devices.
 Store = dict[str, Any]
 # `train(state, teacher, store, item) -> (state, scalars)`; `state` is given up to the result.
-JittedStep = Callable[[TrainState, Weights | None, Store, PyTree], tuple[TrainState, Scalars]]
+JittedStep = Callable[[TrainState, Weights | None, Store, PyTree], Stepped]
 # `train(state, teacher, store, span, count) -> (state, scalars)`; scalars are as long as the span.
-JittedSteps = Callable[
-    [TrainState, Weights | None, Store, PyTree, jax.typing.ArrayLike], tuple[TrainState, Scalars]
-]
+JittedSteps = Callable[[TrainState, Weights | None, Store, PyTree, jax.typing.ArrayLike], Stepped]
 _Train = TypeVar("_Train", JittedStep, JittedSteps)
 # `fetch(store, item) -> batch`
 Fetch = Callable[[Store, PyTree], dict[str, Any]]
@@ -41,9 +39,7 @@ def whole_step(
     a batch's arrays are to lie.
     """
 
-    def train(
-        state: TrainState, teacher: Weights | None, store: Store, item: PyTree
-    ) -> tuple[TrainState, Scalars]:
+    def train(state: TrainState, teacher: Weights | None, store: Store, item: PyTree) -> Stepped:
         batch = split(fetch(store, item))
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
         augment_key, step_key = jax.random.split(key)
@@ -96,8 +92,8 @@ def jit_train_steps(
         store: Store,
         span: PyTree,
         count: jax.typing.ArrayLike,
-    ) -> tuple[TrainState, Scalars]:
-        def at(index: jax.typing.ArrayLike, state: TrainState) -> tuple[TrainState, Scalars]:
+    ) -> Stepped:
+        def at(index: jax.typing.ArrayLike, state: TrainState) -> Stepped:
             item = jax.tree.map(
                 lambda x: jax.lax.dynamic_index_in_dim(x, index, keepdims=False), span
             )
@@ -107,7 +103,7 @@ def jit_train_steps(
         length = len(jax.tree.leaves(span)[0])
         empty = jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), shapes)
 
-        def body(index: jax.Array, carry: tuple[TrainState, Scalars]) -> tuple[TrainState, Scalars]:
+        def body(index: jax.Array, carry: Stepped) -> Stepped:
             state, rows = carry
             state, scalars = at(index, state)
             return state, jax.tree.map(lambda row, x: row.at[index].set(x), rows, scalars)

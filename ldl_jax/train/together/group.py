@@ -17,7 +17,7 @@ from ldl_jax.train import memory, programs
 from ldl_jax.train.compiled import Store, whole_step
 from ldl_jax.train.job import Job
 from ldl_jax.train.state import PyTree, TrainState, Weights
-from ldl_jax.train.step import Scalars
+from ldl_jax.train.step import Stepped
 from ldl_jax.train.together.stack import OneStep, stack_of
 
 # The numbers in which a group's runs differ, by dotted key of a config.
@@ -72,7 +72,7 @@ class Replicas:
 
         def of_run(
             state: TrainState, teacher: Weights | None, store: Store, item: PyTree, numbers: Numbers
-        ) -> tuple[TrainState, Scalars]:
+        ) -> Stepped:
             method, optimizer = self.rebuild(numbers)
             step = programs.train_step(job, job.model, method, optimizer)
             steps = len(job.order(1))

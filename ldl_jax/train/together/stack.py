@@ -12,11 +12,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ldl_jax.data.feed.feeds import Part
 from ldl_jax.train.compiled import Store
 from ldl_jax.train.state import PyTree, TrainState, Weights
-from ldl_jax.train.step import Scalars
+from ldl_jax.train.step import Stepped
 
 AXIS = "replica"
 # `step(state, teacher, store, item, numbers) -> (state, scalars)` of a single run.
-OneStep = Callable[[TrainState, Weights | None, Store, PyTree, PyTree], tuple[TrainState, Scalars]]
+OneStep = Callable[[TrainState, Weights | None, Store, PyTree, PyTree], Stepped]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Stack:
             store: Store,
             items: PyTree,
             numbers: PyTree,
-        ) -> tuple[TrainState, Scalars]:
+        ) -> Stepped:
             if self.each > 1:
                 every = jax.vmap(step, in_axes=(0, 0, None, 0, 0))
                 return every(states, teachers, store, items, numbers)
