@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ldl_jax.train.compiled import JittedStep, JittedSteps
+from ldl_jax.train.generation import Runs, States, Teachers
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.log import Watcher
 from ldl_jax.train.state import PyTree, TrainState, Weights
-
-if TYPE_CHECKING:  # they are made there, and trained here
-    from ldl_jax.train.generations import Runs, States, Teachers
 
 
 class Runner:

@@ -19,7 +19,7 @@ from ldl_jax.evaluation.evaluate import JittedPredict
 from ldl_jax.methods import Prediction
 from ldl_jax.train import generations, programs
 from ldl_jax.train.compiled import JittedStep, Store
-from ldl_jax.train.generations import ChainRun, Runs, States, Teachers
+from ldl_jax.train.generation import ChainRun, Runs, States, Teachers
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.log import NotFiniteError, Watcher
 from ldl_jax.train.loop import Runner
