@@ -123,10 +123,10 @@ def audited(
         say("data.audit is off: whether the parts share pictures is not known")
         return f"{parts.protocol}, not audited", None
     known = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
-    taken = known or hashes.take(records)
-    verdict = audit.audit(records, parts, taken)
+    known = known or hashes.take(records)
+    verdict = audit.audit(records, parts, known)
     say(str(verdict))
-    return verdict.name, taken
+    return verdict.name, known
 
 
 def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpace:

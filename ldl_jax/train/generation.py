@@ -1,4 +1,4 @@
-"""One generation of a run in training: its order, rows, checkpoints and results."""
+"""A generation of a run in training: its order, rows, checkpoints and results."""
 
 from __future__ import annotations
 
