@@ -21,7 +21,6 @@ from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
 from ldl_jax.run.reading import RENAMED as RENAMED
 from ldl_jax.run.reading import Content, filled, in_new_keys, read_section
-from ldl_jax.run.sections import STAGE as STAGE
 from ldl_jax.run.sections import (
     ConfigError,
     DataConfig,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ldl_jax.data.splits import audit, split_file
 from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
 from ldl_jax.run import experiment
 from ldl_jax.run.config import completed
-from ldl_jax.run.data import Read
+from ldl_jax.run.data import Read, Say
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
 from ldl_jax.run.plan import Run
@@ -28,13 +29,7 @@ from ldl_jax.workdir import Workdir
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """A run of a plan that was checked, and may be trained.
-
-    Attributes:
-      folder: its own, below the workdir of all runs.
-      run: the run.
-      resolved: the objects that its config names.
-    """
+    """A run of a plan that was checked, its folder, and the objects that its config names."""
 
     folder: Path
     run: Run
@@ -62,20 +57,11 @@ def check(path: Path, run: Run, read: Read) -> Checked:
 def train(
     path: Path, checked: Checked, console: Console, interrupt: Interrupt, profile: str
 ) -> None:
-    """Trains what is left of a run, and shows its results.
+    """Trains what is left of a run in the workdir of all runs, and shows its results.
 
-    Args:
-      path: the workdir of all runs.
-      checked: one of them.
-      console: takes what the user is told.
-      interrupt: asks whether to stop.
-      profile: a folder for a trace of process 0; "" for none.
+    `profile` is a folder for a trace of process 0; "" for none.
     """
-    folder, run = checked.folder, checked.run
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    folder, run, say = checked.folder, checked.run, teller(console)
     if run.folder:
         say(f"--- {run.folder}")
     built = experiment.make(checked.resolved, say, stages=path / "stages", workdir=folder)
@@ -85,11 +71,9 @@ def train(
     with (
         _going_on(folder),
         Trace(profile if processes.primary() else "", say) as trace,
-        Workdir(folder, built.description, completed) as opened,
+        open_folder(folder, built) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
     ):
-        for name, content in built.files.items():
-            opened.keep(name, content)
         job = dataclasses.replace(built.job, trace=trace)
         results = generations.run(job, opened, interrupt, progress)
         if not processes.primary():
@@ -101,6 +85,20 @@ def train(
     if unit != "identity":
         say(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
     say(f"results, predictions, checkpoints and figures: {folder}")
+
+
+def teller(console: Console) -> Say:
+    """Returns a function that prints a line as it is."""
+    return functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def open_folder(path: Path, built: Experiment) -> Iterator[Workdir]:
+    """Opens a run's folder, and keeps the run's files in it."""
+    with Workdir(path, built.description, completed) as opened:
+        for name, content in built.files.items():
+            opened.keep(name, content)
+        yield opened
 
 
 def look(built: Experiment, opened: Workdir) -> None:

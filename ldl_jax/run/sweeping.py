@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -28,7 +28,7 @@ from ldl_jax.train.log import NotFiniteError
 from ldl_jax.train.programs import Steps
 from ldl_jax.train.together import group, replicas
 from ldl_jax.train.together.group import Replica, Replicas
-from ldl_jax.workdir import Workdir, WorkdirError
+from ldl_jax.workdir import WorkdirError
 
 Built = tuple[Point, Experiment]  # a run of a sweep, ready to start
 _OWN = {"runs", "stages", "table.md", "ways.json"}
@@ -37,14 +37,7 @@ _STOPPED = "stopped.json"  # in the folder of a run that diverged
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """A sweep that was checked, and may be trained.
-
-    Attributes:
-      config: of all its runs.
-      path: the folder of all runs.
-      points: the runs.
-      resolved: the objects that the config of each run names, by the run's name.
-    """
+    """A sweep that was checked, and the objects that each run's config names, by its name."""
 
     config: Config
     path: Path
@@ -113,19 +106,12 @@ def stages(config: Config, points: Sequence[Point]) -> tuple[plan.Run, ...]:
     Raises:
       ConfigError: a stage is not there, or no run starts from it.
     """
-    by_folder: dict[str, plan.Run] = {}
-    for point in points:
-        needed: dict[str, Config] = {}
-        name = point.config.init.stage
-        while name in config.stages and name not in needed:
-            needed[name] = config.stages[name]
-            name = needed[name].init.stage
-        runs = plan.runs(dataclasses.replace(point.config, stages=needed))
-        by_folder |= {run.folder: run for run in runs if run.folder}
+    chains = [plan.chain(point.config) for point in points]
+    names = dict.fromkeys(name for chain in chains for name in chain)
     for name in config.stages:
-        if f"stages/{name}" not in by_folder:
+        if name not in names:
             raise ConfigError(f"stages.{name}: no run of the sweep starts from it")
-    return tuple(by_folder.values())
+    return tuple(plan.Run(f"stages/{name}", config.stages[name]) for name in names)
 
 
 class _Training:
@@ -133,7 +119,7 @@ class _Training:
 
     def __init__(self, checked: Sweep, console: Console, interrupt: Interrupt) -> None:
         self._config, self._path, self._resolved = checked.config, checked.path, checked.resolved
-        self._console, self._interrupt = console, interrupt
+        self._console, self._interrupt, self._say = console, interrupt, jobs.teller(console)
         self._like: Experiment | None = None
         self._programs: dict[Hashable, tuple[JittedStep | JittedSteps, Steps]] = {}
         self._said: set[str] = set()
@@ -194,7 +180,10 @@ class _Training:
         names = [point.name for point, _ in members]
         self._say(f"--- {len(names)} runs together: {'; '.join(names)}")
         with contextlib.ExitStack() as opened:
-            folders = [opened.enter_context(self._open(*member)) for member in members]
+            folders = [
+                opened.enter_context(jobs.open_folder(folder_of(self._path, point), built))
+                for point, built in members
+            ]
             count = members[0][0].config.chain.generations
             progress = opened.enter_context(ProgressBar(self._console, count))
             lost = replicas.run(whole, folders, self._interrupt, progress)
@@ -213,7 +202,7 @@ class _Training:
             self._programs = {key: programs.jitted(built.job)}
         count = point.config.chain.generations
         with (
-            self._open(point, built) as folder,
+            jobs.open_folder(folder_of(self._path, point), built) as folder,
             ProgressBar(self._console, count) as progress,
         ):
             try:
@@ -223,15 +212,6 @@ class _Training:
             except NotFiniteError as error:
                 self._stopped(folder.path, point.name, str(error))
         self._check_signal(built)
-
-    @contextlib.contextmanager
-    def _open(self, point: Point, built: Experiment) -> Iterator[Workdir]:
-        """Opens a run's folder, and keeps the run's files in it."""
-        path = folder_of(self._path, point)
-        with Workdir(path, built.description, completed) as folder:
-            for name, content in built.files.items():
-                folder.keep(name, content)
-            yield folder
 
     def _check_signal(self, built: Experiment) -> None:
         if self._interrupt.check(now=True) is not None:
@@ -257,9 +237,6 @@ class _Training:
         if text not in self._said:
             self._said.add(text)
             self._say(text)
-
-    def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _done(path: Path, point: Point) -> bool:
