@@ -9,8 +9,6 @@ takes another form than XLA's, the second has similar cases where it takes XLA's
 whole of ResNet10-Tiny with all forms, with all but one, and with none.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence

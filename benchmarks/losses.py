@@ -8,8 +8,6 @@ the same numbers before they are timed. They are measured in turns, and each cal
 ratio is the median over the turns.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import math
 import os

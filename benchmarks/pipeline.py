@@ -14,8 +14,6 @@
 Both sides are measured in turns; a ratio is the median over the turns.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator, Sequence
 

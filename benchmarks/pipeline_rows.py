@@ -1,7 +1,5 @@
 """Rows of `benchmarks.pipeline`: how much each measures, and what it prints."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

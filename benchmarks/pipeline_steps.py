@@ -1,7 +1,5 @@
 """Measures training steps: the share of the augmentation, and pictures in device memory."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Callable, Iterator

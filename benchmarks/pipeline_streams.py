@@ -1,7 +1,5 @@
 """Measures streams beside a bare loop and PyTorch's DataLoader, and the memory that they use."""
 
-from __future__ import annotations
-
 import functools
 import io
 import os

@@ -1,7 +1,5 @@
 """Parts that the benchmarks share: their parsers, the rows of their tables, and the device."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import platform

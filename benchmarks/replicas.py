@@ -15,8 +15,6 @@ runs become grouped ones, which are slow on CPUs, and so are those inside a loop
 train one by one; on other devices a trial like this one decides when a sweep starts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import jax

@@ -5,8 +5,6 @@ over the copy rate. The compiler counts the FLOPs and bytes of what it compiled,
 computes more than necessary also has a higher floor.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple

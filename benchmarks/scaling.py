@@ -18,8 +18,6 @@ Hours are those of the steps. A ring exchanges the gradients; its hours are the 
 add, since it overlaps the backward pass. Start, evaluation and restarts are left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import time

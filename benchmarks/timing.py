@@ -1,7 +1,5 @@
 """Times several functions in turns, so that a busy machine slows all of them alike."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +21,7 @@ class Timing(NamedTuple):
         """The median over the turns, in seconds."""
         return statistics.median(self.seconds)
 
-    def over(self, other: Timing) -> float:
+    def over(self, other: "Timing") -> float:
         """Returns how many times as long as `other` this takes, the median of each turn's ratio."""
         pairs = zip(self.seconds, other.seconds, strict=True)
         return statistics.median(mine / theirs for mine, theirs in pairs)

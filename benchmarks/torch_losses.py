@@ -5,8 +5,6 @@ would write it. A batch holds the arrays of `benchmarks.losses.draw` as tensors,
 [K] as `values`, the labels' indices [B] among them as `index`, and K as `classes`.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Networks of the library in PyTorch, for comparison, with the same layers by the same names."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

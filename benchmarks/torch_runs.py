@@ -3,8 +3,6 @@
 The heads, losses and optimizers do what the library's do, on `benchmarks.torch_networks`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -24,8 +24,6 @@ for
 The share of the roofline is the floor of `benchmarks.roofline` over the time taken.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import math

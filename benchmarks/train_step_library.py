@@ -1,7 +1,5 @@
 """The library's side of `benchmarks.train_step`: the programs that `launch.main` runs."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import time

@@ -3,8 +3,6 @@
 python -m launch.main --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
-from __future__ import annotations
-
 import dataclasses
 import sys
 from collections.abc import Sequence

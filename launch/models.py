@@ -4,8 +4,6 @@ python -m launch.models
 python -m launch.models --model=ssrnet --size=96
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping, Sequence
 

@@ -4,8 +4,6 @@ python -m launch.predict picture.jpg folder/ --checkpoint=runs/quickstart --anno
 python -m launch.predict faces/ --checkpoint=imdb.h5 --aligned --csv=ages.csv
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import functools

@@ -3,8 +3,6 @@
 python -m launch.report runs/mine runs/dldl_v2 runs/dex
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 python -m launch.runs runs/
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Several runs of each of several settings: the means, the spreads, and who is better."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """An analysis of a model's errors: by label, by group of persons, by confusion; its calibration."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import Any

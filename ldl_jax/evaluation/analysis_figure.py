@@ -1,7 +1,5 @@
 """The figure of an `analysis.analyse`: calibration, confusion, groups of persons."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 

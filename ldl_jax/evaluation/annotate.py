@@ -1,7 +1,5 @@
 """Answers drawn on their picture: each face's box, value, interval and distribution."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

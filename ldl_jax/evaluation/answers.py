@@ -1,7 +1,5 @@
 """Answers for the faces in pictures, as a table, as JSON and as CSV."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import io

@@ -1,7 +1,5 @@
 """Runs beside one another: whose errors are smaller, picture by picture."""
 
-from __future__ import annotations
-
 import collections
 from collections.abc import Sequence
 from typing import NamedTuple

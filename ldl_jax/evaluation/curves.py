@@ -1,7 +1,5 @@
 """The curves of a training run, from the rows of its metrics.jsonl."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import os

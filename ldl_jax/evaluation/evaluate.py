@@ -1,7 +1,5 @@
 """Predictions of a network for a part of a dataset, or their metrics: each picture once."""
 
-from __future__ import annotations
-
 import collections
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Figures from predictions and from a run's metrics; each function writes one PNG, atomically."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

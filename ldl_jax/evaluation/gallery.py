@@ -1,7 +1,5 @@
 """All figures of a run, from its files and the test pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

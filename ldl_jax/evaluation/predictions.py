@@ -1,7 +1,5 @@
 """The predictions file: a model's estimate for each test picture, one row a picture."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import dataclasses

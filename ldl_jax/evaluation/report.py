@@ -1,7 +1,5 @@
 """Summaries and tables of predictions; a row a generation, as in CEN's Table 5."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Mapping, Sequence

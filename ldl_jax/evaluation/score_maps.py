@@ -1,7 +1,5 @@
 """Score maps drawn over their picture, where they show what speaks for the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -7,8 +7,6 @@ takes them after the rows, `nll(probs, labels, space)`, and adds up once `over` 
 `nll.over(space).update(acc, probs, labels)`.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -89,7 +87,7 @@ class Metric(Generic[Result]):
         rules = self._make(*parameters)
         return rules.result(rules.update(rules.init(), *rows, mask=mask))
 
-    def over(self, *parameters: object, **named: object) -> Metric[Result]:
+    def over(self, *parameters: object, **named: object) -> "Metric[Result]":
         """Returns the metric with its parameters set, such as `nll.over(space)`."""
         bound = _bound(self._parameters, parameters, named)
         rules = self._make(*bound.args, **bound.kwargs)
@@ -153,7 +151,7 @@ def averaged(
       A decorator of the score: `score(*rows, *parameters)`, float32 [N, *shape].
     """
 
-    def decorate(score: Callable[..., Array]) -> Metric[Result]:
+    def decorate(score: Callable[..., Array]) -> "Metric[Result]":
         def make(*parameters: object) -> Rules[Mean, Result]:
             cells = shape(*parameters)
 
@@ -186,7 +184,7 @@ def accumulated(*rows: str) -> Callable[[Callable[..., Rules[Acc, Result]]], Met
     `rows` are the names of the arrays of N rows that `update` takes.
     """
 
-    def decorate(make: Callable[..., Rules[Acc, Result]]) -> Metric[Result]:
+    def decorate(make: Callable[..., Rules[Acc, Result]]) -> "Metric[Result]":
         return Metric(make, make, rows, list(inspect.signature(make).parameters.values()))
 
     return decorate

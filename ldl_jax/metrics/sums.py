@@ -6,8 +6,6 @@ sums agree to the last digit or two of float32, unless the terms cancel each oth
 size.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import jax

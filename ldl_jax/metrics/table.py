@@ -4,8 +4,6 @@ The summaries, the report's tables, the choice of the best weights, the columns 
 of runs and the documentation read it. A metric is added to all of them by a `MetricEntry`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -6,8 +6,6 @@ Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metric
 Source: Geng, "Label Distribution Learning" (TKDE 2016), whose six measures these are.
 """
 
-from __future__ import annotations
-
 import jax.numpy as jnp
 from jax import Array
 

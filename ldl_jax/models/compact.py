@@ -4,8 +4,6 @@ MobileNet and DenseNet follow SSR-Net's code. They end in the hidden dense layer
 them; its last layer, of one unit, is left to the method's head.
 """
 
-from __future__ import annotations
-
 import functools
 
 import jax

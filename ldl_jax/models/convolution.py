@@ -16,8 +16,6 @@ Where the benchmark saw no gain (strided convolutions of larger maps, wider stem
 convolution stays.
 """
 
-from __future__ import annotations
-
 import contextlib
 import contextvars
 import functools

@@ -1,7 +1,5 @@
 """The cost of a network: its parameters, its multiply-adds, and the memory of a forward pass."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator

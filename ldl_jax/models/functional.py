@@ -1,7 +1,5 @@
 """The one seam to Flax: an NNX module becomes a pair of pure functions over plain dicts."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any

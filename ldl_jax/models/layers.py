@@ -1,7 +1,5 @@
 """The layers that networks share: normalisation, dense layers and dropout."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import jax

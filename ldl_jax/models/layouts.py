@@ -1,7 +1,5 @@
 """Layouts of foreign weight files: the names and axes that they give to our networks' arrays."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple

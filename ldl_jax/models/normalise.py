@@ -12,8 +12,6 @@ and compute in float32. Beside their result they return the batch's mean and var
 which no gradient passes.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 

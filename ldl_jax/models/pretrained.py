@@ -1,7 +1,5 @@
 """Loads foreign weights: files of other projects become parameters of the networks here."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The networks by name: each is built with options that are checked first."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from typing import Any

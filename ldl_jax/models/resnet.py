@@ -4,8 +4,6 @@ He et al. (Deep Residual Learning, CVPR 2016) in other comparisons, and that of 
 Each maps images [B, H, W, 3] of any size to features [B, D], the mean of its last maps.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple

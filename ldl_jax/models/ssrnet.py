@@ -2,8 +2,6 @@
 Estimation", IJCAI 2018, Fig. 1): its two streams, up to the dense layers of its head.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple

@@ -2,8 +2,6 @@
 PyTorch port (oukohou/SSR_Net_Pytorch).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 

@@ -6,8 +6,6 @@ the names below, each of them a plain function of this file; any other name is r
 looked up.
 """
 
-from __future__ import annotations
-
 import collections
 import io
 import math

@@ -1,7 +1,5 @@
 """VGG16, which DEX uses, and its thin variants, DLDL-v2's ThinAgeNet and TinyAgeNet."""
 
-from __future__ import annotations
-
 import functools
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The vision transformer ViT-B/16 (Dosovitskiy et al., "An Image is Worth 16x16 Words")."""
 
-from __future__ import annotations
-
 import functools
 
 import jax

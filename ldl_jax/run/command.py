@@ -1,7 +1,5 @@
 """Parses the command line of every command; bad input is one line and exit code 1."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

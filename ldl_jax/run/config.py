@@ -4,8 +4,6 @@ A config file fills in a `ConfigDict` made by `defaults()`; `parse` turns it int
 `Config`. A key that is not in the schema, or a value of another type, is an error.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import json
@@ -89,7 +87,7 @@ class Config:
     init: InitConfig = dataclasses.field(default_factory=InitConfig)
     chain: Chain = dataclasses.field(default_factory=Chain)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
-    stages: dict[str, Config] = dataclasses.field(default_factory=dict)
+    stages: dict[str, "Config"] = dataclasses.field(default_factory=dict)
     faults: FaultConfig = dataclasses.field(default_factory=FaultConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
 

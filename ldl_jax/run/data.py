@@ -1,7 +1,5 @@
 """The data of a run: a config's data section becomes records, parts, a label space and feeds."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator

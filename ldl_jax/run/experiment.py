@@ -1,7 +1,5 @@
 """The one junction: a config becomes the objects of a run, all checked before a file is written."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Hashable
 from pathlib import Path

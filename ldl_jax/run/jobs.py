@@ -1,7 +1,5 @@
 """Checks and trains one run of a plan, and shows its results on the screen."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

@@ -1,7 +1,5 @@
 """The runs that one config asks for: its stages first, then the run itself, or all its folds."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from ldl_jax.run.config import Config, ConfigError

@@ -1,7 +1,5 @@
 """Shows a running job to a person: a progress bar in a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -38,7 +36,7 @@ class ProgressBar:
         self._task = self._progress.add_task("starting", total=None)
         self._generation, self._news = 0, ""
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> "ProgressBar":
         self._progress.start()
         return self
 

@@ -1,7 +1,5 @@
 """The objects that a config names, but for pictures and trained weights; made and checked first."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

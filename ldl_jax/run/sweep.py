@@ -1,7 +1,5 @@
 """Sweeps: the many runs of one config, their names, and those that may be trained together."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools

@@ -1,7 +1,5 @@
 """The table of a sweep: its columns are checked before the training, and it is shown after it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 

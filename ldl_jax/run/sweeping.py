@@ -1,7 +1,5 @@
 """Trains all runs of a sweep, the quicker way, and puts them into one table."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence

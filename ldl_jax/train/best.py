@@ -1,7 +1,5 @@
 """The best checkpoint of a generation, by a metric of the validation part."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path

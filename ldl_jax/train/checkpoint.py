@@ -3,8 +3,6 @@
 A checkpoint is a folder named by its step, with the arrays in `state` and the record in `about`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterator

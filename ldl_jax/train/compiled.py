@@ -1,7 +1,5 @@
 """The whole train step of one run, jitted: pictures are fetched, augmented and learnt from."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar

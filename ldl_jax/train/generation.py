@@ -1,7 +1,5 @@
 """A generation of a run in training: its order, rows, checkpoints and results."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Sequence

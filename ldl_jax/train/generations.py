@@ -1,7 +1,5 @@
 """The chain of generations: a fold in which each learns from the last one's weights."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Tells intact checkpoints from damaged ones, and finds the newest that can be read."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The job of a chain: everything that training needs, in sections named as the config's."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import optax

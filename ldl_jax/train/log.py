@@ -1,7 +1,5 @@
 """The log of a generation's steps: fetched late, so that the devices never wait for the host."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol

@@ -1,7 +1,5 @@
 """The training loop of one generation, of a run alone or of several in one program."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

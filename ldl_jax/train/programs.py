@@ -1,7 +1,5 @@
 """The jitted functions of a job, each compiled once for a chain, and the states they start from."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The train step and the predict step, as pure functions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import jax

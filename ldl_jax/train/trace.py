@@ -1,7 +1,5 @@
 """A profile of a few steps: where the time goes, on the devices and on the host."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +33,7 @@ class Trace:
             except OSError as error:
                 raise ValueError(f"--profile: {folder} cannot be made a folder ({error})") from None
 
-    def __enter__(self) -> Trace:
+    def __enter__(self) -> "Trace":
         return self
 
     def __exit__(self, *error: object) -> None:

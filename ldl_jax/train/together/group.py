@@ -1,7 +1,5 @@
 """Runs that may be trained together: those that differ in their seed, fold or numbers alone."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 

@@ -5,8 +5,6 @@ looked at, alone. Its results are those of the run alone but for the order of su
 several runs are computed by other kernels.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The arrays of several runs as one, with a leading axis that is spread over the devices."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 
