@@ -22,7 +22,7 @@ from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import Placement
 from ldl_jax.run.config import ConfigError, DataConfig, TestSetConfig
 
-Say = Callable[[str], None]
+LogLine = Callable[[str], None]
 Read = Callable[[DataConfig], Records]
 _GLANCE = 8  # pixels, of a picture that is only looked at for damage
 
@@ -109,21 +109,21 @@ def keys_below(prefix: str) -> Iterator[None]:
 
 
 def audited(
-    config: DataConfig, records: Records, parts: protocols.Parts, workdir: Path | None, say: Say
+    config: DataConfig, records: Records, parts: protocols.Parts, workdir: Path | None, log: LogLine
 ) -> tuple[str, hashes.PerceptualHashes | None]:
     """Returns the name of this split beside a result, and the pictures' hashes where it is audited.
 
-    They are those of the workdir, or new ones; `say` takes the auditor's verdict.
+    They are those of the workdir, or new ones; `log` takes the auditor's verdict.
     """
     if {config.name, config.test.name} <= {"synthetic", ""}:
         return parts.protocol, None  # drawn one by one: faces that look alike are no copies
     if not config.audit:
-        say("data.audit is off: whether the parts share pictures is not known")
+        log("data.audit is off: whether the parts share pictures is not known")
         return f"{parts.protocol}, not audited", None
     known = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
     known = known or hashes.take(records)
     verdict = audit.audit(records, parts, known)
-    say(str(verdict))
+    log(str(verdict))
     return verdict.name, known
 
 
@@ -171,7 +171,7 @@ def feeds_of(
     parts: protocols.Parts,
     space: LabelSpace,
     placement: Placement,
-    say: Say,
+    log: LogLine,
 ) -> dict[str, Feed]:
     """Returns the feeds of the parts that have pictures, by name."""
     rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
@@ -182,7 +182,7 @@ def feeds_of(
     memory = least([Memory(*each) for each in processes.all_gather(list(free))])
     choice = choose(stored, memory, config.feed, config.memory_gb * GB)
     streams = choice.where == STREAM
-    say(
+    log(
         f"{records.name}: "
         + ", ".join(f"{len(chosen):,} {name}" for name, chosen in rows.items())
         + f" pictures, labels {space.low:g} to {space.high:g} {space.unit}, "
@@ -191,7 +191,7 @@ def feeds_of(
     across = placement.by_batch if choice.where == SHARES else None
     way = (placement.place, placement.device_put, across, streams, placement.shard)
     return {
-        name: feed(_part(config, records, chosen, space, streams, say), *way)
+        name: feed(_part(config, records, chosen, space, streams, log), *way)
         for name, chosen in rows.items()
     }
 
@@ -222,7 +222,7 @@ def _part(
     rows: np.ndarray,
     space: LabelSpace,
     streams: bool,
-    say: Say,
+    log: LogLine,
 ) -> Part:
     images = records.images
     if images is not None:
@@ -238,7 +238,7 @@ def _part(
         )
         if len(readable) < len(rows):
             first = np.setdiff1d(rows, rows[readable])[0]
-            say(
+            log(
                 f"skipped {len(rows) - len(readable)} unreadable pictures of {len(rows)}; the "
                 f"first is {records.paths[first]} ({records.sources[first]})"
             )

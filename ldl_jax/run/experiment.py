@@ -17,7 +17,7 @@ from ldl_jax.heads import Head
 from ldl_jax.metrics import table
 from ldl_jax.run import data
 from ldl_jax.run.config import Config, ConfigError, to_dict
-from ldl_jax.run.data import Read, Say, read_records
+from ldl_jax.run.data import LogLine, Read, read_records
 from ldl_jax.run.resolved import Resolved, resolve, steps_per_epoch
 from ldl_jax.train import optimizers, transfer
 from ldl_jax.train.job import Feeds, Init, Job, Optimizer, Schedule
@@ -51,7 +51,7 @@ class Experiment:
 
 def build(
     config: Config,
-    say: Say = print,
+    log: LogLine = print,
     devices: int | None = None,
     stages: Path | None = None,
     workdir: Path | None = None,
@@ -59,19 +59,19 @@ def build(
     read: Read = read_records,
 ) -> Experiment:
     """Resolves a config, and makes its experiment: see `resolve` and `make`."""
-    return make(resolve(config, devices, read), say, stages, workdir, like)
+    return make(resolve(config, devices, read), log, stages, workdir, like)
 
 
 def make(
     resolved: Resolved,
-    say: Say = print,
+    log: LogLine = print,
     stages: Path | None = None,
     workdir: Path | None = None,
     like: Experiment | None = None,
 ) -> Experiment:
     """Reads and checks the pictures and trained weights of what was resolved.
 
-    `say` takes lines on the data for the user. "stage:NAME" is a run in the folder `stages`. An
+    `log` takes lines on the data for the user. "stage:NAME" is a run in the folder `stages`. An
     earlier start may have left its `files` in `workdir`. The pictures of `like` are taken, if it
     is of the same data.
 
@@ -82,18 +82,18 @@ def make(
     backbone = None
     if config.init.path:
         head = resolved.method.head if config.init.head else None
-        backbone = pretrained_backbone(config, resolved.model, say, stages, head)
+        backbone = pretrained_backbone(config, resolved.model, log, stages, head)
     # A pre-trained network takes the inputs that it is used to.
     stated = {key: getattr(config.data, key) for key in ("channels", "mean", "std")}
     inputs = stated if backbone is None else stated | backbone.inputs
     size, crop = config.data.size, config.data.crop
     preprocessing = Preprocessing(data.stored_size(config.data), size, crop=crop, **inputs)
     for note in resolved.parts.notes:
-        say(note)
+        log(note)
     if like is not None and like.description["data"] == to_dict(config.data):
         protocol, feeds, files = like.protocol, like.feeds, like.files
     else:
-        protocol, feeds, files = _pictures(resolved, say, workdir)
+        protocol, feeds, files = _pictures(resolved, log, workdir)
     if config.best:
         _check_best(resolved)
     job = _job(resolved, feeds, preprocessing, backbone)
@@ -110,15 +110,15 @@ def make(
 
 
 def _pictures(
-    resolved: Resolved, say: Say, workdir: Path | None
+    resolved: Resolved, log: LogLine, workdir: Path | None
 ) -> tuple[str, dict[str, Feed], dict[str, bytes]]:
     """Returns the audited protocol's name, the feeds, and the files that are kept."""
     config, records, parts = resolved.config.data, resolved.records, resolved.parts
     files = {"split.json": split_file.dumped(records, parts)}
-    protocol, hashes = data.audited(config, records, parts, workdir, say)
+    protocol, hashes = data.audited(config, records, parts, workdir, log)
     if hashes is not None and records.paths:
         files[hashes_file.NAME] = hashes_file.dumped(records, hashes)
-    feeds = data.feeds_of(config, records, parts, resolved.space, resolved.placement, say)
+    feeds = data.feeds_of(config, records, parts, resolved.space, resolved.placement, log)
     return protocol, feeds, files
 
 
@@ -207,11 +207,11 @@ def kind(config: Config, job: Job) -> tuple[Hashable, ...]:
 def pretrained_backbone(
     config: Config,
     model: models.Model,
-    say: Say,
+    log: LogLine,
     stages: Path | None = None,
     head: Head | None = None,
 ) -> transfer.Backbone:
-    """Returns the network that init.path holds, with that head; `say` takes lines on misfits.
+    """Returns the network that init.path holds, with that head; `log` takes lines on misfits.
 
     Raises:
       ConfigError: there is none that can be read, it is another network, or does not fit.
@@ -229,7 +229,7 @@ def pretrained_backbone(
         text = text if len(text) < 600 else f"{text[:600]} ... and more"
         raise ConfigError(f"init.path: {text}") from error
     for note in backbone.notes:
-        say(f"init.path: not taken: {note}")
+        log(f"init.path: not taken: {note}")
     return backbone
 
 

@@ -13,7 +13,7 @@ from ldl_jax.data.splits import audit, split_file
 from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
 from ldl_jax.run import experiment
 from ldl_jax.run.config import completed
-from ldl_jax.run.data import Read, Say
+from ldl_jax.run.data import LogLine, Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
 from ldl_jax.run.plan import Run
@@ -59,16 +59,16 @@ def train(
 
     `profile` is a folder for a trace of process 0; "" for none.
     """
-    folder, run, say = checked.folder, checked.run, teller(console)
+    folder, run, log = checked.folder, checked.run, teller(console)
     if run.folder:
-        say(f"--- {run.folder}")
-    built = experiment.make(checked.resolved, say, stages=path / "stages", workdir=folder)
+        log(f"--- {run.folder}")
+    built = experiment.make(checked.resolved, log, stages=path / "stages", workdir=folder)
     check_same(built.description)
     if processes.count() > 1:
-        say(f"{processes.count()} processes with {built.job.placement.devices} devices")
+        log(f"{processes.count()} processes with {built.job.placement.devices} devices")
     with (
         _going_on(folder),
-        Trace(profile if processes.primary() else "", say) as trace,
+        Trace(profile if processes.primary() else "", log) as trace,
         open_folder(folder, built) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
     ):
@@ -79,13 +79,13 @@ def train(
         look(built, opened)
     unit = built.job.method.space.unit
     console.print(report.table(results, unit))
-    say(f"protocol: {built.protocol}")
+    log(f"protocol: {built.protocol}")
     if unit != "identity":
-        say(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
-    say(f"results, predictions, checkpoints and figures: {folder}")
+        log(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
+    log(f"results, predictions, checkpoints and figures: {folder}")
 
 
-def teller(console: Console) -> Say:
+def teller(console: Console) -> LogLine:
     """Returns a function that prints a line as it is."""
     return functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
 

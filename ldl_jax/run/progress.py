@@ -50,14 +50,14 @@ class ProgressBar:
             self._task, total=steps, completed=step, description=self._title("compiling")
         )
         if step:
-            self.say(f"generation {generation} goes on after step {step} of {steps}")
+            self.log(f"generation {generation} goes on after step {step} of {steps}")
 
     def step(self, epoch: int) -> None:
         """A step was sent to the devices."""
         title = self._title(f"epoch {epoch}{self._news}")
         self._progress.update(self._task, advance=1, description=title)
 
-    def log(self, loss: float, speed: float) -> None:
+    def progress(self, loss: float, speed: float) -> None:
         """The newest known loss, and the images/s since the last one."""
         self._news = f"  loss {loss:.3f}  {speed:,.0f} images/s"
 
@@ -66,7 +66,7 @@ class ProgressBar:
         title = self._title(f"evaluating {done:,} of {count:,}")
         self._progress.update(self._task, description=title)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line for the user."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 

@@ -117,7 +117,7 @@ class _Training:
 
     def __init__(self, checked: Sweep, console: Console, interrupt: Interrupt) -> None:
         self._config, self._path, self._resolved = checked.config, checked.path, checked.resolved
-        self._console, self._interrupt, self._say = console, interrupt, jobs.teller(console)
+        self._console, self._interrupt, self._log = console, interrupt, jobs.teller(console)
         self._like: Experiment | None = None
         self._programs: dict[Hashable, tuple[JittedStep | JittedSteps, Steps]] = {}
         self._said: set[str] = set()
@@ -168,7 +168,7 @@ class _Training:
             self._path.mkdir(parents=True, exist_ok=True)
             workdir.write_json(path, ways)
         seconds = ways[name]
-        self._say(
+        self._log(
             f"a step of {seconds['runs']} runs: {seconds['together'] * 1e3:.1f} ms together, "
             f"{seconds['one_by_one'] * 1e3:.1f} ms one by one"
         )
@@ -176,7 +176,7 @@ class _Training:
 
     def _together(self, members: Sequence[Built], whole: Replicas) -> None:
         names = [point.name for point, _ in members]
-        self._say(f"--- {len(names)} runs together: {'; '.join(names)}")
+        self._log(f"--- {len(names)} runs together: {'; '.join(names)}")
         with contextlib.ExitStack() as opened:
             folders = [
                 opened.enter_context(jobs.open_folder(folder_of(self._path, point), built))
@@ -193,7 +193,7 @@ class _Training:
         self._check_signal(members[-1][1])
 
     def _one(self, point: Point, built: Experiment) -> None:
-        self._say(f"--- {point.name}")
+        self._log(f"--- {point.name}")
         check_same(built.description)
         key = sweep.program(point.config), experiment.kind(point.config, built.job)
         if key not in self._programs:  # runs that differ in their seeds alone share them
@@ -218,7 +218,7 @@ class _Training:
     def _stopped(self, folder: Path, name: str, why: str) -> None:
         if processes.primary():
             workdir.write_json(folder / _STOPPED, {"why": why})
-        self._say(f"{name}: {why}")
+        self._log(f"{name}: {why}")
 
     def _build(self, point: Point) -> Experiment:
         self._like = experiment.make(
@@ -234,7 +234,7 @@ class _Training:
         """Says a line on the data, which runs share, at its first time alone."""
         if text not in self._said:
             self._said.add(text)
-            self._say(text)
+            self._log(text)
 
 
 def _done(path: Path, point: Point) -> bool:

@@ -34,9 +34,9 @@ def chosen(
 ) -> tuple[Weights, int | None]:
     """Returns the weights that are tested and teach, and their step where they are the best."""
     if job.use == "best":
-        if (best := read_best(folder, watcher.say)) is not None:
+        if (best := read_best(folder, watcher.log)) is not None:
             return job.placement.place_state(best[1]), best[0]
-        watcher.say(f"{folder}: no best checkpoint can be read, so the last weights are taken")
+        watcher.log(f"{folder}: no best checkpoint can be read, so the last weights are taken")
     return state.answers, None
 
 
@@ -55,7 +55,7 @@ class Generation:
 
     def restored(self) -> TrainState | None:
         """The state of the last checkpoint that can be read."""
-        state = self.checkpoints.restore(like(self.job), self._watcher.say)
+        state = self.checkpoints.restore(like(self.job), self._watcher.log)
         if state is not None and state.watch is None:
             watch = self.job.placement.place(first_watch(state.weights.params))
             state = state._replace(watch=watch)
@@ -65,7 +65,7 @@ class Generation:
         """Prepares to go on after a step: rows after it will be written anew."""
         self._workdir.start_metrics(self.generation, step)
         if self._best is not None:
-            self._best.start(self._watcher.say)
+            self._best.start(self._watcher.log)
 
     def log(self) -> Log:
         """Returns a log that writes the rows of this generation."""

@@ -125,7 +125,7 @@ def resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
         generation = len(results)
         folder = workdir.checkpoints(generation)
         checkpoints = Checkpoints(folder, job.keep)
-        state = checkpoints.restore(like(job), watcher.say)
+        state = checkpoints.restore(like(job), watcher.log)
         checkpoints.close()
         if state is not None and int(state.step) == len(job.order(generation)):
             return chosen(job, state, folder, watcher)[0]

@@ -16,16 +16,16 @@ class Trace:
     TensorBoard's profile plugin and https://ui.perfetto.dev show what is in the folder.
     """
 
-    def __init__(self, folder: str, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: str, log: Callable[[str], None]) -> None:
         """
         Args:
           folder: takes the trace; it is made where there is none. "" for no trace.
-          say: takes a line for the user.
+          log: takes a line for the user.
 
         Raises:
           ValueError: it is no folder, or cannot be made.
         """
-        self._folder, self._say = folder, say
+        self._folder, self._log = folder, log
         self._calls, self._first, self._done = 0, 0, not folder
         if folder:
             try:
@@ -42,7 +42,7 @@ class Trace:
         if self._first:
             self._stop("the last one")
         else:
-            self._say(f"--profile: a run of {_WARM_UP} calls or fewer leaves no trace")
+            self._log(f"--profile: a run of {_WARM_UP} calls or fewer leaves no trace")
 
     def after(self, step: int, state: PyTree) -> None:
         """Takes note of a call to the devices; `step` is its last one, `state` its result."""
@@ -60,4 +60,4 @@ class Trace:
     def _stop(self, last: str) -> None:
         jax.profiler.stop_trace()
         self._done = True
-        self._say(f"--profile: a trace of step {self._first} to {last} is in {self._folder}")
+        self._log(f"--profile: a trace of step {self._first} to {last} is in {self._folder}")
