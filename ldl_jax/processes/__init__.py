@@ -15,8 +15,6 @@ package stay beside it for what JAX's public functions do not do:
 
 from typing import Any, NoReturn
 
-import jax
-
 from ldl_jax.processes.address import Address
 from ldl_jax.processes.group import SILENCE, End, Group
 from ldl_jax.processes.meeting import free_port, meet
@@ -39,6 +37,8 @@ def join(address: Address, seconds: float, end: End) -> None:
     links, port = meet(address, seconds, free_port() if address.index == 0 else 0)
     _group = Group(address.index, address.count, links, end)
     host = f"[{address.host}]" if ":" in address.host else address.host
+    import jax  # late, since preparing a dataset needs this package and no JAX
+
     jax.distributed.initialize(
         f"{host}:{port}",
         address.count,
@@ -54,6 +54,8 @@ def leave() -> None:
     """Waits until all processes have come to the end of the run, and parts from them."""
     global _group
     if _group is not None:
+        import jax
+
         _group.leave()
         jax.distributed.shutdown()
         _group.close()
