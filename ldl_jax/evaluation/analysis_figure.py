@@ -18,7 +18,9 @@ _BAR = 0.6  # inches; thicker ones would be blocks
 _SIDE = 4.0  # inches of a panel; a table of confusions may need more
 
 
-def error_analysis(path: str | os.PathLike[str], generations: Sequence[Analysis]) -> None:
+def error_analysis(
+    path: str | os.PathLike[str], generations: Sequence[Analysis], name: str = ""
+) -> None:
     """Calibration of each generation; confusion and errors by group of the last, where known.
 
     Args:
@@ -38,7 +40,7 @@ def error_analysis(path: str | os.PathLike[str], generations: Sequence[Analysis]
     figure = blank(sum(widths) + 0.4, height + 0.6)
     grid = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)
     axes: list[Axes] = list(grid[0])
-    _draw_calibration(axes[0], generations)
+    _draw_calibration(axes[0], generations, name)
     if confusion:
         _draw_confusion(axes[1], np.array(confusion), _names(last))
         of_groups = "" if last.get("label_bounds") else f" ({last['unit']})"
@@ -63,13 +65,14 @@ def _names(analysis: Analysis) -> list[str]:
     return [f"{value:g}" for value in analysis["label_values"]]
 
 
-def _draw_calibration(axis: Axes, generations: Sequence[Analysis]) -> None:
+def _draw_calibration(axis: Axes, generations: Sequence[Analysis], name: str) -> None:
     axis.plot([0, 1], [0, 1], color=BLACK, linestyle="--", linewidth=1, label="calibrated")
     for generation, analysis in enumerate(generations, start=1):
         curve, last = analysis["calibration"], generation == len(generations)
         error = analysis["quantile_calibration_error"]
         named = generation in (1, len(generations))
-        label = f"generation {generation}, error {error:.2g}" if named else ""
+        what = name or f"generation {generation}"
+        label = f"{what}, error {error:.2g}" if named else ""
         axis.plot(
             [0, *curve["levels"], 1],
             [0, *curve["labels_below"], 1],

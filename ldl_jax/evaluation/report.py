@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
+from ldl_jax.evaluation import cells, grid
+from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
 from ldl_jax.metrics import table as metrics_table
@@ -106,6 +110,35 @@ def markdown(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
     return f"{text}\n\n{footnote(rows, unit)}\n"
 
 
+def show(
+    console: Console, rows: Sequence[Mapping[str, object]], unit: str = "years", keep: int = 1
+) -> None:
+    """Prints the rows as a table, the first `keep` columns in each of its blocks."""
+    grid.show(console, as_grid(rows, unit, keep))
+
+
+def as_grid(rows: Sequence[Mapping[str, object]], unit: str = "years", keep: int = 1) -> Grid:
+    """Returns the rows as a table for the terminal, with the units in the caption.
+
+    A row holds "generation", "test pictures", anything else to be shown as it is, and a summary's
+    keys. A column that no row has is left out.
+    """
+    names = _columns(rows)
+    texts = {name for name in names if any(_is_text(row.get(name)) for row in rows)}
+    return Grid(
+        [Column(heading(name)[0], right=name not in texts) for name in names],
+        [[cell(row, name) for name in names] for row in rows],
+        keep,
+        footnote(rows, unit),
+    )
+
+
+def page(rows: Sequence[Mapping[str, object]], unit: str, notes: Sequence[str]) -> str:
+    """Returns the table in Markdown, with notes in a list below it."""
+    lines = [f"- {cells.markdown(note)}" for note in notes]
+    return "\n".join([markdown(rows, unit), *lines]) + "\n"
+
+
 def footnote(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
     """Returns what the numbers of the rows' columns are measured in."""
     columns = [metrics_table.find(name) for name in _columns(rows)]
@@ -134,6 +167,11 @@ def cell(row: Mapping[str, object], name: str) -> str:
     if metrics_table.find(name) is None and not isinstance(value, float):
         return str(value)
     return heading(name)[1].format(value).removesuffix("%")
+
+
+def _is_text(value: object) -> bool:
+    """Returns whether a cell is a name, not a number or a text of numbers."""
+    return isinstance(value, str) and not re.match(r"[\d+–-]", value)
 
 
 def _of_heads(entry: MetricEntry, keys: set[str]) -> bool:

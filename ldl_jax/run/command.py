@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -31,8 +32,15 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
 
 def parse_flags(arguments: Sequence[str]) -> list[str]:
     """Parses as absl does, with its errors and those of `--config.KEY=VALUE` as one line."""
-    try:
+    with flag_errors():
         return flags.FLAGS(arguments)
+
+
+@contextlib.contextmanager
+def flag_errors() -> Iterator[None]:
+    """Ends the process with one line where a flag cannot be defined or parsed."""
+    try:
+        yield
     except (flags.Error, OSError, ValueError) as error:
         fail(str(error))
     except (AttributeError, KeyError, TypeError) as error:
