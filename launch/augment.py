@@ -7,8 +7,6 @@ python -m launch.augment --recipe=dldl_v2 --out=sheet.png
 python -m launch.augment --recipe=adience --out=sheet.png --images=faces/ --progress=0
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,11 +51,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def chosen(folder: str, count: int, side: int) -> np.ndarray:
-    """Reads pictures uint8 [N, side, side, 3] from all over a folder, or draws faces if it is "".
-
-    Raises:
-      ValueError: the folder holds no picture, or one cannot be read.
-    """
+    """Reads pictures uint8 [N, side, side, 3] from all over a folder; draws faces if it is ""."""
     if not folder:
         faces = synthetic.faces(max(8, count), side).images
         assert faces is not None
@@ -76,9 +70,8 @@ def draws(
     side = originals.shape[1]
     preprocessing = Preprocessing(side, side)
     repeated = np.repeat(originals, count, axis=0)
-    inputs = jax.jit(augment, static_argnums=(2, 3))(
-        jax.random.key(seed), repeated, recipe, preprocessing, progress
-    )
+    jitted = jax.jit(augment, static_argnums=(2, 3))
+    inputs = jitted(jax.random.key(seed), repeated, recipe, preprocessing, progress)
     shown = np.asarray(inputs) * preprocessing.std + preprocessing.mean
     return shown.clip(0, 255).round().astype(np.uint8).reshape(-1, count, side, side, 3)
 

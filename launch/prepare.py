@@ -6,12 +6,10 @@ python -m launch.prepare --dataset=csv_folder --csv=faces/ages.csv --out=prepare
 python -m launch.main --config=configs/cen_aaf.py --config.data.name=prepared \\
     --config.data.root=prepared/aaf --workdir=runs/cen_aaf
 
-The set is a TFDS dataset of ArrayRecord files, OUT/faces/1.0.0. A command that was cut off goes on
+The set is a TFDS dataset of ArrayRecord files, OUT/faces/1.1.0. A command that was cut off goes on
 when it is given again. By default pictures keep their files, byte for byte; what is cut out or
 resized is a JPEG of quality 95, or with --png without loss.
 """
-
-from __future__ import annotations
 
 import inspect
 import shlex
@@ -58,13 +56,8 @@ _SIZE = flags.DEFINE_integer(
     "size", None, "side of the pictures in pixels; as they are without it", **_SHARED
 )
 _PNG = flags.DEFINE_boolean("png", False, "write PNGs, without loss, instead of JPEGs", **_SHARED)
-_FACES = flags.DEFINE_enum(
-    "faces",
-    "largest",
-    list(chunk.FACES),
-    "where a detector looks: which of several faces is taken, or none of them",
-    **_SHARED,
-)
+_WHICH = "where a detector looks: which of several faces is taken, or none of them"
+_FACES = flags.DEFINE_enum("faces", "largest", list(chunk.FACES), _WHICH, **_SHARED)
 _UNREADABLE = flags.DEFINE_enum(
     "unreadable", "stop", ["stop", "skip"], "at a picture that cannot be read", **_SHARED
 )
@@ -152,9 +145,8 @@ def _check_places(out: Path | None) -> None:
     root = Path(_ROOT.value) if _ROOT.value else Path(_CSV.value or "").parent
     for name, path in (("out", out), ("sheet", _SHEET.value and Path(_SHEET.value))):
         if path and reads_files and path.resolve().is_relative_to(root.expanduser().resolve()):
-            raise ValueError(
-                f"--{name}: {path} lies in the dataset's folder {root}; give a place outside it"
-            )
+            problem = f"{path} lies in the dataset's folder {root}; give a place outside it"
+            raise ValueError(f"--{name}: {problem}")
     if _SHEET.value is not None and Path(_SHEET.value).is_dir():
         raise ValueError(f"--sheet: expected a file, {_SHEET.value} is a folder")
 
@@ -179,10 +171,8 @@ def _options(known: Mapping[str, object]) -> dict[str, Any]:
     for text in _OPTION.value:
         name, equals, value = text.partition("=")
         if not equals or name not in known:
-            raise ValueError(
-                f"--option: expected NAME=VALUE with NAME one of "
-                f"{', '.join(known) or 'none'}, got {text!r}"
-            )
+            expected = f"expected NAME=VALUE with NAME one of {', '.join(known) or 'none'}"
+            raise ValueError(f"--option: {expected}, got {text!r}")
         options[name] = _value(name, value, known[name])
     return options
 
@@ -194,19 +184,16 @@ def _value(name: str, text: str, default: object) -> object:
             return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
         return kind(text)
     except (KeyError, ValueError):
-        raise ValueError(
-            f"--option: {name} is a {kind.__name__} (as {default!r}), got {text!r}"
-        ) from None
+        expected = f"{name} is a {kind.__name__} (as {default!r})"
+        raise ValueError(f"--option: {expected}, got {text!r}") from None
 
 
 def _beam_options() -> list[str]:
     try:
         import apache_beam  # noqa: F401
     except ImportError as error:
-        raise ValueError(
-            f"--beam: Apache Beam cannot be imported ({error}); install it with: "
-            "pip install 'ldl_jax[beam]'"
-        ) from None
+        install = "install it with: pip install 'ldl_jax[beam]'"
+        raise ValueError(f"--beam: Apache Beam cannot be imported ({error}); {install}") from None
     return list(_BEAM_OPTION.value) or ["--runner=DirectRunner"]
 
 

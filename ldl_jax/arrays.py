@@ -19,11 +19,7 @@ def float32(x: ArrayLike) -> jax.Array:
 
 
 def with_last_axis(name: str, x: ArrayLike, size: int) -> jax.Array:
-    """Returns `x` [..., size] as float32.
-
-    Raises:
-      ValueError: the last axis has another length.
-    """
+    """Returns `x` [..., size] as float32; raises ValueError where the last axis is another."""
     array = float32(x)
     if array.ndim < 1 or array.shape[-1] != size:
         raise ValueError(f"{name}: expected shape [..., {size}], got {list(array.shape)}")
@@ -31,15 +27,19 @@ def with_last_axis(name: str, x: ArrayLike, size: int) -> jax.Array:
 
 
 def with_shape(name: str, x: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
-    """Returns `x` as float32, of exactly this shape: a batch of another size must not broadcast.
-
-    Raises:
-      ValueError: the shape is another.
-    """
+    """Returns `x` as float32; raises ValueError for another shape, also one that broadcasts."""
     array = float32(x)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {list(shape)}, got {list(array.shape)}")
     return array
+
+
+def with_labels(
+    logits: ArrayLike, labels: ArrayLike, space: LabelSpace
+) -> tuple[jax.Array, jax.Array]:
+    """Returns logits [..., K] and labels [...] as float32; raises ValueError for other shapes."""
+    x = with_last_axis("logits", logits, space.size)
+    return x, with_shape("labels", labels, x.shape[:-1])
 
 
 def absolute(x: jax.Array) -> jax.Array:
@@ -48,11 +48,7 @@ def absolute(x: jax.Array) -> jax.Array:
 
 
 def positive(name: str, x: ArrayLike) -> jax.Array:
-    """Returns a scalar hyper-parameter as float32.
-
-    Raises:
-      ValueError: it is not a scalar, or is a Python number that is not positive.
-    """
+    """Returns a scalar as float32; raises ValueError for a Python number that is not positive."""
     if isinstance(x, int | float) and not x > 0:
         raise ValueError(f"{name}: must be positive, got {x}")
     return with_shape(name, x, ())
@@ -62,10 +58,8 @@ def deviation(name: str, x: ArrayLike, shape: tuple[int, ...], space: LabelSpace
     """Returns a width, scalar or one a label, as float32 that broadcasts against [..., K].
 
     It is kept above a millionth of the finest step, where every density is one-hot in float32
-    already: a division by it is finite, and its own gradient is zero.
-
-    Raises:
-      ValueError: it is neither a scalar nor of the labels' shape, or is a negative number.
+    already: a division by it is finite, and its own gradient is zero. Another shape than the
+    labels' and a negative number raise ValueError.
     """
     if isinstance(x, int | float) and not x >= 0:
         raise ValueError(f"{name}: must not be negative, got {x}")

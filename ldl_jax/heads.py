@@ -72,8 +72,7 @@ def shared_ordinal(size: int) -> Head:
     Args:
       size: K, the number of label values.
 
-    Returns:
-      A head of "rank_logits" [B, K-1].
+    Returns: A head of "rank_logits" [B, K-1].
 
     Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
     with application to age estimation" (2020); the first biases are those of coral-pytorch.
@@ -104,8 +103,7 @@ def comparisons(size: int) -> Head:
     Args:
       size: K, the number of label values.
 
-    Returns:
-      A head of "rank_logits" h [B, K-1] and "logits" x [B, K].
+    Returns: A head of "rank_logits" h [B, K-1] and "logits" x [B, K].
 
     Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons" (BMVC 2017).
 
@@ -141,11 +139,8 @@ def stagewise(stages: Sequence[int]) -> Head:
     Args:
       stages: s_k, the number of bins of each stage.
 
-    Returns:
-      A head of "probs{k}" [B, s_k], "offsets{k}" [B, s_k] and "range{k}" [B] for k = 1, 2, ...
-
-    Raises:
-      ValueError: (in `init`) the network has parts for another number of stages.
+    Returns: A head of "probs{k}" [B, s_k], "offsets{k}" [B, s_k], "range{k}" [B] for k = 1, 2, ...
+    Raises: ValueError in `init`, if the network has parts for another number of stages.
 
     Source: Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age Estimation"
     (IJCAI 2018), Fig. 1.
@@ -165,7 +160,11 @@ def stagewise(stages: Sequence[int]) -> Head:
     def init(key: jax.Array, width: Width) -> Params:
         keys = jax.random.split(key, len(units))
         if _staged(width):
-            _check_stages(width, stages)
+            theirs = sum(name.startswith("stage") for name in width)
+            if theirs != len(stages):
+                raise ValueError(
+                    f"method.stages: the network has {theirs} stages, got {tuple(stages)}"
+                )
             widths = {name: width[reads[name]] for name in units}
         else:
             widths = dict.fromkeys(units, _total(width))
@@ -185,12 +184,6 @@ def stagewise(stages: Sequence[int]) -> Head:
 
 def _staged(parts: jax.Array | int | Mapping[str, _Part]) -> TypeGuard[Mapping[str, _Part]]:
     return isinstance(parts, Mapping) and "stage1" in parts
-
-
-def _check_stages(width: Mapping[str, int], stages: Sequence[int]) -> None:
-    theirs = sum(name.startswith("stage") for name in width)
-    if theirs != len(stages):
-        raise ValueError(f"method.stages: the network has {theirs} stages, got {tuple(stages)}")
 
 
 def _total(width: Width) -> int:

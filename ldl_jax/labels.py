@@ -43,8 +43,7 @@ class LabelSpace:
     def range(cls, low: float, high: float, step: float = 1.0, unit: str = "years") -> LabelSpace:
         """Makes the grid low, low + step, ..., high (the papers' low:step:high).
 
-        Raises:
-          ValueError: the step is not positive, or does not divide high - low.
+        Raises: ValueError if the step is not positive, or does not divide high - low.
 
         Examples:
           >>> LabelSpace.range(20, 22, 0.5).values
@@ -67,8 +66,7 @@ class LabelSpace:
 
         A group's value is its midpoint, so that an expectation is in the label's unit.
 
-        Raises:
-          ValueError: a group is empty, or groups overlap or fall.
+        Raises: ValueError if a group is empty, or groups overlap or fall.
 
         Examples:
           >>> LabelSpace.groups([(0, 2), (4, 6), (8, 13)]).values
@@ -87,8 +85,7 @@ class LabelSpace:
     def parse(cls, text: str) -> LabelSpace:
         """Reads a space from its text: a name in `SPACES`, or the papers' notation low:step:high.
 
-        Raises:
-          ValueError: the text is neither.
+        Raises: ValueError if the text is neither.
 
         Examples:
           >>> LabelSpace.parse("0:1:100") == AGE
@@ -137,9 +134,4 @@ CFD = LabelSpace.range(1, 7, 0.1, unit="score")
 ADIENCE = LabelSpace.groups(
     [(0, 2), (4, 6), (8, 13), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100)]
 )
-SPACES: dict[str, LabelSpace] = {
-    "age": AGE,
-    "scut_fbp": SCUT_FBP,
-    "cfd": CFD,
-    "adience": ADIENCE,
-}
+SPACES: dict[str, LabelSpace] = {"age": AGE, "scut_fbp": SCUT_FBP, "cfd": CFD, "adience": ADIENCE}

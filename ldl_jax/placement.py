@@ -64,13 +64,11 @@ class Placement:
 
         With several processes, each gives the same arrays.
         """
-        placed: Tree = jax.tree.map(lambda x: _put(x, self.replicated), tree)
-        return placed
+        return jax.tree.map(lambda x: _put(x, self.replicated), tree)
 
     def place_state(self, state: Tree) -> Tree:
         """Puts a training state, or weights, where `shardings` says."""
-        placed: Tree = jax.tree.map(_put, state, self.shardings(state))
-        return placed
+        return jax.tree.map(_put, state, self.shardings(state))
 
     def by_batch_of(self, axis: int) -> NamedSharding:
         """Returns the sharding that splits one axis over all devices."""
@@ -83,14 +81,11 @@ class Placement:
         With several processes, each gives its own `shard` of that axis, and gets the whole.
         """
         sharding = self.by_batch_of(axis)
-        split: Tree
         if processes.count() == 1:
-            split = jax.device_put(tree, sharding)
-        else:
-            split = jax.tree.map(
-                lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
-            )
-        return split
+            return jax.device_put(tree, sharding)
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
+        )
 
     def device_put(self, tree: Tree, axis: int = 0) -> Tree:
         """Splits arrays for a jitted function whose `in_shardings` say how that axis is split.
@@ -104,9 +99,8 @@ class Placement:
 
     def _of_weights(self, array: jax.Array | jax.ShapeDtypeStruct) -> NamedSharding:
         mesh = self.replicated.mesh
-        parts = mesh.shape["fsdp"]
-        axes = [axis for axis, size in enumerate(array.shape) if size % parts == 0]
-        if parts == 1 or array.size < _SPLIT_FROM or not axes:
+        axes = [axis for axis, size in enumerate(array.shape) if size % mesh.shape["fsdp"] == 0]
+        if not self.splits or array.size < _SPLIT_FROM or not axes:
             return self.replicated
         axis = max(axes, key=lambda axis: array.shape[axis])
         return NamedSharding(mesh, PartitionSpec(*[None] * axis, "fsdp"))

@@ -22,7 +22,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 from tensorboardX import SummaryWriter
@@ -69,12 +68,14 @@ class Workdir:
         """
         self.path = path
         self._locked = contextlib.ExitStack()
-        self._metrics: TextIO | None = None
-        self._events: SummaryWriter | None = None
+        self._files: tuple[TextIO, SummaryWriter] | None = None
         if processes.primary():
             check(path, description, complete)
             path.mkdir(parents=True, exist_ok=True)
-            self._lock()
+            try:
+                self._locked.enter_context(lock(path))
+            except TimeoutError:
+                raise WorkdirError(f"workdir: {path} is in use by a running job") from None
             for folder in ("", "predictions", "analysis", "figures"):
                 remove_partial(path / folder)
             write_json(path / "config.json", description)
@@ -83,12 +84,7 @@ class Workdir:
     def __enter__(self) -> Workdir:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._close()
         self._locked.close()
 
@@ -105,10 +101,7 @@ class Workdir:
 
         All processes call it together, and get what process 0 reads.
         """
-        results: list[Row] = processes.broadcast(
-            read_results(self.path) if processes.primary() else None
-        )
-        return results
+        return processes.broadcast(read_results(self.path) if processes.primary() else None)
 
     def finish(self, generation: int, results: Row) -> None:
         """Marks a generation as finished."""
@@ -125,26 +118,27 @@ class Workdir:
         if not processes.primary():
             return
         path = self.path / "metrics.jsonl"
-        rows = [row for row in read_rows(path) if _before(row, generation, step)]
+        end = (generation, step, KINDS.index("validation"))
+        rows = [row for row in read_rows(path) if _position(row) <= end]
         write(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._close()
-        self._metrics = path.open("a")
         shown = max((row["total_step"] for row in rows), default=0)
-        self._events = SummaryWriter(str(self.path / "events"), purge_step=shown + 1)
+        events = SummaryWriter(str(self.path / "events"), purge_step=shown + 1)
+        self._files = (path.open("a"), events)
 
     def write(self, row: Row, speed: float | None = None) -> None:
         """Appends a row; the speed in images/s differs each time and goes to TensorBoard alone."""
         if not processes.primary():
             return
-        assert self._metrics is not None, "start_metrics comes first"
-        assert self._events is not None
-        self._metrics.write(json.dumps(row) + "\n")
-        self._metrics.flush()
+        assert self._files is not None, "start_metrics comes first"
+        metrics, events = self._files
+        metrics.write(json.dumps(row) + "\n")
+        metrics.flush()
         for name, value in row.items():
             if isinstance(value, float):
-                self._events.add_scalar(f"{row['kind']}/{name}", value, row["total_step"])
+                events.add_scalar(f"{row['kind']}/{name}", value, row["total_step"])
         if speed is not None:
-            self._events.add_scalar("train/images_per_second", speed, row["total_step"])
+            events.add_scalar("train/images_per_second", speed, row["total_step"])
 
     def keep(self, name: str, content: bytes) -> None:
         """Writes a file, all of it or none, unless it has this content already."""
@@ -161,10 +155,8 @@ class Workdir:
         return read_rows(self.path / "metrics.jsonl")
 
     def _close(self) -> None:
-        if self._metrics is not None:
-            self._metrics.close()
-        if self._events is not None:
-            self._events.close()
+        for file in self._files or ():
+            file.close()
 
     def _marker(self, generation: int) -> Path:
         return self.path / f"generation_{generation}.json"
@@ -188,12 +180,6 @@ class Workdir:
         processes.all_gather(None)
         if processes.primary():
             path.unlink()
-
-    def _lock(self) -> None:
-        try:
-            self._locked.enter_context(lock(self.path))
-        except TimeoutError:
-            raise WorkdirError(f"workdir: {self.path} is in use by a running job") from None
 
 
 def check(path: Path, description: Mapping[str, object], complete: Complete = dict) -> None:
@@ -279,6 +265,5 @@ def read_json(path: Path) -> Any:
         raise WorkdirError(f"{path}: is not JSON ({error})") from None
 
 
-def _before(row: Row, generation: int, step: int) -> bool:
-    position = (row["generation"], row["step"], KINDS.index(row["kind"]))
-    return position <= (generation, step, KINDS.index("validation"))
+def _position(row: Row) -> tuple[int, int, int]:
+    return row["generation"], row["step"], KINDS.index(row["kind"])

@@ -1,7 +1,5 @@
 """Finds faces in pictures and cuts them out, upright and to one size."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.util
 import math
@@ -61,19 +59,12 @@ class Face:
 
 
 class Square(NamedTuple):
-    """A square in a picture, turned about its middle.
-
-    Attributes:
-      x: of its middle, in pixels.
-      y: of its middle, in pixels.
-      side: in pixels.
-      angle: radians from the picture's x axis to the square's own, clockwise as y points down.
-    """
+    """A square in a picture, turned about its middle (x, y); lengths in pixels."""
 
     x: float
     y: float
     side: float
-    angle: float
+    angle: float  # radians from the picture's x axis to its own, clockwise as y points down
 
 
 Detect = Callable[[Image.Image], list[Face]]
@@ -197,9 +188,8 @@ def corners_square(corners: np.ndarray) -> Square:
     x, y = corners.mean(axis=0)
     edges = np.roll(corners, -1, axis=0) - corners
     across = edges[0] - edges[2]
-    return Square(
-        float(x), float(y), float(np.hypot(*edges.T).mean()), math.atan2(across[1], across[0])
-    )
+    side, angle = np.hypot(*edges.T).mean(), math.atan2(across[1], across[0])
+    return Square(float(x), float(y), float(side), angle)
 
 
 def square_corners(square: Square) -> np.ndarray:
@@ -210,11 +200,7 @@ def square_corners(square: Square) -> np.ndarray:
 
 
 def face_of(points: np.ndarray) -> Face:
-    """Returns the face with five points [5, 2]; its box is MTCNN's about the mean such face.
-
-    Raises:
-      ValueError: the points are all one.
-    """
+    """Returns the face with five points [5, 2]; its box is MTCNN's about the mean such face."""
     scale, _, shift = similarity(TEMPLATE, points)
     x, y = (float(value) for value in shift)
     return Face((x - scale / 2, y - scale / 2, x + scale / 2, y + scale / 2), np.asarray(points))
@@ -254,9 +240,8 @@ def paste(image: Image.Image, square: Square, size: tuple[int, int]) -> Image.Im
     c, s = step * math.cos(square.angle), step * math.sin(square.angle)
     half = image.width / 2
     matrix = (c, s, half - c * square.x - s * square.y, -s, c, half + s * square.x - c * square.y)
-    return image.convert("RGBA").transform(
-        size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
-    )
+    clear = image.convert("RGBA")
+    return clear.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
 def _face(detected: dict, scale: float) -> Face:

@@ -1,7 +1,5 @@
 """Makes pictures when they are asked for, so that large sets need not be in memory."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Protocol
 
@@ -15,7 +13,7 @@ class LazySource(Protocol):
     def draw(self, rows: np.ndarray) -> np.ndarray:
         """Returns the rows int64 [n] as uint8 [n, size, size, 3]; it may run in threads."""
 
-    def take(self, rows: np.ndarray) -> LazySource:
+    def take(self, rows: np.ndarray) -> "LazySource":
         """Returns a source of some rows alone, int64 [n]."""
 
 
@@ -48,7 +46,7 @@ class LazyImages:
             raise ValueError("copy: lazy pictures have no array to share")
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def take(self, rows: np.ndarray) -> LazyImages:
+    def take(self, rows: np.ndarray) -> "LazyImages":
         """Returns some of the pictures, as lazy ones."""
         chosen = np.arange(len(self))[rows]
         return LazyImages(len(chosen), self.shape[1], self._source.take(chosen))
@@ -69,17 +67,14 @@ class _Joined:
     numbers: np.ndarray
 
     def draw(self, rows: np.ndarray) -> np.ndarray:
-        numbers = self.numbers[rows]
-        count = len(self.first)
+        numbers, count = self.numbers[rows], len(self.first)
         out = np.empty((len(rows), *self.first.shape[1:]), np.uint8)
         early = numbers < count
-        for images, where, indices in (
-            (self.first, early, numbers),
-            (self.second, ~early, numbers - count),
-        ):
-            if where.any():
-                out[where] = images[indices[where]]
+        if early.any():
+            out[early] = self.first[numbers[early]]
+        if not early.all():
+            out[~early] = self.second[numbers[~early] - count]
         return out
 
-    def take(self, rows: np.ndarray) -> _Joined:
+    def take(self, rows: np.ndarray) -> "_Joined":
         return dataclasses.replace(self, numbers=self.numbers[rows])

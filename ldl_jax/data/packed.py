@@ -1,7 +1,5 @@
 """Reads pictures in ArrayRecord files one by one, when they are asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import SupportsIndex
@@ -24,9 +22,8 @@ class Packed(Sequence[bytes]):
 
         self._count = sum(counts)
         # The counts are given, so that no file is opened before it is read.
-        self._source = array_record_data_source.ArrayRecordDataSource(
-            [f"{path}[0:{count}]" for path, count in zip(shards, counts, strict=True)]
-        )
+        files = [f"{path}[0:{count}]" for path, count in zip(shards, counts, strict=True)]
+        self._source = array_record_data_source.ArrayRecordDataSource(files)
 
     def __len__(self) -> int:
         return self._count

@@ -1,7 +1,5 @@
 """Decodes picture files into one uint8 array, in threads."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
@@ -59,11 +57,7 @@ def read(path: str | Path | bytes, name: str = "") -> Image.Image:
 
 
 def check(content: bytes, name: str = "") -> None:
-    """Checks that the bytes of a picture file can be decoded to their end.
-
-    Raises:
-      DataError: they cannot.
-    """
+    """Raises DataError where the bytes of a picture file cannot be decoded to their end."""
     with _opened(content, name) as image:
         image.draft("RGB", (1, 1))  # all of a JPEG is read, but only an eighth reconstructed
         image.load()
@@ -72,10 +66,8 @@ def check(content: bytes, name: str = "") -> None:
 @contextlib.contextmanager
 def _opened(source: str | Path | bytes, name: str = "") -> Iterator[Image.Image]:
     """Opens a picture; errors until it is closed become a DataError."""
-    with (
-        _readable(source, name),
-        Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image,
-    ):
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with _readable(source, name), Image.open(file) as image:
         yield image
 
 
@@ -121,13 +113,8 @@ def fit(image: Image.Image, size: int, crop: float = 1.0) -> np.ndarray:
         return np.asarray(image)
     width, height = image.size
     left, top = width * (1 - crop) / 2, height * (1 - crop) / 2
-    resized = image.resize(
-        (size, size),
-        Image.Resampling.BILINEAR,
-        box=(left, top, width - left, height - top),
-        reducing_gap=3.0,
-    )
-    return np.asarray(resized)
+    box = (left, top, width - left, height - top)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=3.0))
 
 
 def decode(

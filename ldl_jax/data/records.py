@@ -1,7 +1,5 @@
 """Lists a dataset, a row a picture, before any picture is opened."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,20 +13,8 @@ from ldl_jax.data.lazy import LazyImages
 T = TypeVar("T")
 # The fields with an entry a picture.
 ROWS = (
-    "ids",
-    "labels",
-    "sources",
-    "paths",
-    "images",
-    "packed",
-    "sigma",
-    "subjects",
-    "split",
-    "truth",
-    "folds",
-    "quads",
-    "points",
-    "groups",
+    *("ids", "labels", "sources", "paths", "images", "packed", "sigma"),
+    *("subjects", "split", "truth", "folds", "quads", "points", "groups"),
 )
 
 
@@ -121,11 +107,7 @@ class Records:
         return len(self.ids)
 
     def content(self, row: int) -> bytes:
-        """Reads the file of a picture that is in a file or packed.
-
-        Raises:
-          DataError: it cannot be read.
-        """
+        """Reads a picture that is in a file or packed; raises DataError where that fails."""
         if self.packed is not None:
             return self.packed[row]
         path = self.paths[row]
@@ -134,7 +116,7 @@ class Records:
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error})") from error
 
-    def take(self, rows: slice | np.ndarray) -> Records:
+    def take(self, rows: slice | np.ndarray) -> "Records":
         """Returns the records of some rows, a slice or int64 [M], in the order given."""
         numbers = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
         changes: dict[str, Any] = {}
@@ -164,9 +146,9 @@ class Chosen(Sequence[T]):
     def __getitem__(self, index: int) -> T: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Chosen[T]: ...
+    def __getitem__(self, index: slice) -> "Chosen[T]": ...
 
-    def __getitem__(self, index: int | slice) -> T | Chosen[T]:
+    def __getitem__(self, index: int | slice) -> "T | Chosen[T]":
         if isinstance(index, slice):
             return Chosen(self._first, self._rows[index], self._second)
         row, count = int(self._rows[index]), len(self._first)

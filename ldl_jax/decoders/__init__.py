@@ -1,7 +1,7 @@
 """Decoders turn outputs over a label space into a value [...] in the space's unit, float32.
 
 Inputs may have any float dtype. Every function can be jitted and vmapped with the `LabelSpace`
-static or closed over.
+static or closed over, and raises ValueError where K or the shapes disagree.
 
 - `probabilities`: probabilities [..., K] into an estimate, its spread, or an interval.
 - `outputs`: other outputs (ranks, scores, stages) into an estimate.

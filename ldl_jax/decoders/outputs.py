@@ -22,11 +22,7 @@ def rank_count(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
       rank_probs: q [..., K-1], the probabilities that the label is above each value but the last.
       space: the K label values.
 
-    Returns:
-      [...] float32, one of the label values.
-
-    Raises:
-      ValueError: K disagrees.
+    Returns: [...] float32, one of the label values.
 
     Source: Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
     (CVPR 2016); Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural
@@ -51,11 +47,7 @@ def rank_expectation(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
       rank_probs: q [..., K-1], the probabilities that the label is above each value but the last.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit.
-
-    Raises:
-      ValueError: K disagrees.
+    Returns: [...] float32, in the space's unit.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10
     of the p of Eq. 6, summed by parts.
@@ -77,9 +69,8 @@ def ranks_from_conditional(logits: ArrayLike) -> jax.Array:
     Args:
       logits: x [..., K-1], σ(x_k) the probability of a label above l_k if it is above l_{k-1}.
 
-    Returns:
-      q [..., K-1] float32, never rising: for `rank_count`, `rank_expectation` or
-      `encodings.distribution_from_ranks`.
+    Returns: q [..., K-1] float32, never rising: for `rank_count`, `rank_expectation` or
+    `encodings.distribution_from_ranks`.
 
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
     Based On Conditional Probabilities" (2021).
@@ -99,8 +90,7 @@ def from_score(score: ArrayLike, space: LabelSpace) -> jax.Array:
       score: s [...], in the normalised scale (`encodings.normalised`).
       space: its `low` and `high` are l_1 and l_K.
 
-    Returns:
-      [...] float32, in the space's unit; not clipped to it.
+    Returns: [...] float32, in the space's unit; not clipped to it.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 17.
 
@@ -121,11 +111,7 @@ def coupled(probs: ArrayLike, score: ArrayLike, space: LabelSpace) -> jax.Array:
       score: s [...], the regression head's output in the normalised scale.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit.
-
-    Raises:
-      ValueError: K or the shapes disagree.
+    Returns: [...] float32, in the space's unit.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 16-18.
 
@@ -165,11 +151,7 @@ def soft_stagewise(
       delta_scale: λ_Δ of the authors' code; 1 is Eq. 4 and the released models.
       least: the least that each 1 + λ_Δ Δ may be; 0 leaves the paper's division by zero.
 
-    Returns:
-      [...] float32, in the label's unit; not clipped.
-
-    Raises:
-      ValueError: the stages' numbers or shapes disagree.
+    Returns: [...] float32, in the label's unit; not clipped.
 
     Source: Yang et al., "SSR-Net: A Compact Soft Stagewise Regression Network for Age Estimation"
     (IJCAI 2018), Eqs. 4-7. Its loss is `losses.l1` of this (Eq. 1). The floor of the denominators
@@ -207,12 +189,8 @@ def flip_average(view: ArrayLike, flipped: ArrayLike) -> jax.Array:
       view: values [...] or probabilities [..., K] of the picture.
       flipped: the same of its mirror image.
 
-    Returns:
-      float32, of that shape. The papers average values; of expectations it is the same as of the
-      probabilities, of medians and modes it is not.
-
-    Raises:
-      ValueError: the shapes differ.
+    Returns: float32, of that shape. The papers average values; of expectations it is the same as of
+    the probabilities, of medians and modes it is not.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Sec. 4.3
     (inference on both and the average of the predictions).

@@ -21,11 +21,7 @@ def expectation(probs: ArrayLike, space: LabelSpace) -> jax.Array:
       probs: [..., K], summing to one.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit.
-
-    Raises:
-      ValueError: K disagrees.
+    Returns: [...] float32, in the space's unit.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10;
     Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 16.
@@ -47,11 +43,7 @@ def variance(probs: ArrayLike, space: LabelSpace) -> jax.Array:
       probs: [..., K], summing to one.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit squared.
-
-    Raises:
-      ValueError: K disagrees.
+    Returns: [...] float32, in the space's unit squared.
 
     Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018).
 
@@ -71,8 +63,7 @@ def entropy(probs: ArrayLike) -> jax.Array:
     Args:
       probs: [..., K], summing to one.
 
-    Returns:
-      [...] float32 in [0, ln K].
+    Returns: [...] float32 in [0, ln K].
 
     Source: Shannon, "A Mathematical Theory of Communication" (1948), Sec. 6.
 
@@ -94,11 +85,7 @@ def median(probs: ArrayLike, space: LabelSpace) -> jax.Array:
       probs: [..., K]; divided by its sum.
       space: the K label values.
 
-    Returns:
-      [...] float32, one of the label values.
-
-    Raises:
-      ValueError: K disagrees.
+    Returns: [...] float32, one of the label values.
 
     Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
     (CVPR 2024), the Bayes-optimal decision for MAE.
@@ -118,11 +105,7 @@ def mode(probs: ArrayLike, space: LabelSpace) -> jax.Array:
       probs: [..., K].
       space: the K label values.
 
-    Returns:
-      [...] float32, one of the label values.
-
-    Raises:
-      ValueError: K disagrees.
+    Returns: [...] float32, one of the label values.
 
     Examples:
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
@@ -143,11 +126,8 @@ def quantile(probs: ArrayLike, space: LabelSpace, level: ArrayLike) -> jax.Array
       space: the K label values.
       level: q in [0, 1], a scalar.
 
-    Returns:
-      [...] float32, one of the label values.
-
-    Raises:
-      ValueError: K disagrees, or level is a number outside [0, 1].
+    Returns: [...] float32, one of the label values.
+    Raises: ValueError if level is a number outside [0, 1].
 
     Examples:
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
@@ -173,11 +153,8 @@ def interval(
       space: the K label values.
       coverage: a in [0, 1], a scalar; the labels of the closed interval hold at least that.
 
-    Returns:
-      low [...] and high [...], float32, of the label values.
-
-    Raises:
-      ValueError: K disagrees, or coverage is a number outside [0, 1].
+    Returns: low [...] and high [...], float32, of the label values.
+    Raises: ValueError if coverage is a number outside [0, 1].
 
     Examples:
       >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
@@ -201,11 +178,8 @@ def highest_density_interval(
       space: the K label values.
       coverage: a in [0, 1], a scalar; the labels of the closed interval hold at least that.
 
-    Returns:
-      low [...] and high [...], float32, of the label values.
-
-    Raises:
-      ValueError: K disagrees, or coverage is a number outside [0, 1].
+    Returns: low [...] and high [...], float32, of the label values.
+    Raises: ValueError if coverage is a number outside [0, 1].
 
     Source: Hyndman, "Computing and Graphing Highest Density Regions" (1996), kept in one piece.
 
@@ -244,11 +218,7 @@ def minimum_cost(probs: ArrayLike, space: LabelSpace, cost: ArrayLike) -> jax.Ar
       space: the K label values.
       cost: C [K, K], of deciding l_i (row) where the label is l_j (column).
 
-    Returns:
-      [...] float32, one of the label values.
-
-    Raises:
-      ValueError: K or the cost's shape disagrees.
+    Returns: [...] float32, one of the label values.
 
     Source: Paplhám and Franc, "A Call to Reflect on Evaluation Practices for Age Estimation"
     (CVPR 2024), the plug-in Bayes-optimal decision.

@@ -28,8 +28,7 @@ def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: [...], in the space's unit.
       space: the K label values.
 
-    Returns:
-      [K] int32: for the weights in `losses` and for `methods.get`.
+    Returns: [K] int32: for the weights in `losses` and for `methods.get`.
 
     Examples:
       >>> print(encodings.label_counts(jnp.array([20, 21, 21, 24]), LabelSpace.range(20, 24)))
@@ -52,11 +51,8 @@ def exponential(
       power: a, positive.
       temperature: τ, positive, in steps^a.
 
-    Returns:
-      [..., K] float32.
-
-    Raises:
-      ValueError: power or temperature is not positive.
+    Returns: [..., K] float32.
+    Raises: ValueError if power or temperature is not positive.
 
     Source: Vargas et al., "Exponential loss regularisation for encouraging ordinal constraint to
     shotgun stocks quality assessment" (Applied Soft Computing 2023), as in dlordinal.
@@ -65,8 +61,9 @@ def exponential(
       >>> print(encodings.exponential(22, LabelSpace.range(20, 24)))
       [0.067 0.183 0.498 0.183 0.067]
     """
-    _positive("power", power)
-    _positive("temperature", temperature)
+    for name, value in (("power", power), ("temperature", temperature)):
+        if not value > 0:
+            raise ValueError(f"{name}: must be positive, got {value}")
     return _rows(labels, space, _exponential_table(space.size, float(power), float(temperature)))
 
 
@@ -79,8 +76,7 @@ def binomial(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: [...], in the space's unit.
       space: the K label values.
 
-    Returns:
-      [..., K] float32.
+    Returns: [..., K] float32.
 
     Source: Liu et al., "Unimodal regularized neuron stick-breaking for ordinal classification"
     (Neurocomputing 2020), as in dlordinal. Towards the ends its mode is not the label: at K = 101
@@ -94,10 +90,7 @@ def binomial(labels: ArrayLike, space: LabelSpace) -> jax.Array:
 
 
 def poisson(
-    labels: ArrayLike,
-    space: LabelSpace,
-    *,
-    normalisation: Literal["softmax", "sum"] = "softmax",
+    labels: ArrayLike, space: LabelSpace, *, normalisation: Literal["softmax", "sum"] = "softmax"
 ) -> jax.Array:
     """A Poisson distribution over the K values with rate j + 1, made to sum to one.
 
@@ -109,11 +102,8 @@ def poisson(
       normalisation: "softmax" of the masses as dlordinal does, which is close to uniform; "sum"
         divides by their sum, the Poisson distribution cut off at K.
 
-    Returns:
-      [..., K] float32; values j and j+1 share the mode.
-
-    Raises:
-      ValueError: normalisation is neither.
+    Returns: [..., K] float32; values j and j+1 share the mode.
+    Raises: ValueError if normalisation is neither.
 
     Source: Liu et al., "Unimodal regularized neuron stick-breaking for ordinal classification"
     (Neurocomputing 2020), as in dlordinal.
@@ -139,11 +129,9 @@ def triangular(labels: ArrayLike, space: LabelSpace, alpha: float = 0.01) -> jax
       space: the K label values.
       alpha: α in [0, 2/9], the probability of each neighbour.
 
-    Returns:
-      [..., K] float32.
-
-    Raises:
-      ValueError: alpha is outside [0, 2/9], beyond which the triangle leaves the neighbours' bins.
+    Returns: [..., K] float32.
+    Raises: ValueError if alpha is outside [0, 2/9], beyond which the triangle leaves the
+    neighbours' bins.
 
     Source: Vargas et al., "Soft labelling based on triangular distributions for ordinal
     classification" (Information Fusion 2023), as in dlordinal.
@@ -177,11 +165,8 @@ def beta(
       shapes: (a_j, b_j) of each of the K labels, at least 1, in the place of the concentration;
         the source's published tables for few classes go here.
 
-    Returns:
-      [..., K] float32.
-
-    Raises:
-      ValueError: concentration is below 2K, or shapes are not K pairs of numbers >= 1.
+    Returns: [..., K] float32.
+    Raises: ValueError if concentration is below 2K, or shapes are not K pairs of numbers >= 1.
 
     Source: Vargas et al., "Unimodal regularisation based on beta distribution for deep ordinal
     regression" (Pattern Recognition 2022), as in dlordinal, which has (a_j, b_j) for 3 to 14
@@ -201,11 +186,6 @@ def beta(
     if len(pairs) != K or not all(a >= 1 and b >= 1 for a, b in pairs):
         raise ValueError(f"shapes: expected {K} pairs (a, b) with a, b >= 1, got {shapes}")
     return _rows(labels, space, _beta_table(pairs))
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{name}: must be positive, got {value}")
 
 
 def _rows(labels: ArrayLike, space: LabelSpace, table: np.ndarray) -> jax.Array:

@@ -27,8 +27,7 @@ def one_hot(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: [...], in the space's unit; beyond the ends they take the end value.
       space: the K label values.
 
-    Returns:
-      [..., K] float32.
+    Returns: [..., K] float32.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 4 (its o); the
     paper's labels are on the grid, the nearest value is our extension to fractional ones.
@@ -48,8 +47,7 @@ def normalised(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: [...], in the space's unit.
       space: its `low` and `high` are l_1 and l_K (the paper: the training set's extremes).
 
-    Returns:
-      [...] float32; 0 at `space.low`, 1 at `space.high`.
+    Returns: [...] float32; 0 at `space.low`, 1 at `space.high`.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 1.
 
@@ -76,11 +74,8 @@ def gaussian(
       sigma: σ in the space's unit; a scalar, or one a label [...].
       normalise: False gives the raw density of Eq. 1, 1/(√(2π)σ) exp(-(l_k - y)^2 / 2σ^2).
 
-    Returns:
-      [..., K] float32.
-
-    Raises:
-      ValueError: sigma is a negative number, or neither a scalar nor of the labels' shape.
+    Returns: [..., K] float32.
+    Raises: ValueError if sigma is a negative number, or neither a scalar nor of the labels' shape.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 1.
     The default divides by the sum, as the authors' code does: Eq. 1 as printed does not sum to one
@@ -110,11 +105,8 @@ def laplace(labels: ArrayLike, space: LabelSpace, scale: ArrayLike = 2.0) -> jax
       space: the K label values.
       scale: b in the space's unit; a scalar, or one a label [...].
 
-    Returns:
-      [..., K] float32.
-
-    Raises:
-      ValueError: scale is a negative number, or neither a scalar nor of the labels' shape.
+    Returns: [..., K] float32.
+    Raises: ValueError if scale is a negative number, or neither a scalar nor of the labels' shape.
 
     Source: the Laplace density in the place of the normal one of Gao et al., "Age Estimation Using
     Expectation of Label Distribution Learning", Eq. 1.
@@ -145,11 +137,8 @@ def sord(
       distance: φ.
       alpha: α, a scalar, per unit of φ.
 
-    Returns:
-      [..., K] float32.
-
-    Raises:
-      ValueError: distance is neither, or alpha is not positive.
+    Returns: [..., K] float32.
+    Raises: ValueError if distance is neither, or alpha is not positive.
 
     Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019), which leaves φ open
     and has α within it. The absolute distance with α = 1 is that of Paplhám and Franc, "A Call to
@@ -175,8 +164,7 @@ def two_hot(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: [...], in the space's unit; beyond the ends they take the end value.
       space: the K label values; of groups, their midpoints.
 
-    Returns:
-      [..., K] float32.
+    Returns: [..., K] float32.
 
     Source: Bellemare, Dabney and Munos, "A Distributional Perspective on Reinforcement Learning"
     (ICML 2017), Eq. 7 (the projection), for a grid that need not be even.
@@ -208,11 +196,8 @@ def hl_gauss(labels: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0) -> ja
       sigma: σ in the space's unit; a scalar, or one a label [...]. At 0 one-hot (half and half on
         an edge), never NaN.
 
-    Returns:
-      [..., K] float32.
-
-    Raises:
-      ValueError: sigma is a negative number, or neither a scalar nor of the labels' shape.
+    Returns: [..., K] float32.
+    Raises: ValueError if sigma is a negative number, or neither a scalar nor of the labels' shape.
 
     Source: Imani and White, "Improving Regression Performance with Distributional Losses"
     (ICML 2018), the truncated Gaussian histogram (HL-Gaussian). σ = 2 is that of `gaussian`; code

@@ -29,8 +29,7 @@ def rank(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: [...], in the space's unit.
       space: the K label values.
 
-    Returns:
-      [..., K-1] float32, of zeros and ones.
+    Returns: [..., K-1] float32, of zeros and ones.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning",
     Sec. 3.2; Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
@@ -57,11 +56,8 @@ def cumulative(labels: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0) -> 
       space: the K label values; of groups, their midpoints.
       sigma: σ in the space's unit; a scalar, or one a label [...]. 0 is the limit, never NaN.
 
-    Returns:
-      [..., K] float32.
-
-    Raises:
-      ValueError: sigma is a negative number, or neither a scalar nor of the labels' shape.
+    Returns: [..., K] float32.
+    Raises: ValueError if sigma is a negative number, or neither a scalar nor of the labels' shape.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 2.
 
@@ -82,8 +78,7 @@ def transformation_matrix(size: int) -> jax.Array:
     Args:
       size: K.
 
-    Returns:
-      [K, K] float32, lower triangular.
+    Returns: [K, K] float32, lower triangular.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 5.
     It prints T_ij = 1 for i <= j: with i the row, c would be summed from each value upwards and
@@ -106,11 +101,8 @@ def ranks_from_distribution(probs: ArrayLike) -> jax.Array:
     Args:
       probs: p [..., K], summing to one.
 
-    Returns:
-      [..., K-1] float32.
-
-    Raises:
-      ValueError: there are fewer than two probabilities.
+    Returns: [..., K-1] float32.
+    Raises: ValueError if there are fewer than two probabilities.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 6.
 
@@ -135,11 +127,8 @@ def distribution_from_ranks(ranks: ArrayLike, *, clip: bool = False) -> jax.Arra
       clip: classifiers learnt independently may give ranks that rise, so that some p_k < 0; True
         sets those to 0 and divides by the sum.
 
-    Returns:
-      [..., K] float32, summing to one.
-
-    Raises:
-      ValueError: there is no rank.
+    Returns: [..., K] float32, summing to one.
+    Raises: ValueError if there is no rank.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 6,
     solved for p; the clipping is ours.

@@ -1,7 +1,8 @@
 """Losses take a head's outputs and the labels, and give one float32 a picture, [...].
 
-Each function is one equation, never reduced over the batch. `losses.NAME` is a plain function that
-a method takes as a value, and any function of the same shape can replace it.
+Each function is one equation, never reduced over the batch, and raises ValueError where K or the
+shapes disagree. `losses.NAME` is a plain function that a method takes as a value, and any function
+of the same shape can replace it.
 
 - `papers`: whole objectives of CEN, DLDL-v2, DEX, SORD and MegaAge. (SSR-Net's is `l1` of
   `decoders.soft_stagewise`.)

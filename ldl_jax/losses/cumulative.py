@@ -1,7 +1,4 @@
-"""Losses between cumulative distributions: earth mover's distances and the CRPS.
-
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
-"""
+"""Losses between cumulative distributions: earth mover's distances and the CRPS."""
 
 from __future__ import annotations
 
@@ -29,11 +26,7 @@ def squared_emd(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       logits: x [..., K].
       target: p [..., K], a distribution.
 
-    Returns:
-      [...] float32, in steps of the grid.
-
-    Raises:
-      ValueError: the shapes differ.
+    Returns: [...] float32, in steps of the grid.
 
     Source: Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss for Training Deep
     Neural Networks" (2016), the loss for ordered classes, which drops the factor 1/K too.
@@ -58,11 +51,7 @@ def emd(logits: ArrayLike, target: ArrayLike, space: LabelSpace) -> jax.Array:
       target: p [..., K], a distribution.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit.
-
-    Raises:
-      ValueError: K or the shapes disagree.
+    Returns: [...] float32, in the space's unit.
 
     Source: Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss for Training Deep
     Neural Networks" (2016), with the absolute difference in the place of the squared one, times
@@ -95,11 +84,7 @@ def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: y [...], in the space's unit.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit: of a one-hot p̂ the absolute error.
-
-    Raises:
-      ValueError: K or the shapes disagree.
+    Returns: [...] float32, in the space's unit: of a one-hot p̂ the absolute error.
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
     (JASA 2007), Eqs. 20-21, there with the opposite sign: a score to be maximised.
@@ -109,8 +94,7 @@ def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       >>> print(losses.crps(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.12  1.271]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    y = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, y = arrays.with_labels(logits, labels, space)
     probs = jax.nn.softmax(x, axis=-1)[..., :-1]
     steps = arrays.row(np.diff(space.values), x.ndim)
     # The part of each interval [l_k, l_{k+1}] that lies below the label.

@@ -1,7 +1,4 @@
-"""Losses between a target distribution [..., K] and the softmax of logits [..., K].
-
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
-"""
+"""Losses between a target distribution [..., K] and the softmax of logits [..., K]."""
 
 from __future__ import annotations
 
@@ -22,11 +19,7 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       logits: x [..., K].
       target: p [..., K], one-hot or any distribution.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: the shapes differ.
+    Returns: [...] float32.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 3-4 and 6; Gao et
     al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 13.
@@ -51,11 +44,7 @@ def kl_divergence(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       logits: x [..., K].
       target: p [..., K], a distribution.
 
-    Returns:
-      [...] float32; zero where the two agree (to rounding).
-
-    Raises:
-      ValueError: the shapes differ.
+    Returns: [...] float32; zero where the two agree (to rounding).
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 9.
 
@@ -81,11 +70,8 @@ def reverse_kl_divergence(
       target: p [..., K], a distribution.
       epsilon: ε, a positive scalar; without it a target of 0 makes the divergence infinite.
 
-    Returns:
-      [...] float32; zero where the two agree, and above -Kε/e.
-
-    Raises:
-      ValueError: the shapes differ, or epsilon is not positive.
+    Returns: [...] float32; zero where the two agree, and above -Kε/e.
+    Raises: ValueError if epsilon is not positive.
 
     Source: Kullback and Leibler, "On Information and Sufficiency" (1951), its arguments exchanged.
     The floor is ours.
@@ -111,11 +97,7 @@ def jensen_shannon(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       logits: x [..., K].
       target: p [..., K], a distribution.
 
-    Returns:
-      [...] float32 in [0, ln 2]; zero where the two agree (to rounding).
-
-    Raises:
-      ValueError: the shapes differ.
+    Returns: [...] float32 in [0, ln 2]; zero where the two agree (to rounding).
 
     Source: Lin, "Divergence Measures Based on the Shannon Entropy" (1991), with weights of one
     half.
@@ -137,11 +119,7 @@ def jensen_shannon(logits: ArrayLike, target: ArrayLike) -> jax.Array:
 
 
 def pair(logits: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """Returns logits and target [..., K] as float32, checked to have one shape.
-
-    Raises:
-      ValueError: the shapes differ, or there is no axis K.
-    """
+    """Returns logits and target [..., K] as float32; raises ValueError where the shapes differ."""
     x = arrays.float32(logits)
     if x.ndim < 1:
         raise ValueError(f"logits: expected shape [..., K], got {list(x.shape)}")

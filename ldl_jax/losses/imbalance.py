@@ -1,7 +1,4 @@
-"""Losses and weights for labels that are not equally frequent or not equally hard.
-
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
-"""
+"""Losses and weights for labels that are not equally frequent or not equally hard."""
 
 from __future__ import annotations
 
@@ -25,11 +22,8 @@ def focal(logits: ArrayLike, target: ArrayLike, gamma: ArrayLike = 2.0) -> jax.A
       target: p [..., K], one-hot or any distribution.
       gamma: γ >= 0, a scalar; 0 is `cross_entropy`.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: the shapes differ, or gamma is a negative number.
+    Returns: [...] float32.
+    Raises: ValueError if gamma is a negative number.
 
     Source: Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017), Eq. 4, with a softmax
     and, for a target that is not one-hot, the mean over it.
@@ -62,11 +56,7 @@ def balanced_softmax(logits: ArrayLike, target: ArrayLike, counts: ArrayLike) ->
       counts: n [K], how many training labels each value has; below 1 counts as 1, so that a target
         that spreads over a value without labels stays finite.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: the shapes disagree.
+    Returns: [...] float32.
 
     Source: Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition" (NeurIPS 2020),
     as in the authors' code. The floor of the counts is ours.
@@ -95,12 +85,9 @@ def lds_weights(
       sigma: σ, a positive scalar in the space's unit.
       power: a; 1 is the inverse, 0.5 the inverse square root.
 
-    Returns:
-      [K] float32, with mean 1 over the training labels. A value that no label is near takes the
-      greatest weight of those that have labels. `weights_of` looks them up.
-
-    Raises:
-      ValueError: K disagrees, or sigma is not positive.
+    Returns: [K] float32, with mean 1 over the training labels. A value that no label is near takes
+    the greatest weight of those that have labels. `weights_of` looks them up.
+    Raises: ValueError if sigma is not positive.
 
     Source: Yang et al., "Delving into Deep Imbalanced Regression" (ICML 2021). The authors' code
     smooths over a window of five values, not over all, takes the square root before it smooths and
@@ -128,11 +115,7 @@ def weights_of(labels: ArrayLike, weights: ArrayLike, space: LabelSpace) -> jax.
       weights: [K], e.g. `lds_weights(counts, space)`.
       space: the K label values.
 
-    Returns:
-      [...] float32, to multiply a loss by.
-
-    Raises:
-      ValueError: K disagrees.
+    Returns: [...] float32, to multiply a loss by.
 
     Examples:
       >>> space = LabelSpace.range(20, 22)

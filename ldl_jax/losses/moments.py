@@ -1,7 +1,4 @@
-"""Losses that shape a distribution by its mean and its concentration, without a target for it.
-
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
-"""
+"""Losses that shape a distribution by its mean and its concentration, without a target for it."""
 
 from __future__ import annotations
 
@@ -33,11 +30,7 @@ def mean_variance(
       mean_weight: λ_1, a scalar, per squared unit.
       variance_weight: λ_2, a scalar, per squared unit.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: K or the shapes disagree.
+    Returns: [...] float32.
 
     Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face" (CVPR 2018), its
     factor 1/2 and default weights as public reimplementations have them.
@@ -47,8 +40,7 @@ def mean_variance(
       >>> print(losses.mean_variance(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.447 2.677]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    y = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, y = arrays.with_labels(logits, labels, space)
     error, variance = _moments(exponentials(x), y, space)
     mean_term = arrays.float32(mean_weight) * 0.5 * jnp.square(error)
     hard = class_cross_entropy(x, y, space)
@@ -78,11 +70,8 @@ def mean_residue(
       epsilon: the authors' code sums -(q_k + ε) ln(q_k + ε) over all K with ε = 0.001, q being p̂
         in the residue and 0 outside; 0 is the plain entropy.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: K or the shapes disagree, or epsilon is negative.
+    Returns: [...] float32.
+    Raises: ValueError if epsilon is negative.
 
     Source: Zhao et al., "Adaptive Mean-Residue Loss for Robust Facial Age Estimation" (ICME 2022),
     in the form of the authors' code; the default weights are those of their scripts.
@@ -94,8 +83,7 @@ def mean_residue(
     """
     if not epsilon >= 0:
         raise ValueError(f"epsilon: must not be negative, got {epsilon}")
-    x = arrays.with_last_axis("logits", logits, space.size)
-    y = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, y = arrays.with_labels(logits, labels, space)
     log_probs = jax.nn.log_softmax(x, axis=-1)
     target = encodings.one_hot(y, space)
     log_label = jnp.sum(target * log_probs, axis=-1)
@@ -132,11 +120,8 @@ def unimodal_concentrated(
       lam: λ, a scalar.
       epsilon: ε, a positive scalar in the squared unit.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: K or the shapes disagree, or epsilon is not positive.
+    Returns: [...] float32.
+    Raises: ValueError if epsilon is not positive.
 
     Source: Li et al., "Unimodal-Concentrated Loss: Fully Adaptive Label Distribution Learning for
     Ordinal Regression" (CVPR 2022), its equation and λ = 1000 as public reimplementations have
@@ -148,8 +133,7 @@ def unimodal_concentrated(
       >>> print(losses.unimodal_concentrated(logits, jnp.array([20, 20]), space, lam=1.0))
       [-0.216  3.069]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    y = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, y = arrays.with_labels(logits, labels, space)
     weights = exponentials(x)
     error, variance = _moments(weights, y, space)
     v = variance + arrays.positive("epsilon", epsilon)

@@ -1,7 +1,4 @@
-"""Losses of ordered labels: K-1 binary classifiers, and the weighted kappa.
-
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
-"""
+"""Losses of ordered labels: K-1 binary classifiers, and the weighted kappa."""
 
 from __future__ import annotations
 
@@ -28,11 +25,7 @@ def ordinal_cross_entropy(
       ranks: r [..., K-1], of `encodings.rank` (or soft ones, in [0, 1]).
       importance_weights: λ [K-1], e.g. `importance_weights(counts)`; ones by default.
 
-    Returns:
-      [...] float32, in nats.
-
-    Raises:
-      ValueError: the shapes disagree.
+    Returns: [...] float32, in nats.
 
     Source: Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
     (CVPR 2016). There each classifier is a softmax of two outputs; x is their difference.
@@ -61,8 +54,7 @@ def importance_weights(counts: ArrayLike) -> jax.Array:
       counts: N [K-1], how many training labels there are of l_k, the value that classifier k, of
         "above l_k", decides: the first K-1 of `encodings.label_counts`.
 
-    Returns:
-      [K-1] float32, summing to one.
+    Returns: [K-1] float32, summing to one.
 
     Source: Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation"
     (CVPR 2016). CORAL's authors weight by √max(M_k, N - M_k) over the greatest of these, with M_k
@@ -91,11 +83,7 @@ def coral(
       ranks: r [..., K-1], of `encodings.rank`.
       importance_weights: λ [K-1]; ones by default.
 
-    Returns:
-      [...] float32, in nats.
-
-    Raises:
-      ValueError: the shapes disagree.
+    Returns: [...] float32, in nats.
 
     Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
     with application to age estimation" (Pattern Recognition Letters 2020), Eq. 4.
@@ -122,11 +110,7 @@ def corn(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: y [...], in the space's unit.
       space: the K label values; r is `encodings.rank(labels, space)`.
 
-    Returns:
-      [...] float32, in nats.
-
-    Raises:
-      ValueError: K or the shapes disagree.
+    Returns: [...] float32, in nats.
 
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
     Based On Conditional Probabilities" (2021). The authors' code divides the batch's sum by the
@@ -155,11 +139,7 @@ def conditional_cross_entropy(logits: ArrayLike, ranks: ArrayLike) -> jax.Array:
       logits: x [..., K-1], σ(x_k) the probability of a label above l_k if it is above l_{k-1}.
       ranks: r [..., K-1] that do not rise, e.g. `encodings.ranks_from_distribution(probs)`.
 
-    Returns:
-      [...] float32, in nats.
-
-    Raises:
-      ValueError: the shapes disagree.
+    Returns: [...] float32, in nats.
 
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
     Based On Conditional Probabilities" (2021), with soft ranks in the place of a label's; ours.
@@ -196,11 +176,8 @@ def weighted_kappa(
       space: the K label values.
       penalty: "quadratic" (q = 2) or "linear" (q = 1).
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: K or the shapes disagree, or penalty is neither.
+    Returns: [...] float32.
+    Raises: ValueError if penalty is neither.
 
     Source: de la Torre, Puig and Valls, "Weighted kappa loss function for multi-class
     classification of ordinal data in deep learning" (Pattern Recognition Letters 2018), whose loss
@@ -214,8 +191,7 @@ def weighted_kappa(
     """
     if penalty not in ("quadratic", "linear"):
         raise ValueError(f"penalty: expected 'quadratic' or 'linear', got {penalty!r}")
-    x = arrays.with_last_axis("logits", logits, space.size)
-    y = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, y = arrays.with_labels(logits, labels, space)
     values = np.asarray(space.values, np.float64)
     distance = np.abs(values[:, None] - values[None]) / (values[-1] - values[0])
     w = jnp.asarray(distance ** (2 if penalty == "quadratic" else 1), jnp.float32)

@@ -1,6 +1,5 @@
 """The losses of whole papers: DLDL-v2, CEN, DEX, SORD and MegaAge.
 
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
 Joint objectives are sums of losses that the other modules have on their own.
 """
 
@@ -14,16 +13,8 @@ from jax.typing import ArrayLike
 
 from ldl_jax import arrays, encodings
 from ldl_jax.labels import LabelSpace
-from ldl_jax.losses.distribution import (
-    class_cross_entropy,
-    cross_entropy,
-    kl_divergence,
-)
-from ldl_jax.losses.regression import (
-    expectation_l1,
-    l1,
-    slack_l1,
-)
+from ldl_jax.losses.distribution import class_cross_entropy, cross_entropy, kl_divergence
+from ldl_jax.losses.regression import expectation_l1, l1, slack_l1
 
 
 def dldl_v2(
@@ -50,11 +41,8 @@ def dldl_v2(
         code, whose KL is averaged over the batch and the K labels but whose l1 over the batch
         alone: its λ = 1 is the paper's λ = K, and its loss the paper's divided by K.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: K or the shapes disagree, or kl_reduction is neither.
+    Returns: [...] float32.
+    Raises: ValueError if kl_reduction is neither.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 12,
     with Eq. 9's full divergence. Eq. 13 drops the target's entropy, which no gradient sees.
@@ -77,11 +65,7 @@ def dldl_v2(
 
 
 def cen_initial(
-    logits: ArrayLike,
-    score: ArrayLike,
-    labels: ArrayLike,
-    space: LabelSpace,
-    lam: ArrayLike = 4.0,
+    logits: ArrayLike, score: ArrayLike, labels: ArrayLike, space: LabelSpace, lam: ArrayLike = 4.0
 ) -> jax.Array:
     """CEN's first ancestor: classifies the label and regresses it.
 
@@ -94,11 +78,7 @@ def cen_initial(
       space: the K label values.
       lam: λ, a scalar.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: K or the shapes disagree.
+    Returns: [...] float32.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 4, 9 and 14.
 
@@ -108,8 +88,7 @@ def cen_initial(
       >>> print(losses.cen_initial(logits, score, labels, LabelSpace.range(20, 22)))
       [0.808 6.008]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, label = arrays.with_labels(logits, labels, space)
     regression = l1(
         arrays.with_shape("score", score, label.shape), encodings.normalised(label, space)
     )
@@ -149,11 +128,8 @@ def cen_evolution(
       scale_by_temperature_squared: multiply the transfer term by τ^2, which keeps its gradient's
         scale as τ changes (Hinton et al., "Distilling the Knowledge in a Neural Network", Sec. 2).
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: K or the shapes disagree, or a temperature is not positive.
+    Returns: [...] float32.
+    Raises: ValueError if a temperature is not positive.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 6, 7, 13 and 15.
     Eq. 6 is Eq. 5 without the ancestor's entropy, which no gradient sees, and so is this.
@@ -165,8 +141,7 @@ def cen_evolution(
       >>> print(losses.cen_evolution(logits, score, labels, space, probs, slack))
       [0.669 4.719]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, label = arrays.with_labels(logits, labels, space)
     s = arrays.with_shape("score", score, label.shape)
     a, tau = arrays.float32(alpha), arrays.positive("temperature", temperature)
     transfer = cross_entropy(x / tau, arrays.with_shape("teacher_probs", teacher_probs, x.shape))
@@ -188,11 +163,7 @@ def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: y [...], in the space's unit, each taken to its own value as `one_hot` does.
       space: the K label values.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: K or the shapes disagree.
+    Returns: [...] float32.
 
     Source: Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single
     image without facial landmarks" (IJCV 2018).
@@ -202,8 +173,7 @@ def dex(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:
       >>> print(losses.dex(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.408 2.408]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, label = arrays.with_labels(logits, labels, space)
     return class_cross_entropy(x, label, space)
 
 
@@ -226,11 +196,8 @@ def sord(
       distance: φ, as in `encodings.sord`.
       alpha: α, as in `encodings.sord`.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: K or the shapes disagree, or an option is unknown.
+    Returns: [...] float32.
+    Raises: ValueError if distance is neither, or alpha is not positive.
 
     Source: Díaz and Marathe, "Soft Labels for Ordinal Regression" (CVPR 2019).
 
@@ -239,8 +206,7 @@ def sord(
       >>> print(losses.sord(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.832 1.983]
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    label = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, label = arrays.with_labels(logits, labels, space)
     return cross_entropy(x, encodings.sord(label, space, distance=distance, alpha=alpha))
 
 
@@ -265,11 +231,8 @@ def megaage(
       sigma: σ of the Gaussian, in the space's unit; a scalar, or one a label [...].
       truncation: d in the space's unit; hyperplanes nearer to the label are left alone.
 
-    Returns:
-      [...] float32.
-
-    Raises:
-      ValueError: K or the shapes disagree, or truncation is negative.
+    Returns: [...] float32.
+    Raises: ValueError if truncation is negative.
 
     Source: Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons" (BMVC 2017), in
     the form of the reimplementation by Paplhám and Franc, "A Call to Reflect on Evaluation
@@ -285,8 +248,7 @@ def megaage(
     """
     if not truncation >= 0:
         raise ValueError(f"truncation: must not be negative, got {truncation}")
-    x = arrays.with_last_axis("logits", logits, space.size)
-    y = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, y = arrays.with_labels(logits, labels, space)
     h = arrays.with_shape("rank_logits", rank_logits, (*y.shape, space.size - 1))
     away = arrays.grid(space, x.ndim)[..., :-1] - y[..., None]
     far = (away < -truncation) | (away >= truncation)

@@ -1,7 +1,4 @@
-"""Losses on a value: a regression head's, or the expectation of the softmax of logits.
-
-Each function is one equation; it gives one float32 a picture, [...], not reduced over the batch.
-"""
+"""Losses on a value: a regression head's, or the expectation of the softmax of logits."""
 
 from __future__ import annotations
 
@@ -21,11 +18,7 @@ def l1(value: ArrayLike, labels: ArrayLike) -> jax.Array:
       value: ŷ [...], in the labels' unit.
       labels: y [...].
 
-    Returns:
-      [...] float32, in the labels' unit.
-
-    Raises:
-      ValueError: the shapes differ.
+    Returns: [...] float32, in the labels' unit.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 11
     and MR(l1) of Table 3; Li et al., "A Coupled Evolutionary Network for Age Estimation", Eq. 9.
@@ -46,11 +39,7 @@ def l2(value: ArrayLike, labels: ArrayLike) -> jax.Array:
       value: ŷ [...], in the labels' unit.
       labels: y [...].
 
-    Returns:
-      [...] float32, in the labels' unit squared.
-
-    Raises:
-      ValueError: the shapes differ.
+    Returns: [...] float32, in the labels' unit squared.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", MR(l2)
     of Table 3; its scale is [-1, 1] over the label grid in the authors' code.
@@ -73,11 +62,8 @@ def huber(value: ArrayLike, labels: ArrayLike, delta: ArrayLike = 1.0) -> jax.Ar
       labels: y [...].
       delta: δ, a positive scalar in the labels' unit.
 
-    Returns:
-      [...] float32, in the labels' unit squared.
-
-    Raises:
-      ValueError: the shapes differ, or delta is not positive.
+    Returns: [...] float32, in the labels' unit squared.
+    Raises: ValueError if delta is not positive.
 
     Source: Huber, "Robust Estimation of a Location Parameter" (1964).
 
@@ -99,11 +85,8 @@ def smooth_l1(value: ArrayLike, labels: ArrayLike, beta: ArrayLike = 1.0) -> jax
       labels: y [...].
       beta: β, a positive scalar in the labels' unit.
 
-    Returns:
-      [...] float32, in the labels' unit.
-
-    Raises:
-      ValueError: the shapes differ, or beta is not positive.
+    Returns: [...] float32, in the labels' unit.
+    Raises: ValueError if beta is not positive.
 
     Source: Girshick, "Fast R-CNN" (ICCV 2015), Eq. 3, where β = 1.
 
@@ -126,11 +109,7 @@ def slack_l1(score: ArrayLike, target: ArrayLike, slack: ArrayLike) -> jax.Array
       target: y [...], the label in the same scale (`encodings.normalised`).
       slack: Δs [...], the teacher's |s - y| in the same scale (Eq. 10).
 
-    Returns:
-      [...] float32, in that scale.
-
-    Raises:
-      ValueError: the shapes differ.
+    Returns: [...] float32, in that scale.
 
     Source: Li et al., "A Coupled Evolutionary Network for Age Estimation", Eqs. 10-13.
 
@@ -155,11 +134,7 @@ def expectation_l1(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
       labels: y [...], in the space's unit.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit.
-
-    Raises:
-      ValueError: K or the shapes disagree.
+    Returns: [...] float32, in the space's unit.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning",
     Eqs. 10-11.
@@ -182,11 +157,7 @@ def expectation_l2(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> j
       labels: y [...], in the space's unit.
       space: the K label values.
 
-    Returns:
-      [...] float32, in the space's unit squared.
-
-    Raises:
-      ValueError: K or the shapes disagree.
+    Returns: [...] float32, in the space's unit squared.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10,
     with the squared error in the place of Eq. 11.
@@ -210,11 +181,8 @@ def expectation_huber(
       space: the K label values.
       delta: δ, a positive scalar in the space's unit.
 
-    Returns:
-      [...] float32, in the space's unit squared.
-
-    Raises:
-      ValueError: K or the shapes disagree, or delta is not positive.
+    Returns: [...] float32, in the space's unit squared.
+    Raises: ValueError if delta is not positive.
 
     Source: Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", Eq. 10,
     with Huber's loss in the place of Eq. 11.
@@ -246,8 +214,7 @@ def _expectation_error(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) 
     It is summed as Σ_k p̂_k (l_k - y), whose terms are small where p̂ is near y, so that float32
     keeps digits that the difference of two large numbers would lose.
     """
-    x = arrays.with_last_axis("logits", logits, space.size)
-    y = arrays.with_shape("labels", labels, x.shape[:-1])
+    x, y = arrays.with_labels(logits, labels, space)
     distance = arrays.grid(space, x.ndim) - y[..., None]
     weights = exponentials(x)
     return jnp.sum(weights * distance, axis=-1) / jnp.sum(weights, axis=-1)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from ldl_jax import decoders, encodings, losses
 from ldl_jax.heads import Outputs, dense
 from ldl_jax.labels import LabelSpace
-from ldl_jax.methods.contract import (
-    Batch,
-    Knowledge,
-    Method,
-    Prediction,
-    check_choice,
-    check_number,
-)
+from ldl_jax.methods import contract
+from ldl_jax.methods.contract import Batch, Knowledge, Method, Prediction
 from ldl_jax.methods.forms import DECODERS
 from ldl_jax.methods.targets import one_hot_encoder
 from ldl_jax.methods.transfer import Transfer
@@ -37,28 +33,21 @@ def cen(
     `scale_by_temperature_squared` settle what the paper leaves open, see `losses.cen_evolution`;
     `decode` reads the distribution's head: "expectation" (Eq. 16), "median" or "mode".
     """
-    check_number("lam", lam, low=0.0)
-    check_number("hard_temperature", hard_temperature, low=0.0, strict=True)
+    contract.check_number("lam", lam, low=0.0)
+    contract.check_number("hard_temperature", hard_temperature, low=0.0, strict=True)
     Transfer(alpha, temperature, scale_by_temperature_squared).checked()
-    check_choice("decode", decode, tuple(DECODERS))
+    contract.check_choice("decode", decode, tuple(DECODERS))
+    evolve = functools.partial(
+        losses.cen_evolution,
+        hard_temperature=hard_temperature,
+        scale_by_temperature_squared=scale_by_temperature_squared,
+    )
 
     def loss(outputs: Outputs, batch: Batch, knowledge: Knowledge | None = None) -> jax.Array:
-        logits, score, labels = outputs["logits"], outputs["score"], batch["labels"]
+        arguments = outputs["logits"], outputs["score"], batch["labels"], space
         if knowledge is None:
-            return losses.cen_initial(logits, score, labels, space, lam)
-        return losses.cen_evolution(
-            logits,
-            score,
-            labels,
-            space,
-            knowledge.probs,
-            knowledge.slack,
-            alpha,
-            lam,
-            temperature,
-            hard_temperature=hard_temperature,
-            scale_by_temperature_squared=scale_by_temperature_squared,
-        )
+            return losses.cen_initial(*arguments, lam)
+        return evolve(*arguments, *knowledge, alpha, lam, temperature)
 
     def predict(outputs: Outputs) -> Prediction:
         probs = jax.nn.softmax(outputs["logits"])

@@ -29,20 +29,16 @@ def check(method: Method, width: Width) -> None:
         _check(method, name, results[name], (_B,), "one a picture, not reduced over the batch")
     prediction, knowledge = results["predict"], results["teach"]
     if not isinstance(prediction, Prediction):
-        raise ValueError(_says(method, "predict", f"a {type(prediction).__name__}", "a Prediction"))
+        raise _error(method, "predict", f"a {type(prediction).__name__}", "a Prediction")
     if not isinstance(knowledge, Knowledge):
-        raise ValueError(_says(method, "teach", f"a {type(knowledge).__name__}", "a Knowledge"))
+        raise _error(method, "teach", f"a {type(knowledge).__name__}", "a Knowledge")
     _check(method, "predict's value", prediction.value, (_B,), "one a picture")
     _check(method, "teach's slack", knowledge.slack, (_B,), "one a picture")
-    for name, probs in (("predict's", prediction.probs), ("teach's", knowledge.probs)):
-        _check(method, f"{name} probs", probs, (_B, K), "a distribution a picture")
+    for name, probs in (("predict's probs", prediction.probs), ("teach's probs", knowledge.probs)):
+        _check(method, name, probs, (_B, K), "a distribution a picture")
         totals = np.asarray(probs, np.float64).sum(axis=-1)
         if not (np.allclose(totals, 1, atol=1e-3) and (np.asarray(probs) >= 0).all()):
-            raise ValueError(
-                _says(
-                    method, f"{name} probs", f"sums of {totals}", "no negative ones, and sums of 1"
-                )
-            )
+            raise _error(method, name, f"sums of {totals}", "no negative ones, and sums of 1")
 
 
 def answers(method: Method, width: Width) -> dict[str, jax.Array | Prediction | Knowledge]:
@@ -67,23 +63,19 @@ def _features(width: Width) -> Features:
     return {name: _features(part) for name, part in width.items()}  # type: ignore[misc]
 
 
-def _check(
-    method: Method,
-    name: str,
-    x: jax.Array | Prediction | Knowledge,
-    shape: tuple[int, ...],
-    meaning: str,
-) -> None:
+def _check(method: Method, name: str, x: object, shape: tuple[int, ...], meaning: str) -> None:
     """Checks one result's shape and dtype, and that it is finite."""
     actual = getattr(x, "shape", type(x).__name__)
     if actual != shape or not isinstance(x, jax.Array):
         expected = f"{list(shape)} for a batch of {_B}: {meaning}"
-        raise ValueError(_says(method, name, f"shape {actual}", expected))
+        raise _error(method, name, f"shape {actual}", expected)
     if x.dtype != jnp.float32:
-        raise ValueError(_says(method, name, str(x.dtype), "float32"))
+        raise _error(method, name, str(x.dtype), "float32")
     if not np.isfinite(x).all():
-        raise ValueError(_says(method, name, str(np.asarray(x)), "finite numbers"))
+        raise _error(method, name, str(np.asarray(x)), "finite numbers")
 
 
-def _says(method: Method, name: str, found: str, expected: str) -> str:
-    return f"method.name: {method.name!r}: its {name}: expected {expected}, got {found}"
+def _error(method: Method, name: str, actual: str, expected: str) -> ValueError:
+    return ValueError(
+        f"method.name: {method.name!r}: its {name}: expected {expected}, got {actual}"
+    )

@@ -74,12 +74,9 @@ class Method:
 def check_number(
     name: str, value: float, low: float, high: float = float("inf"), *, strict: bool = False
 ) -> None:
-    """Checks that a hyper-parameter is in [low, high], or in (low, high] where `strict`.
+    """Raises ValueError unless a value is finite and in [low, high], or (low, high] if `strict`.
 
     A traced value passes: runs in one program have theirs checked before the program is traced.
-
-    Raises:
-      ValueError: the value is no finite number, or out of range.
     """
     if isinstance(value, jax.core.Tracer):
         return
@@ -92,20 +89,12 @@ def check_number(
 
 
 def check_flag(name: str, value: bool) -> None:
-    """Checks that a hyper-parameter is True or False.
-
-    Raises:
-      ValueError: the value is something else.
-    """
+    """Raises ValueError unless a hyper-parameter is True or False."""
     if not isinstance(value, bool):
         raise ValueError(f"method.{name}: expected True or False, got {value!r}")
 
 
 def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Checks that a hyper-parameter is one of some words.
-
-    Raises:
-      ValueError: the value is none of them.
-    """
+    """Raises ValueError unless a hyper-parameter is one of the words that are known."""
     if value not in known:
         raise ValueError(f"method.{name}: expected one of {', '.join(known)}, got {value!r}")

@@ -16,20 +16,13 @@ from ldl_jax import encodings, losses
 from ldl_jax.heads import Outputs
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods.contract import Batch, check_choice, check_number
-from ldl_jax.methods.targets import gaussian_encoder, of_labels
-from ldl_jax.methods.transfer import Definition, completed
+from ldl_jax.methods.targets import gaussian_encoder, of_labels, one_hot_encoder
+from ldl_jax.methods.transfer import Definition, completed, of_logits, of_target
 
 __all__ = ["balanced_softmax", "dex", "dldl", "dldl_v2", "focal", "hl_gauss", "soft_labels", "sord"]
 
-SOFT_LABELS: dict[str, Callable[..., jax.Array]] = {
-    "beta": encodings.beta,
-    "binomial": encodings.binomial,
-    "exponential": encodings.exponential,
-    "laplace": encodings.laplace,
-    "poisson": encodings.poisson,
-    "triangular": encodings.triangular,
-    "two_hot": encodings.two_hot,
-}
+_SOFT = ("beta", "binomial", "exponential", "laplace", "poisson", "triangular", "two_hot")
+SOFT_LABELS: dict[str, Callable[..., jax.Array]] = {n: getattr(encodings, n) for n in _SOFT}
 
 
 @completed(decode="expectation")
@@ -38,11 +31,7 @@ def dex(space: LabelSpace) -> Definition:
 
     Source: Rothe et al., "Deep Expectation of Real and Apparent Age from a Single Image".
     """
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        return losses.dex(outputs["logits"], batch["labels"], space)
-
-    return Definition(loss)
+    return of_logits(losses.dex, space)
 
 
 @completed(decode="expectation")
@@ -53,12 +42,7 @@ def dldl(space: LabelSpace, sigma: float = 2.0) -> Definition:
 
     Source: Gao et al., "Deep Label Distribution Learning with Label Ambiguity".
     """
-    encode = gaussian_encoder(space, sigma)
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        return losses.kl_divergence(outputs["logits"], encode(batch["labels"], batch["sigma"]))
-
-    return Definition(loss, encode=encode)
+    return of_target(losses.kl_divergence, gaussian_encoder(space, sigma))
 
 
 @completed(decode="expectation")
@@ -94,18 +78,12 @@ def hl_gauss(space: LabelSpace, sigma: float = 2.0) -> Definition:
     Source: Imani and White, "Improving Regression Performance with Distributional Losses".
     """
     check_number("sigma", sigma, low=0.0)
-
-    def soft(labels: ArrayLike) -> jax.Array:
-        return encodings.hl_gauss(labels, space, sigma)
-
-    return _soft_labels(soft)
+    return _soft_labels(lambda labels: encodings.hl_gauss(labels, space, sigma))
 
 
 @completed(decode="expectation")
 def sord(
-    space: LabelSpace,
-    distance: Literal["absolute", "squared"] = "absolute",
-    alpha: float = 1.0,
+    space: LabelSpace, distance: Literal["absolute", "squared"] = "absolute", alpha: float = 1.0
 ) -> Definition:
     """SORD: cross-entropy to the softmax of the negative distance from the label.
 
@@ -116,11 +94,7 @@ def sord(
     """
     check_choice("distance", distance, ("absolute", "squared"))
     check_number("alpha", alpha, low=0.0, strict=True)
-
-    def soft(labels: ArrayLike) -> jax.Array:
-        return encodings.sord(labels, space, distance=distance, alpha=alpha)
-
-    return _soft_labels(soft)
+    return _soft_labels(lambda y: encodings.sord(y, space, distance=distance, alpha=alpha))
 
 
 @completed(decode="expectation")
@@ -131,11 +105,7 @@ def soft_labels(space: LabelSpace, encoding: str = "triangular") -> Definition:
     "two_hot"; the source of each is in its docstring in `encodings`.
     """
     check_choice("encoding", encoding, tuple(SOFT_LABELS))
-
-    def soft(labels: ArrayLike) -> jax.Array:
-        return SOFT_LABELS[encoding](labels, space)
-
-    return _soft_labels(soft)
+    return _soft_labels(lambda labels: SOFT_LABELS[encoding](labels, space))
 
 
 @completed(decode="expectation")
@@ -145,12 +115,7 @@ def focal(space: LabelSpace, gamma: float = 2.0) -> Definition:
     Source: Lin et al., "Focal Loss for Dense Object Detection".
     """
     check_number("gamma", gamma, low=0.0)
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        target = encodings.one_hot(batch["labels"], space)
-        return losses.focal(outputs["logits"], target, gamma)
-
-    return Definition(loss)
+    return of_target(losses.focal, one_hot_encoder(space), gamma)
 
 
 @completed(decode="expectation")
@@ -172,10 +137,6 @@ def balanced_softmax(space: LabelSpace, *, counts: ArrayLike | None = None) -> D
     return Definition(loss)
 
 
-def _soft_labels(soft: Callable[[ArrayLike], jax.Array]) -> Definition:
+def _soft_labels(soft: Callable[[jax.Array], jax.Array]) -> Definition:
     """Defines a method by its cross-entropy to `soft(labels) -> [B, K]`."""
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        return losses.cross_entropy(outputs["logits"], soft(batch["labels"]))
-
-    return Definition(loss, encode=of_labels(soft))
+    return of_target(losses.cross_entropy, of_labels(soft))

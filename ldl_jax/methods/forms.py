@@ -10,11 +10,7 @@ import jax
 from ldl_jax import decoders, encodings, losses
 from ldl_jax.heads import Outputs
 
-DECODERS = {
-    "expectation": decoders.expectation,
-    "median": decoders.median,
-    "mode": decoders.mode,
-}
+DECODERS = {"expectation": decoders.expectation, "median": decoders.median, "mode": decoders.mode}
 
 
 class Form(NamedTuple):

@@ -7,23 +7,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-import jax
-
 from ldl_jax import losses
-from ldl_jax.heads import Outputs
 from ldl_jax.labels import LabelSpace
-from ldl_jax.methods.contract import Batch, check_choice, check_flag, check_number
+from ldl_jax.methods.contract import check_choice, check_flag, check_number
 from ldl_jax.methods.targets import gaussian_encoder, one_hot_encoder
-from ldl_jax.methods.transfer import Definition, completed
+from ldl_jax.methods.transfer import Definition, completed, of_logits, of_target
 
 __all__ = ["crps", "emd", "mean_residue", "mean_variance", "unimodal", "weighted_kappa"]
 
 
 @completed(decode="expectation")
 def mean_variance(
-    space: LabelSpace,
-    mean_weight: float = 0.2,
-    variance_weight: float = 0.05,
+    space: LabelSpace, mean_weight: float = 0.2, variance_weight: float = 0.05
 ) -> Definition:
     """Mean-variance: cross-entropy, the error of the mean, and the variance.
 
@@ -31,20 +26,12 @@ def mean_variance(
     """
     check_number("mean_weight", mean_weight, low=0.0)
     check_number("variance_weight", variance_weight, low=0.0)
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        return losses.mean_variance(
-            outputs["logits"], batch["labels"], space, mean_weight, variance_weight
-        )
-
-    return Definition(loss)
+    return of_logits(losses.mean_variance, space, mean_weight, variance_weight)
 
 
 @completed(decode="expectation")
 def mean_residue(
-    space: LabelSpace,
-    mean_weight: float = 0.2,
-    residue_weight: float = 0.05,
+    space: LabelSpace, mean_weight: float = 0.2, residue_weight: float = 0.05
 ) -> Definition:
     """Mean-residue: cross-entropy, the error of the mean, and the residue's entropy.
 
@@ -52,13 +39,7 @@ def mean_residue(
     """
     check_number("mean_weight", mean_weight, low=0.0)
     check_number("residue_weight", residue_weight, low=0.0)
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        return losses.mean_residue(
-            outputs["logits"], batch["labels"], space, mean_weight, residue_weight
-        )
-
-    return Definition(loss)
+    return of_logits(losses.mean_residue, space, mean_weight, residue_weight)
 
 
 @completed(decode="expectation")
@@ -69,11 +50,7 @@ def unimodal(space: LabelSpace, lam: float = 1000.0) -> Definition:
     Ordinal Regression".
     """
     check_number("lam", lam, low=0.0)
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        return losses.unimodal_concentrated(outputs["logits"], batch["labels"], space, lam)
-
-    return Definition(loss)
+    return of_logits(losses.unimodal_concentrated, space, lam)
 
 
 @completed(decode="expectation")
@@ -88,14 +65,9 @@ def emd(space: LabelSpace, squared: bool = True, sigma: float = 0.0) -> Definiti
     check_flag("squared", squared)
     check_number("sigma", sigma, low=0.0)
     encode = gaussian_encoder(space, sigma) if sigma else one_hot_encoder(space)
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        target = encode(batch["labels"], batch["sigma"])
-        if squared:
-            return losses.squared_emd(outputs["logits"], target)
-        return losses.emd(outputs["logits"], target, space)
-
-    return Definition(loss, encode=encode)
+    if squared:
+        return of_target(losses.squared_emd, encode)
+    return of_target(losses.emd, encode, space)
 
 
 @completed(decode="expectation")
@@ -104,17 +76,12 @@ def crps(space: LabelSpace) -> Definition:
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation".
     """
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        return losses.crps(outputs["logits"], batch["labels"], space)
-
-    return Definition(loss)
+    return of_logits(losses.crps, space)
 
 
 @completed(decode="expectation")
 def weighted_kappa(
-    space: LabelSpace,
-    penalty: Literal["quadratic", "linear"] = "quadratic",
+    space: LabelSpace, penalty: Literal["quadratic", "linear"] = "quadratic"
 ) -> Definition:
     """Weighted kappa: the expected cost over that of chance, taken over the batch.
 
@@ -122,8 +89,4 @@ def weighted_kappa(
     ordinal data in deep learning".
     """
     check_choice("penalty", penalty, ("quadratic", "linear"))
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        return losses.weighted_kappa(outputs["logits"], batch["labels"], space, penalty)
-
-    return Definition(loss)
+    return of_logits(losses.weighted_kappa, space, penalty)

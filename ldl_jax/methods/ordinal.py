@@ -17,7 +17,7 @@ from ldl_jax.labels import LabelSpace
 from ldl_jax.methods.contract import Batch, check_flag, check_number
 from ldl_jax.methods.forms import CONDITIONAL, RANKS
 from ldl_jax.methods.targets import gaussian_encoder, known_or, rank_encoder
-from ldl_jax.methods.transfer import Definition, completed
+from ldl_jax.methods.transfer import Definition, completed, of_logits, of_target
 
 __all__ = ["coral", "corn", "megaage", "ranking"]
 
@@ -40,9 +40,7 @@ def ranking(
         weights = _importance(space, counts) if importance else None
         return losses.ordinal_cross_entropy(outputs["rank_logits"], ranks, weights)
 
-    return Definition(
-        loss, encode=rank_encoder(space), head=dense(rank_logits=space.size - 1), form=RANKS
-    )
+    return Definition(loss, rank_encoder(space), dense(rank_logits=space.size - 1), RANKS)
 
 
 @completed(decode="rank_count")
@@ -52,12 +50,8 @@ def coral(space: LabelSpace) -> Definition:
     Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
     with application to age estimation".
     """
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        ranks = encodings.rank(batch["labels"], space)
-        return losses.coral(outputs["rank_logits"], ranks)
-
-    return Definition(loss, encode=rank_encoder(space), head=shared_ordinal(space.size), form=RANKS)
+    definition = of_target(losses.coral, rank_encoder(space), output="rank_logits")
+    return definition._replace(head=shared_ordinal(space.size), form=RANKS)
 
 
 @completed(decode="rank_count")
@@ -67,13 +61,8 @@ def corn(space: LabelSpace) -> Definition:
     Source: Shi, Cao and Raschka, "Deep Neural Networks for Rank-Consistent Ordinal Regression
     Based On Conditional Probabilities".
     """
-
-    def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        return losses.corn(outputs["rank_logits"], batch["labels"], space)
-
-    return Definition(
-        loss, encode=rank_encoder(space), head=dense(rank_logits=space.size - 1), form=CONDITIONAL
-    )
+    loss = of_logits(losses.corn, space, output="rank_logits").loss
+    return Definition(loss, rank_encoder(space), dense(rank_logits=space.size - 1), CONDITIONAL)
 
 
 @completed(decode="expectation")

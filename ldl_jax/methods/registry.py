@@ -32,7 +32,7 @@ def get(
     *,
     space: LabelSpace,
     counts: ArrayLike | None = None,
-    **hyper_parameters: object,
+    **settings: object,
 ) -> Method:
     """Makes a method by its name, or by its factory's, "package.module:factory".
 
@@ -41,13 +41,12 @@ def get(
       space: the label space.
       counts: how many training labels each of the K values has (`encodings.label_counts`), for the
         factories that ask for them; only their losses do.
-      **hyper_parameters: the method's own, and `decode`, `alpha`, `temperature` and
+      **settings: hyper-parameters, the method's own, and `decode`, `alpha`, `temperature` and
         `scale_by_temperature_squared` for those that `methods.transfer.completed` completes. Those
         left out take their defaults; `hyper_parameters(name)` lists them.
 
-    Raises:
-      ValueError: the name is unknown, a hyper-parameter is not the method's, or its value is
-        out of range; each message lists what is known.
+    Raises: ValueError if the name is unknown, a hyper-parameter is not the method's, or its value
+    is out of range; each message lists what is known.
 
     Examples:
       >>> space = LabelSpace.range(20, 24)
@@ -57,23 +56,20 @@ def get(
     """
     if isinstance(name, Method):
         return name
-    factory = _factory(name)
-    parameters = inspect.signature(factory).parameters
-    known = [p for p in parameters if p not in _FROM_DATA]
-    hyper_parameters = _current(name, hyper_parameters, known)
-    for key in hyper_parameters:
-        if key not in known:
-            raise ValueError(
-                f"method.{key}: {name!r} has no such hyper-parameter; it has: {', '.join(known)}"
-            )
-    for key in known:
-        if key not in hyper_parameters and parameters[key].default is inspect.Parameter.empty:
+    defaults = hyper_parameters(name)
+    settings = _current(name, settings, [*defaults])
+    for key in settings:
+        if key not in defaults:
+            known = ", ".join(defaults)
+            raise ValueError(f"method.{key}: {name!r} has no such hyper-parameter; it has: {known}")
+    complete = defaults | settings
+    for key, value in complete.items():
+        if value is inspect.Parameter.empty:
             raise ValueError(f"method.{key}: {name!r} has no default for it, it must be given")
-    from_data = {"counts": counts} if "counts" in parameters else {}
-    method = factory(space, **from_data, **hyper_parameters)
+    from_data = {"counts": counts} if takes_counts(name) else {}
+    method = _factory(name)(space, **from_data, **settings)
     if not isinstance(method, Method):
         raise ValueError(f"method.name: {name!r} returned {type(method).__name__}, not a Method")
-    complete = {key: hyper_parameters.get(key, parameters[key].default) for key in known}
     return dataclasses.replace(method, hyper_parameters=complete)
 
 
@@ -100,8 +96,7 @@ def _current(name: str, values: Mapping[str, object], known: list[str]) -> dict[
     among only some of the hyper-parameters is a config's, and refused: `alpha` of SORD is its slope
     today and was the teacher's weight, so that the rest of the config has to be looked at too.
 
-    Raises:
-      ValueError: a config uses an old name; the message gives the new one.
+    Raises: ValueError if a config uses an old name; the message gives the new one.
     """
     renamed = RENAMED.get(name, {})
     old = [key for key in values if key in renamed and key not in known]
@@ -114,16 +109,12 @@ def _current(name: str, values: Mapping[str, object], known: list[str]) -> dict[
 
 
 def _factory(name: str) -> Callable[..., Method]:
-    return METHODS[name] if name in METHODS else _imported(name)
-
-
-def _imported(name: str) -> Callable[..., Method]:
-    known = ", ".join(METHODS)
+    if name in METHODS:
+        return METHODS[name]
     module, colon, attribute = name.partition(":")
     if not colon:
-        raise ValueError(
-            f"method.name: unknown method {name!r}; known: {known}, or 'package.module:factory'"
-        )
+        known = ", ".join((*METHODS, "or 'package.module:factory'"))
+        raise ValueError(f"method.name: unknown method {name!r}; known: {known}")
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:

@@ -15,14 +15,7 @@ from jax.typing import ArrayLike
 from ldl_jax import decoders, encodings, losses
 from ldl_jax.heads import Head, Outputs, dense
 from ldl_jax.labels import LabelSpace
-from ldl_jax.methods.contract import (
-    Batch,
-    Knowledge,
-    Method,
-    Prediction,
-    check_flag,
-    check_number,
-)
+from ldl_jax.methods.contract import Batch, Knowledge, Method, Prediction, check_flag, check_number
 from ldl_jax.methods.targets import Encoder, normalised_error, of_labels
 
 __all__ = ["regression_l1", "regression_l2"]
@@ -112,10 +105,8 @@ def of_value(
         return error(outputs, batch, slack)
 
     def teach(outputs: Outputs, batch: Batch) -> Knowledge:
-        prediction = predict(outputs)
-        return Knowledge(
-            prediction.probs, normalised_error(prediction.value, batch["labels"], space)
-        )
+        value, probs, _ = predict(outputs)
+        return Knowledge(probs, normalised_error(value, batch["labels"], space))
 
     return Method(name, space, head, encode, loss, predict, teach)
 

@@ -37,8 +37,7 @@ def rank_encoder(space: LabelSpace) -> Encoder:
 def gaussian_encoder(space: LabelSpace, sigma: float) -> Encoder:
     """Returns an encoder by a Gaussian of the picture's own σ, or of `sigma` where it has none.
 
-    Raises:
-      ValueError: sigma is negative.
+    Raises: ValueError if sigma is negative.
     """
     check_number("sigma", sigma, low=0.0)
 

@@ -23,15 +23,8 @@ import jax
 from ldl_jax import decoders
 from ldl_jax.heads import Head, Outputs, dense
 from ldl_jax.labels import LabelSpace
-from ldl_jax.methods.contract import (
-    Batch,
-    Knowledge,
-    Method,
-    Prediction,
-    check_choice,
-    check_flag,
-    check_number,
-)
+from ldl_jax.methods import contract
+from ldl_jax.methods.contract import Batch, Knowledge, Method, Prediction
 from ldl_jax.methods.forms import DECODERS, SOFTMAX, Form
 from ldl_jax.methods.targets import Encoder, normalised_error, one_hot_encoder
 
@@ -54,18 +47,16 @@ class Transfer(NamedTuple):
     scale_by_temperature_squared: bool = False
 
     def checked(self, names: Mapping[str, str] | None = None) -> Transfer:
-        """Returns these settings, if every value is within its range.
+        """Returns these settings, or raises ValueError where one is out of range.
 
-        Args:
-          names: the fields' names in messages, where they differ.
-
-        Raises:
-          ValueError: a value is out of range; the message names the hyper-parameter.
+        `names` are the fields' names in messages, where they differ.
         """
         names = {field: field for field in self._fields} | dict(names or {})
-        check_number(names["alpha"], self.alpha, low=0.0, high=1.0)
-        check_number(names["temperature"], self.temperature, low=0.0, strict=True)
-        check_flag(names["scale_by_temperature_squared"], self.scale_by_temperature_squared)
+        contract.check_number(names["alpha"], self.alpha, low=0.0, high=1.0)
+        contract.check_number(names["temperature"], self.temperature, low=0.0, strict=True)
+        contract.check_flag(
+            names["scale_by_temperature_squared"], self.scale_by_temperature_squared
+        )
         return self
 
 
@@ -107,9 +98,7 @@ def completed(
     def decorate(factory: Callable[..., Definition]) -> Callable[..., Method]:
         parameters = inspect.signature(factory).parameters
         names = {f: f"transfer_{f}" if f in parameters else f for f in Transfer._fields}
-        shared = {"decode": decode} | {
-            name: Transfer._field_defaults[field] for field, name in names.items()
-        }
+        shared = {"decode": decode} | {n: Transfer._field_defaults[f] for f, n in names.items()}
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         added = [inspect.Parameter(key, kind, default=x) for key, x in shared.items()]
         # Sorted by kind, as Python orders them: those by keyword alone come last.
@@ -120,16 +109,11 @@ def completed(
             bound = signature.bind(*args, **keywords)
             bound.apply_defaults()
             values = bound.arguments
-            definition = factory(**{key: values[key] for key in parameters})
+            parts = factory(**{key: values[key] for key in parameters})._asdict()
+            transfer = Transfer(*(values[name] for name in names.values())).checked(names)
+            parts |= {"own_loss": parts.pop("loss"), "decode": values["decode"]}
             return distribution_method(
-                factory.__name__,
-                values["space"],
-                definition.loss,
-                encode=definition.encode,
-                head=definition.head,
-                form=definition.form,
-                decode=values["decode"],
-                transfer=Transfer(*(values[name] for name in names.values())).checked(names),
+                factory.__name__, values["space"], transfer=transfer, **parts
             )
 
         make.__signature__ = signature  # type: ignore[attr-defined]
@@ -159,11 +143,10 @@ def distribution_method(
         "rank_count".
       transfer: how later generations learn.
 
-    Raises:
-      ValueError: a hyper-parameter is out of range.
+    Raises: ValueError if a hyper-parameter is out of range.
     """
     alpha, temperature, scaled = transfer.checked()
-    check_choice("decode", decode, form.decoders)
+    contract.check_choice("decode", decode, form.decoders)
     scale = temperature**2 if scaled else 1.0
 
     def loss(outputs: Outputs, batch: Batch, knowledge: Knowledge | None = None) -> jax.Array:
@@ -188,6 +171,24 @@ def distribution_method(
     return Method(name, space, head, encode, loss, predict, teach)
 
 
+def of_logits(
+    loss: Callable[..., jax.Array], *settings: object, output: str = "logits"
+) -> Definition:
+    """Defines a method by `loss(outputs[output], labels, *settings) -> [B]`."""
+    return Definition(lambda outputs, batch: loss(outputs[output], batch["labels"], *settings))
+
+
+def of_target(
+    loss: Callable[..., jax.Array], encode: Encoder, *settings: object, output: str = "logits"
+) -> Definition:
+    """Defines a method by `loss(outputs[output], target, *settings) -> [B]` and its target."""
+
+    def own_loss(outputs: Outputs, batch: Batch) -> jax.Array:
+        return loss(outputs[output], encode(batch["labels"], batch["sigma"]), *settings)
+
+    return Definition(own_loss, encode)
+
+
 def from_loss(
     loss: Callable[[jax.Array, jax.Array], jax.Array],
     space: LabelSpace,
@@ -207,8 +208,7 @@ def from_loss(
       alpha: the weight of the teacher in a later generation's loss (CEN Eq. 7).
       temperature: of both distributions in that.
 
-    Raises:
-      ValueError: a hyper-parameter is out of range.
+    Raises: ValueError if a hyper-parameter is out of range.
 
     Examples:
       >>> space = LabelSpace.range(20, 24)
@@ -216,9 +216,5 @@ def from_loss(
       >>> method.predict({"logits": jnp.zeros((1, 5))}).value.item()
       22.0
     """
-
-    def own_loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        return loss(outputs["logits"], batch["labels"])
-
     transfer = Transfer(alpha, temperature)
-    return distribution_method(name, space, own_loss, decode=decode, transfer=transfer)
+    return distribution_method(name, space, of_logits(loss).loss, decode=decode, transfer=transfer)

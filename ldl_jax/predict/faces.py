@@ -11,15 +11,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import Alignment, Detect, Square
 from ldl_jax.data.records import DataError
-from ldl_jax.evaluation.answers import Answer
+from ldl_jax.evaluation.answers import Answer, Box
 from ldl_jax.predict.predictor import Predictor
 
 T = TypeVar("T")
@@ -42,14 +44,11 @@ class Picture:
 
 
 class _Crop(NamedTuple):
-    """A face as the network takes it, and where in the picture it is.
-
-    Both `box` and `square` are None where the whole picture is the face.
-    """
+    """A face as the network takes it, and where it is; None where the picture is the face."""
 
     pixels: np.ndarray
-    box: tuple[float, float, float, float] | None
-    square: Square | None
+    box: Box | None = None
+    square: Square | None = None
 
 
 class _Decoded(NamedTuple):
@@ -59,16 +58,6 @@ class _Decoded(NamedTuple):
     crops: list[_Crop]
     problems: list[str]
     answers: list[Answer]
-
-
-class _Row(NamedTuple):
-    """The fields of `Answer` that the network gives for a face."""
-
-    value: float
-    low: float
-    high: float
-    probs: np.ndarray
-    score_map: np.ndarray | None
 
 
 def walk(names: Sequence[str]) -> list[tuple[Path, Path]]:
@@ -121,34 +110,17 @@ def answer(
       maps: whether answers have score maps.
       workers: threads that decode; None takes one for each processor.
     """
-    workers = workers or os.cpu_count() or 1
-    if detect is None:
-        decoded = _aligned(predictor, paths, workers, batch)
-    else:
-        decoded = _detected(predictor, paths, workers, detect, alignment)
     waiting: deque[_Decoded] = deque()
     queue: deque[tuple[_Crop, _Decoded]] = deque()
-
-    def compute() -> None:
-        chosen = [queue.popleft() for _ in range(min(batch, len(queue)))]
-        rows = _rows(predictor, [crop.pixels for crop, _ in chosen], batch, coverage, maps)
-        for (crop, picture), row in zip(chosen, rows, strict=True):
-            face = len(picture.answers) + 1
-            if not np.isfinite(row.value):
-                picture.problems.append(
-                    f"{picture.path}: face {face}: the network's answer is no number"
-                )
-            picture.answers.append(
-                Answer(str(picture.path), face, crop.box, crop.square, **row._asdict())
-            )
-
-    for picture in decoded:
+    compute = partial(_compute, predictor, queue, batch, coverage, maps)
+    workers = workers or os.cpu_count() or 1
+    for picture in _decoded(predictor, paths, detect, alignment, batch, workers):
         waiting.append(picture)
         queue.extend((crop, picture) for crop in picture.crops)
         while len(queue) >= batch:
             compute()
         yield from _done(waiting)
-    while queue:
+    if queue:
         compute()
     yield from _done(waiting)
 
@@ -161,92 +133,83 @@ def _done(waiting: deque[_Decoded]) -> Iterator[Picture]:
         yield Picture(picture.path, finite, tuple(picture.problems))
 
 
-def _rows(
-    predictor: Predictor, pixels: list[np.ndarray], batch: int, coverage: float, maps: bool
-) -> list[_Row]:
-    """Answers for faces, at most a batch of them."""
-    images = np.zeros((batch, *pixels[0].shape), np.uint8)
-    images[: len(pixels)] = pixels
+def _compute(
+    predictor: Predictor,
+    queue: deque[tuple[_Crop, _Decoded]],
+    batch: int,
+    coverage: float,
+    maps: bool,
+) -> None:
+    """Takes at most a batch of faces from the queue, and gives them their answers."""
+    faces = [queue.popleft() for _ in range(min(batch, len(queue)))]
+    images = np.zeros((batch, *faces[0][0].pixels.shape), np.uint8)
+    images[: len(faces)] = [crop.pixels for crop, _ in faces]
     prediction = predictor.answer(images)
     probs = np.asarray(prediction.probs)
     low, high = predictor.interval(probs, coverage)
     scores = predictor.score_maps(images) if maps else [None] * batch
-    return [
-        _Row(
-            value=float(prediction.value[i]),
-            low=float(low[i]),
-            high=float(high[i]),
-            probs=np.array(probs[i]),
-            score_map=scores[i],
-        )
-        for i in range(len(pixels))
-    ]
+    for index, (crop, (path, _, problems, answers)) in enumerate(faces):
+        number, value = len(answers) + 1, float(prediction.value[index])
+        if not np.isfinite(value):
+            problems.append(f"{path}: face {number}: the network's answer is no number")
+        numbers = (value, float(low[index]), float(high[index]))
+        arrays = (probs[index].copy(), scores[index])
+        answers.append(Answer(str(path), number, crop.box, crop.square, *numbers, *arrays))
 
 
-def _aligned(
-    predictor: Predictor, paths: Sequence[Path], workers: int, batch: int
-) -> Iterator[_Decoded]:
-    """Decodes each picture as one face."""
-    stored = predictor.preprocessing
-
-    def read(path: Path) -> np.ndarray:
-        return pictures.decode_one(path, stored.stored_size, stored.crop)
-
-    for path, pixels in _ahead(paths, read, workers, 2 * batch):
-        if isinstance(pixels, DataError):
-            yield _Decoded(path, [], [str(pixels)], [])
-        else:
-            yield _Decoded(path, [_Crop(pixels, None, None)], [], [])
-
-
-def _detected(
+def _decoded(
     predictor: Predictor,
     paths: Sequence[Path],
-    workers: int,
-    detect: Detect,
+    detect: Detect | None,
     alignment: Alignment,
+    batch: int,
+    workers: int,
 ) -> Iterator[_Decoded]:
-    """Decodes each picture, and cuts out the faces that are found in it."""
-    least = round(predictor.preprocessing.stored_size / predictor.preprocessing.crop)
-    for path, image in _ahead(paths, pictures.read, workers, 2 * workers):
-        if isinstance(image, DataError):
-            yield _Decoded(path, [], [str(image)], [])
-            continue
+    """Decodes each picture, as one face or to cut out the faces that are found in it."""
+    stored = predictor.preprocessing
+    least = round(stored.stored_size / stored.crop)
+
+    def read(path: Path) -> np.ndarray | Image.Image:
+        if detect is None:
+            return pictures.decode_one(path, stored.stored_size, stored.crop)
+        return pictures.read(path)
+
+    def cut(path: Path, image: np.ndarray | Image.Image) -> Iterator[_Crop]:
+        if detect is None or isinstance(image, np.ndarray):
+            yield _Crop(np.asarray(image))
+            return
         try:
             faces = detect(image)
         except Exception as error:  # a detector may raise anything; the other pictures go on
-            yield _Decoded(path, [], [f"{path}: the detector failed ({error})"], [])
-            continue
-        crops = []
+            reason = " ".join(str(error).split())
+            raise DataError(f"{path}: the detector failed ({reason})") from error
+        if not len(faces):
+            raise DataError(f"{path}: no face was found")
         for face in faces:
             square = align.square_of(face, alignment)
-            pixels = predictor.fitted(align.cut(image, square, least))
-            crops.append(_Crop(pixels, face.box, square))
-        yield _Decoded(path, crops, [] if crops else [f"{path}: no face was found"], [])
+            yield _Crop(predictor.fitted(align.cut(image, square, least)), face.box, square)
+
+    for path, image in _ahead(paths, read, workers, 2 * (workers if detect else batch)):
+        picture = _Decoded(path, [], [], [])
+        try:
+            picture.crops.extend(cut(path, image.result()))
+        except DataError as error:
+            picture.problems.append(str(error))
+        yield picture
 
 
 def _ahead(
     paths: Sequence[Path], read: Callable[[Path], T], workers: int, window: int
-) -> Iterator[tuple[Path, T | DataError]]:
+) -> Iterator[tuple[Path, Future[T]]]:
     """Reads each path, in order, with at most `window` read ahead in threads."""
-
-    def safely(path: Path) -> T | DataError:
-        try:
-            return read(path)
-        except DataError as error:
-            return error
-
+    pending: deque[tuple[Path, Future[T]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
-        pending: deque[tuple[Path, Future[T | DataError]]] = deque()
         try:
             for path in paths:
-                pending.append((path, pool.submit(safely, path)))
+                pending.append((path, pool.submit(read, path)))
                 if len(pending) >= window:
-                    first, future = pending.popleft()
-                    yield first, future.result()
+                    yield pending.popleft()
             while pending:
-                first, future = pending.popleft()
-                yield first, future.result()
+                yield pending.popleft()
         finally:
-            for _, future in pending:
-                future.cancel()
+            pool.shutdown(cancel_futures=True)

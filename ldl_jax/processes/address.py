@@ -56,12 +56,10 @@ def find(
     if processes == 1 and process in (None, 0):
         return None
     flags = {"coordinator": coordinator, "processes": processes, "process": process}
-    text = {name: None if value is None else str(value) for name, value in flags.items()}
-    for name, variable in VARIABLES.items():
-        if text[name] is None and environment.get(variable):
-            text[name] = environment[variable]
-    for name, value in _of_slurm(environment).items():
-        text[name] = text[name] or value
+    slurm, text = _of_slurm(environment), {}
+    for name, flag in flags.items():
+        given = environment.get(VARIABLES[name], "") if flag is None else str(flag)
+        text[name] = given or slurm.get(name, "")
     missing = [name for name, value in text.items() if not value]
     if len(missing) == len(text):
         return None
@@ -70,7 +68,7 @@ def find(
         raise ValueError(
             f"several processes take --coordinator, --processes and --process; missing {names}"
         )
-    return _checked(**{name: value or "" for name, value in text.items()})
+    return _checked(**text)
 
 
 def _checked(coordinator: str, processes: str, process: str) -> Address | None:

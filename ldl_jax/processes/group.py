@@ -1,8 +1,7 @@
 """Links the processes of a run in a star, through which they share values and end together.
 
-JAX finds a dead process by itself, but later, and with a dump of its own stack. Here a closed
-connection tells process 0 at once that a process has died, and silence that its machine stands
-still. Then all end with one line that names the process.
+A closed connection tells process 0 at once that a process has died, and silence that its machine
+stands still.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Group:
         self._news = ""  # what ended the run
         self._failing, self._ending, self._left = False, threading.Lock(), threading.Event()
         self._threads = {
-            peer: threading.Thread(target=self._listen, args=(peer, link, silence), daemon=True)
+            peer: threading.Thread(target=self._listen, args=(peer, link, silence))
             for peer, link in links.items()
         }
         for thread in (*self._threads.values(), threading.Thread(target=self._beat, args=(beat,))):
@@ -94,7 +93,7 @@ class Group:
         """Ends all processes, this one with `text`; a failure that all share is told once."""
         self._failing = True
         if self.index == 0:
-            self._finish(text, f"process 0: {text}")
+            self._finish(f"process 0: {text}", text)
         self._tell(0, {"failed": text})
         with self._changed:
             self._changed.wait_for(lambda: bool(self._news), _ANSWER)
@@ -141,7 +140,7 @@ class Group:
         if self._failing:
             self._note(text)
         else:
-            self._finish(text, text)
+            self._finish(text)
 
     def _heard(self, peer: int, message: Message) -> None:
         if "value" in message:
@@ -153,8 +152,7 @@ class Group:
         elif "failed" in message:
             time.sleep(_ALIKE)
             if not self._failing:
-                text = f"process {peer}: {message['failed']}"
-                self._finish(text, text)
+                self._finish(f"process {peer}: {message['failed']}")
         elif "end" in message:
             self._note(message["end"])
             if not self._failing:
@@ -165,19 +163,19 @@ class Group:
             self._news = news
             self._changed.notify_all()
 
-    def _finish(self, own: str, others: str) -> NoReturn:
-        """Ends this process with a text; process 0 lets the others end before it.
+    def _finish(self, news: str, own: str = "") -> NoReturn:
+        """Ends this process with its `own` text or the news; process 0 lets the others end before.
 
         JAX's coordinator lives in process 0. Without it, JAX would end the others with a dump.
         """
         if not self._ending.acquire(blocking=False):
             threading.Event().wait()  # another thread is ending the process
-        self._note(others)
+        self._note(news)
         deadline = time.monotonic() + _FAREWELL
         if self.index == 0:
             for peer in self._links:
-                self._tell(peer, {"end": others})
+                self._tell(peer, {"end": news})
             for thread in self._threads.values():
                 if thread is not threading.current_thread():
                     thread.join(max(0.0, deadline - time.monotonic()))
-        self._end(own)
+        self._end(own or news)

@@ -18,7 +18,7 @@ class Link:
     def __init__(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
-        self._rest = b""
+        self._incoming = connection.makefile("rb")
         self._sending = threading.Lock()
 
     def patience(self, seconds: float) -> None:
@@ -41,14 +41,9 @@ class Link:
           OSError: the connection is broken, or (TimeoutError) silent for too long.
           ValueError: what came is no message.
         """
-        while b"\n" not in self._rest:
-            part = self._connection.recv(2**16)
-            if not part:
-                return None
-            self._rest += part
-            if len(self._rest) > _MOST:
-                raise ValueError("a message without an end")
-        line, _, self._rest = self._rest.partition(b"\n")
+        line = self._incoming.readline(_MOST)
+        if not line:
+            return None
         message = json.loads(line)
         if not isinstance(message, dict):
             raise ValueError("no message")

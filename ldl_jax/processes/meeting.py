@@ -6,9 +6,10 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Iterable
 
 from ldl_jax.processes.address import Address
-from ldl_jax.processes.link import Link, Message
+from ldl_jax.processes.link import Link
 
 _GREETING = "ldl_jax"
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -47,17 +48,16 @@ def _wait_for_all(address: Address, seconds: float, port: int) -> dict[int, Link
             while len(links) < address.count - 1:
                 server.settimeout(max(0.01, end - time.monotonic()))
                 _admit(Link(server.accept()[0]), links, address)
-    except TimeoutError:
-        missing = [str(i) for i in range(1, address.count) if i not in links]
-        text = (
-            f"{len(links) + 1} of {address.count} processes came to {address} within "
-            f"{seconds:g} s; start the same command with --process={' and '.join(missing)} too"
-        )
-        _turn_away(links, text)
+    except (TimeoutError, ValueError) as error:
+        text = str(error)
+        if isinstance(error, TimeoutError):
+            missing = " and ".join(str(i) for i in range(1, address.count) if i not in links)
+            text = (
+                f"{len(links) + 1} of {address.count} processes came to {address} within "
+                f"{seconds:g} s; start the same command with --process={missing} too"
+            )
+        _turn_away(links.values(), text)
         raise ValueError(text) from None
-    except ValueError as error:
-        _turn_away(links, str(error))
-        raise
     for link in links.values():
         link.send({"welcome": port})
     return links
@@ -84,7 +84,6 @@ def _admit(link: Link, links: dict[int, Link], address: Address) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         link.close()
         return
-    fault = ""
     if count != address.count:
         fault = (
             f"process {index} was started with --processes={count}, process 0 with "
@@ -95,14 +94,15 @@ def _admit(link: Link, links: dict[int, Link], address: Address) -> None:
             f"two processes were started with --process={index}; give each another, "
             f"from 0 to {count - 1}"
         )
-    if fault:
-        _turn_away({-1: link}, fault)
-        raise ValueError(fault)
-    links[index] = link
+    else:
+        links[index] = link
+        return
+    _turn_away([link], fault)
+    raise ValueError(fault)
 
 
-def _turn_away(links: dict[int, Link], text: str) -> None:
-    for link in links.values():
+def _turn_away(links: Iterable[Link], text: str) -> None:
+    for link in links:
         with contextlib.suppress(OSError):
             link.send({"end": text})
         link.close()
@@ -115,29 +115,22 @@ def _come(address: Address, seconds: float) -> tuple[dict[int, Link], int]:
         link.patience(10)
         link.send({_GREETING: [address.count, address.index]})
         link.patience(seconds + max(1.0, end - time.monotonic()))  # process 0 waits for the others
-        answer: Message = link.receive() or {}
+        answer = link.receive() or {}
     except (OSError, ValueError):
         answer = {}
-    if "end" in answer:
-        link.close()
-        raise ValueError(answer["end"])
-    if "welcome" not in answer:
-        link.close()
-        raise ValueError(
-            f"--coordinator: {address} is not process 0 of this command, or it ended; "
-            "start it with --process=0"
-        )
-    return {0: link}, int(answer["welcome"])
+    if "welcome" in answer:
+        return {0: link}, int(answer["welcome"])
+    link.close()
+    strange = f"--coordinator: {address} is not process 0 of this command, or it ended; "
+    raise ValueError(answer.get("end", strange + "start it with --process=0"))
 
 
 def _connect(address: Address, seconds: float) -> Link:
     end = time.monotonic() + seconds
     while True:
-        left = end - time.monotonic()
+        patience = min(10, max(0.1, end - time.monotonic()))
         try:
-            return Link(
-                socket.create_connection((address.host, address.port), min(10, max(0.1, left)))
-            )
+            return Link(socket.create_connection((address.host, address.port), patience))
         except OSError as error:  # process 0 may be starting yet, and its host with it
             reason = _reason(error)
         if time.monotonic() + _AGAIN > end:

@@ -43,7 +43,9 @@ def compile_cache(path: str) -> Iterator[None]:
     folder = Path(path).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        for private in folder.glob(f"{_PRIVATE}*"):  # of processes that were killed
+            with contextlib.suppress(OSError), lock(private):
+                shutil.rmtree(private, ignore_errors=True)
         private, locked = _private(folder)
     except OSError as error:
         raise ValueError(f"--compile_cache: {folder} cannot be written to ({error})") from None
@@ -96,10 +98,3 @@ def _publish(private: Path, folder: Path, known: set[str]) -> None:
         if entry.name not in known and entry.name != LOCK:
             entry.replace(folder / entry.name)
     shutil.rmtree(private, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Removes the folders of processes that were killed."""
-    for private in folder.glob(f"{_PRIVATE}*"):
-        with contextlib.suppress(OSError), lock(private):
-            shutil.rmtree(private, ignore_errors=True)

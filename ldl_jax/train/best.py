@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from ldl_jax.metrics import table
-from ldl_jax.train import checkpoint, intact
-from ldl_jax.train.checkpoint import Checkpoints, Say
+from ldl_jax.train.checkpoint import Checkpoints, read_step
+from ldl_jax.train.intact import Say, newest, saved_in
 from ldl_jax.train.record import BestValidation, Record
 from ldl_jax.train.state import Weights
 
 FOLDER = "best"
+_TITLE = "the best checkpoint"
 
 
 class Best:
@@ -36,7 +37,8 @@ class Best:
 
     def start(self, say: Say) -> None:
         """Reads the best so far; a damaged checkpoint is named, and the one before it is taken."""
-        stored = _read(self._checkpoints.folder, say, self._checkpoints.remove)
+        saved = saved_in(self._checkpoints.folder)
+        stored = newest(saved, read_step, say, self._checkpoints.remove, _TITLE)
         best = None if stored is None else stored[0].best
         self._value = None if best is None else best.value
 
@@ -64,19 +66,5 @@ def read_best(folder: Path, say: Say) -> tuple[int, Weights] | None:
 
     A damaged checkpoint is named, and the one before it is taken; None where none can be read.
     """
-    stored = _read(folder / FOLDER, say, lambda step: None)
+    stored = newest(saved_in(folder / FOLDER), read_step, say, title=_TITLE)
     return None if stored is None else (stored[0].step, Weights(**stored[1]))
-
-
-def _read(
-    folder: Path, say: Say, remove: Callable[[int], None]
-) -> tuple[Record, checkpoint.Arrays] | None:
-    """Reads the latest checkpoint that is whole; those after it are named and removed."""
-
-    def pass_over(step: int, reason: str) -> None:
-        say(f"the best checkpoint {folder / str(step)} is damaged, falling back: {reason}")
-        remove(step)
-
-    return intact.newest(
-        intact.steps_in(folder), lambda step: checkpoint.read_step(folder / str(step)), pass_over
-    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,19 +18,18 @@ import orbax.checkpoint as ocp
 from ldl_jax import files, processes
 from ldl_jax.train.intact import (
     DamageError,
+    Say,
     UnfitError,
     check_seal,
     digest,
     newest,
     reason_of,
+    saved_in,
     seal_of,
-    shared_check,
-    steps_in,
 )
 from ldl_jax.train.record import Record, from_json
 from ldl_jax.workdir import read_results
 
-Say = Callable[[str], None]
 Arrays = dict[str, Any]  # "params" and "model_state", the fields of `state.Weights`
 State = TypeVar("State")
 
@@ -49,12 +48,9 @@ class Checkpoints:
         # A generation's last and its best checkpoints are saved at the same time, so that their
         # barriers need different names.
         barriers = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=self.folder.name)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, multiprocessing_options=barriers)
         self._manager = ocp.CheckpointManager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, create=True, multiprocessing_options=barriers
-            ),
-            item_names=("state", "about"),
+            self.folder, options=options, item_names=("state", "about")
         )
         self._sealing: threading.Thread | None = None
         self._failed = threading.Event()
@@ -66,29 +62,22 @@ class Checkpoints:
           CheckpointError: it cannot be written, or the one before it could not.
         """
         self.wait()
+        arrays, record = ocp.args.StandardSave(state), ocp.args.JsonSave(about.to_json())
         with self._writing():
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about.to_json())
-                ),
-            )
-        if not processes.primary():
-            return
-        # A daemon, since a save that fails leaves it nothing to wait for.
-        self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
-        self._sealing.start()
+            self._manager.save(step, args=ocp.args.Composite(state=arrays, about=record))
+        if processes.primary():
+            # A daemon, since a save that fails leaves it nothing to wait for.
+            self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
+            self._sealing.start()
 
     def steps(self) -> list[int]:
         """Returns the steps that have a checkpoint, latest first."""
-        steps: list[int] = processes.broadcast(sorted(self._manager.all_steps(), reverse=True))
-        return steps
+        return processes.broadcast(sorted(self._manager.all_steps(), reverse=True))
 
     def rewind(self, step: int) -> None:
         """Removes the checkpoints after a step."""
         for later in [saved for saved in self.steps() if saved > step]:
-            self._manager.delete(later)
-            seal_of(self.folder / str(later)).unlink(missing_ok=True)
+            self.remove(later)
 
     def restore(self, like: State, say: Say) -> State | None:
         """Returns the latest state that can be read, or None.
@@ -105,12 +94,11 @@ class Checkpoints:
         self.wait()
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
 
-        def read(step: int) -> State:
-            path, intact = self.folder / str(step), False
+        def read(path: Path) -> State:
+            intact = False
             try:
-                intact = shared_check(path)
-                state: State = self._restored(step, abstract)
-                return state
+                intact = check_seal(path, shared=True)
+                return self._restored(int(path.name), abstract)
             except DamageError:
                 raise
             except Exception as error:  # Orbax and its storage raise many kinds for damage
@@ -123,11 +111,7 @@ class Checkpoints:
                     f"checkpoint {path} cannot be restored: {reason_of(error)}{remedy}"
                 ) from error
 
-        def pass_over(step: int, reason: str) -> None:
-            say(f"checkpoint {self.folder / str(step)} is damaged, falling back: {reason}")
-            self.remove(step)
-
-        return newest(self.steps(), read, pass_over)
+        return newest([self.folder / str(step) for step in self.steps()], read, say, self.remove)
 
     def remove(self, step: int) -> None:
         """Removes a step's checkpoint and its seal."""
@@ -224,7 +208,7 @@ def read(path: Path) -> tuple[Record, Arrays]:
         return read_weights(folder / "best" if "best_step" in results[-1] else folder)
     if path.name.isdigit() and (path / "state").is_dir():
         return read_step(path)
-    if not steps_in(path):
+    if not saved_in(path):
         raise ValueError(
             f"{path} is neither the workdir of a run with a finished generation nor a "
             "checkpoint (WORKDIR/checkpoints/generation_N or a step in it)"
@@ -238,12 +222,9 @@ def read_weights(folder: Path) -> tuple[Record, Arrays]:
     Raises:
       ValueError: there is no checkpoint that can be read; the message names the folder.
     """
-    stored = newest(
-        steps_in(folder), lambda step: read_step(folder / str(step)), lambda step, reason: None
-    )
-    if stored is None:
-        raise ValueError(f"{folder} holds no checkpoint that can be read")
-    return stored
+    if stored := newest(saved_in(folder), read_step):
+        return stored
+    raise ValueError(f"{folder} holds no checkpoint that can be read")
 
 
 def read_step(step_folder: Path) -> tuple[Record, Arrays]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from ldl_jax import processes
 from ldl_jax.train.record import RecordError
 
+Say = Callable[[str], None]
 Result = TypeVar("Result")
 
 
@@ -22,31 +23,39 @@ class UnfitError(ValueError):
 
 
 def newest(
-    steps: Iterable[int], read: Callable[[int], Result], pass_over: Callable[[int, str], None]
+    paths: Iterable[Path],
+    read: Callable[[Path], Result],
+    say: Say = lambda text: None,
+    remove: Callable[[int], object] = lambda step: None,
+    title: str = "checkpoint",
 ) -> Result | None:
-    """Returns what `read` gives for the first of the steps that can be read; None without any.
+    """Returns what `read` gives for the first checkpoint that can be read; None without any.
 
     Args:
-      steps: the steps that have a checkpoint, latest first.
+      paths: the folders of checkpoints, latest first.
       read: reads one.
-      pass_over: takes each step before it that is damaged, with one line on why.
+      say: takes a line of text on each damaged one before it, which begins with the title.
+      remove: takes the step of each of these.
+      title: as in `say`.
 
     Raises:
       UnfitError, RecordError: a checkpoint is not damaged, and cannot be used.
     """
-    for step in steps:
+    for path in paths:
         try:
-            return read(step)
+            return read(path)
         except (UnfitError, RecordError):
             raise
         except Exception as error:  # Orbax and its storage raise many kinds for damage
-            pass_over(step, reason_of(error))
+            say(f"{title} {path} is damaged, falling back: {reason_of(error)}")
+            remove(int(path.name))
     return None
 
 
-def steps_in(folder: Path) -> list[int]:
-    """Returns the steps that have a checkpoint in a generation's folder, latest first."""
-    return sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
+def saved_in(folder: Path) -> list[Path]:
+    """Returns the checkpoints in a generation's folder, latest first."""
+    steps = [path for path in folder.glob("*") if path.name.isdigit()]
+    return sorted(steps, key=lambda path: int(path.name), reverse=True)
 
 
 def reason_of(error: Exception) -> str:
@@ -54,32 +63,24 @@ def reason_of(error: Exception) -> str:
     return (str(error).strip().splitlines() or [repr(error)])[0][:200]
 
 
-def check_seal(step_folder: Path) -> bool:
+def check_seal(step_folder: Path, shared: bool = False) -> bool:
     """Returns whether the checkpoint is sealed, and so is known to be as it was written.
+
+    Args:
+      step_folder: the checkpoint.
+      shared: process 0 looks, and all processes return or raise the same.
 
     Raises:
       DamageError: it is sealed, and its files are not as they were written.
     """
-    seal = seal_of(step_folder)
-    if not seal.exists():
-        return False
-    if seal.read_text() != digest(step_folder):
+    intact, seal = None, seal_of(step_folder)
+    if (processes.primary() or not shared) and seal.exists():
+        intact = seal.read_text() == digest(step_folder)
+    if shared:
+        intact = processes.broadcast(intact)
+    if intact is False:
         raise DamageError("its files are not as they were written")
-    return True
-
-
-def shared_check(step_folder: Path) -> bool:
-    """Has process 0 check a seal, and returns or raises the same in all processes."""
-    intact, damage = False, ""
-    if processes.primary():
-        try:
-            intact = check_seal(step_folder)
-        except DamageError as error:
-            damage = str(error)
-    intact, damage = processes.broadcast([intact, damage])
-    if damage:
-        raise DamageError(damage)
-    return intact
+    return bool(intact)
 
 
 def seal_of(step_folder: Path) -> Path:

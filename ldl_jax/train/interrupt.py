@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, NoReturn
 
 from ldl_jax import processes
@@ -39,15 +39,12 @@ class Interrupt:
 
     def __enter__(self) -> Interrupt:
         for kind in (signal.SIGINT, signal.SIGTERM):
-            self._before[kind] = signal.signal(kind, self._note)
+            # A shell has its background jobs ignore SIGINT, and they go on doing so.
+            if kind == signal.SIGTERM or signal.getsignal(kind) is not signal.SIG_IGN:
+                self._before[kind] = signal.signal(kind, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for noted, handler in self._before.items():
             signal.signal(noted, handler)
 

@@ -1,6 +1,7 @@
 """The one table of metrics: a metric added to it is seen everywhere."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ldl_jax.metrics import table
 from ldl_jax.metrics.table import TABLE, MetricEntry
 from ldl_jax.run import config as schema
 from ldl_jax.train.best import Best, read_best
+from ldl_jax.train.record import Record
 from ldl_jax.train.state import Weights
 
 COUNT = 12
@@ -50,7 +52,7 @@ def made(space: LabelSpace = AGE, **changes: Any) -> Predictions:
 
 
 def test_a_metric_added_to_the_table_is_seen_everywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_record: Callable[..., Record]
 ) -> None:
     monkeypatch.setattr(table, "TABLE", (*TABLE, NEW))
     summary = report.summary(made())
@@ -66,7 +68,7 @@ def test_a_metric_added_to_the_table_is_seen_everywhere(
     best.start(print)
     for step, value in {1: 0.2, 2: 0.4, 3: 0.3}.items():
         weights = Weights({"head": {"kernel": jnp.full(4, step, jnp.float32)}}, {})
-        best.offer(step, summary | {"above": value}, weights, {})
+        best.offer(step, summary | {"above": value}, weights, make_record())
     best.close()
     found = read_best(tmp_path, print)
     assert found is not None

@@ -22,6 +22,7 @@ from ldl_jax.models.functional import Model
 from ldl_jax.placement import Placement, make_placement
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.compiled import jit_train_step
+from ldl_jax.train.record import Record
 from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import TrainState, Weights, init_state
 from ldl_jax.train.step import make_predict_step, make_train_step
@@ -156,7 +157,7 @@ def test_weights_are_gathered_and_no_activations(runs: Any) -> None:
 
 
 def test_a_checkpoint_goes_on_on_other_devices(
-    runs: Any, make: Callable[[int, int], Run], tmp_path: Path
+    runs: Any, make: Callable[[int, int], Run], tmp_path: Path, make_record: Callable[..., Record]
 ) -> None:
     """All split on 8, then whole on 1, then over 2 of 4: as if it had stayed on one."""
     stay, _ = runs["one"]
@@ -165,7 +166,7 @@ def test_a_checkpoint_goes_on_on_other_devices(
     found = []
     for number, topology in enumerate(((1, 1), (4, 2))):
         checkpoints = Checkpoints(tmp_path)
-        checkpoints.save((number + 1) * STEPS, before.state, {})
+        checkpoints.save((number + 1) * STEPS, before.state, make_record())
         checkpoints.close()
         after = make(*topology)
         checkpoints = Checkpoints(tmp_path)

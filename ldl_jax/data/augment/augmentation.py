@@ -4,8 +4,6 @@ The order is crop, flip and warp as one resampling, then colours, normalisation 
 that a recipe does not use cost nothing. `recipes` has the papers'.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 
@@ -22,23 +20,15 @@ _TRIES = 10  # to draw a box that fits, as in torchvision's RandomResizedCrop
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """Says how every picture is prepared for the network; stored with the weights.
+    """Says how every picture is prepared for the network; stored with the weights."""
 
-    Attributes:
-      stored_size: side in pixels that a picture is first resized to, and kept as uint8.
-      size: side in pixels of the network's input.
-      mean: per channel, in the order of `channels`, on the scale 0-255, subtracted.
-      std: per channel, in the same order, on the scale 0-255, divided by.
-      crop: share of a picture's width and height that is kept, about its middle, before all else.
-      channels: the order that the network takes them in, "rgb" or "bgr".
-    """
-
-    stored_size: int
-    size: int
+    stored_size: int  # side in pixels that a picture is first resized to, and kept as uint8
+    size: int  # side in pixels of the network's input
+    # Subtracted and divided by, per channel, in the order of `channels`, on the scale 0-255.
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
-    crop: float = 1.0
-    channels: str = "rgb"
+    crop: float = 1.0  # share of a picture's width and height kept, about its middle, before all
+    channels: str = "rgb"  # the order that the network takes them in, "rgb" or "bgr"
 
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "bgr"):

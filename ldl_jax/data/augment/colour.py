@@ -1,7 +1,5 @@
 """Changes grey, brightness, contrast, saturation and hue of a picture as one map of its colours."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import NamedTuple
 
@@ -20,22 +18,14 @@ class Colour:
     random order. With a factor f, uniform in 1 - value to 1 + value:
 
         brightness: f x;  contrast: f x + (1 - f) mean(luma);  saturation: f x + (1 - f) luma(x)
-
-    Attributes:
-      gray: probability that a picture loses its colours.
-      brightness: how far the factor goes from 1.
-      contrast: how far the factor goes from 1.
-      saturation: how far the factor goes from 1.
-      hue: greatest turn of HSV's hue, as a share of the circle; uniform, either way.
-      clip: whether the result is limited to 0-255.
     """
 
-    gray: float = 0.0
-    brightness: float = 0.0
+    gray: float = 0.0  # probability that a picture loses its colours
+    brightness: float = 0.0  # how far the factor goes from 1
     contrast: float = 0.0
     saturation: float = 0.0
-    hue: float = 0.0
-    clip: bool = False
+    hue: float = 0.0  # greatest turn of HSV's hue, as a share of the circle; uniform, either way
+    clip: bool = False  # whether the result is limited to 0-255
 
     def __post_init__(self) -> None:
         if not 0 <= self.gray <= 1:
@@ -51,19 +41,12 @@ class Colour:
 
 
 class Draws(NamedTuple):
-    """Holds the random colours of each picture.
+    """Holds the random colours of each picture."""
 
-    Attributes:
-      gray: bool [B].
-      factors: float32 [B, 4], for brightness, contrast and saturation; hue's is 1.
-      turns: float32 [B], turns of the hue, as a share of the circle.
-      order: int32 [B, 4], which of BRIGHTNESS, CONTRAST, SATURATION, HUE comes when.
-    """
-
-    gray: jax.Array
-    factors: jax.Array
-    turns: jax.Array
-    order: jax.Array
+    gray: jax.Array  # bool [B]
+    factors: jax.Array  # float32 [B, 4], for brightness, contrast and saturation; hue's is 1
+    turns: jax.Array  # float32 [B], turns of the hue, as a share of the circle
+    order: jax.Array  # int32 [B, 4], which of BRIGHTNESS, CONTRAST, SATURATION, HUE comes when
 
 
 def random_colours(key: jax.Array, images: jax.Array, recipe: Colour) -> jax.Array:

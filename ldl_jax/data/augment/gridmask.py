@@ -1,7 +1,5 @@
 """Hides the squares of a regular grid (GridMask)."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import jax
@@ -17,30 +15,23 @@ class GridMask:
     multiplied by the mask, as in the authors' code: hidden pixels have the mean colour. The
     authors also rotate the grid; the Adience report, whose parameters these are, says nothing of
     that, and here it stays upright.
-
-    Attributes:
-      spacing: range of d as a share of the input's side; uniform, whole pixels. By default 96 to
-        224 pixels of 224.
-      keep: r, the share of a unit's side that is kept.
-      probability: that a picture has a grid, at the beginning of training and at its end; linear
-        in between. By default there is none.
     """
 
+    # Range of d as a share of the input's side; uniform, whole pixels: 96 to 224 pixels of 224.
     spacing: tuple[float, float] = (3 / 7, 1.0)
-    keep: float = 0.6
+    keep: float = 0.6  # r, the share of a unit's side that is kept
+    # That a picture has a grid, at the beginning of training and at its end; linear in between.
     probability: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if not 0 < self.spacing[0] <= self.spacing[1]:
-            raise ValueError(
-                f"augment.gridmask.spacing: expected 0 < low <= high, got {self.spacing}"
-            )
+            problem = f"expected 0 < low <= high, got {self.spacing}"
+            raise ValueError(f"augment.gridmask.spacing: {problem}")
         if not 0 <= self.keep <= 1:
             raise ValueError(f"augment.gridmask.keep: expected 0 to 1, got {self.keep}")
         if not all(0 <= p <= 1 for p in self.probability):
-            raise ValueError(
-                f"augment.gridmask.probability: expected probabilities, got {self.probability}"
-            )
+            problem = f"expected probabilities, got {self.probability}"
+            raise ValueError(f"augment.gridmask.probability: {problem}")
 
     @property
     def still(self) -> bool:

@@ -1,7 +1,6 @@
 """Lists the recipes of the papers, by name; a config takes one field by field."""
 
-from __future__ import annotations
-
+import dataclasses
 import math
 
 from ldl_jax.data.augment.augmentation import Recipe
@@ -9,7 +8,7 @@ from ldl_jax.data.augment.colour import Colour
 from ldl_jax.data.augment.gridmask import GridMask
 from ldl_jax.data.augment.warp import Warp
 
-_WHOLE = (1.0, 1.0)  # no crop
+_UNCROPPED = Recipe(scale=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.5)
 
 # CEN ("Pre-processing"): random resized crop (scale .8-1, aspect .8-1.25) and flip.
 _CEN = Recipe()
@@ -18,10 +17,8 @@ _CEN = Recipe()
 # numbers are from the authors' code (gaobb/DLDL-v2, datasets/chalearn16.lua). Its scale takes the
 # short side to 112-224 pixels and back to 224, which costs detail and moves nothing; corners are
 # black; values are not limited to 0-255. It resizes by bicubic samples, here by bilinear means.
-_DLDL_V2 = Recipe(
-    scale=_WHOLE,
-    aspect=_WHOLE,
-    flip=0.5,
+_DLDL_V2 = dataclasses.replace(
+    _UNCROPPED,
     warp=Warp(rotation=15.0, resolution=(0.5, 1.0), border="black"),
     colour=Colour(gray=0.5, brightness=0.4, contrast=0.4, saturation=0.4),
 )
@@ -30,10 +27,8 @@ _DLDL_V2 = Recipe(
 # authors' code (shamangary/SSR-Net, TYY_generators.py). Its Keras takes the shear's .2 in radians,
 # repeats the picture's edge, and samples the nearest pixel after each operation; here one warp
 # samples bilinearly.
-_SSR_NET = Recipe(
-    scale=_WHOLE,
-    aspect=_WHOLE,
-    flip=0.5,
+_SSR_NET = dataclasses.replace(
+    _UNCROPPED,
     warp=Warp(
         rotation=20.0,
         rotation_probability=0.25,
@@ -51,10 +46,8 @@ _SSR_NET = Recipe(
 # in [96, 224] and r = .6, its probability rising from .6 to .8 over training. Flip, rotation and
 # jitter are torchvision's: black corners, values limited to 0-255 (there after each operation,
 # here at the end), and the nearest pixel where this warp is bilinear.
-_ADIENCE = Recipe(
-    scale=_WHOLE,
-    aspect=_WHOLE,
-    flip=0.5,
+_ADIENCE = dataclasses.replace(
+    _UNCROPPED,
     warp=Warp(rotation=20.0, border="black"),
     colour=Colour(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.02, clip=True),
     gridmask=GridMask(spacing=(96 / 224, 1.0), keep=0.6, probability=(0.6, 0.8)),

@@ -5,8 +5,6 @@ and each column likewise. For a 224-pixel picture on the CPU that is 15 times as
 with matrices of bilinear weights, nearly all of them 0, and at 64 pixels four times.
 """
 
-from __future__ import annotations
-
 import math
 
 import jax

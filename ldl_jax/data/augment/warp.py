@@ -1,7 +1,5 @@
 """Rotates, shears, shifts, zooms, crops and flips pictures as one affine warp."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import jax
@@ -17,34 +15,23 @@ class Warp:
     """Describes a random affine warp about the picture's middle; by default nothing moves.
 
     Rotation, shear, shift and zoom come in this order, each with its own probability.
-
-    Attributes:
-      rotation: greatest angle in degrees; uniform, either way.
-      rotation_probability: that a picture is rotated.
-      shear: greatest angle in degrees; uniform, either way. Columns slide along themselves by the
-        angle's sine, and the width shrinks by its cosine (Keras).
-      shear_probability: that a picture is sheared.
-      shift: greatest shift as a share of the side; uniform, either way, one for each axis.
-      shift_probability: that a picture is shifted.
-      zoom: range of how much of the picture's side is seen, one for each axis; above 1 the face
-        becomes smaller (Keras).
-      zoom_probability: that a picture is zoomed.
-      resolution: range of the side, as a share of the network's input, that a picture is first
-        reduced to (uniform, whole pixels) before it is enlarged again: the face loses detail and
-        keeps its size.
-      border: the colour beyond the picture, "edge" (its nearest pixel) or "black".
     """
 
-    rotation: float = 0.0
+    rotation: float = 0.0  # greatest angle in degrees; uniform, either way
     rotation_probability: float = 1.0
+    # Greatest angle in degrees; uniform, either way. Columns slide along themselves by the angle's
+    # sine, and the width shrinks by its cosine (Keras).
     shear: float = 0.0
     shear_probability: float = 1.0
-    shift: float = 0.0
+    shift: float = 0.0  # greatest shift as a share of the side; uniform, either way, for each axis
     shift_probability: float = 1.0
+    # Range of how much of the side is seen, for each axis; above 1 the face is smaller (Keras).
     zoom: tuple[float, float] = (1.0, 1.0)
     zoom_probability: float = 1.0
+    # Range of the side, as a share of the network's input, that a picture is first reduced to
+    # (uniform, whole pixels) before it is enlarged again: the face loses detail and keeps its size.
     resolution: tuple[float, float] = (1.0, 1.0)
-    border: str = "edge"
+    border: str = "edge"  # the colour beyond the picture, "edge" (its nearest pixel) or "black"
 
     def __post_init__(self) -> None:
         for name, limit in (("rotation", 180), ("shear", 89), ("shift", 1)):
@@ -54,14 +41,13 @@ class Warp:
         _probability("zoom_probability", self.zoom_probability)
         if not 0 < self.zoom[0] <= self.zoom[1]:
             raise ValueError(f"augment.warp.zoom: expected 0 < low <= high, got {self.zoom}")
-        if not 0 < self.resolution[0] <= self.resolution[1] <= 1:
-            raise ValueError(
-                f"augment.warp.resolution: expected 0 < low <= high <= 1, got {self.resolution}"
-            )
+        low, high = self.resolution
+        if not 0 < low <= high <= 1:
+            problem = f"expected 0 < low <= high <= 1, got {self.resolution}"
+            raise ValueError(f"augment.warp.resolution: {problem}")
         if self.border not in BORDERS:
-            raise ValueError(
-                f"augment.warp.border: expected one of {', '.join(BORDERS)}, got {self.border!r}"
-            )
+            known = ", ".join(BORDERS)
+            raise ValueError(f"augment.warp.border: expected one of {known}, got {self.border!r}")
 
     @property
     def still(self) -> bool:
@@ -76,12 +62,7 @@ def _probability(name: str, value: float) -> None:
 
 
 def random_warp(
-    key: jax.Array,
-    images: jax.Array,
-    boxes: jax.Array,
-    flips: jax.Array,
-    size: int,
-    recipe: Warp,
+    key: jax.Array, images: jax.Array, boxes: jax.Array, flips: jax.Array, size: int, recipe: Warp
 ) -> jax.Array:
     """Returns each picture's box, flipped where asked and warped, as float32 [B, size, size, C].
 
@@ -161,8 +142,8 @@ def place(matrices: jax.Array, boxes: jax.Array, flips: jax.Array) -> jax.Array:
     """
     extent = boxes[:, 3:1:-1]
     middle = boxes[:, 1::-1] + extent / 2
-    mirrored = jnp.where(flips, -1.0, 1.0)[:, None] * jnp.asarray([[1.0, 0.0]], jnp.float32)
-    signs = mirrored + jnp.asarray([[0.0, 1.0]], jnp.float32)
+    mirrored = jnp.where(flips, -1.0, 1.0)
+    signs = jnp.stack([mirrored, jnp.ones_like(mirrored)], 1)
     scaled = matrices * (signs * extent)[:, :, None]
     return scaled.at[:, :, 2].add(middle)
 

@@ -1,7 +1,5 @@
 """All-Age-Faces: 13,322 people, one picture each, aged 2-80, mostly Asian."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -12,11 +10,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import Row, find, read_list
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "'aligned faces' (the release spells it 'aglined faces') of NNNNNAaa.jpg, "
-    "'image sets/train.txt' and 'image sets/val.txt' of lines 'file gender'; with the option "
-    "originals, 'original images' and 'key points' of NNNNNAaa.txt instead"
-)
 # Of the 49 key points, in iBUG's order without the jaw, these are the six about each eye, the tip
 # of the nose and the corners of the mouth, as 60 of the release's pictures show.
 KEY_POINTS = 49
@@ -37,10 +30,6 @@ def read(root: Path, *, originals: bool = False) -> Records:
     Licence: none stated; given for research, ask the authors about anything else.
     Source: J. Cheng et al., "Exploiting Effective Facial Patches for Robust Gender Recognition",
     Tsinghua Science and Technology 24(3), 2019.
-
-    Raises:
-      DataError: a piece of the layout or a listed picture is missing, a file name is not
-        NNNNNAaa.jpg, a picture is listed twice, or its key points are not 49 lines of x and y.
     """
     if originals:
         faces, key_points = find(root, "original images"), find(root, "key points")
@@ -78,9 +67,8 @@ def _points(file: Path, source: str) -> tuple[float, ...]:
         if points.shape != (KEY_POINTS, 2) or not np.isfinite(points).all():
             raise ValueError(f"numbers of shape {list(points.shape)}")
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{source}: key points/{file.name}: expected {KEY_POINTS} lines of x and y ({error})"
-        ) from None
+        expected = f"expected {KEY_POINTS} lines of x and y"
+        raise DataError(f"{source}: key points/{file.name}: {expected} ({error})") from None
     return tuple(np.concatenate([points[part].mean(axis=0) for part in PARTS]).tolist())
 
 
@@ -90,6 +78,8 @@ DATASET = Dataset(
     paper="Cheng et al., Exploiting Effective Facial Patches for Robust Gender Recognition, 2019",
     licence="none stated; given for research",
     where="https://github.com/JingchunCheng/All-Age-Faces-Dataset",
-    layout=LAYOUT,
+    layout="'aligned faces' (the release spells it 'aglined faces') of NNNNNAaa.jpg, 'image "
+    "sets/train.txt' and 'image sets/val.txt' of lines 'file gender'; with the option originals, "
+    "'original images' and 'key points' of NNNNNAaa.txt instead",
     pictures=(13322,),
 )

@@ -1,7 +1,5 @@
 """Adience: 19,370 faces from Flickr albums in eight groups of age and five official folds."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +11,6 @@ from ldl_jax.data.datasets.tables import LayoutError, Table, find, read_csv
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.labels import ADIENCE
 
-LAYOUT = (
-    "'aligned/USER/landmark_aligned_face.FACE.PICTURE' and 'fold_0_data.txt' to "
-    "'fold_4_data.txt' (in the root or in 'folds'), separated by tabs"
-)
 FOLDS = 5
 # The eight groups as the lists write them; their (8, 12) is the papers' (8, 13).
 GROUPS = (
@@ -49,10 +43,6 @@ def read(root: Path, *, gaps: str = "drop") -> Records:
     IEEE TIFS 9(12), 2014. The counts, the ages and the repeats were checked on the five lists that
     G. Levi and T. Hassner publish with "Age and Gender Classification Using Convolutional Neural
     Networks" (2015), the choice of "drop" on their training lists. The pictures were not seen.
-
-    Raises:
-      DataError: a piece of the layout, a column or a listed picture is missing, an age that cannot
-        be read, or `gaps` is neither of the two.
     """
     if gaps not in ("drop", "nearest"):
         raise DataError(f"adience: gaps must be 'drop' or 'nearest', got {gaps!r}")
@@ -69,11 +59,7 @@ def read(root: Path, *, gaps: str = "drop") -> Records:
 
 
 def group(age: str, nearest: bool) -> int | None:
-    """Returns the index of an age's group; None for an age that is left out.
-
-    Raises:
-      ValueError: the age is neither a number, a range, nor "None".
-    """
+    """Returns the index of an age's group; None if it is left out; ValueError if it is no age."""
     if age in GROUPS:
         return GROUPS.index(age)
     single = re.fullmatch(r"\d+", age)
@@ -128,6 +114,7 @@ DATASET = Dataset(
     paper="Eidinger et al., Age and Gender Estimation of Unfiltered Faces, 2014",
     licence="research; the pictures under their owners' Creative Commons licences",
     where="https://talhassner.github.io/home/projects/Adience/Adience-data.html",
-    layout=LAYOUT,
+    layout="'aligned/USER/landmark_aligned_face.FACE.PICTURE' and 'fold_0_data.txt' to "
+    "'fold_4_data.txt' (in the root or in 'folds'), separated by tabs",
     pictures=(17321, 18621),
 )

@@ -1,7 +1,5 @@
 """AFAD: about 160,000 faces of Asian students, aged 15-75, by age and sex."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
@@ -10,10 +8,6 @@ from ldl_jax.data.datasets.folders import named, pictures, subfolders
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import Records
 
-LAYOUT = (
-    "folders of an age (15, 16, ...), in each the folders '111' (male) and '112' (female) of "
-    "PERSON-N.jpg; in 'AFAD-Full', 'AFAD-Lite' or the root itself"
-)
 SEXES = ("111", "112")
 
 
@@ -23,14 +17,10 @@ def read(root: Path) -> Records:
     That this number is a person is the unified benchmark's reading of it. There is no official
     split; papers take 80-20 by picture.
 
-    Licence: academic research only.
     Source: Z. Niu et al., "Ordinal Regression with Multiple Output CNN for Age Estimation", CVPR
     2016, with 164,432 pictures. The layout is that of the set's description and of public readers;
     the other two counts (165,501 in AFAD-Full, 59,344 in AFAD-Lite) are from memory. No copy was
     seen.
-
-    Raises:
-      DataError: no folder of an age, or a file's name is not PERSON-N.jpg.
     """
     for name in ("AFAD-Full", "AFAD-Lite", ""):
         folder = root / name
@@ -58,6 +48,7 @@ DATASET = Dataset(
     paper="Niu et al., Ordinal Regression with Multiple Output CNN for Age Estimation, 2016",
     licence="academic research only",
     where="https://afad-dataset.github.io/",
-    layout=LAYOUT,
+    layout="folders of an age (15, 16, ...), in each the folders '111' (male) and '112' (female) "
+    "of PERSON-N.jpg; in 'AFAD-Full', 'AFAD-Lite' or the root itself",
     pictures=(164432, 165501, 59344),
 )

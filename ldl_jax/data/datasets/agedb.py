@@ -1,7 +1,5 @@
 """AgeDB: 16,488 pictures of 568 famous people, aged 1-101, labelled by hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
@@ -9,21 +7,15 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import named, pictures
 from ldl_jax.data.records import Records
 
-LAYOUT = "NUMBER_Name_AGE_SEX.jpg (as 0_MariaCallas_35_f.jpg), in 'AgeDB' or the root itself"
-
 
 def read(root: Path) -> Records:
     """Lists the pictures; the name is the subject. There is no official split for age.
 
     The first number is the picture's, not the person's.
 
-    Licence: non-commercial research only.
     Source: S. Moschoglou et al., "AgeDB: The First Manually Collected, In-the-Wild Age Database",
     CVPR Workshops 2017. That every one of the 16,488 names has this form (567 names, ages 1-101)
     was checked on the unified benchmark's list of the set; the pictures were not seen.
-
-    Raises:
-      DataError: no picture, or a file's name has another form.
     """
     folder = root / "AgeDB" if (root / "AgeDB").is_dir() else root
     pattern, expected = r"\d+_([^_]+)_(\d+)_[mf]\.jpg", "NUMBER_Name_AGE_SEX.jpg"
@@ -40,6 +32,6 @@ DATASET = Dataset(
     paper="Moschoglou et al., AgeDB: The First Manually Collected, In-the-Wild Age Database, 2017",
     licence="non-commercial research only",
     where="https://ibug.doc.ic.ac.uk/resources/agedb/",
-    layout=LAYOUT,
+    layout="NUMBER_Name_AGE_SEX.jpg (as 0_MariaCallas_35_f.jpg), in 'AgeDB' or the root itself",
     pictures=(16488,),
 )

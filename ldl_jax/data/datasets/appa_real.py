@@ -1,21 +1,12 @@
 """APPA-REAL: the real and the apparent age of 7,591 faces, about 38 votes a face."""
 
-from __future__ import annotations
-
-import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
-from ldl_jax.data.datasets.tables import Row, find, read_csv
+from ldl_jax.data.datasets.entries import Entry, from_table, to_records
+from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "folders 'train', 'valid' and 'test' of NNNNNN.jpg and NNNNNN.jpg_face.jpg, "
-    "'gt_avg_train.csv', 'gt_avg_valid.csv' and 'gt_avg_test.csv' with columns file_name, "
-    "num_ratings, apparent_age_avg, apparent_age_std, real_age"
-)
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 
 
@@ -29,43 +20,22 @@ def read(root: Path, *, age: str = "apparent", faces: bool = True) -> Records:
 
     Subjects are not known. The votes one by one (gt_train.csv and the like) are not read.
 
-    Licence: research only.
     Source: E. Agustsson et al., "Apparent and Real Age Estimation in Still Images with Deep
     Residual Regressors on APPA-REAL Database", FG 2017. Layout and counts: the release's own
     description; columns: public readers of the release. No copy was seen.
-
-    Raises:
-      DataError: a piece of the layout, a column or a listed picture is missing, an age or
-        deviation is not a number, a deviation is negative, a picture is listed twice, or `age` is
-        neither of the two.
     """
     if age not in ("apparent", "real"):
         raise DataError(f"appa_real: age must be 'apparent' or 'real', got {age!r}")
-    entries = [entry for folder in SPLITS for entry in _entries(root, folder, age == "real", faces)]
+    entries: list[Entry] = []
+    for folder, split in SPLITS.items():
+        find(root, folder)
+        table = read_csv(find(root, f"gt_avg_{folder}.csv"), root)
+        columns = [table.column("file_name")]
+        columns.append(table.column("real_age" if age == "real" else "apparent_age_avg"))
+        sigma = "" if age == "real" else table.column("apparent_age_std")
+        shared = {"folder": folder, "suffix": "_face.jpg" if faces else "", "split": split}
+        entries += from_table(table, root, *columns, sigma=sigma, **shared)
     return to_records("appa_real", entries)
-
-
-def _entries(root: Path, folder: str, real: bool, faces: bool) -> Iterator[Entry]:
-    images = find(root, folder)
-    table = read_csv(find(root, f"gt_avg_{folder}.csv"), root)
-    file = table.column("file_name")
-    label = table.column("real_age" if real else "apparent_age_avg")
-    for row in table.rows:
-        name = row.text(file) + ("_face.jpg" if faces else "")
-        entry = Entry(
-            id=f"{folder}/{row.text(file)}",
-            path=images / name,
-            label=row.number(label),
-            source=row.source,
-            split=SPLITS[folder],
-        )
-        if not real:
-            entry = _with_sigma(entry, row, table.column("apparent_age_std"))
-        yield entry
-
-
-def _with_sigma(entry: Entry, row: Row, column: str) -> Entry:
-    return dataclasses.replace(entry, sigma=row.deviation(column))
 
 
 DATASET = Dataset(
@@ -75,6 +45,8 @@ DATASET = Dataset(
     "Regressors on APPA-REAL Database, 2017",
     licence="research only",
     where="https://chalearnlap.cvc.uab.cat/dataset/26/description/",
-    layout=LAYOUT,
+    layout="folders 'train', 'valid' and 'test' of NNNNNN.jpg and NNNNNN.jpg_face.jpg, "
+    "'gt_avg_train.csv', 'gt_avg_valid.csv' and 'gt_avg_test.csv' with columns file_name, "
+    "num_ratings, apparent_age_avg, apparent_age_std, real_age",
     pictures=(7591,),
 )

@@ -1,7 +1,5 @@
 """CACD2000: 163,446 pictures of 2,000 celebrities, aged 14-62."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from pathlib import Path
@@ -11,10 +9,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "AGE_Name_NNNN.jpg (as 53_Robin_Williams_0001.jpg), in 'CACD2000' or the root itself, and "
-    "beside them or in the root, for the official split, 'celebrity2000_meta.mat'"
-)
 PATTERN = r"(\d+)_(.+)_(\d+)\.jpg"
 VALIDATION, TEST = 2, 5  # the greatest ranks in these parts
 
@@ -28,16 +22,13 @@ def read(root: Path) -> Records:
     by the letters and digits of their names, since copies differ in how accents are spelled.
     Subjects are the names. A file with another name is counted in the notes.
 
-    Licence: research only.
     Source: B.-C. Chen, C.-S. Chen and W. H. Hsu, "Cross-Age Reference Coding for Age-Invariant Face
     Recognition and Retrieval", ECCV 2014. Fields, names of files and the ranks' parts: the
     authors' page and public readers, the unified benchmark's among them. No copy was seen.
-
-    Raises:
-      DataError: no picture, or a .mat file that is broken, lacks a field, or lacks a person.
     """
     folder = root / "CACD2000" if (root / "CACD2000").is_dir() else root
-    mat = next((path / "celebrity2000_meta.mat" for path in (root, folder) if _has_mat(path)), None)
+    places = (path / "celebrity2000_meta.mat" for path in (root, folder))
+    mat = next((path for path in places if path.is_file()), None)
     ranks = {} if mat is None else _ranks(mat)
     left: Left = {}
     entries = []
@@ -46,10 +37,6 @@ def read(root: Path) -> Records:
         split = _split(file, person, ranks) if ranks else ""
         entries.append(Entry(file, folder / file, age, file, subject=person, split=split))
     return to_records("cacd2000", entries, notes=left_notes(left))
-
-
-def _has_mat(folder: Path) -> bool:
-    return (folder / "celebrity2000_meta.mat").is_file()
 
 
 def _split(file: str, person: str, ranks: dict[str, int]) -> str:
@@ -89,6 +76,7 @@ DATASET = Dataset(
     "Retrieval, 2014",
     licence="research only",
     where="https://bcsiriuschen.github.io/CARC/",
-    layout=LAYOUT,
+    layout="AGE_Name_NNNN.jpg (as 53_Robin_Williams_0001.jpg), in 'CACD2000' or the root itself, "
+    "and beside them or in the root, for the official split, 'celebrity2000_meta.mat'",
     pictures=(163446,),
 )

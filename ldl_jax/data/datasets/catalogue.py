@@ -1,51 +1,27 @@
 """Lists the datasets that can be read, and reads them by name."""
 
-from __future__ import annotations
-
 import dataclasses
+import importlib
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ldl_jax.data.datasets import (
-    aaf,
-    adience,
-    afad,
-    agedb,
-    appa_real,
-    cacd2000,
-    cfd,
-    chalearn15,
-    chalearn16,
-    csv_folder,
-    face_benchmark,
-    fg_net,
-    imdb_wiki,
-    label_folders,
-    megaage_asian,
-    morph,
-    ms_celeb,
-    prepared,
-    scut_fbp,
-    scut_fbp5500,
-    utkface,
-)
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Records
 
 OLDEST = 130  # years; nobody has lived so long
 
-_READERS = (
-    aaf, adience, afad, agedb, appa_real, cacd2000, cfd, chalearn15, chalearn16, csv_folder,
-    face_benchmark, fg_net, imdb_wiki, label_folders, megaage_asian, morph, ms_celeb, prepared,
-    scut_fbp, scut_fbp5500, utkface,
-)  # fmt: skip
-# A dataset has the name of its reader's module.
+# Each is the name of the reader's module, too.
+_NAMES = (
+    *("aaf", "adience", "afad", "agedb", "appa_real", "cacd2000", "cfd", "chalearn15"),
+    *("chalearn16", "csv_folder", "face_benchmark", "fg_net", "imdb_wiki", "label_folders"),
+    *("megaage_asian", "morph", "ms_celeb", "prepared", "scut_fbp", "scut_fbp5500", "utkface"),
+)
 DATASETS: dict[str, Dataset] = {
-    reader.__name__.rsplit(".", 1)[-1]: reader.DATASET for reader in _READERS
+    name: importlib.import_module(f"ldl_jax.data.datasets.{name}").DATASET for name in _NAMES
 }
 
 
@@ -131,10 +107,7 @@ def _folder(root: str | Path, csv: str) -> Path:
 
 
 def _remedy(dataset: Dataset) -> str:
-    source = ""
-    if dataset.where:
-        source = f"Get {dataset.title} from {dataset.where} (licence: {dataset.licence}). "
-    flags = "--config.data.root=DIR"
-    if dataset.takes_csv:
-        flags += " --config.data.csv=FILE"
+    get = f"Get {dataset.title} from {dataset.where} (licence: {dataset.licence}). "
+    flags = "--config.data.root=DIR" + " --config.data.csv=FILE" * dataset.takes_csv
+    source = get if dataset.where else ""
     return f"{source}Expected under the root: {dataset.layout}. Point at it with {flags}"

@@ -1,7 +1,5 @@
 """Chicago Face Database: attractiveness of faces, 1-7, rated in the USA."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +12,6 @@ from ldl_jax.data.datasets.folders import Left, below, left_notes
 from ldl_jax.data.datasets.tables import LayoutError, Row, csv_lines, file_name, find, find_csv
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "'Images' with CFD-XX-NNN-NNN-N.jpg in any folders below, and the release's 'CFD ... Norming "
-    "Data and Codebook.xlsx', or one of its sheets as 'norming.csv', with columns Model (or "
-    "Target) and Attractive"
-)
 BOOKS = "CFD*Norming*Codebook*"
 EXPECTED = "the columns 'Model' or 'Target' and 'Attractive'"
 NAME = r"CFD-([A-Z]{2})-(\d+)-(\d+)(-\d+)?-N\.jpg"
@@ -37,7 +30,6 @@ def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
     Of a spreadsheet one sheet is read, by default the main one ("CFD U.S. Norming Data" in version
     3.0); the notes name it, its question and the other sheets with ratings.
 
-    Licence: non-commercial research only.
     Source: D. S. Ma, J. Correll and B. Wittenbrink, "The Chicago Face Database: A Free Stimulus
     Set of Faces and Norming Data", Behavior Research Methods 47, 2015. Names of files, sheets and
     columns: public readers of versions 2.0.3 and 3.0; no copy was seen.
@@ -49,9 +41,8 @@ def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
         "CFD-I U.S. Norming Data" or "CFD-I INDIA Norming Data" in version 3.0.
 
     Raises:
-      DataError: a piece of the layout, a column or the sheet is missing, the file cannot be read,
-        it is not clear which sheet is the main one, a rating is not a number, a person is rated
-        twice, or a rated person has no picture or two.
+      DataError: it is not clear which sheet is the main one, a person is rated twice, or a rated
+        person has no picture or two.
     """
     images = find(root, "Images")
     path = find_csv(root, csv) if csv else _norming(root)
@@ -76,9 +67,8 @@ def _norming(root: Path) -> Path:
     except LayoutError:
         books = sorted(path for path in root.glob(BOOKS) if sheets.is_sheet(path))
     if len(books) > 1:
-        raise DataError(
-            f"{root} has {' and '.join(repr(book.name) for book in books)}: name one as the csv"
-        )
+        names = " and ".join(repr(book.name) for book in books)
+        raise DataError(f"{root} has {names}: name one as the csv")
     if not books:
         raise LayoutError(f"{root} has no 'norming.csv' and no '{BOOKS}.xlsx'")
     return books[0]
@@ -89,8 +79,7 @@ def _neutral(images: Path) -> tuple[dict[str, str], Left]:
     files: dict[str, str] = {}
     left: Left = {}
     for file in below(images):
-        match = re.fullmatch(NAME, file.rsplit("/", 1)[-1])
-        if match is None:
+        if (match := re.fullmatch(NAME, file.rsplit("/", 1)[-1])) is None:
             continue
         kind, first, second, again = match.groups(default="")
         # The Indian extension's models have two numbers and no dash after the letters.
@@ -120,8 +109,7 @@ def _ratings(path: Path, file: str, sheet: str) -> tuple[_Ratings, tuple[str, ..
         return _of_book(path, file, sheet)
     if sheet:
         raise DataError(f"cfd: {file} has no sheets; leave out norming_sheet, got {sheet!r}")
-    ratings = _headed(list(csv_lines(path, file, ",")))
-    if ratings is None:
+    if (ratings := _headed(list(csv_lines(path, file, ",")))) is None:
         raise DataError(f"{file}: no row has {EXPECTED}")
     return ratings, ()
 
@@ -193,7 +181,9 @@ DATASET = Dataset(
     "2015",
     licence="non-commercial research only",
     where="https://www.chicagofaces.org/",
-    layout=LAYOUT,
+    layout="'Images' with CFD-XX-NNN-NNN-N.jpg in any folders below, and the release's 'CFD ... "
+    "Norming Data and Codebook.xlsx', or one of its sheets as 'norming.csv', with columns Model "
+    "(or Target) and Attractive",
     takes_csv=True,
     pictures=(597, 158),
 )

@@ -1,19 +1,12 @@
 """ChaLearn LAP 2015: the apparent age of faces, the mean and deviation of at least ten votes."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+import dataclasses
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import Entry, from_table, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import Records
-
-LAYOUT = (
-    "folders 'Train' and 'Validation' of pictures, 'Train.csv' and 'Validation.csv' of lines "
-    "'file;mean;std'"
-)
 
 
 def read(root: Path) -> Records:
@@ -23,35 +16,17 @@ def read(root: Path) -> Records:
     the challenge's own test pictures are not read. Sigma is the votes' standard deviation, and 0
     where all votes agree. A header line and commas for semicolons are accepted.
 
-    Licence: research, under the challenge's terms of use.
     Source: S. Escalera et al., "ChaLearn Looking at People 2015: Apparent Age and Cultural Event
     Recognition Datasets and Results", ICCV Workshops 2015.
-
-    Raises:
-      DataError: a piece of the layout or a listed picture is missing, a mean or deviation is not
-        a number, a deviation is negative, or a picture is listed twice.
     """
     entries: list[Entry] = []
     for folder, split in (("Train", "train"), ("Validation", "test")):
-        entries += _entries(root, folder, split)
+        find(root, folder)
+        table = read_csv(find(root, f"{folder}.csv"), root, columns=("file", "mean", "std"))
+        if table.rows and "." not in table.rows[0].text("file"):  # no file's name, so a header
+            table = dataclasses.replace(table, rows=table.rows[1:])
+        entries += from_table(table, root, "file", "mean", folder=folder, sigma="std", split=split)
     return to_records("chalearn15", entries)
-
-
-def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
-    images = find(root, folder)
-    table = read_csv(find(root, f"{folder}.csv"), root, columns=("file", "mean", "std"))
-    for position, row in enumerate(table.rows):
-        file = row.text("file")
-        if position == 0 and "." not in file:
-            continue  # this is a header, since its first cell is no file name
-        yield Entry(
-            id=f"{folder}/{file}",
-            path=images / file,
-            label=row.number("mean"),
-            source=row.source,
-            sigma=row.deviation("std"),
-            split=split,
-        )
 
 
 DATASET = Dataset(
@@ -61,6 +36,7 @@ DATASET = Dataset(
     "Recognition Datasets and Results, 2015",
     licence="research, under the challenge's terms of use",
     where="https://chalearnlap.cvc.uab.cat/dataset/18/description/",
-    layout=LAYOUT,
+    layout="folders 'Train' and 'Validation' of pictures, 'Train.csv' and 'Validation.csv' of "
+    "lines 'file;mean;std'",
     pictures=(3612,),
 )

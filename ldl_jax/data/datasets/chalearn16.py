@@ -1,19 +1,12 @@
 """ChaLearn LAP 2016: the apparent age of 7,591 faces, the mean and deviation of the votes."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import Entry, from_table, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import Records
 
-LAYOUT = (
-    "folders 'train', 'valid' and 'test' of pictures, 'train_gt.csv', 'valid_gt.csv' and "
-    "'test_gt.csv' with columns image, mean, stdv"
-)
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 
 
@@ -24,39 +17,21 @@ def read(root: Path, *, train_on_validation: bool = False) -> Records:
     With `train_on_validation` the validation pictures are training pictures, as DLDL-v2 has it
     ("We train the model on training and validation sets").
 
-    Licence: research, under the challenge's terms of use.
     Source: S. Escalera et al., "ChaLearn Looking at People and Faces of the World: Face Analysis
     Workshop and Challenge 2016", CVPR Workshops 2016. Counts: DLDL-v2 (IJCAI 2018), and the unified
     benchmark's list of the set (7,591 entries in these three parts). The layout is the one that
     the benchmark's converter reads; no copy of the set itself was seen.
-
-    Raises:
-      DataError: a piece of the layout, a column or a listed picture is missing, a mean or
-        deviation is not a number, a deviation is negative, or a picture is listed twice.
     """
     entries: list[Entry] = []
     for folder, split in SPLITS.items():
         if train_on_validation and split == "validation":
             split = "train"
-        entries += _entries(root, folder, split)
+        find(root, folder)
+        table = read_csv(find(root, f"{folder}_gt.csv"), root)
+        columns = table.column("image"), table.column("mean")
+        sigma = table.column("stdv", "std")
+        entries += from_table(table, root, *columns, folder=folder, sigma=sigma, split=split)
     return to_records("chalearn16", entries)
-
-
-def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
-    images = find(root, folder)
-    table = read_csv(find(root, f"{folder}_gt.csv"), root)
-    file, mean = table.column("image"), table.column("mean")
-    deviation = table.column("stdv", "std")
-    for row in table.rows:
-        name = row.text(file)
-        yield Entry(
-            id=f"{folder}/{name}",
-            path=images / name,
-            label=row.number(mean),
-            source=row.source,
-            sigma=row.deviation(deviation),
-            split=split,
-        )
 
 
 DATASET = Dataset(
@@ -66,6 +41,7 @@ DATASET = Dataset(
     "Workshop and Challenge 2016, 2016",
     licence="research, under the challenge's terms of use",
     where="https://chalearnlap.cvc.uab.cat/dataset/19/description/",
-    layout=LAYOUT,
+    layout="folders 'train', 'valid' and 'test' of pictures, 'train_gt.csv', 'valid_gt.csv' and "
+    "'test_gt.csv' with columns image, mean, stdv",
     pictures=(7591,),
 )

@@ -1,7 +1,5 @@
 """Reads any pictures that a CSV file or a spreadsheet lists."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
@@ -10,17 +8,7 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import LayoutError, Row, find_csv, read_csv
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "a CSV file or a spreadsheet with columns path, label and, if known, sigma, subject, split, "
-    "fold, its paths relative to the root (default: the file's folder)"
-)
-SPLITS = {
-    "": "",
-    "train": "train",
-    "validation": "validation",
-    "val": "validation",
-    "test": "test",
-}
+SPLITS = {"": "", "train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
 def read(root: Path, csv: str = "", *, unit: str = "years") -> Records:
@@ -30,12 +18,8 @@ def read(root: Path, csv: str = "", *, unit: str = "years") -> Records:
 
     Cells are separated by comma, semicolon or tab. Of a spreadsheet the first sheet is read that is
     not empty. Other columns are left alone. An empty sigma, subject, split or fold is an unknown
-    one. Split is one of train, validation (or val), test; folds are numbered from 0.
-
-    Raises:
-      DataError: no CSV file, column or listed picture; a label or sigma is not a number, a sigma
-        is not positive, a split is none of the above, a fold is no whole number of 0 or more, or a
-        picture is listed twice.
+    one. Split is one of train, validation (or val), test; folds are numbered from 0; a sigma is
+    above 0.
     """
     if not csv:
         raise LayoutError("no CSV file is given")
@@ -69,9 +53,8 @@ def _sigma(row: Row) -> float:
 def _split(row: Row) -> str:
     value = row.cells.get("split", "")
     if value.lower() not in SPLITS:
-        raise DataError(
-            f"{row.source}: split must be train, validation, val or test, got {value!r}"
-        )
+        expected = "train, validation, val or test"
+        raise DataError(f"{row.source}: split must be {expected}, got {value!r}")
     return SPLITS[value.lower()]
 
 
@@ -87,9 +70,7 @@ def _fold(row: Row) -> int:
 DATASET = Dataset(
     read=read,
     title="pictures of your own, listed in a CSV file",
-    paper="",
-    licence="",
-    where="",
-    layout=LAYOUT,
+    layout="a CSV file or a spreadsheet with columns path, label and, if known, sigma, subject, "
+    "split, fold, its paths relative to the root (default: the file's folder)",
     takes_csv=True,
 )

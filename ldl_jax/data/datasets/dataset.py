@@ -1,7 +1,5 @@
 """Describes datasets: paper, licence, where to ask for them, and their files."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 from collections.abc import Callable
@@ -13,26 +11,22 @@ from ldl_jax.data.records import Records
 class Dataset:
     """Describes a dataset, where it comes from, and how it is read.
 
-    Attributes:
-      read: root -> Records; with `takes_csv`, (root, csv) -> Records. Its keyword-only arguments
-        are the reader's options.
-      title: its name in print.
-      paper: authors, title and year; "" where there is none.
-      licence: the uses that are allowed.
-      where: the address to ask for it; "" for pictures of one's own.
-      layout: the files expected under the root.
-      takes_csv: whether its labels are in a file that the user names.
-      pictures: how many pictures the reader gives, by default, of an intact official copy: any of
-        these numbers, for a set that was released more than once; empty where that is not known.
+    `read` takes the root, with `takes_csv` also the name of the CSV file. Its keyword-only
+    arguments are the reader's options. It raises DataError where a piece of the layout, a column or
+    a listed picture is missing, a file is damaged or its name has another form, a cell is not a
+    number, a picture is listed twice, or an option has no such value.
+
+    `pictures` has the counts that the reader gives, by default, of an intact official copy: several
+    for a set that was released more than once, none where that is not known.
     """
 
     read: Callable[..., Records]
-    title: str
-    paper: str
-    licence: str
-    where: str
-    layout: str
-    takes_csv: bool = False
+    title: str  # its name in print
+    layout: str  # the files expected under the root
+    paper: str = ""  # authors, title and year
+    licence: str = ""  # the uses that are allowed
+    where: str = ""  # the address to ask for it; "" for pictures of one's own
+    takes_csv: bool = False  # whether its labels are in a file that the user names
     pictures: tuple[int, ...] = ()
 
     @property

@@ -1,15 +1,14 @@
 """Makes records out of the entries that a reader lists, and checks them for all readers."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ldl_jax.data.datasets.tables import Table
 from ldl_jax.data.records import DataError, FoldSplit, Records
 
 
@@ -30,6 +29,35 @@ class Entry:
     fold: int = -1
     quad: tuple[float, ...] = ()
     points: tuple[float, ...] = ()
+
+
+def from_table(
+    table: Table,
+    root: Path,
+    file: str,
+    label: str,
+    *,
+    folder: str = "",
+    suffix: str = "",
+    sigma: str = "",
+    subject: str = "",
+    split: str = "",
+) -> Iterator[Entry]:
+    """Yields an entry for each row; file, label, sigma and subject are names of columns.
+
+    The id is the file's path below the root; `suffix` is added to it where the picture lies.
+    """
+    for row in table.rows:
+        name = f"{folder}/{row.text(file)}" if folder else row.text(file)
+        yield Entry(
+            id=name,
+            path=root / f"{name}{suffix}",
+            label=row.number(label),
+            source=row.source,
+            sigma=row.deviation(sigma) if sigma else math.nan,
+            subject=row.cells[subject] if subject else "",
+            split=split,
+        )
 
 
 def to_records(

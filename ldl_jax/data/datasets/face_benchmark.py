@@ -1,7 +1,5 @@
 """Reads the unified facial age benchmark: databases in JSON, splits of their folders in YAML."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -14,10 +12,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import LARGEST, LayoutError, find_csv, read_text
 from ldl_jax.data.records import DataError, FoldSplit, Records
 
-LAYOUT = (
-    "the pictures at the databases' img_path, and a benchmark's YAML file (its databases' paths "
-    "relative to it) or one database's JSON file, as the csv"
-)
 PARTS = ("trn", "val", "tst")
 
 
@@ -45,14 +39,9 @@ def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
     id_num or name, where the database has one (UTKFace's and CLAP2016's don't: their folders may
     share people). Sigma is std_age, the quad is aligned_bbox.
 
-    Licence: MIT for the lists; the pictures have their own.
     Source: J. Paplhám and V. Franc, "A Call to Reflect on Evaluation Practices for Age Estimation:
     Comparative Analysis of the State-of-the-Art and a Unified Benchmark", CVPR 2024. Checked on
     the published lists of AgeDB, CLAP2016 and FG-NET and on the benchmark's YAML files.
-
-    Raises:
-      DataError: a file or a listed picture is missing, a file is no such list, or no database has
-        the tag.
     """
     if not csv:
         raise LayoutError("no benchmark's YAML file or database's JSON file is given (csv)")
@@ -68,29 +57,21 @@ def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
 
 
 def _members(path: Path, tag: str) -> list[_Member]:
-    import yaml  # type: ignore[import-untyped]  # ml_collections brings it
+    # ml_collections brings it.
+    from yaml import YAMLError, safe_load  # type: ignore[import-untyped]
 
+    text = read_text(path, path.name)
     try:
-        listed = yaml.safe_load(read_text(path, path.name))
         members = [
             _Member(
                 path.parent / item["database"],
                 str(item.get("tag", Path(item["database"]).stem)),
                 [{part: tuple(map(int, split[part])) for part in PARTS} for split in item["split"]],
             )
-            for item in listed
+            for item in safe_load(text)
         ]
-    except DataError:
-        raise
     # PyYAML raises ValueError for a wrong date, RecursionError for lists nested too deep.
-    except (
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ) as e:
+    except (YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as e:
         raise DataError(
             f"{path.name}: expected a list of {{database, tag, split: [{{trn, val, tst}}]}} "
             f"({type(e).__name__}: {e})".replace("\n", " ")
@@ -111,10 +92,9 @@ def _entries(
 ) -> Iterator[Entry]:
     if not os.path.isfile(database):  # also false for a name that no file could have
         raise LayoutError(f"{database.parent} has no {database.name!r}")
+    text = read_text(database, database.name)
     try:
-        listed = json.loads(read_text(database, database.name))
-    except DataError:
-        raise
+        listed = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{database.name}: is no JSON ({error})") from error
     if not isinstance(listed, list):
@@ -166,18 +146,13 @@ def _splits(
     counts = {len(member.splits) for member in members}
     if len(counts) > 1:
         raise DataError(f"{path.name}: its databases have different numbers of splits: {counts}")
-    splits = []
-    for run in range(counts.pop()):
-        parts = []
-        for part in PARTS:
-            listed = [
-                (index, folder)
-                for index, member in enumerate(members)
-                for folder in member.splits[run][part]
-            ]
-            parts.append(tuple(folds[key] for key in listed if key in folds))
-        splits.append(FoldSplit(*parts))
-    return tuple(splits)
+
+    def folds_of(run: int, part: str) -> tuple[int, ...]:
+        folders = [member.splits[run][part] for member in members]
+        keys = [(index, folder) for index, listed in enumerate(folders) for folder in listed]
+        return tuple(folds[key] for key in keys if key in folds)
+
+    return tuple(FoldSplit(*(folds_of(run, part) for part in PARTS)) for run in range(counts.pop()))
 
 
 DATASET = Dataset(
@@ -186,6 +161,7 @@ DATASET = Dataset(
     paper="Paplhám and Franc, A Call to Reflect on Evaluation Practices for Age Estimation, 2024",
     licence="MIT for the lists; the pictures have their own",
     where="https://github.com/paplhjak/Facial-Age-Estimation-Benchmark-Databases",
-    layout=LAYOUT,
+    layout="the pictures at the databases' img_path, and a benchmark's YAML file (its databases' "
+    "paths relative to it) or one database's JSON file, as the csv",
     takes_csv=True,
 )

@@ -1,15 +1,11 @@
 """FG-NET: 1,002 pictures of 82 people, aged 0-69."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import named, pictures
 from ldl_jax.data.records import Records
-
-LAYOUT = "PPPAaa.JPG (person 001 aged 2: 001A02.JPG), in 'images' or the root itself"
 
 
 def read(root: Path) -> Records:
@@ -18,14 +14,10 @@ def read(root: Path) -> Records:
     Papers leave one person out: train on 81, test on the other, 82 times (the protocol
     "leave_one_person_out"), and average over pictures.
 
-    Licence: none stated; given for research.
     Source: A. Lanitis, C. J. Taylor and T. F. Cootes, "Toward Automatic Simulation of Aging Effects
     on Face Images", IEEE TPAMI 24(4), 2002. That every one of the 1,002 names has this form (82
     people, ages 0-69, a letter after the age where there are several) was checked on the unified
     benchmark's list of the set; the pictures were not seen.
-
-    Raises:
-      DataError: no picture, or a file's name has another form.
     """
     folder = root / "images" if (root / "images").is_dir() else root
     pattern = r"(\d{3})[Aa](\d{2})[A-Za-z]?\.\w+"
@@ -42,6 +34,6 @@ DATASET = Dataset(
     paper="Lanitis et al., Toward Automatic Simulation of Aging Effects on Face Images, 2002",
     licence="none stated; given for research",
     where="https://yanweifu.github.io/FG_NET_data/",
-    layout=LAYOUT,
+    layout="PPPAaa.JPG (person 001 aged 2: 001A02.JPG), in 'images' or the root itself",
     pictures=(1002,),
 )

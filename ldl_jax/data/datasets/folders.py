@@ -1,10 +1,8 @@
 """Lists the pictures in folders, for sets whose labels are in names of files."""
 
-from __future__ import annotations
-
 import os
 import re
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 
 from ldl_jax.data.datasets.tables import LayoutError
@@ -17,12 +15,12 @@ Left = MutableMapping[str, list[str]]
 
 def pictures(folder: Path) -> tuple[str, ...]:
     """Lists the names of the picture files in a folder, sorted; none where it is no folder."""
-    return _names(folder, want_folders=False)
+    return _names(folder, lambda e: e.name.lower().endswith(SUFFIXES) and e.is_file())
 
 
 def subfolders(folder: Path) -> tuple[str, ...]:
     """Lists the names of the folders in a folder, sorted, hidden ones left out."""
-    return _names(folder, want_folders=True)
+    return _names(folder, os.DirEntry.is_dir)
 
 
 def below(folder: Path, prefix: str = "") -> Iterator[str]:
@@ -70,19 +68,10 @@ def left_notes(left: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     )
 
 
-def _names(folder: Path, want_folders: bool) -> tuple[str, ...]:
+def _names(folder: Path, is_wanted: Callable[[os.DirEntry[str]], bool]) -> tuple[str, ...]:
     try:
         with os.scandir(folder) as entries:
-            names = [
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".")
-                and (
-                    entry.is_dir()
-                    if want_folders
-                    else entry.name.lower().endswith(SUFFIXES) and entry.is_file()
-                )
-            ]
+            wanted = [entry.name for entry in entries if is_wanted(entry)]
     except (FileNotFoundError, NotADirectoryError):
         return ()
-    return tuple(sorted(names))
+    return tuple(sorted(name for name in wanted if not name.startswith(".")))

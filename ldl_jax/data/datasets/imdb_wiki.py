@@ -1,7 +1,5 @@
 """IMDB-WIKI: 523,051 pictures of celebrities with ages from their dates of birth; noisy."""
 
-from __future__ import annotations
-
 import pickle
 import re
 import subprocess
@@ -17,10 +15,6 @@ from ldl_jax.data.datasets.folders import Left, left_notes
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "'imdb_crop/imdb.mat' or 'wiki_crop/wiki.mat' or both (or the .mat files themselves), each "
-    "beside the numbered folders of its pictures"
-)
 NUMBERS = ("dob", "photo_taken", "face_score", "second_face_score")
 NEEDED = (*NUMBERS, "full_path")
 _LOAD = """
@@ -60,21 +54,17 @@ def read(
     split. Subjects are IMDB's celeb_id, and Wikipedia's page number in a file's name; one person's
     two are not matched.
 
-    Licence: academic research only.
     Source: R. Rothe, R. Timofte and L. Van Gool, "Deep Expectation of Real and Apparent Age from a
     Single Image without Facial Landmarks", IJCV 126, 2018. Fields: the authors' page as public
     readers quote it; the formula is from memory of that page, and agrees with the rule that those
     readers use (see the tests). No copy was seen.
-
-    Raises:
-      DataError: no .mat file, one that is broken or lacks a field, a picture that passes but does
-        not exist, or `only` is none of the three.
     """
     if only not in ("", *LISTED):
         raise DataError(f"imdb_wiki: only must be 'imdb', 'wiki' or '', got {only!r}")
     entries: list[Entry] = []
     notes: list[str] = []
-    for name in (only,) if only else tuple(LISTED):
+    names = (only,) if only else tuple(LISTED)
+    for name in names:
         mat = _mat(root, name)
         if mat is None:
             continue
@@ -87,7 +77,8 @@ def read(
         if count != LISTED[name]:
             notes.append(f"{name}: lists {count:,} pictures; the official list {LISTED[name]:,}")
     if not notes and not entries:
-        raise LayoutError(f"{root} has no {' or '.join(f'{n!r}' for n in _places(only))}")
+        files = " or ".join(f"'{name}_crop/{name}.mat'" for name in names)
+        raise LayoutError(f"{root} has no {files}")
     return to_records("imdb_wiki", entries, notes=notes)
 
 
@@ -112,23 +103,15 @@ def ages(dob: np.ndarray, photo_taken: np.ndarray) -> np.ndarray:
     return lived.astype("datetime64[Y]").astype(np.int64) + 1970
 
 
-def _places(only: str) -> tuple[str, ...]:
-    names = (only,) if only else tuple(LISTED)
-    return tuple(f"{name}_crop/{name}.mat" for name in names)
-
-
 def _mat(root: Path, name: str) -> Path | None:
-    for path in (root / f"{name}_crop" / f"{name}.mat", root / f"{name}.mat"):
-        if path.is_file():
-            return path
-    return None
+    paths = (root / f"{name}_crop" / f"{name}.mat", root / f"{name}.mat")
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _fields(mat: Path, name: str) -> dict[str, np.ndarray]:
     # This takes a process of its own, since SciPy's reader crashes on some damaged files.
-    done = subprocess.run(
-        [sys.executable, "-c", _LOAD, str(mat), name], capture_output=True, check=False
-    )
+    command = [sys.executable, "-c", _LOAD, str(mat), name]
+    done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or ["it crashed"]
         raise DataError(f"{mat.name}: cannot be read as a MATLAB file ({reason[-1]})")
@@ -203,5 +186,6 @@ DATASET = Dataset(
     "Facial Landmarks, 2018",
     licence="academic research only",
     where="https://data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki/",
-    layout=LAYOUT,
+    layout="'imdb_crop/imdb.mat' or 'wiki_crop/wiki.mat' or both (or the .mat files themselves), "
+    "each beside the numbered folders of its pictures",
 )

@@ -1,7 +1,5 @@
 """Reads any pictures that are sorted into folders by their label."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +11,6 @@ from ldl_jax.data.datasets.folders import Left, below, left_notes, subfolders
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import Records
 
-LAYOUT = (
-    "folders named by a label (as '25' or '3.5') of pictures, in folders 'train', 'test' and, if "
-    "any, 'validation' (or 'val') for a split, or else in the root itself"
-)
-
 
 def read(root: Path) -> Records:
     """Lists the pictures in folders named by a number, at any depth below that folder.
@@ -25,9 +18,6 @@ def read(root: Path) -> Records:
     With folders train and test the split is theirs ("official"). Pictures in folders that are no
     number are counted in the notes. Subjects are not known; for those, list the pictures in a CSV
     file.
-
-    Raises:
-      DataError: no picture in a folder named by a number.
     """
     parts = [name for name in subfolders(root) if SPLITS.get(name.lower())]
     left: Left = {}
@@ -43,26 +33,19 @@ def _entries(root: Path, part: str, split: str, left: Left) -> Iterator[Entry]:
     for name in subfolders(root / part):
         for file in below(root / part / name):
             path = Path(part) / name / file
-            label = _number(name)
-            if math.isnan(label):
+            try:
+                label = float(name)
+            except ValueError:
+                label = math.nan
+            if not math.isfinite(label):
                 left.setdefault("the folder's name is no number", []).append(path.as_posix())
             else:
                 yield Entry(path.as_posix(), root / path, label, path.as_posix(), split=split)
 
 
-def _number(text: str) -> float:
-    try:
-        label = float(text)
-    except ValueError:
-        return math.nan
-    return label if math.isfinite(label) else math.nan
-
-
 DATASET = Dataset(
     read=read,
     title="pictures of your own, in folders named by their label",
-    paper="",
-    licence="",
-    where="",
-    layout=LAYOUT,
+    layout="folders named by a label (as '25' or '3.5') of pictures, in folders 'train', 'test' "
+    "and, if any, 'validation' (or 'val') for a split, or else in the root itself",
 )

@@ -1,7 +1,5 @@
 """MegaAge-Asian: 40,000 training and 3,945 test faces, aged 0-70."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,21 +8,11 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import find, read_list
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "folders 'train' and 'test' of pictures, 'list/train_name.txt', 'list/train_age.txt', "
-    "'list/test_name.txt' and 'list/test_age.txt' of one name or age a line"
-)
-
 
 def read(root: Path) -> Records:
     """Lists the pictures of the official split, "train" and "test". Subjects are not known.
 
-    Licence: non-commercial research only.
     Source: Y. Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons", BMVC 2017.
-
-    Raises:
-      DataError: a piece of the layout or a listed picture is missing, a list of names is not as
-        long as its list of ages, an age is not a number, or a picture is listed twice.
     """
     entries = [entry for split in ("train", "test") for entry in _entries(root, split)]
     return to_records("megaage_asian", entries)
@@ -48,6 +36,7 @@ DATASET = Dataset(
     paper="Zhang et al., Quantifying Facial Age by Posterior of Age Comparisons, 2017",
     licence="non-commercial research only",
     where="http://mmlab.ie.cuhk.edu.hk/projects/MegaAge/",
-    layout=LAYOUT,
+    layout="folders 'train' and 'test' of pictures, 'list/train_name.txt', 'list/train_age.txt', "
+    "'list/test_name.txt' and 'list/test_age.txt' of one name or age a line",
     pictures=(43945,),
 )

@@ -1,18 +1,12 @@
 """MORPH (album 2): 55,134 pictures of about 13,600 people, aged 16-77."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import from_table, to_records
 from ldl_jax.data.datasets.tables import find, find_csv, read_csv
 from ldl_jax.data.records import Records
 
-LAYOUT = (
-    "the pictures in any folders, and 'morph.csv' with columns path, age, subject, or the "
-    "release's own 'morph_2008_nonCommercial.csv' with columns photo, age, id_num"
-)
 LISTS = ("morph.csv", "morph_2008_nonCommercial.csv")
 
 
@@ -29,25 +23,11 @@ def read(root: Path, csv: str = "") -> Records:
     Licence: academic or commercial, to be asked of the University of North Carolina Wilmington.
     Source: K. Ricanek and T. Tesafaye, "MORPH: A Longitudinal Image Database of Normal Adult
     Age-Progression", FG 2006.
-
-    Raises:
-      DataError: the CSV file, a column or a listed picture is missing, an age is not a number,
-        or a picture is listed twice.
     """
     table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
     path, age = table.column("path", "photo"), table.column("age")
     subject = table.column("subject", "subject_id", "id_num", "id")
-    entries = [
-        Entry(
-            id=row.text(path),
-            path=root / row.text(path),
-            label=row.number(age),
-            source=row.source,
-            subject=row.cells[subject],
-        )
-        for row in table.rows
-    ]
-    return to_records("morph", entries)
+    return to_records("morph", from_table(table, root, path, age, subject=subject))
 
 
 DATASET = Dataset(
@@ -57,7 +37,8 @@ DATASET = Dataset(
     "Age-Progression, 2006",
     licence="academic or commercial licence of the University of North Carolina Wilmington",
     where="https://uncw.edu/oic/tech/morph.html",
-    layout=LAYOUT,
+    layout="the pictures in any folders, and 'morph.csv' with columns path, age, subject, or the "
+    "release's own 'morph_2008_nonCommercial.csv' with columns photo, age, id_num",
     takes_csv=True,
     pictures=(55134,),
 )

@@ -1,7 +1,5 @@
 """MS-Celeb-1M: pictures of celebrities by identity, for pretraining with a softmax over people."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
@@ -9,8 +7,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import left_notes, pictures, subfolders
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Records
-
-LAYOUT = "a folder of pictures for each identity (as m.0107_f/1-FaceId-0.jpg)"
 
 
 def read(root: Path, *, min_pictures: int = 10, max_identities: int = 0) -> Records:
@@ -28,12 +24,8 @@ def read(root: Path, *, min_pictures: int = 10, max_identities: int = 0) -> Reco
     The release's tab-separated files (a picture in base64 a row) must be unpacked to folders
     first. Microsoft withdrew the set in 2019.
 
-    Licence: non-commercial research only.
     Source: Y. Guo et al., "MS-Celeb-1M: A Dataset and Benchmark for Large-Scale Face Recognition",
     ECCV 2016. The folders are those that public unpackers make; no copy was seen.
-
-    Raises:
-      DataError: no identity is left, or an argument is out of range.
     """
     if min_pictures < 1 or max_identities < 0:
         raise DataError(
@@ -70,5 +62,5 @@ DATASET = Dataset(
     licence="non-commercial research only",
     where="https://www.microsoft.com/en-us/research/project/ms-celeb-1m-challenge-recognizing-one-"
     "million-celebrities-real-world/ (withdrawn in 2019)",
-    layout=LAYOUT,
+    layout="a folder of pictures for each identity (as m.0107_f/1-FaceId-0.jpg)",
 )

@@ -1,7 +1,5 @@
 """Reads a set that `python -m launch.prepare` made ready."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 
@@ -12,11 +10,6 @@ from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.packed import Packed
 from ldl_jax.data.records import DataError, Records
-
-LAYOUT = (
-    "what python -m launch.prepare --dataset=NAME --root=DIR --out=ROOT wrote "
-    f"({prepared_folder.NAME}/{prepared_folder.VERSION})"
-)
 
 
 def read(root: Path) -> Records:
@@ -33,9 +26,7 @@ def read(root: Path) -> Records:
         raise _why_not(root)
     folder = prepared_folder.dataset(root)
     try:
-        shards = [
-            (folder / shard["file"], shard["pictures"], shard["bytes"]) for shard in about["shards"]
-        ]
+        shards = [(folder / s["file"], s["pictures"], s["bytes"]) for s in about["shards"]]
         for path, _, size in shards:
             present = path.stat().st_size if path.exists() else None
             if present != size:
@@ -47,9 +38,8 @@ def read(root: Path) -> Records:
     except DataError:
         raise
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{folder}: is damaged ({type(error).__name__}: {error}); prepare it again"
-        ) from error
+        damage = f"is damaged ({type(error).__name__}: {error})"
+        raise DataError(f"{folder}: {damage}; prepare it again") from error
 
 
 def _why_not(root: Path) -> DataError:
@@ -71,8 +61,6 @@ def _why_not(root: Path) -> DataError:
 DATASET = Dataset(
     read=read,
     title="a set made ready by launch.prepare",
-    paper="",
-    licence="",
-    where="",
-    layout=LAYOUT,
+    layout="what python -m launch.prepare --dataset=NAME --root=DIR --out=ROOT wrote "
+    f"({prepared_folder.NAME}/{prepared_folder.VERSION})",
 )

@@ -6,8 +6,6 @@ OUT/faces/1.1.0/      the TFDS dataset, there once it is whole: ArrayRecord shar
                       prepared.json (the plan, the shards' sizes, what was left out)
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil
@@ -34,23 +32,13 @@ def shard(number: int, count: int) -> str:
 
 
 def about(out: Path) -> Json | None:
-    """Reads prepared.json of a set that is whole; None where there is none of this version.
-
-    Raises:
-      DataError: it is no such file.
-    """
-    file = dataset(out) / ABOUT
-    return _read(file) if file.exists() else None
+    """Reads prepared.json of a set that is whole; None where there is none of this version."""
+    return _read(dataset(out) / ABOUT)
 
 
 def unfinished(out: Path) -> Json | None:
-    """Reads the plan of a set that was cut off half-way; None where there is none.
-
-    Raises:
-      DataError: it is no such file.
-    """
-    file = out / PARTS / PLAN
-    return _read(file) if file.exists() else None
+    """Reads the plan of a set that was cut off half-way; None where there is none."""
+    return _read(out / PARTS / PLAN)
 
 
 def other_version(out: Path) -> str:
@@ -75,11 +63,7 @@ def check_same(out: Path, old: Json, new: Json) -> None:
 
 @contextlib.contextmanager
 def claimed(out: Path, plan: Json) -> Iterator[Path]:
-    """Claims the folder of the parts for this process alone.
-
-    Raises:
-      DataError: `out` holds something else, or is in use.
-    """
+    """Claims the folder of the parts; DataError where `out` holds something else or is in use."""
     parts = out / PARTS
     before = unfinished(out)
     if before is not None:
@@ -119,7 +103,10 @@ def _check_empty(out: Path) -> None:
         raise DataError(f"{out}: holds other files (as {others[0]}); give a new or empty folder")
 
 
-def _read(path: Path) -> Json:
+def _read(path: Path) -> Json | None:
+    """Reads a JSON object; None without the file, DataError if it is something else."""
+    if not path.exists():
+        return None
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -1,7 +1,5 @@
 """Keeps everything in records but their pictures as arrays of one file, read in one go."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """SCUT-FBP: the attractiveness of 500 Asian women's faces, 1-5, the mean of about 70 raters."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path
@@ -11,10 +9,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import Row, find, find_csv, read_csv
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "'Data_Collection/SCUT-FBP-N.jpg' and 'Rating_Collection/Attractiveness label.xlsx', or that "
-    "sheet as .csv, with columns #Image, Attractiveness label and, if known, Standard Deviation"
-)
 LISTS = (
     "Rating_Collection/Attractiveness label.csv",
     "Rating_Collection/AttractivenessLabel.csv",
@@ -33,23 +27,16 @@ def read(root: Path, csv: str = "") -> Records:
     400 training and 100 test pictures at random (test_fraction 0.2). Everybody is there once, so
     each picture is a subject.
 
-    Licence: research only.
     Source: D. Xie et al., "SCUT-FBP: A Benchmark Dataset for Facial Beauty Perception", SMC 2015.
     The sheet's layout was checked on the release's own; names of folders and pictures are from
     public readers of the release.
-
-    Raises:
-      DataError: a piece of the layout, a column or a listed picture is missing, the sheet cannot
-        be read, an image is no number, a score or deviation is not a number, or a picture is
-        listed twice.
     """
     images = find(root, "Data_Collection")
     table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
     image, score = table.column("#image", "image"), table.column("attractiveness label", "score")
     std = next((name for name in DEVIATIONS if name in table.columns), "")
-    return to_records(
-        "scut_fbp", [_entry(row, images, image, score, std) for row in table.rows], unit="score"
-    )
+    entries = [_entry(row, images, image, score, std) for row in table.rows]
+    return to_records("scut_fbp", entries, unit="score")
 
 
 def _entry(row: Row, images: Path, image: str, score: str, std: str) -> Entry:
@@ -73,7 +60,9 @@ DATASET = Dataset(
     paper="Xie et al., SCUT-FBP: A Benchmark Dataset for Facial Beauty Perception, 2015",
     licence="research only",
     where="http://www.hcii-lab.net/data/SCUT-FBP/EN/introduce.html",
-    layout=LAYOUT,
+    layout="'Data_Collection/SCUT-FBP-N.jpg' and 'Rating_Collection/Attractiveness label.xlsx', "
+    "or that sheet as .csv, with columns #Image, Attractiveness label and, if known, Standard "
+    "Deviation",
     takes_csv=True,
     pictures=(500,),
 )

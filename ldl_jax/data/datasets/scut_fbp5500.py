@@ -1,7 +1,6 @@
 """SCUT-FBP5500: the attractiveness of 5,500 faces, 1-5, the mean of 60 raters."""
 
-from __future__ import annotations
-
+import dataclasses
 import math
 from pathlib import Path
 
@@ -12,13 +11,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import LayoutError, find, read_csv, read_list
 from ldl_jax.data.records import DataError, Records
 
-LAYOUT = (
-    "'Images/*.jpg', 'train_test_files/split_of_60%training and 40%testing/train.txt' and "
-    "'test.txt' beside it (or both in 'train_test_files') of lines 'file score', and for the five "
-    "folds 'train_test_files/5_folders_cross_validations_files/cross_validation_N/test_N.txt'; for "
-    "each picture's sigma 'All_Ratings.xlsx' (or .csv) with columns Filename and Rating, a row a "
-    "vote"
-)
 FOLDERS = ("train_test_files/split_of_60%training and 40%testing", "train_test_files")
 RATINGS = "All_Ratings"
 FOLDS = "train_test_files/5_folders_cross_validations_files"
@@ -36,23 +28,18 @@ def read(root: Path) -> Records:
     A copy without test.txt lists its training pictures alone; it then has no official test part.
     Subjects are not known: the release doesn't say whether a person is in it twice.
 
-    Licence: non-commercial research only.
     Source: L. Liang et al., "SCUT-FBP5500: A Diverse Benchmark Dataset for Multi-Paradigm Facial
     Beauty Prediction", ICPR 2018. That the five test lists part the 5,500 pictures was checked on
     the lists of the release's repository; their folder's name, and the sheet's name and columns,
     are from public readers of the release.
 
     Raises:
-      DataError: a piece of the layout or a listed picture is missing, a score or vote is not a
-        number, a picture is listed twice, a listed one is in no fold or in two, or has fewer than
-        two votes, or the sheet cannot be read.
+      DataError: a listed picture is in no fold or in two, or has fewer than two votes.
     """
     images = find(root, "Images")
     train = find(root, *(f"{folder}/train.txt" for folder in FOLDERS))
-    lists = [(train, "train")]
     test = train.with_name("test.txt")
-    if test.exists():
-        lists.append((test, "test"))
+    lists = [(train, "train"), *([(test, "test")] if test.exists() else [])]
     folds = _folds(root) if (root / FOLDS).is_dir() else None
     sigma = _sigma(root)
     entries = []
@@ -67,18 +54,9 @@ def read(root: Path) -> Records:
                     f"{row.source}: {file} has fewer than two votes in {RATINGS}; move that file "
                     "away to go on without sigma"
                 )
-            fold = -1 if folds is None else folds[file]
-            entries.append(
-                Entry(
-                    f"Images/{file}",
-                    images / file,
-                    score,
-                    row.source,
-                    sigma=sigma.get(file, math.nan),
-                    split=split,
-                    fold=fold,
-                )
-            )
+            entry = Entry(f"Images/{file}", images / file, score, row.source, split=split)
+            fold, deviation = (-1 if folds is None else folds[file]), sigma.get(file, math.nan)
+            entries.append(dataclasses.replace(entry, fold=fold, sigma=deviation))
     notes = (f"sigma is the raters' deviation, from the votes of {RATINGS}",) if sigma else ()
     return to_records("scut_fbp5500", entries, unit="score", notes=notes)
 
@@ -118,6 +96,10 @@ DATASET = Dataset(
     "Beauty Prediction, 2018",
     licence="non-commercial research only",
     where="https://github.com/HCIILAB/SCUT-FBP5500-Database-Release",
-    layout=LAYOUT,
+    layout="'Images/*.jpg', 'train_test_files/split_of_60%training and 40%testing/train.txt' and "
+    "'test.txt' beside it (or both in 'train_test_files') of lines 'file score', and for the five "
+    "folds 'train_test_files/5_folders_cross_validations_files/cross_validation_N/test_N.txt'; "
+    "for each picture's sigma 'All_Ratings.xlsx' (or .csv) with columns Filename and Rating, a "
+    "row a vote",
     pictures=(5500,),
 )

@@ -1,7 +1,5 @@
 """Reads spreadsheets (.xlsx, .xls and .ods) as rows of text, as a sheet saved as CSV has them."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import io
@@ -51,11 +49,7 @@ class Book:
         return f"{self.file} sheet {title!r} row {row}"
 
     def rows(self, title: str) -> list[Line]:
-        """Returns the rows of a sheet that are not empty, each up to its last cell with a text.
-
-        Raises:
-          DataError: the sheet is damaged, or too large.
-        """
+        """Returns a sheet's rows up to their last text, no empty ones; DataError if damaged."""
         sheet = self._sheets[title]
         if isinstance(sheet, str):
             raise DataError(f"{self.file} sheet {title!r}: {sheet}")
@@ -74,12 +68,8 @@ def read(path: Path, file: str) -> Book:
         than `LARGEST` bytes.
     """
     program = [sys.executable, "-P", str(Path(__file__).with_name("sheets_process.py"))]
-    done = subprocess.run(
-        [*program, str(CELLS), str(_MEMORY)],
-        input=_content(path, file),
-        capture_output=True,
-        check=False,
-    )
+    command = [*program, str(CELLS), str(_MEMORY)]
+    done = subprocess.run(command, input=_content(path, file), capture_output=True, check=False)
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         # A process that a signal ended leaves no line of its own.
@@ -93,13 +83,8 @@ def read(path: Path, file: str) -> Book:
     sheets = pickle.loads(done.stdout)
     if not sheets:
         raise DataError(f"{file}: has no sheet")
-    return Book(
-        file,
-        {
-            title: sheet if isinstance(sheet, str) else _lines(sheet)
-            for title, sheet in sheets.items()
-        },
-    )
+    texts = {title: s if isinstance(s, str) else _lines(s) for title, s in sheets.items()}
+    return Book(file, texts)
 
 
 def lines(
@@ -150,11 +135,7 @@ def _lines(rows: Sequence[Sequence[object]]) -> list[Line]:
 
 
 def _content(path: Path, file: str) -> bytes:
-    """Returns a file's bytes, with errors in its cells as texts.
-
-    Raises:
-      DataError: the file is no spreadsheet, is protected by a password, or unpacks to too much.
-    """
+    """Returns a file's bytes, with errors in its cells as texts."""
     content = path.read_bytes()
     if content.startswith(_OLE):
         if _ENCRYPTED in content:

@@ -7,8 +7,6 @@ number of cells in a sheet, BYTES the memory that the program may take.
 python sheets_process.py CELLS BYTES < FILE
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import pickle

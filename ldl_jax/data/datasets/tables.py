@@ -1,7 +1,5 @@
 """Reads lists, CSV files and sheets row by row, and reports bad rows in the same words for all."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import dataclasses
@@ -145,10 +143,8 @@ def csv_lines(
 ) -> Generator[tuple[str, list[str]], None, None]:
     """Yields the rows with a cell that is not empty, each after its place, "FILE row N".
 
-    Without a delimiter the one is taken that parts the first line best.
-
-    Raises:
-      DataError: the file is not UTF-8, or not CSV.
+    Without a delimiter the one is taken that parts the first line best. DataError is raised where
+    the file is not UTF-8, or not CSV.
     """
     text = read_text(path, file)
     first = next((line for line in text.splitlines() if line.strip()), "")

@@ -1,7 +1,5 @@
 """UTKFace: about 24,000 faces, aged 0-116."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
@@ -9,10 +7,6 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes, named
 from ldl_jax.data.records import Records
 
-LAYOUT = (
-    "AGE_SEX_RACE_DATE.jpg, or as aligned AGE_SEX_RACE_DATE.jpg.chip.jpg, in the root or in "
-    "folders below (as 'UTKFace' or 'part1' to 'part3')"
-)
 PATTERN = r"(\d{1,3})_[01]_[0-4]_\d+\.jpg(\.chip\.jpg)?"
 
 
@@ -24,14 +18,10 @@ def read(root: Path) -> Records:
     the age. There is no official split. One person is there several times, at times with one
     picture: audit whatever split you draw.
 
-    Licence: non-commercial research only.
     Source: Z. Zhang, Y. Song and H. Qi, "Age Progression/Regression by Conditional Adversarial
     Autoencoder", CVPR 2017. The form of the names and the range of ages: the set's page; the four
     malformed names: the unified benchmark's converter; 23,708 aligned pictures, 3 of them
     malformed: from a public count. No copy was seen.
-
-    Raises:
-      DataError: no picture.
     """
     left: Left = {}
     expected = "AGE_SEX_RACE_DATE.jpg"
@@ -48,6 +38,7 @@ DATASET = Dataset(
     paper="Zhang et al., Age Progression/Regression by Conditional Adversarial Autoencoder, 2017",
     licence="non-commercial research only",
     where="https://susanqq.github.io/UTKFace/",
-    layout=LAYOUT,
+    layout="AGE_SEX_RACE_DATE.jpg, or as aligned AGE_SEX_RACE_DATE.jpg.chip.jpg, in the root or "
+    "in folders below (as 'UTKFace' or 'part1' to 'part3')",
     pictures=(23705,),
 )

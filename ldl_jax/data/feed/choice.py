@@ -1,7 +1,5 @@
 """Chooses where pictures are kept, by their number, their size and the free memory."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,19 +22,12 @@ class Choice(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Counts free bytes; None where the system does not tell.
+    """Counts free bytes; None where the system does not tell."""
 
-    Attributes:
-      host: free bytes of this computer.
-      device: those of the device with the least; None also where the devices are its cores.
-      devices: how many share a batch.
-      on_host: whether the devices' memory is the host's.
-    """
-
-    host: float | None
-    device: float | None
-    devices: int
-    on_host: bool
+    host: float | None  # of this computer
+    device: float | None  # of the device with the least; None also where the devices are its cores
+    devices: int  # how many share a batch
+    on_host: bool  # whether the devices' memory is the host's
 
 
 def measure(devices: Sequence[jax.Device]) -> Memory:
@@ -82,8 +73,8 @@ def choose(needed: float, memory: Memory, feed: str = "auto", limit: float = 0.0
             continue
         full = _full(needed, copies, memory, share)
         if not full:
-            known = "" if _free(memory) else ", not known here"
-            reasons.append(f"fits into free memory{known}")
+            unknown = memory.device is None and memory.host is None
+            reasons.append("fits into free memory" + ", not known here" * unknown)
             return Choice(where, "; ".join(reasons))
         reasons.append(full)
     if feed == "memory":
@@ -104,19 +95,9 @@ def _full(needed: float, copies: int, memory: Memory, share: float) -> str:
         return f"{host / GB:.3g} GB{many} exceed {part}the {memory.host / GB:.3g} GB free in memory"
     each = needed * copies / memory.devices
     if memory.device is not None and each > share * memory.device:
-        return (
-            f"{each / GB:.3g} GB a device exceed {part}the {memory.device / GB:.3g} GB free there"
-        )
+        free = f"{part}the {memory.device / GB:.3g} GB free there"
+        return f"{each / GB:.3g} GB a device exceed {free}"
     return ""
-
-
-def _free(memory: Memory) -> str:
-    known = []
-    if memory.device is not None:
-        known.append(f"{memory.device / GB:.3g} GB a device")
-    if memory.host is not None:
-        known.append(f"{memory.host / GB:.3g} GB on the host")
-    return ", ".join(known)
 
 
 def free_host(root: str = "/") -> float | None:

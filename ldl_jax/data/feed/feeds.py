@@ -6,8 +6,6 @@ batch itself. The step is the same either way, and so are the batches, on any nu
 processes.
 """
 
-from __future__ import annotations
-
 from jax.sharding import NamedSharding
 
 from ldl_jax.data.feed.order import EpochOrder, once_each

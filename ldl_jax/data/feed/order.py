@@ -1,13 +1,13 @@
 """Orders the pictures: the batch of any step is known without those before it."""
 
-from __future__ import annotations
-
 import collections
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import SupportsIndex
 
 import numpy as np
+
+from ldl_jax.data.feed.part import Rows
 
 
 class EpochOrder(Sequence[np.ndarray]):
@@ -54,3 +54,28 @@ def once_each(count: int, batch: int) -> np.ndarray:
     order = np.zeros(rows * batch, np.int32)
     order[:count] = np.arange(count)
     return order.reshape(rows, batch)
+
+
+def own_columns(row: np.ndarray, shard: tuple[int, int]) -> np.ndarray:
+    """Returns the columns of a row that belong to process `index` of `count`."""
+    index, count = shard
+    each = len(row) // count
+    return row[index * each : (index + 1) * each]
+
+
+def check_shard(rows: Rows, shard: tuple[int, int]) -> None:
+    """Raises ValueError where the processes do not divide a batch."""
+    index, count = shard
+    if not 0 <= index < count:
+        raise ValueError(f"shard: expected an index from 0 below the count, got {shard}")
+    if len(rows) and len(rows[0]) % count:
+        raise ValueError(f"shard: {count} processes do not divide a batch of {len(rows[0])}")
+
+
+def spans_of(ends: Iterable[int], start: int) -> Iterator[tuple[int, int]]:
+    """Yields the pairs (first, last + 1) of consecutive spans; ValueError if one is empty."""
+    for end in ends:
+        if end <= start:
+            raise ValueError(f"ends: expected ends that rise from {start}, got {end}")
+        yield start, end
+        start = end

@@ -1,9 +1,7 @@
 """Defines a part of a dataset, and its feed for the jitted step."""
 
-from __future__ import annotations
-
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,65 +77,29 @@ class Part:
         elif self.packed is None:
             pictures.decode_into(self.paths[index], out, self.crop)
         else:
-            self._unpack(self.packed, index, out)
-
-    def _unpack(self, packed: Sequence[bytes], index: int, out: np.ndarray) -> None:
-        try:
-            pictures.decode_into(packed[index], out, self.crop)
-        except MemoryError:
-            raise
-        except Exception as error:  # a missing or damaged archive raises errors of all kinds
-            reason = " ".join(str(error).split())
-            raise DataError(f"{self.ids[index]}: {reason}") from error
+            try:
+                pictures.decode_into(self.packed[index], out, self.crop)
+            except MemoryError:
+                raise
+            except Exception as error:  # a missing or damaged archive raises errors of all kinds
+                reason = " ".join(str(error).split())
+                raise DataError(f"{self.ids[index]}: {reason}") from error
 
 
 @dataclasses.dataclass(frozen=True)
 class Feed:
     """Gives the jitted step the pictures of a part.
 
-    Attributes:
-      part: the pictures.
-      store: arrays to pass to the jitted step, {} where the pictures are streamed.
-      fetch: pure `fetch(store, item) -> batch` with uint8 "images" [B, S, S, 3], float32 "labels"
-        and "sigma" [B].
-      items: `items(rows, start)` yields the items of rows[start:], for the jitted step to take.
-      spans: `spans(rows, ends, start, length)` yields one item for each end, with a leading axis:
-        the items of rows[start:ends[0]], of rows[ends[0]:ends[1]] and so on, for steps that run in
-        one call, with `fetch` inside. The axis is as long as the span, or `length`, the last item
-        again and again.
+    `fetch(store, item)` is pure and returns a batch with uint8 "images" [B, S, S, 3], float32
+    "labels" and "sigma" [B]. `items(rows, start)` yields the items of rows[start:], for the jitted
+    step to take. `spans(rows, ends, start, length)` yields one item for each end, with a leading
+    axis: the items of rows[start:ends[0]], of rows[ends[0]:ends[1]] and so on, for steps that run
+    in one call, with `fetch` inside. The axis is as long as the span, or `length`, the last item
+    again and again.
     """
 
     part: Part
-    store: Store
+    store: Store  # arrays to pass to the jitted step, {} where the pictures are streamed
     fetch: Callable[[Store, Any], Batch]
     items: Callable[..., Iterator[Any]]
     spans: Callable[..., Iterator[Any]]
-
-
-def own_columns(row: np.ndarray, shard: tuple[int, int]) -> np.ndarray:
-    """Returns the columns of a row that belong to process `index` of `count`."""
-    index, count = shard
-    each = len(row) // count
-    return row[index * each : (index + 1) * each]
-
-
-def check_shard(rows: Rows, shard: tuple[int, int]) -> None:
-    """Raises ValueError where the processes do not divide a batch."""
-    index, count = shard
-    if not 0 <= index < count:
-        raise ValueError(f"shard: expected an index from 0 below the count, got {shard}")
-    if len(rows) and len(rows[0]) % count:
-        raise ValueError(f"shard: {count} processes do not divide a batch of {len(rows[0])}")
-
-
-def spans_of(ends: Iterable[int], start: int) -> Iterator[tuple[int, int]]:
-    """Yields the pairs (first, last + 1) of consecutive spans.
-
-    Raises:
-      ValueError: an end is not after the one before it.
-    """
-    for end in ends:
-        if end <= start:
-            raise ValueError(f"ends: expected ends that rise from {start}, got {end}")
-        yield start, end
-        start = end

@@ -6,8 +6,6 @@ uint8 brings each picture to the device whose slice it is in. So a batch travels
 once, and it is the same as with copies, bit by bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 import jax
@@ -15,18 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from ldl_jax.data.feed.part import (
-    Batch,
-    Feed,
-    Part,
-    Place,
-    Rows,
-    Split,
-    Store,
-    check_shard,
-    own_columns,
-    spans_of,
-)
+from ldl_jax.data.feed.order import check_shard, own_columns, spans_of
+from ldl_jax.data.feed.part import Batch, Feed, Part, Place, Rows, Split, Store
 
 
 def resident(

@@ -5,8 +5,6 @@ one by one and stacking them would take a fifth longer. Threads suffice, since d
 others run.
 """
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import functools
@@ -20,17 +18,8 @@ from typing import SupportsIndex
 import grain
 import numpy as np
 
-from ldl_jax.data.feed.part import (
-    Batch,
-    Feed,
-    Part,
-    Rows,
-    Split,
-    Store,
-    check_shard,
-    own_columns,
-    spans_of,
-)
+from ldl_jax.data.feed.order import check_shard, own_columns, spans_of
+from ldl_jax.data.feed.part import Batch, Feed, Part, Rows, Split, Store
 
 HostBatch = dict[str, np.ndarray]
 Decoded = Generator[HostBatch, None, None]
@@ -96,10 +85,8 @@ def streamed(part: Part, split: Split, shard: tuple[int, int]) -> Feed:
         return _ahead(batches(part, rows, start, shard), split)
 
     def spans(rows: Rows, ends: Iterable[int], start: int = 0, length: int = 0) -> Iterator[Batch]:
-        return _ahead(
-            _stacks(batches(part, rows, start, shard), ends, start, length),
-            functools.partial(split, axis=1),
-        )
+        stacks = _stacks(batches(part, rows, start, shard), ends, start, length)
+        return _ahead(stacks, functools.partial(split, axis=1))
 
     return Feed(part, {}, fetch, items, spans)
 

@@ -1,7 +1,5 @@
 """Makes a TFDS dataset of ArrayRecord files out of chunks, without TensorFlow."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import io

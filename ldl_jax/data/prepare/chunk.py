@@ -1,7 +1,5 @@
 """Makes a chunk of pictures ready and writes it to files: the work of one process."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import io
@@ -35,18 +33,15 @@ class LeftOut(ValueError):  # noqa: N818 - it is a reason, not an error
 class PictureForm:
     """Says how each picture is made ready.
 
-    Attributes:
-      alignment: how the face is cut out; "none" takes the picture whole.
-      size: side of the result in pixels; 0 for about as many as the picture has there.
-      png: write PNGs, without loss, instead of JPEGs of quality 95.
-      faces: where a detector looks for faces, "skip" takes pictures with exactly one, "largest"
-        the largest of several (as the unified benchmark), "centre" the one nearest the middle.
-        Pictures without a face are left out.
+    Where a detector looks for faces, `faces` "skip" takes pictures with exactly one, "largest" the
+    largest of several (as the unified benchmark), "centre" the one nearest the middle. Pictures
+    without a face are left out.
     """
 
+    # How the face is cut out; "none" takes the picture whole.
     alignment: Alignment = dataclasses.field(default_factory=Alignment)
-    size: int = 0
-    png: bool = False
+    size: int = 0  # side of the result in pixels; 0 for about as many as the picture has there
+    png: bool = False  # write PNGs, without loss, instead of JPEGs of quality 95
     faces: str = "largest"
 
     def __post_init__(self) -> None:
@@ -75,13 +70,10 @@ class Left(NamedTuple):
 
 
 class ChunkFiles(NamedTuple):
-    """The two files of a chunk that is done: its pictures, one after the other, and the rest.
+    """The two files of a chunk that is done."""
 
-    The second is written last.
-    """
-
-    pictures: Path
-    columns: Path
+    pictures: Path  # one after the other
+    columns: Path  # the rest, written last
 
 
 def files_of(folder: Path, index: int) -> ChunkFiles:
@@ -174,22 +166,14 @@ def encoded(records: Records, row: int, form: PictureForm) -> bytes:
 
 
 def picture(records: Records, row: int) -> Image.Image:
-    """Returns a picture of the records, whole.
-
-    Raises:
-      DataError: it cannot be read.
-    """
+    """Returns a picture of the records, whole; raises DataError where it cannot be read."""
     if records.images is not None:
         return Image.fromarray(records.images[row])
     return pictures.read(records.content(row), _name(records, row))
 
 
 def chosen_square(records: Records, row: int, image: Image.Image, form: PictureForm) -> Square:
-    """Returns the square to cut out, from the dataset's landmarks or else from a detected face.
-
-    Raises:
-      LeftOut: there is no such square.
-    """
+    """Returns the square to cut out, by the dataset's landmarks or a detector; LeftOut if none."""
     try:
         square = _square(records, row, image, form)
     except LeftOut:

@@ -1,7 +1,5 @@
 """Makes a dataset ready once: cuts out and encodes its pictures, in files quick to read."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
@@ -34,21 +32,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """Says how a preparation ended.
+    """Says how a preparation ended."""
 
-    Attributes:
-      folder: the TFDS dataset.
-      pictures: how many it has.
-      size: bytes of its files.
-      left: a line for each reason to leave pictures out.
-      before: how many of the pictures were done already when it started.
-    """
-
-    folder: Path
-    pictures: int
-    size: int
-    left: tuple[str, ...]
-    before: int
+    folder: Path  # of the TFDS dataset
+    pictures: int  # how many it has
+    size: int  # bytes of its files
+    left: tuple[str, ...]  # a line for each reason to leave pictures out
+    before: int  # how many of the pictures were done already when it started
 
 
 def prepare(
@@ -115,16 +105,16 @@ class _Job:
         """The indices of the chunks."""
         return range(-(-len(self.records) // self.chunk))
 
-    def rows(self, index: int) -> slice:
+    def rows(self, index: int) -> range:
         """Returns the rows of a chunk."""
-        return slice(index * self.chunk, min((index + 1) * self.chunk, len(self.records)))
+        return range(index * self.chunk, min((index + 1) * self.chunk, len(self.records)))
 
     def make_chunks(self, folder: Path, workers: int, beam: Sequence[str] | None) -> int:
         """Writes the chunks that are missing; returns how many pictures were done before."""
         done = {index for index in self.indices if _is_whole(folder, index)}
         for index in sorted(done):
             self._stop_at(prepare_chunk.left_out(prepare_chunk.files_of(folder, index)))
-        count = sum(self._length(index) for index in done)
+        count = sum(len(self.rows(index)) for index in done)
         before, total = count, len(self.records)
         todo = (self._chunk(index) for index in self.indices if index not in done)
         self.progress("preparing", count, total)
@@ -168,9 +158,8 @@ class _Job:
             }
             prepared_folder.write_json(dataset / prepared_folder.ABOUT, about)
 
-        builder = prepare_builder.Faces(
-            records, shards, out, finish, None if beam is not None else advance
-        )
+        told = advance if beam is None else None
+        builder = prepare_builder.Faces(records, shards, out, finish, told)
         prepare_builder.build(builder, folder, beam)
 
     @contextlib.contextmanager
@@ -193,11 +182,7 @@ class _Job:
 
     def _chunk(self, index: int) -> Chunk:
         rows = self.rows(index)
-        return Chunk(index, rows.start, self.records.take(rows))
-
-    def _length(self, index: int) -> int:
-        rows = self.rows(index)
-        return int(rows.stop - rows.start)
+        return Chunk(index, rows.start, self.records.take(slice(rows.start, rows.stop)))
 
     def _stop_at(self, left: Sequence[Left]) -> None:
         bad = [picture for picture in left if picture.reason == UNREADABLE]
@@ -208,17 +193,16 @@ class _Job:
         keep = np.ones(len(self.records), bool)
         keep[[picture.row for picture in left]] = False
         if not keep.any():
-            raise DataError(
-                f"{self.records.name}: no picture is left; {'; '.join(_left_lines(left))}"
-            )
+            reasons = "; ".join(_left_lines(left))
+            raise DataError(f"{self.records.name}: no picture is left; {reasons}")
         # Taking all rows would copy pictures in memory for nothing.
         records = self.records if keep.all() else self.records.take(np.flatnonzero(keep))
-        records = dataclasses.replace(records, notes=records.notes + _left_lines(left))
+        changes: Json = {"notes": records.notes + _left_lines(left)}
         if self.form.aligned:
-            records = dataclasses.replace(records, alignment=self.form.alignment)
+            changes["alignment"] = self.form.alignment
         if self.form.aligned or self.form.size:  # landmarks are those of the original picture
-            records = dataclasses.replace(records, quads=None, points=None)
-        return records
+            changes |= {"quads": None, "points": None}
+        return dataclasses.replace(records, **changes)
 
 
 def _check(records: Records, form: PictureForm, unreadable: str, workers: int) -> None:
@@ -236,9 +220,8 @@ def _check(records: Records, form: PictureForm, unreadable: str, workers: int) -
         try:
             align.check_mtcnn()
         except ValueError as error:
-            raise ValueError(
-                f"{missing} of {len(records)} pictures come without landmarks: {error}"
-            ) from None
+            bare = f"{missing} of {len(records)} pictures come without landmarks"
+            raise ValueError(f"{bare}: {error}") from None
 
 
 def _plan(records: Records, form: PictureForm, chunk: int, command: str) -> Json:
@@ -249,9 +232,7 @@ def _plan(records: Records, form: PictureForm, chunk: int, command: str) -> Json
         "records": prepared_index.fingerprint(records),
         "align": form.alignment.kind,
         "margin": form.alignment.margin,
-        "size": form.size,
-        "png": form.png,
-        "faces": form.faces,
+        **{name: getattr(form, name) for name in ("size", "png", "faces")},
         "chunk": chunk,
         "command": command,
     }

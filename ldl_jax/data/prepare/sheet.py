@@ -1,7 +1,5 @@
 """Draws a contact sheet: pictures with the square that is cut out, beside the result."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -73,9 +71,8 @@ def _drawn(records: Records, row: int, image: Image.Image, square: Square | None
     origin = ends.min(axis=0)
     width, height = ends.max(axis=0) - origin
     scale = _FINE * CELL / max(width, height)
-    canvas = Image.new(
-        "RGB", (max(_FINE, round(width * scale)), max(_FINE, round(height * scale))), _OUTSIDE
-    )
+    whole = (max(_FINE, round(width * scale)), max(_FINE, round(height * scale)))
+    canvas = Image.new("RGB", whole, _OUTSIDE)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     corner = np.round(-origin * scale).astype(int).tolist()
     canvas.paste(image.resize(size, Image.Resampling.BICUBIC), (corner[0], corner[1]))

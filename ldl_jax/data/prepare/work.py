@@ -1,7 +1,5 @@
 """Makes chunks of pictures ready over the cores, or through Apache Beam."""
 
-from __future__ import annotations
-
 import collections
 import functools
 import multiprocessing
@@ -42,10 +40,8 @@ def over_cores(
 ) -> Generator[tuple[int, list[Left]], None, None]:
     """Yields how many pictures each chunk has and those it left out, in the chunks' order.
 
-    One worker is this process. Close the iterator to stop the others.
-
-    Raises:
-      DataError: a worker died.
+    One worker is this process. Close the iterator to stop the others. DataError is raised where a
+    worker died.
     """
     if workers == 1:
         for chunk in chunks:
@@ -77,14 +73,10 @@ def over_cores(
 def through_beam(
     chunks: Sequence[Chunk], folder: Path, form: PictureForm, options: Sequence[str]
 ) -> None:
-    """Writes the chunks' files through an Apache Beam pipeline.
+    """Writes the chunks' files through an Apache Beam pipeline; raises DataError if that fails.
 
-    Its options are such as --runner=DirectRunner.
-
-    Every worker must see `folder` and the pictures under the same paths.
-
-    Raises:
-      DataError: the pipeline failed.
+    Its options are such as --runner=DirectRunner. Every worker must see `folder` and the pictures
+    under the same paths.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions

@@ -1,7 +1,5 @@
 """Finds people, files or pictures that the parts of a split share, and names results by it."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Collection, Mapping
@@ -20,24 +18,15 @@ CHUNK = 1 << 16  # pairs whose thumbnails are compared at once
 
 @dataclasses.dataclass(frozen=True)
 class Overlap:
-    """Describes what one part shares with another.
-
-    Attributes:
-      part, other: their names.
-      subjects: how many of the part's known subjects are also in the other.
-      known: how many known subjects the part has.
-      identical: int64 [P, 2], pairs of rows (part, other) with the same bytes.
-      alike: int64 [P, 2], other pairs of rows that are near-duplicates.
-      examples: a pair of ids of each of the two kinds, where there is one.
-    """
+    """Describes what one part shares with another."""
 
     part: str
     other: str
-    subjects: int
-    known: int
-    identical: np.ndarray
-    alike: np.ndarray
-    examples: tuple[str, ...] = ()
+    subjects: int  # how many of the part's known subjects are also in the other
+    known: int  # how many known subjects the part has
+    identical: np.ndarray  # int64 [P, 2], pairs of rows (part, other) with the same bytes
+    alike: np.ndarray  # int64 [P, 2], other pairs of rows that are near-duplicates
+    examples: tuple[str, ...] = ()  # a pair of ids of each of the two kinds, where there is one
 
     @property
     def pictures(self) -> int:
@@ -56,21 +45,13 @@ class Overlap:
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """Holds the result of an audit; `print(audit)` gives the verdict.
-
-    Attributes:
-      protocol: the protocol's name.
-      overlaps: test with train, test with validation, validation with train.
-      unknown: how many pictures' subjects are not known.
-      unreadable: how many pictures cannot be read, and whose hashes were not compared.
-      size: how many pictures the test part has.
-    """
+    """Holds the result of an audit; `print(audit)` gives the verdict."""
 
     protocol: str
-    overlaps: tuple[Overlap, ...]
-    unknown: int
-    unreadable: int
-    size: int
+    overlaps: tuple[Overlap, ...]  # test with train, test with validation, validation with train
+    unknown: int  # how many pictures' subjects are not known
+    unreadable: int  # how many pictures cannot be read, and whose hashes were not compared
+    size: int  # how many pictures the test part has
 
     @property
     def leaks(self) -> tuple[str, ...]:
@@ -83,14 +64,11 @@ class Audit:
         for overlap in self.overlaps:
             if overlap.part != "test":
                 continue
+            also = f"also in {overlap.other}"
             if overlap.pictures:
-                lines.append(
-                    f"{overlap.pictures} of {self.size} test pictures also in {overlap.other}"
-                )
+                lines.append(f"{overlap.pictures} of {self.size} test pictures {also}")
             if overlap.subjects and self.protocol not in BY_PICTURE:
-                lines.append(
-                    f"{overlap.subjects} of {overlap.known} test subjects also in {overlap.other}"
-                )
+                lines.append(f"{overlap.subjects} of {overlap.known} test subjects {also}")
         return tuple(lines)
 
     @property
@@ -140,7 +118,7 @@ def audit(
     overlaps = [
         _overlap(records, parts, hashes, pair, distance, difference)
         for pair in pairs
-        if getattr(parts, pair[0]).size and getattr(parts, pair[1]).size
+        if all(getattr(parts, part).size for part in pair)
     ]
     return Audit(
         protocol=parts.protocol,
@@ -184,12 +162,9 @@ def overlapping_tests(tests: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     lines = []
     sets = {name: frozenset(ids) for name, ids in tests.items()}
     for (first, ids), (second, others) in itertools.combinations(sets.items(), 2):
-        both = len(ids & others)
-        if both:
-            lines.append(
-                f"{first} and {second} share {both} test pictures, "
-                f"{both / len(ids):.0%} of those of {first}"
-            )
+        if both := len(ids & others):
+            share = f"{both / len(ids):.0%} of those of {first}"
+            lines.append(f"{first} and {second} share {both} test pictures, {share}")
     return tuple(lines)
 
 
@@ -201,7 +176,7 @@ def _overlap(
     distance: int,
     difference: float,
 ) -> Overlap:
-    rows, other = getattr(parts, pair[0]), getattr(parts, pair[1])
+    rows, other = (getattr(parts, part) for part in pair)
     subjects, known = shared(records, rows, other)
     identical = _identical(hashes, rows, other)
     alike = _alike(hashes, rows, other, distance, difference)
@@ -227,9 +202,8 @@ def _alike(
     hashes: PerceptualHashes, rows: np.ndarray, other: np.ndarray, distance: int, difference: float
 ) -> np.ndarray:
     broken = np.asarray(hashes.unreadable, np.int64)
-    pairs = close_pairs(
-        hashes.hashes, np.setdiff1d(rows, broken), np.setdiff1d(other, broken), distance
-    )
+    rows, other = np.setdiff1d(rows, broken), np.setdiff1d(other, broken)
+    pairs = close_pairs(hashes.hashes, rows, other, distance)
     close = [np.empty((0, 2), np.int64)]
     for start in range(0, len(pairs), CHUNK):
         some = pairs[start : start + CHUNK]

@@ -1,7 +1,5 @@
 """Combines two datasets, to train on one and test on the other."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,6 +37,7 @@ def combine(train: Records, test: Records) -> Records:
     if both:
         raise DataError(f"{name}: {len(both)} files are in both sets (one is {min(both)})")
     official = train.split or [""] * len(train)
+    rows = np.arange(len(train) + len(test))
     return Records(
         name=name,
         ids=_told_apart(train.ids, test.ids),
@@ -46,16 +45,16 @@ def combine(train: Records, test: Records) -> Records:
         sources=train.sources + test.sources,
         paths=train.paths + test.paths,
         images=_joined(train.images, test.images),
-        packed=_packed(train.packed, test.packed or ()),
-        sigma=_filled([records.sigma for records in pair], pair),
+        packed=None if train.packed is None else Chosen(train.packed, rows, test.packed or ()),
+        sigma=_filled(pair, "sigma"),
         subjects=_told_apart(*(records.subjects or ("",) * len(records) for records in pair)),
         split=(
             *("validation" if part == "validation" else "train" for part in official),
             *("test" for _ in test.ids),
         ),
         unit=train.unit,
-        quads=_filled([records.quads for records in pair], pair, (4, 2)),
-        points=_filled([records.points for records in pair], pair, (5, 2)),
+        quads=_filled(pair, "quads", (4, 2)),
+        points=_filled(pair, "points", (5, 2)),
         alignment=train.alignment,
         groups=_groups(pair),
         notes=(
@@ -100,12 +99,6 @@ def _groups(pair: Sequence[Records]) -> tuple[str, ...]:
     return tuple(name for records in pair for name in records.groups or ("",) * len(records))
 
 
-def _packed(first: Sequence[bytes] | None, second: Sequence[bytes]) -> Sequence[bytes] | None:
-    if first is None:
-        return None
-    return Chosen(first, np.arange(len(first) + len(second)), second)
-
-
 def _joined(first: Images | None, second: Images | None) -> Images | None:
     if first is None or second is None:
         return None
@@ -116,14 +109,10 @@ def _joined(first: Images | None, second: Images | None) -> Images | None:
     return lazy.joined(first, second)
 
 
-def _filled(
-    values: Sequence[np.ndarray | None], pair: Sequence[Records], shape: tuple[int, ...] = ()
-) -> np.ndarray | None:
+def _filled(pair: Sequence[Records], field: str, shape: tuple[int, ...] = ()) -> np.ndarray | None:
+    values = [getattr(records, field) for records in pair]
     if all(value is None for value in values):
         return None
-    return np.concatenate(
-        [
-            np.full((len(records), *shape), np.nan, np.float32) if value is None else value
-            for value, records in zip(values, pair, strict=True)
-        ]
-    )
+    unknown = [np.full((len(records), *shape), np.nan, np.float32) for records in pair]
+    both = zip(values, unknown, strict=True)
+    return np.concatenate([nan if value is None else value for value, nan in both])

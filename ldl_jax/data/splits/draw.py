@@ -1,7 +1,5 @@
 """Draws rows at random, as pure functions of a generator: the same seed gives the same draw."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

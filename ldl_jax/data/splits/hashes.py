@@ -1,7 +1,5 @@
 """Hashes pictures: by the bytes of their files, and by how they look (perceptual hashes)."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import io
@@ -13,45 +11,32 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
+from ldl_jax.data.pictures import CHUNK
 from ldl_jax.data.records import Records
 
-CHUNK = 64  # pictures a task: few enough to report progress, enough to make tasks cheap
 WIDTH, HEIGHT = 9, 8
 LOOKS = 16  # the side of the gray thumbnail that settles whether two pictures look alike
 
 
 @dataclasses.dataclass(frozen=True)
 class PerceptualHashes:
-    """The hashes of N pictures, as the auditor compares them.
+    """The hashes of N pictures, as the auditor compares them."""
 
-    Attributes:
-      files: N SHA-256 digests (hex) of the files' bytes, or of the arrays' in memory.
-      hashes: uint64 [N], perceptual hashes: 64-bit difference hashes; 0 where a picture cannot be
-        read.
-      looks: uint8 [N, 16, 16], gray thumbnails stretched to the full range 0-255.
-      unreadable: the rows that cannot be read as pictures.
-    """
-
-    files: tuple[str, ...]
-    hashes: np.ndarray
-    looks: np.ndarray
-    unreadable: tuple[int, ...] = ()
+    files: tuple[str, ...]  # SHA-256 digests (hex) of the files' bytes, or the arrays' in memory
+    hashes: np.ndarray  # uint64 [N], difference hashes; 0 where a picture cannot be read
+    looks: np.ndarray  # uint8 [N, 16, 16], gray thumbnails stretched to the full range 0-255
+    unreadable: tuple[int, ...] = ()  # the rows that cannot be read as pictures
 
 
 def take(
-    records: Records,
-    workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    records: Records, workers: int | None = None, progress: Callable[[int], None] | None = None
 ) -> PerceptualHashes:
-    """Hashes all pictures of records, in threads.
+    """Hashes all pictures of records, in threads; raises DataError where a file is missing.
 
     Args:
       records: N pictures, as files, in memory, or packed.
       workers: threads; None for one a CPU core.
       progress: called with how many pictures are done.
-
-    Raises:
-      DataError: a file is missing.
     """
     count = len(records)
     hashes, looks = np.zeros(count, np.uint64), np.zeros((count, LOOKS, LOOKS), np.uint8)

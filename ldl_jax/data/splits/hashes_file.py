@@ -1,7 +1,5 @@
 """Keeps hashes in a file, so that a resumed run need not read all pictures for the auditor."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

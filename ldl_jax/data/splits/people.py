@@ -1,9 +1,5 @@
 """Numbers the subjects of records, and finds those that two parts share."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
 from ldl_jax.data.records import Records
@@ -11,15 +7,13 @@ from ldl_jax.data.records import Records
 
 def unknown(records: Records) -> np.ndarray:
     """Returns the rows whose subject is not known."""
-    subjects = records.subjects or [""] * len(records)
-    return np.flatnonzero([subject == "" for subject in subjects])
+    return np.flatnonzero([not subject for subject in records.subjects or [""] * len(records)])
 
 
 def people(records: Records) -> np.ndarray:
     """Numbers the subjects in their order, int64 [N]; an unknown one gets a number of its own."""
-    subjects: Sequence[str] = records.subjects or [""] * len(records)
     numbers: dict[str | int, int] = {}
-    keys: list[str | int] = [subject or row for row, subject in enumerate(subjects)]
+    keys = [subject or row for row, subject in enumerate(records.subjects or [""] * len(records))]
     return np.asarray([numbers.setdefault(key, len(numbers)) for key in keys])
 
 
@@ -42,13 +36,9 @@ def leaks(
             f"subjects are unknown for {nobody.size} of {len(records)} pictures: that somebody is "
             "in both train and test cannot be excluded"
         )
-    pairs = (
-        ("test", test, "train", train),
-        ("test", test, "validation", validation),
-        ("validation", validation, "train", train),
-    )
-    for name, rows, other, other_rows in pairs:
-        both, known = shared(records, rows, other_rows)
+    parts = {"train": train, "validation": validation, "test": test}
+    for name, other in (("test", "train"), ("test", "validation"), ("validation", "train")):
+        both, known = shared(records, parts[name], parts[other])
         if both:
             notes.append(f"LEAK: {both} of {known} {name} subjects are also in {other}")
     return notes

@@ -1,7 +1,5 @@
 """Splits records into pictures for training, validation and test."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -20,25 +18,15 @@ PROTOCOLS = ("official", "random", "stratified", "subject", *FOLDED, "cross_data
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """A split: int64 indices into the records, rising, each picture in at most one part.
+    """A split: int64 indices into the records, rising, each picture in at most one part."""
 
-    Attributes:
-      train: the pictures that the network learns from.
-      validation: those on which choices are made; empty where none is held out.
-      test: those whose results are reported.
-      notes: remarks for readers of the results, such as subjects in two parts ("LEAK: ...").
-      protocol: the protocol's name.
-      seed: of the draw.
-      fold: which of the protocol's runs this is.
-    """
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    notes: tuple[str, ...] = ()
+    train: np.ndarray  # what the network learns from
+    validation: np.ndarray  # what choices are made on; empty where none is held out
+    test: np.ndarray  # what results are reported on
+    notes: tuple[str, ...] = ()  # for readers of the results, as "LEAK: ..."
     protocol: str = ""
-    seed: int = 0
-    fold: int = 0
+    seed: int = 0  # of the draw
+    fold: int = 0  # which of the protocol's runs this is
 
 
 def split(
@@ -191,7 +179,9 @@ def _parts(
         return _official(records, protocol)
     rows = np.arange(len(records))
     if protocol == "official_folds":
-        return _by_folds(records, fold)
+        parts, folds = _fold_splits(records)[fold], np.asarray(records.folds)
+        train, validation, test = (np.flatnonzero(np.isin(folds, part)) for part in parts)
+        return train, validation, test
     if protocol in ("subject", "subject_kfold"):
         _check_subjects(records, protocol)
     groups = people(records) if protocol in ("subject", "subject_kfold") else rows
@@ -200,8 +190,7 @@ def _parts(
     elif protocol == "stratified":
         test = draw.stratified(rng, np.asarray(records.labels), test_fraction)
     elif protocol in ("kfold", "subject_kfold"):
-        folds = fold_count(records, protocol, test_fraction)
-        test = draw.fold_of_each(rng, groups, folds) == fold
+        test = draw.fold_of_each(rng, groups, fold_count(records, protocol, test_fraction)) == fold
     else:
         test = draw.by_group(rng, groups, test_fraction)
     return rows[~test], rows[:0], rows[test]
@@ -221,10 +210,8 @@ def _official(records: Records, protocol: str) -> tuple[np.ndarray, np.ndarray, 
             f"and {counts['test']} test pictures"
         )
     else:
-        train, validation, test = (
-            np.flatnonzero(names == part) for part in ("train", "validation", "test")
-        )
-        return train, validation, test
+        train, validation = np.flatnonzero(names == "train"), np.flatnonzero(names == "validation")
+        return train, validation, np.flatnonzero(names == "test")
     raise DataError(f"{records.name}: {problem}; use {_alternatives(records, protocol)}")
 
 
@@ -239,17 +226,8 @@ def _fold_splits(records: Records) -> tuple[FoldSplit, ...]:
         raise DataError(f"{records.name}: {problem}; use {alternatives}")
     if records.fold_splits:
         return records.fold_splits
-    folds = np.unique(records.folds).tolist()
-    return tuple(
-        FoldSplit(tuple(other for other in folds if other != fold), (), (fold,)) for fold in folds
-    )
-
-
-def _by_folds(records: Records, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    parts = _fold_splits(records)[fold]
-    folds = np.asarray(records.folds)
-    train, validation, test = (np.flatnonzero(np.isin(folds, part)) for part in parts)
-    return train, validation, test
+    folds = set(np.unique(records.folds).tolist())
+    return tuple(FoldSplit(tuple(sorted(folds - {fold})), (), (fold,)) for fold in sorted(folds))
 
 
 def _alternatives(records: Records, but: str) -> str:

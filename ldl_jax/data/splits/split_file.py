@@ -1,7 +1,5 @@
 """Keeps a split in a file with a hash, so that another run can take the same."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -40,17 +38,13 @@ def read(path: Path, records: Records) -> Parts:
     """
     rows = {name: row for row, name in enumerate(records.ids)}
     content = _content(path)
+    fields: dict[str, Any] = {name: content[name] for name in ("protocol", "seed", "fold")}
     try:
-        listed = {part: np.asarray([rows[name] for name in content[part]], int) for part in PARTS}
+        for part in PARTS:
+            fields[part] = np.asarray([rows[name] for name in content[part]], int)
     except KeyError as error:
         raise DataError(f"{path.name}: {records.name} has no {error}") from error
-    parts = Parts(
-        **listed,
-        notes=tuple(content["notes"]),
-        protocol=content["protocol"],
-        seed=content["seed"],
-        fold=content["fold"],
-    )
+    parts = Parts(**fields, notes=tuple(content["notes"]))
     if fingerprint(records, parts) != content["sha256"]:
         raise DataError(
             f"{path.name}: was made for other pictures, labels or parts than {records.name} has now"
@@ -59,11 +53,7 @@ def read(path: Path, records: Records) -> Parts:
 
 
 def ids(path: Path, part: str) -> tuple[str, ...]:
-    """Reads the ids of a part's pictures from such a file.
-
-    Raises:
-      DataError: the file is not there or no split.
-    """
+    """Reads the ids of a part's pictures from such a file; raises DataError as `read` does."""
     return tuple(_content(path)[part])
 
 

@@ -4,8 +4,6 @@ That is average proportions, a clear and even skin, and a smile. Neither the ski
 nor the sex has a part in it. It measures methods on drawings, and says nothing of people.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ldl_jax.data.synthetic.people import Look, draws

@@ -4,8 +4,6 @@ A layer paints nothing outside its box, so that no picture depends on which othe
 All arrays are float32, and Python numbers keep them so; float64 would halve the speed.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import math
@@ -27,24 +25,15 @@ _FEW = 5  # large faces are painted one by one
 
 @dataclasses.dataclass
 class Patch:
-    """A window of n pictures: what has been painted there, and where each pixel lies.
+    """A window of n pictures: what has been painted there, and where each pixel lies."""
 
-    Attributes:
-      rgb: [3, n, h, w] in [0, 1], changed by painting.
-      dark: [n, h, w], how much light the skin loses; gathered first, applied once.
-      head: [n, h, w], how much of a pixel the head covers.
-      x, y: [n, h, w], face units.
-      pixel: [n, 1, 1], a pixel's side in face units.
-      f: the look; scalars [n, 1, 1] and colours [3, n, 1, 1].
-    """
-
-    rgb: np.ndarray
-    dark: np.ndarray
-    head: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    pixel: np.ndarray
-    f: Look
+    rgb: np.ndarray  # [3, n, h, w] in [0, 1], changed by painting
+    dark: np.ndarray  # [n, h, w], how much light the skin loses; gathered first, applied once
+    head: np.ndarray  # [n, h, w], how much of a pixel the head covers
+    x: np.ndarray  # [n, h, w], face units
+    y: np.ndarray  # [n, h, w], face units
+    pixel: np.ndarray  # [n, 1, 1], a pixel's side in face units
+    f: Look  # scalars [n, 1, 1] and colours [3, n, 1, 1]
 
     def cover(self, distance: np.ndarray) -> np.ndarray:
         """Returns the share of each pixel inside a shape (distance < 0), its edge blurred."""
@@ -88,9 +77,8 @@ def render(
     count = len(look.scale)
     numbers = np.arange(count) if numbers is None else numbers
     pictures = np.empty((count, size, size, 3), np.uint8)
-    step = _CHUNK_PIXELS // size**2
-    if step < _FEW:
-        step = 1  # so that the layers' windows fit the face
+    fitting = _CHUNK_PIXELS // size**2
+    step = fitting if fitting >= _FEW else 1  # one face alone lets the layers' windows fit it
 
     def draw(start: int) -> None:
         rows = slice(start, start + step)
@@ -133,9 +121,8 @@ def _apply(layer: Layer, canvas: Patch, span: np.ndarray) -> None:
     # This is the smallest window that holds the box on each of these faces.
     (top, left), (bottom, right) = span[0, rows].min(0), span[1, rows].max(0)
     where = (..., slice(top, bottom), slice(left, right))
-    rgb, dark, head, x, y = (
-        a[where] for a in (canvas.rgb, canvas.dark, canvas.head, canvas.x, canvas.y)
-    )
+    names = ("rgb", "dark", "head", "x", "y")
+    rgb, dark, head, x, y = (getattr(canvas, name)[where] for name in names)
     if rows.size == count:
         paint(Patch(rgb, dark, head, x, y, canvas.pixel, f))
         return
@@ -182,48 +169,3 @@ def _noise(seed: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
     words = np.random.default_rng(seed).integers(0, 2**64, -(-count // 2), np.uint64)
     sums = words.view(np.uint8)[: 4 * count].reshape(4, *shape).sum(0, dtype=np.uint16)
     return (sums - np.float32(510)) / np.float32(np.sqrt((256**2 - 1) / 3))
-
-
-def rgb(red: float, green: float, blue: float) -> np.ndarray:
-    """Returns a colour as float32 [3, 1, 1, 1], to be multiplied with pictures."""
-    return np.array([red, green, blue], np.float32)[:, None, None, None]
-
-
-def positive(t: np.ndarray) -> np.ndarray:
-    """Returns t where it is positive, else 0, in a third of the time of `np.maximum`."""
-    return np.clip(t, 0, np.inf)
-
-
-def negative(t: np.ndarray) -> np.ndarray:
-    """Returns t where it is negative, else 0."""
-    return np.clip(t, -np.inf, 0)
-
-
-def ellipse(x: np.ndarray, y: np.ndarray, rx: Size, ry: Size) -> np.ndarray:
-    """Returns the distance to an ellipse's edge to first order.
-
-    It is f / |grad f| of f = (x/rx)² + (y/ry)² - 1.
-    """
-    a, b = np.square(x / rx), np.square(y / ry)
-    return (a + b - 1) * 0.5 / np.sqrt(a / rx / rx + b / ry / ry + 1e-6)
-
-
-def blob(x: np.ndarray, y: np.ndarray, rx: Size, ry: Size) -> np.ndarray:
-    """Returns a soft spot of height 1 that is exactly 0 outside the ellipse."""
-    return np.square(positive(1 - np.square(x / rx) - np.square(y / ry)))
-
-
-def wave(t: np.ndarray) -> np.ndarray:
-    """Returns a smooth wave of period 1 in [-1, 1], made of two parabolas."""
-    t = 2 * (t - np.floor(t)) - 1
-    return 4 * t * (1 - np.abs(t))
-
-
-def as_float(where: np.ndarray) -> np.ndarray:
-    """Returns float32 1 where true, else 0: a boolean times a number would be float64."""
-    return where.astype(np.float32)
-
-
-def fade(t: np.ndarray) -> np.ndarray:
-    """Returns 1 at t = 0, falling to exactly 0 at |t| = 1."""
-    return positive(1 - np.square(t))

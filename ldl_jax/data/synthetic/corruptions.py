@@ -4,8 +4,6 @@ Lengths are shares of the picture's side, so a severity is the same at every siz
 light, the pose and the sensor are part of the drawing; the others are made to the finished picture.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 
@@ -32,7 +30,9 @@ def spoil_look(look: Look, corruption: str, severity: int, seed: int) -> Look:
     elif corruption == "noise":
         changed.noise = look.noise + np.float32(0.04 * severity)
     elif corruption == "rotation":
-        angle = np.deg2rad(9.0 * severity) * np.sign(_draws(seed, len(look.cos), 1)[:, 0] - 0.5)
+        numbers = range(len(look.cos))
+        sides = np.array([np.random.default_rng((seed, 8, i)).random() for i in numbers])
+        angle = np.deg2rad(9.0 * severity) * np.sign(sides - 0.5)
         cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
         changed.cos = look.cos * cos - look.sin * sin
         changed.sin = look.sin * cos + look.cos * sin
@@ -60,11 +60,6 @@ def spoil_pictures(
     return pictures
 
 
-def _draws(seed: int, count: int, columns: int) -> np.ndarray:
-    """Draws uniform numbers [N, columns]; row i depends on (seed, i) only."""
-    return np.array([np.random.default_rng((seed, 8, row)).random(columns) for row in range(count)])
-
-
 def _each(pictures: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
     for picture in pictures:
         picture[:] = np.asarray(change(Image.fromarray(picture)))
@@ -81,8 +76,7 @@ def _cover(picture: np.ndarray, severity: int, draws: np.ndarray) -> None:
     """Draws a rectangle of aspect 1/2 to 2, all of it within the picture."""
     size = len(picture)
     area, aspect = 0.08 * severity, 2.0 ** (2 * draws[2] - 1)
-    width, height = (
-        round(size * min(side, 0.95)) for side in (np.sqrt(area * aspect), np.sqrt(area / aspect))
-    )
+    sides = np.sqrt(area * aspect), np.sqrt(area / aspect)
+    width, height = (round(size * min(side, 0.95)) for side in sides)
     left, top = round((size - width) * draws[0]), round((size - height) * draws[1])
     picture[top : top + height, left : left + width] = round(60 + 120 * draws[3])

@@ -1,21 +1,10 @@
 """Lists the layers of a drawn face, from the background to the hat, and paints what is on it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ldl_jax.data.synthetic import hair, skin
-from ldl_jax.data.synthetic.canvas import (
-    Layer,
-    Patch,
-    as_float,
-    blob,
-    ellipse,
-    fade,
-    negative,
-    positive,
-    rgb,
-)
+from ldl_jax.data.synthetic.canvas import Layer, Patch
+from ldl_jax.data.synthetic.shapes import as_float, blob, ellipse, fade, negative, positive, rgb
 
 _LIP = rgb(0.86, 0.62, 0.62)  # a lip has so much of the skin's colour
 _LIPSTICK = rgb(0.72, 0.2, 0.26)

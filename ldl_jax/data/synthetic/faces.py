@@ -15,9 +15,9 @@ The same arguments give the same bytes, and a larger count keeps the pictures an
 smaller one had.
 """
 
-from __future__ import annotations
-
 import dataclasses
+import inspect
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,40 +33,18 @@ from ldl_jax.data.synthetic.people import Look
 from ldl_jax.labels import ADIENCE, SCUT_FBP
 
 KINDS = ("age", "age_groups", "attractiveness")
-# The arguments of `faces` that a config gives, with their defaults.
-OPTIONS: dict[str, Any] = {
-    "kind": "age",
-    "low": 2,
-    "high": 80,
-    "pictures_per_person": 2,
-    "groups": 0,
-    "folds": 5,
-    "raters": 60,
-    "corruption": "",
-    "severity": 3,
-}
 
 
 class _Cast(NamedTuple):
-    """N pictures of persons: who is in each, and all that is drawn but the age or score.
+    """N pictures of persons: who is in each, and all that is drawn but the age or score."""
 
-    Attributes:
-      numbers: the pictures' numbers, int64 [N].
-      persons: the number of each picture's person, int64 [N].
-      person: what stays with each picture's person.
-      picture: what is each picture's own.
-      level: where the person's age lies in the range, float64 [N] in [0, 1).
-      group: the number of the person's group, int64 [N]; 0 without groups.
-      spread: factor of how much people disagree about the person, float64 [N].
-    """
-
-    numbers: np.ndarray
-    persons: np.ndarray
-    person: Look
-    picture: Look
-    level: np.ndarray
-    group: np.ndarray
-    spread: np.ndarray
+    numbers: np.ndarray  # of the pictures, int64 [N]
+    persons: np.ndarray  # the number of each picture's person, int64 [N]
+    person: Look  # what stays with each picture's person
+    picture: Look  # what is each picture's own
+    level: np.ndarray  # where the person's age lies in the range, float64 [N] in [0, 1)
+    group: np.ndarray  # the number of the person's group, int64 [N]; 0 without groups
+    spread: np.ndarray  # factor of how much people disagree about the person, float64 [N]
 
 
 class _Labels(NamedTuple):
@@ -138,6 +116,16 @@ def faces(
     )
 
 
+# The arguments of `faces` that a config gives, with their defaults.
+OPTIONS: dict[str, Any] = {
+    name: inspect.signature(faces).parameters[name].default
+    for name in (
+        *("kind", "low", "high", "pictures_per_person", "groups", "folds", "raters"),
+        *("corruption", "severity"),
+    )
+}
+
+
 def _cast(count: int, pictures_per_person: int, groups: int, seed: int) -> _Cast:
     numbers = np.arange(count)
     persons = numbers // pictures_per_person
@@ -169,8 +157,7 @@ def _portrayed(
         return look, _of_attractiveness(score, look, cast.spread, raters, seed)
     ages = low + (high - low) * cast.level
     look = people.portray(cast.person, cast.picture, ages)
-    values = np.arange(low, high + 1)
-    return look, _of_age(ages, look, cast.spread, values, cast.picture.label, kind)
+    return look, _of_age(cast, look, ages, np.arange(low, high + 1), kind)
 
 
 def _records(cast: _Cast, told: _Labels, images: np.ndarray | LazyImages, grouped: bool) -> Records:
@@ -188,20 +175,14 @@ def _records(cast: _Cast, told: _Labels, images: np.ndarray | LazyImages, groupe
     )
 
 
-def _of_age(
-    ages: np.ndarray,
-    look: Look,
-    spread: np.ndarray,
-    values: np.ndarray,
-    uniform: np.ndarray,
-    kind: str,
-) -> _Labels:
-    truth = synthetic_labels.true_distribution(ages, look.glasses, look.hat, values, spread)
+def _of_age(cast: _Cast, look: Look, ages: np.ndarray, values: np.ndarray, kind: str) -> _Labels:
+    truth = synthetic_labels.true_distribution(ages, look.glasses, look.hat, values, cast.spread)
     if kind == "age_groups":
         truth, values = synthetic_labels.to_groups(truth, values), np.array(ADIENCE.values)
     mean = truth @ values
     sigma = np.sqrt((truth * np.square(values - mean[:, None])).sum(-1)).astype(np.float32)
-    return _Labels(synthetic_labels.draw_values(truth, uniform, values), sigma, values, truth)
+    labels = synthetic_labels.draw_values(truth, cast.picture.label, values)
+    return _Labels(labels, sigma, values, truth)
 
 
 def _of_attractiveness(
@@ -231,7 +212,7 @@ class _FaceSource:
         drawn = canvas.render(drawing.LAYERS, look, self.size, self.seed, numbers, self.workers)
         return corruptions.spoil_pictures(drawn, self.corruption, self.severity, self.seed, numbers)
 
-    def take(self, rows: np.ndarray) -> _FaceSource:
+    def take(self, rows: np.ndarray) -> "_FaceSource":
         return dataclasses.replace(self, look=self.look.take(rows), numbers=self.numbers[rows])
 
 
@@ -252,46 +233,36 @@ def _folds(persons: np.ndarray, seed: int, folds: int) -> np.ndarray:
 def _check_options(
     kind: str, groups: int, folds: int, raters: int, corruption: str, severity: int
 ) -> None:
-    for name, text, known in (
-        ("kind", kind, KINDS),
-        ("corruption", corruption, ("", *CORRUPTIONS)),
-    ):
-        if text not in known:
-            raise ValueError(
-                f"{name}: expected one of {', '.join(filter(None, known))}, got {text!r}"
-            )
-    counts = (0, *range(2, len(GROUPS) + 1))
-    for name, value, choice in (("groups", groups, counts), ("severity", severity, SEVERITIES)):
-        if value not in choice:
-            listed = ", ".join(map(str, choice))
-            raise ValueError(f"{name}: expected one of {listed}, got {value!r}")
-    for name, value, least in (("folds", folds, 2), ("raters", raters, 1)):
-        _check_whole(name, value, least)
+    _check_one_of("kind", kind, KINDS)
+    _check_one_of("corruption", corruption, ("", *CORRUPTIONS))
+    _check_one_of("groups", groups, (0, *range(2, len(GROUPS) + 1)))
+    _check_one_of("severity", severity, SEVERITIES)
+    _check_whole(folds=(folds, 2), raters=(raters, 1))
+
+
+def _check_one_of(name: str, value: object, known: Sequence[object]) -> None:
+    if value not in known:
+        listed = ", ".join(filter(None, map(str, known)))
+        raise ValueError(f"{name}: expected one of {listed}, got {value!r}")
 
 
 def _check(
     count: int, size: int, seed: int, low: int, high: int, per_person: int, test_fraction: float
 ) -> None:
-    for name, value, least in (
-        ("count", count, 8),
-        ("size", size, 32),
-        ("seed", seed, 0),
-        ("low", low, 0),
-        ("pictures_per_person", per_person, 1),
-    ):
-        _check_whole(name, value, least)
+    _check_whole(count=(count, 8), size=(size, 32), seed=(seed, 0), low=(low, 0))
+    _check_whole(pictures_per_person=(per_person, 1))
     if not isinstance(high, int | np.integer) or not low < high <= 120:
-        raise ValueError(
-            f"high: expected a whole number above low = {low}, at most 120, got {high!r}"
-        )
+        expected = f"a whole number above low = {low}, at most 120"
+        raise ValueError(f"high: expected {expected}, got {high!r}")
     if count < 4 * per_person:
-        raise ValueError(
-            f"pictures_per_person: expected at most count / 4 = {count / 4:g}, got {per_person}"
-        )
+        expected = f"at most count / 4 = {count / 4:g}"
+        raise ValueError(f"pictures_per_person: expected {expected}, got {per_person}")
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction: expected a number in (0, 1), got {test_fraction}")
 
 
-def _check_whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+def _check_whole(**numbers: tuple[object, int]) -> None:
+    """Raises ValueError for a value that is no whole number, or below its least."""
+    for name, (value, least) in numbers.items():
+        if not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")

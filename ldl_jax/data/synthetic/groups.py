@@ -1,7 +1,5 @@
 """Puts drawn persons into groups that look different, differ in age, and are harder to tell."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -10,19 +8,12 @@ from ldl_jax.data.synthetic.people import Look, draws
 
 
 class PersonGroup(NamedTuple):
-    """Describes the persons of a group.
+    """Describes the persons of a group."""
 
-    Attributes:
-      name: in `Records.groups`.
-      tone: range of the skins' tones, from 0 to 1.
-      power: ages are low + (high - low) u ** power, u uniform: above 1 more are young.
-      spread: factor of how much people disagree, the plain spread σ.
-    """
-
-    name: str
-    tone: tuple[float, float]
-    power: float
-    spread: float
+    name: str  # in `Records.groups`
+    tone: tuple[float, float]  # range of the skins' tones, from 0 to 1
+    power: float  # ages are low + (high - low) u ** power, u uniform: above 1 more are young
+    spread: float  # factor of how much people disagree, the plain spread σ
 
 
 GROUPS = (

@@ -1,19 +1,9 @@
 """Paints the hair of a drawn face, the beard and the hat, as groups of layers."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from ldl_jax.data.synthetic.canvas import (
-    Layer,
-    Patch,
-    Size,
-    blob,
-    ellipse,
-    negative,
-    positive,
-    wave,
-)
+from ldl_jax.data.synthetic.canvas import Layer, Patch, Size
+from ldl_jax.data.synthetic.shapes import blob, ellipse, negative, positive, wave
 
 
 def _curls(p: Patch, size: float) -> Size:

@@ -1,13 +1,10 @@
 """Gives the true distribution of what people say of a drawn face, and draws answers from it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ldl_jax.labels import ADIENCE
 
-# People disagree about a face as a mixture of two parts (w, d, s) says; see `true_distribution`.
-# Glasses make a tail of older guesses; a hat hides the hair and makes two camps.
+# The two parts (w, d, s) of the mixture in `true_distribution`.
 _PLAIN = ((1.0, 0.0, 1.0), (0.0, 0.0, 1.0))
 _GLASSES = ((0.65, -0.5, 0.8), (0.35, 1.6, 1.2))
 _HAT = ((0.55, -1.5, 0.6), (0.45, 1.8, 0.6))

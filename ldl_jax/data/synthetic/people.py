@@ -4,8 +4,6 @@ Every length is in face units: the picture spans 2 of them, x runs right, y down
 between the eyes of an adult. Nothing here knows of pixels, so a face is the same at every size.
 """
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,7 +47,7 @@ _MEN = 4  # the first rows
 class Look(SimpleNamespace):
     """Holds named columns, one row a face: float32 scalars [N] and colours [N, 3]."""
 
-    def take(self, rows: slice | np.ndarray) -> Look:
+    def take(self, rows: slice | np.ndarray) -> "Look":
         """Returns the same columns of some rows."""
         return Look(**{name: column[rows] for name, column in vars(self).items()})
 

@@ -1,7 +1,5 @@
 """Locates the eyes, the nose and the mouth of a drawn face."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ldl_jax.data.synthetic.people import Look

@@ -1,20 +1,9 @@
 """Paints the head of a drawn face: its form, its nose, and its lines, spots and shadows."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from ldl_jax.data.synthetic.canvas import (
-    Layer,
-    Patch,
-    as_float,
-    blob,
-    ellipse,
-    fade,
-    positive,
-    rgb,
-    wave,
-)
+from ldl_jax.data.synthetic.canvas import Layer, Patch
+from ldl_jax.data.synthetic.shapes import as_float, blob, ellipse, fade, positive, rgb, wave
 
 _SHADOW = rgb(0.78, 1.0, 1.08)  # the light that a shadow takes: least of red, as skin is warm
 _BLUSH = rgb(0.2, -0.45, -0.4)  # the colour that a blush adds

@@ -15,7 +15,7 @@ from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import DataError
 from ldl_jax.data.synthetic import drawing
 from ldl_jax.data.synthetic import faces as synthetic
-from ldl_jax.data.synthetic.canvas import ellipse
+from ldl_jax.data.synthetic.shapes import ellipse
 
 SIDE = 60
 
