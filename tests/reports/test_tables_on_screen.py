@@ -111,7 +111,7 @@ def test_runs_of_one_name_are_told_apart(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "| mine/cen |" in text
     assert "| theirs/cen |" in text
-    assert "\ntheirs/cen: official with leaks" in text
+    assert "\n- theirs/cen: official with leaks" in text
 
 
 def test_the_list_of_runs_says_what_differs_in_a_few_lines(tmp_path, capsys):
