@@ -9,8 +9,6 @@ takes another form than XLA's, the second has similar cases where it takes XLA's
 whole of ResNet10-Tiny with all forms, with all but one, and with none.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -30,21 +28,13 @@ Function = Callable[..., jax.Array]
 
 
 class Case(NamedTuple):
-    """An operation of a network, in two forms.
-
-    Attributes:
-      name: the name in the table.
-      form: `form(x, *kernel) -> y`, as used on CPUs.
-      xla: the same by XLA's own operations.
-      shapes: the shapes of x, and of the kernel where there is one.
-      wrt: the indices of the arguments that training differentiates by.
-    """
+    """An operation of a network, in two forms."""
 
     name: str
-    form: Function
-    xla: Function
-    shapes: tuple[tuple[int, ...], ...]
-    wrt: tuple[int, ...]
+    form: Function  # `form(x, *kernel) -> y`, as used on CPUs
+    xla: Function  # the same by XLA's own operations
+    shapes: tuple[tuple[int, ...], ...]  # those of x, and of the kernel where there is one
+    wrt: tuple[int, ...]  # the indices of the arguments that training differentiates by
 
 
 def xla_max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
@@ -92,24 +82,19 @@ def _stem(batch: int, side: int, width: int) -> Case:
     )
 
 
-def _strided(batch: int, side: int, width: int, size: int) -> Case:
+def _strided(batch: int, side: int, width: int, size: int, stride: int = 2) -> Case:
+    outputs, by = stride * width, " /2" if stride == 2 else ""
     return Case(
-        f"{size}x{size} /2, {width} to {2 * width}, {batch} of {side}x{side}",
-        lambda x, kernel: convolution.patches(x, kernel, 2, size // 2),
-        lambda x, kernel: convolution.direct(x, kernel, 2, size // 2),
-        ((batch, side, side, width), (size, size, width, 2 * width)),
+        f"{size}x{size}{by}, {width} to {outputs}, {batch} of {side}x{side}",
+        lambda x, kernel: convolution.patches(x, kernel, stride, size // 2),
+        lambda x, kernel: convolution.direct(x, kernel, stride, size // 2),
+        ((batch, side, side, width), (size, size, width, outputs)),
         (0, 1),
     )
 
 
 def _small(batch: int, side: int, width: int) -> Case:
-    return Case(
-        f"3x3, {width} to {width}, {batch} of {side}x{side}",
-        lambda x, kernel: convolution.patches(x, kernel, 1, 1),
-        lambda x, kernel: convolution.direct(x, kernel, 1, 1),
-        ((batch, side, side, width), (3, 3, width, width)),
-        (0, 1),
-    )
+    return _strided(batch, side, width, 3, stride=1)
 
 
 def _pool(batch: int, side: int, width: int) -> Case:
@@ -132,29 +117,15 @@ def measure(case: Case, repeats: int) -> str:
     def gradient(form: Function) -> Function:
         return jax.grad(lambda *a: jnp.vdot(form(*a), cotangent), case.wrt)
 
-    times = timing.in_turns(
-        {
-            "xla": _run(jax.jit(case.xla), arrays),
-            "form": _run(jax.jit(case.form), arrays),
-            "xla gradient": _run(jax.jit(gradient(case.xla)), arrays),
-            "form gradient": _run(jax.jit(gradient(case.form)), arrays),
-        },
-        repeats,
-    )
+    forms = {"xla": case.xla, "form": case.form}
+    forms |= {f"{name} gradient": gradient(form) for name, form in forms.items()}
+    runs = {name: timing.repeated(jax.jit(form), *arrays) for name, form in forms.items()}
+    times = timing.in_turns(runs, repeats)
     cells = [case.name]
     for kind in ("", " gradient"):
         xla, form = times["xla" + kind], times["form" + kind]
         cells += [f"{1e3 * xla.median:.2f}", f"{1e3 * form.median:.2f}", f"{xla.over(form):.1f}"]
     return printing.line(cells)
-
-
-def _run(function: Function, arrays: Sequence[jax.Array]) -> timing.Run:
-    def run(calls: int) -> None:
-        for _ in range(calls):
-            result = function(*arrays)
-        jax.block_until_ready(result)
-
-    return run
 
 
 @contextlib.contextmanager
@@ -167,13 +138,14 @@ def without(*forms: str) -> Iterator[None]:
     def stem(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return convolution.direct(x, kernel, 2, kernel.shape[0] // 2)
 
+    replaced = {
+        "small maps": (convolution, "patches", convolution.direct),
+        "stem": (convolution, "space_to_depth", stem),
+        "max-pool": (resnet, "max_pool", xla_max_pool),
+    }
     with contextlib.ExitStack() as stack:
-        if "small maps" in forms:
-            stack.enter_context(mock.patch.object(convolution, "patches", convolution.direct))
-        if "stem" in forms:
-            stack.enter_context(mock.patch.object(convolution, "space_to_depth", stem))
-        if "max-pool" in forms:
-            stack.enter_context(mock.patch.object(resnet, "max_pool", xla_max_pool))
+        for form in forms:
+            stack.enter_context(mock.patch.object(*replaced[form]))
         yield
 
 
@@ -198,14 +170,15 @@ def network(name: str, size: int, batch: int, repeats: int) -> list[str]:
             with without(*off):
                 # JAX caches the trace of a function, so each variant is a new function object.
                 fresh = functools.partial(function)
-                runs[title] = _run(jax.jit(fresh).lower(*arrays).compile(), arrays)
+                compiled = jax.jit(fresh).lower(*arrays).compile()
+                runs[title] = timing.repeated(compiled, *arrays)
         timed.append(timing.in_turns(runs, repeats))
     lines = []
     for title in variants:
         cells = [title]
         for times in timed:
-            mine, all_forms = times[title], times["all forms"]
-            cells += [f"{1e3 * mine.median:.0f}", f"{mine.over(all_forms):.2f}"]
+            variant = times[title]
+            cells += [f"{1e3 * variant.median:.0f}", f"{variant.over(times['all forms']):.2f}"]
         lines.append(printing.line(cells))
     return lines
 
@@ -219,16 +192,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, float32, milliseconds")
     for title, cases in {"case": used, "not used": unused}.items():
-        print(f"\n| {title} | XLA | form | ratio | XLA, gradient | form, gradient | ratio |")
-        print("|---|--:|--:|--:|--:|--:|--:|")
+        print(
+            "\n" + printing.head(f"{title}|XLA:|form:|ratio:|XLA, gradient:|form, gradient:|ratio:")
+        )
         for case in cases(options.batch):
             print(measure(case, options.repeats), flush=True)
     if not options.no_network:
-        print(
-            f"\n| resnet10_tiny, {options.batch} of 64x64 | training gradient | of all forms' ",
-            end="",
-        )
-        print("| inference | of all forms' |\n|---|--:|--:|--:|--:|")
+        columns = "training gradient:|of all forms':|inference:|of all forms':"
+        print("\n" + printing.head(f"resnet10_tiny, {options.batch} of 64x64|{columns}"))
         print("\n".join(network("resnet10_tiny", 64, options.batch, options.repeats)))
 
 

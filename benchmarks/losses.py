@@ -8,8 +8,6 @@ the same numbers before they are timed. They are measured in turns, and each cal
 ratio is the median over the turns.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import math
 import os
@@ -27,41 +25,27 @@ from ldl_jax.labels import LabelSpace
 
 # A loss's mean over the batch, and its gradients by output.
 Result = tuple[jax.Array, Mapping[str, jax.Array]]
-COLUMNS = ("loss", "ldl_jax ms", "PyTorch ms", "PyTorch / ldl_jax", "peer")
-# The arguments of each loss: names of `draw`, and the space.
-ARGUMENTS = {
-    "balanced_softmax": "logits target counts",
-    "cen_evolution": "logits score labels space teacher_probs slack",
-    "cen_initial": "logits score labels space",
-    "conditional_cross_entropy": "rank_logits ranks",
-    "coral": "rank_logits ranks",
-    "corn": "rank_logits labels space",
-    "cross_entropy": "logits target",
-    "crps": "logits labels space",
-    "dex": "logits labels space",
-    "dldl_v2": "logits target labels space",
-    "emd": "logits target space",
-    "expectation_huber": "logits labels space",
-    "expectation_l1": "logits labels space",
-    "expectation_l2": "logits labels space",
-    "focal": "logits target",
-    "huber": "value labels",
-    "jensen_shannon": "logits target",
-    "kl_divergence": "logits target",
-    "l1": "value labels",
-    "l2": "value labels",
-    "mean_residue": "logits labels space",
-    "mean_variance": "logits labels space",
-    "megaage": "logits rank_logits labels space",
-    "ordinal_cross_entropy": "rank_logits ranks",
-    "reverse_kl_divergence": "logits target",
-    "slack_l1": "score normalised slack",
-    "smooth_l1": "value labels",
-    "sord": "logits labels space",
-    "squared_emd": "logits target",
-    "unimodal_concentrated": "logits labels space",
-    "weighted_kappa": "logits labels space",
+# The losses by their arguments, which are names of `draw`, and the space.
+LOSSES = {
+    "logits labels space": """
+        crps dex expectation_huber expectation_l1 expectation_l2 mean_residue mean_variance sord
+        unimodal_concentrated weighted_kappa
+    """,
+    "logits rank_logits labels space": "megaage",
+    "logits score labels space": "cen_initial",
+    "logits score labels space teacher_probs slack": "cen_evolution",
+    "logits target": """
+        cross_entropy focal jensen_shannon kl_divergence reverse_kl_divergence squared_emd
+    """,
+    "logits target counts": "balanced_softmax",
+    "logits target labels space": "dldl_v2",
+    "logits target space": "emd",
+    "rank_logits labels space": "corn",
+    "rank_logits ranks": "conditional_cross_entropy coral ordinal_cross_entropy",
+    "score normalised slack": "slack_l1",
+    "value labels": "huber l1 l2 smooth_l1",
 }
+ARGUMENTS = dict(sorted((name, key) for key, names in LOSSES.items() for name in names.split()))
 # The arguments that are a network's outputs: gradients are taken with respect to them.
 OUTPUTS = ("logits", "rank_logits", "score", "value")
 
@@ -125,26 +109,13 @@ def row(
         wrt = [key for key in ARGUMENTS[name].split() if key in OUTPUTS]
         calls["torch"] = torch_side.call(name, drawn, space.values, wrt)
         verify(name, calls["library"](), calls["torch"](), batch)
-    times = timing.in_turns({key: _run(call) for key, call in calls.items()}, repeats)
-    library, torch = times["library"], times.get("torch")
-    cells = [name, _milliseconds(library)]
-    if torch_side is None or torch is None:
-        return printing.line([*cells, "-", "-", "-"])
-    return printing.line(
-        [*cells, _milliseconds(torch), f"{torch.over(library):.2f}", torch_side.peer(name)]
-    )
-
-
-def _run(call: Callable[[], object]) -> timing.Run:
-    def run(calls: int) -> None:
-        for _ in range(calls):
-            call()
-
-    return run
-
-
-def _milliseconds(timed: timing.Timing) -> str:
-    return f"{1e3 * timed.median:.3g}"
+    times = timing.in_turns({key: timing.repeated(call) for key, call in calls.items()}, repeats)
+    milliseconds = [f"{1e3 * timed.median:.3g}" for timed in times.values()]
+    beside = ["-", "-", "-"]
+    if torch_side is not None:
+        ratio = times["torch"].over(times["library"])
+        beside = [f"{ratio:.2f}", torch_side.peer(name)]
+    return printing.line([name, *milliseconds, *beside])
 
 
 def _import_torch() -> tuple[ModuleType | None, str]:
@@ -185,8 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch_side, word = (None, "PyTorch left out") if options.no_torch else _import_torch()
     print(f"{printing.device()}; {_versions(['jax'])}, {word};")
     print(f"batch {options.batch}, K = {options.classes}, float32.\n")
-    print(printing.line(COLUMNS))
-    print("|---|--:|--:|--:|---|", flush=True)
+    print(printing.head("loss|ldl_jax ms:|PyTorch ms:|PyTorch / ldl_jax:|peer"), flush=True)
     start, others = time.perf_counter(), _others_seconds()
     for name in options.losses or ARGUMENTS:
         print(row(name, options.batch, space, torch_side, options.repeats), flush=True)

@@ -14,14 +14,13 @@
 Both sides are measured in turns; a ratio is the median over the turns.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
 from benchmarks import printing
-from benchmarks.pipeline_rows import COLUMNS, FULL, QUICK, Sizes
+from benchmarks.pipeline_rows import FULL, QUICK, Sizes
 from benchmarks.pipeline_steps import augment_rows, device_rows
 from benchmarks.pipeline_streams import memory_rows, stream_rows
 
@@ -38,18 +37,13 @@ def main(arguments: Sequence[str] | None = None, sizes: Sizes | None = None) -> 
     version = None if options.no_torch else _torch_version()
     torch = version or ("left out" if options.no_torch else "not installed, no comparison")
     print(f"{printing.device()}; jax {jax.__version__}; PyTorch: {torch}\n")
-    print(printing.line(COLUMNS))
-    print("|---|---|--:|--:|---|--:|---|", flush=True)
-    parts = {
-        "stream": lambda: stream_rows(sizes, version is not None),
-        "augment": lambda: augment_rows(sizes),
-        "device": lambda: device_rows(sizes),
-        "memory": lambda: memory_rows(sizes),
-    }
-    for name in groups:
-        if name in options.only:
-            for row in parts[name]():
-                print(row, flush=True)
+    print(printing.head("case|unit|ldl_jax:|beside it:||ratio:|wanted"), flush=True)
+    streams = functools.partial(stream_rows, torch_too=version is not None)
+    measures: tuple[Callable[[Sizes], Iterator[str]], ...]
+    measures = streams, augment_rows, device_rows, memory_rows
+    for name, rows in zip(groups, measures, strict=True):
+        for row in rows(sizes) if name in options.only else ():
+            print(row, flush=True)
 
 
 def _torch_version() -> str | None:

@@ -1,39 +1,26 @@
 """Rows of `benchmarks.pipeline`: how much each measures, and what it prints."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks import printing
+from benchmarks.timing import Timing
+from ldl_jax.data.feed.feeds import Part
 from ldl_jax.labels import AGE
-
-COLUMNS = ("case", "unit", "ldl_jax", "beside it", "", "ratio", "wanted")
 
 
 class Sizes(NamedTuple):
-    """The sizes of what is measured.
+    """The sizes of what is measured."""
 
-    Attributes:
-      files: the number of pictures of a streamed epoch.
-      batch: the number of pictures of a batch.
-      size: the side of a streamed picture in pixels.
-      steps: the side of the network's input in training steps, in pixels.
-      records: the number of records of the simulated index.
-      repeats: the number of values that a median is taken of; slow functions take fewer.
-      seconds: the least time of one value of a stream, since its start and its end are slow.
-      network: the network that is trained.
-    """
-
-    files: int
-    batch: int
-    size: int
-    steps: int
-    records: int
-    repeats: int
-    seconds: float
+    files: int  # the pictures of a streamed epoch
+    batch: int  # the pictures of a batch
+    size: int  # the side of a streamed picture in pixels
+    steps: int  # the side of the network's input in training steps, in pixels
+    records: int  # of the simulated index
+    repeats: int  # the values that a median is taken of; slow functions take fewer
+    seconds: float  # the least time of one value of a stream, since its start and end are slow
     network: str = "resnet10_tiny"
 
 
@@ -41,38 +28,32 @@ FULL = Sizes(2048, 64, 224, 64, 5_000_000, 21, 3.0)
 QUICK = Sizes(256, 32, 224, 64, 100_000, 3, 0.3)
 
 
-class ComparisonRow(NamedTuple):
-    """A row of the table: the library's value, its reference, and the ratio that is wanted."""
+def compared(
+    case: str, times: tuple[Timing, Timing], beside: str, wanted: str, count: int | None = None
+) -> str:
+    """Returns a row that compares the library with a reference, in this order in `times`.
 
-    case: str
-    unit: str
-    library: float
-    reference: float
-    beside: str
-    ratio: float
-    wanted: str
-
-    def __str__(self) -> str:
-        values = [f"{value:.4g}" for value in (self.library, self.reference)]
-        return printing.line(
-            [self.case, self.unit, *values, self.beside, f"{self.ratio:.3f}", self.wanted]
-        )
+    The row is in ms and its ratio is that of the times. With a `count` it is in pictures/s, for
+    calls of so many pictures, and its ratio is that of the rates.
+    """
+    library, reference = times
+    if count is None:
+        ratio = library.over(reference)
+        return row(case, "ms", [1e3 * time.median for time in times], beside, ratio, wanted)
+    rates = [count / time.median for time in times]
+    return row(case, "pictures/s", rates, beside, reference.over(library), wanted)
 
 
-class Columns(TypedDict):
-    """The arguments of a `Part` beside its pictures."""
+def row(
+    case: str, unit: str, values: Sequence[float], beside: str, ratio: float, wanted: str
+) -> str:
+    """Returns a row: the library's value and its reference, and the ratio that is wanted."""
+    cells = [f"{value:.4g}" for value in values]
+    return printing.line([case, unit, *cells, beside, f"{ratio:.3f}", wanted])
 
-    ids: Sequence[str]
-    labels: np.ndarray
-    sigma: np.ndarray
-    size: int
 
-
-def columns(count: int, size: int) -> Columns:
-    """Makes the arguments of a `Part` of that many pictures, with ages as their labels."""
-    return {
-        "ids": tuple(str(index) for index in range(count)),
-        "labels": np.random.default_rng(0).uniform(AGE.low, AGE.high, count).astype(np.float32),
-        "sigma": np.full(count, np.nan, np.float32),
-        "size": size,
-    }
+def part(count: int, size: int, **pictures: Any) -> Part:
+    """Makes a part of that many pictures, given by the arguments of `Part`, with ages as labels."""
+    labels = np.random.default_rng(0).uniform(AGE.low, AGE.high, count).astype(np.float32)
+    sigma = np.full(count, np.nan, np.float32)
+    return Part(tuple(map(str, range(count))), labels, sigma, size, **pictures)

@@ -1,7 +1,5 @@
 """Measures training steps: the share of the augmentation, and pictures in device memory."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Callable, Iterator
@@ -13,7 +11,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from benchmarks import timing
-from benchmarks.pipeline_rows import ComparisonRow, Sizes, columns
+from benchmarks.pipeline_rows import Sizes, compared, part
 from ldl_jax import models
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.augment.recipes import RECIPES
@@ -33,7 +31,7 @@ Item = TypeVar("Item")
 def in_memory(count: int, size: int) -> Part:
     """Makes a part of pictures of noise in memory."""
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    return Part(images=images, **columns(count, size))
+    return part(count, size, images=images)
 
 
 def training(
@@ -74,64 +72,44 @@ def _run(step: Callable[[Item], object], items: Iterator[Item]) -> timing.Run:
     return run
 
 
-def augment_rows(sizes: Sizes) -> Iterator[ComparisonRow]:
+def augment_rows(sizes: Sizes) -> Iterator[str]:
     """Times each recipe alone against a whole step that includes it."""
     placement, stored = make_placement(1), sizes.steps * 5 // 4
-    part = in_memory(4 * sizes.batch, stored)
-    source = feed(part, placement.place, placement.device_put)
+    noise = in_memory(4 * sizes.batch, stored)
+    source = feed(noise, placement.place, placement.device_put)
     images = jnp.asarray(source.store["images"][: sizes.batch])
     bound = "≤ 0.3" if jax.default_backend() == "cpu" else "≤ 0.15"
     for name, recipe in RECIPES.items():
-        alone = jax.jit(
-            functools.partial(
-                augment,
-                recipe=recipe,
-                preprocessing=Preprocessing(stored, sizes.steps),
-                progress=0.5,
-            )
-        )
-        rows = EpochOrder(len(part), sizes.batch, 10**6, seed=0, generation=1)
+        preprocessing = Preprocessing(stored, sizes.steps)
+        alone = functools.partial(augment, recipe=recipe, preprocessing=preprocessing, progress=0.5)
+        rows = EpochOrder(len(noise), sizes.batch, 10**6, seed=0, generation=1)
         runs = {
-            "alone": _run(functools.partial(alone, jax.random.key(0)), itertools.repeat(images)),
+            "alone": _run(
+                functools.partial(jax.jit(alone), jax.random.key(0)), itertools.repeat(images)
+            ),
             "step": _run(training(sizes, source, recipe, placement), source.items(rows)),
         }
         times = timing.in_turns(runs, sizes.repeats)
-        alone_time, whole = times["alone"], times["step"]
-        yield ComparisonRow(
-            f"recipe {name}, {sizes.steps}, batch {sizes.batch}",
-            "ms",
-            1e3 * alone_time.median,
-            1e3 * whole.median,
-            f"{sizes.network}'s step",
-            alone_time.over(whole),
-            bound,
-        )
+        case = f"recipe {name}, {sizes.steps}, batch {sizes.batch}"
+        yield compared(case, (times["alone"], times["step"]), f"{sizes.network}'s step", bound)
 
 
-def device_rows(sizes: Sizes) -> Iterator[ComparisonRow]:
+def device_rows(sizes: Sizes) -> Iterator[str]:
     """Times a step with pictures from device memory against a step on one fixed batch."""
     placement = make_placement()
     batch = -(-sizes.batch // placement.devices) * placement.devices
-    part = in_memory(16 * batch, sizes.steps)
-    rows = EpochOrder(len(part), batch, 10**6, seed=0, generation=1)
+    noise = in_memory(16 * batch, sizes.steps)
+    rows = EpochOrder(len(noise), batch, 10**6, seed=0, generation=1)
     kinds: dict[str, NamedSharding | None] = {"a copy on every device": None}
     if placement.devices > 1:
         kinds["shares on the devices"] = placement.by_batch
-    streamed = feed(part, placement.place, placement.device_put, stream=True)
-    fixed = placement.split(next(stream.batches(part, rows)))
+    streamed = feed(noise, placement.place, placement.device_put, stream=True)
+    fixed = placement.split(next(stream.batches(noise, rows)))
     runs = {"fixed": _run(training(sizes, streamed, Recipe(), placement), itertools.repeat(fixed))}
     for kind, across in kinds.items():
-        source = feed(part, placement.place, placement.device_put, across)
+        source = feed(noise, placement.place, placement.device_put, across)
         runs[kind] = _run(training(sizes, source, Recipe(), placement), source.items(rows))
     times = timing.in_turns(runs, sizes.repeats)
     for kind in kinds:
-        from_memory, from_batch = times[kind], times["fixed"]
-        yield ComparisonRow(
-            f"step, pictures from {kind}, {sizes.steps}, batch {batch}",
-            "ms",
-            1e3 * from_memory.median,
-            1e3 * from_batch.median,
-            "one fixed batch",
-            from_memory.over(from_batch),
-            "≤ 1.02",
-        )
+        case = f"step, pictures from {kind}, {sizes.steps}, batch {batch}"
+        yield compared(case, (times[kind], times["fixed"]), "one fixed batch", "≤ 1.02")

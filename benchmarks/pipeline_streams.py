@@ -1,7 +1,5 @@
 """Measures streams beside a bare loop and PyTorch's DataLoader, and the memory that they use."""
 
-from __future__ import annotations
-
 import functools
 import io
 import os
@@ -18,7 +16,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
 from benchmarks import timing
-from benchmarks.pipeline_rows import ComparisonRow, Sizes, columns
+from benchmarks.pipeline_rows import Sizes, compared, part, row
 from ldl_jax.data import pictures
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.feed import stream
@@ -60,17 +58,17 @@ def bare(paths: Sequence[Path], size: int, threads: int) -> timing.Run:
 
 
 def streaming(
-    part: Part,
+    streamed: Part,
     batch: int,
     then: Callable[[jax.Array], jax.Array] = lambda images: images[0, 0, 0, 0],
 ) -> timing.Run:
     """Streams one epoch of a part after another into a jitted function."""
     placement = make_placement(1)
-    source = feed(part, placement.place, placement.device_put)
+    source = feed(streamed, placement.place, placement.device_put)
     jitted = jax.jit(lambda item: then(item["images"]), in_shardings=placement.by_batch)
 
     def run(times: int) -> None:
-        rows = EpochOrder(len(part), batch, times, seed=0, generation=1)
+        rows = EpochOrder(len(streamed), batch, times, seed=0, generation=1)
         for item in source.items(rows):
             result = jitted(item)
         jax.block_until_ready(result)
@@ -78,15 +76,18 @@ def streaming(
     return run
 
 
-def stream_rows(sizes: Sizes, torch_too: bool) -> Iterator[ComparisonRow]:
+def stream_rows(sizes: Sizes, torch_too: bool) -> Iterator[str]:
     """Times streams against the bare loop and PyTorch's DataLoader."""
     with tempfile.TemporaryDirectory() as folder:
         paths, archive = write_files(Path(folder), sizes)
-        rest = columns(len(paths), sizes.size)
-        files = Part(paths=paths, **rest)
-        packed = Part(packed=grain.sources.ArrayRecordDataSource([str(archive)]), **rest)
+        files = part(len(paths), sizes.size, paths=paths)
+        records = grain.sources.ArrayRecordDataSource([str(archive)])
+        packed = part(len(paths), sizes.size, packed=records)
         threads = stream.cores()
-        ready = _augmented(sizes.size)
+        input_size = Preprocessing(sizes.size, sizes.size)
+        ready = functools.partial(
+            augment, jax.random.key(0), recipe=Recipe(), preprocessing=input_size
+        )
         runs = {
             "bare": bare(paths, sizes.size, threads),
             "files": streaming(files, sizes.batch),
@@ -98,33 +99,17 @@ def stream_rows(sizes: Sizes, torch_too: bool) -> Iterator[ComparisonRow]:
 
             runs["torch"] = torch_loader.epochs(paths, sizes.size, sizes.batch, threads)
         times = timing.in_turns(runs, sizes.repeats, least=sizes.seconds, most=60.0)
-    beside = f"bare loop, {threads} threads"
-    yield _rate("stream of files", sizes, times["files"], times["bare"], beside, "≥ 0.9")
-    yield _rate("stream of an ArrayRecord", sizes, times["packed"], times["bare"], beside, "≥ 0.9")
-    if torch_too:
-        beside = f"DataLoader, {threads} workers"
-        yield _rate("the same, augmented", sizes, times["ready"], times["torch"], beside, "> 1")
-        yield _rate("stream of files", sizes, times["files"], times["torch"], beside, "> 1")
-
-
-def _rate(
-    case: str,
-    sizes: Sizes,
-    library: timing.Timing,
-    reference: timing.Timing,
-    beside: str,
-    wanted: str,
-) -> ComparisonRow:
-    count = sizes.files
-    rates = count / library.median, count / reference.median
-    return ComparisonRow(
-        f"{case}, {sizes.size}", "pictures/s", *rates, beside, reference.over(library), wanted
-    )
-
-
-def _augmented(size: int) -> Callable[[jax.Array], jax.Array]:
-    recipe = functools.partial(augment, recipe=Recipe(), preprocessing=Preprocessing(size, size))
-    return lambda images: recipe(jax.random.key(0), images)
+    loop, loader = f"bare loop, {threads} threads", f"DataLoader, {threads} workers"
+    rows = [
+        ("stream of files", "files", "bare", loop, "≥ 0.9"),
+        ("stream of an ArrayRecord", "packed", "bare", loop, "≥ 0.9"),
+        ("the same, augmented", "ready", "torch", loader, "> 1"),
+        ("stream of files", "files", "torch", loader, "> 1"),
+    ]
+    for case, library, reference, beside, wanted in rows:
+        if reference in times:
+            pair = times[library], times[reference]
+            yield compared(f"{case}, {sizes.size}", pair, beside, wanted, sizes.files)
 
 
 class Repeated(Sequence[T]):
@@ -152,13 +137,13 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def memory_rows(sizes: Sizes) -> Iterator[ComparisonRow]:
+def memory_rows(sizes: Sizes) -> Iterator[str]:
     """Measures resident memory at the start, the middle and the end of a long epoch."""
     if not Path("/proc/self/statm").exists():
         return
     count, batch = sizes.records, 128
     content = _encoded(Image.new("RGB", (8, 8), (99, 99, 99)))
-    part = Part(
+    records = Part(
         ids=Repeated(count, lambda: "the same"),
         labels=np.zeros(count, np.float32),
         sigma=np.full(count, np.nan, np.float32),
@@ -166,7 +151,7 @@ def memory_rows(sizes: Sizes) -> Iterator[ComparisonRow]:
         packed=Repeated(count, lambda: bytes(bytearray(content))),  # as a file would be read
     )
     placement = make_placement(1)
-    source = feed(part, placement.place, placement.device_put)
+    source = feed(records, placement.place, placement.device_put)
     rows = EpochOrder(count, batch, 1, seed=0, generation=1)
     start, steps = min(100, len(rows) // 4), len(rows)
     used = {}
@@ -175,12 +160,5 @@ def memory_rows(sizes: Sizes) -> Iterator[ComparisonRow]:
         if step in (start, steps // 2, steps):
             used[step] = resident_mb()
     for step, word in ((steps // 2, "half"), (steps, "all")):
-        yield ComparisonRow(
-            f"memory after {word} of {count:,} records",
-            "MB",
-            used[step],
-            used[start],
-            f"after {start} batches",
-            used[step] / used[start],
-            "≤ 1.02",
-        )
+        case, ratio = f"memory after {word} of {count:,} records", used[step] / used[start]
+        yield row(case, "MB", [used[step], used[start]], f"after {start} batches", ratio, "≤ 1.02")

@@ -1,7 +1,5 @@
 """Parts that the benchmarks share: their parsers, the rows of their tables, and the device."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import platform
@@ -23,6 +21,13 @@ def parser(name: str, description: str | None) -> argparse.ArgumentParser:
 def line(cells: Sequence[str]) -> str:
     """Returns a row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
+
+
+def head(columns: str) -> str:
+    """Returns the head of a Markdown table of columns "text|number:", whose numbers stand right."""
+    names = columns.split("|")
+    rule = "|".join("--:" if name.endswith(":") else "---" for name in names)
+    return f"{line([name.removesuffix(':') for name in names])}\n|{rule}|"
 
 
 def device() -> str:

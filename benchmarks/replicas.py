@@ -15,8 +15,6 @@ runs become grouped ones, which are slow on CPUs, and so are those inside a loop
 train one by one; on other devices a trial like this one decides when a sweep starts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import jax
@@ -31,16 +29,7 @@ from ldl_jax.train.together import replicas
 from ldl_jax.train.together.group import Replica, Replicas
 
 METHODS = {"ssrnet": "ssr", "resnet10_tiny": "cen"}
-COLUMNS = (
-    "network",
-    "runs",
-    "batch",
-    "one by one",
-    "together",
-    "scanned",
-    "together / one by one",
-    "auto",
-)
+COLUMNS = "network|runs:|batch:|one by one:|together:|scanned:|together / one by one:|auto"
 
 
 def group_of(network: str, runs: int, batch: int) -> Replicas:
@@ -50,8 +39,7 @@ def group_of(network: str, runs: int, batch: int) -> Replicas:
     config.data.size = 64
     config.data.space = "age"
     config.model.name, config.method.name = network, METHODS[network]
-    config.batch_size = batch
-    config.evaluation.batch_size = batch
+    config.batch_size = config.evaluation.batch_size = batch
     config.chain.generations = 1
     built: experiment.Experiment | None = None
     members = []
@@ -104,11 +92,9 @@ def row(network: str, runs: int, batch: int, repeats: int) -> str:
     times = timing.in_turns({name: repeated(name) for name in steps}, repeats)
     rates = {name: f"{runs * batch / timed.median:.0f}" for name, timed in times.items()}
     gain = times["alone"].over(times["together"])
-    auto = "one by one"
-    if jax.default_backend() != "cpu":
-        auto = "together" if gain > 1 else auto
-    cells = [network, str(runs), str(batch), rates["alone"], rates["together"], rates["scanned"]]
-    return printing.line([*cells, f"{gain:.2f}", auto])
+    auto = "together" if jax.default_backend() != "cpu" and gain > 1 else "one by one"
+    measured = [rates[way] for way in ("alone", "together", "scanned")]
+    return printing.line([network, str(runs), str(batch), *measured, f"{gain:.2f}", auto])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -121,8 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     keep_freed()  # as the training command does
     print(f"{printing.device()}, {jax.device_count()} devices; jax {jax.__version__}; images/s\n")
-    print(printing.line(COLUMNS))
-    print("|---" + "|--:" * (len(COLUMNS) - 2) + "|---|", flush=True)
+    print(printing.head(COLUMNS), flush=True)
     for network in options.networks:
         print(row(network, options.runs, options.batch, options.repeats), flush=True)
 

@@ -5,8 +5,6 @@ over the copy rate. The compiler counts the FLOPs and bytes of what it compiled,
 computes more than necessary also has a higher floor.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -17,15 +15,10 @@ from jax.stages import Compiled
 
 
 class Ceilings(NamedTuple):
-    """The greatest rates of a device.
+    """The greatest rates of a device."""
 
-    Attributes:
-      flops: the FLOP/s of a large matrix product, by dtype.
-      bandwidth: the bytes/s that a large copy reads and writes.
-    """
-
-    flops: Mapping[str, float]
-    bandwidth: float
+    flops: Mapping[str, float]  # the FLOP/s of a large matrix product, by dtype
+    bandwidth: float  # the bytes/s that a large copy reads and writes
 
     def floor(self, compiled: Compiled, dtype: str) -> float | None:
         """Returns the least seconds of the compiled function; None where it has no FLOP count."""

@@ -18,81 +18,136 @@ Hours are those of the steps. A ring exchanges the gradients; its hours are the 
 add, since it overlaps the backward pass. Start, evaluation and restarts are left out.
 """
 
-from __future__ import annotations
-
 import argparse
+import io
+import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from benchmarks import printing
-from benchmarks.scaling_estimates import (
-    Network,
-    Task,
-    TrainingRun,
-    decode_rate,
-    measured_rate,
-    network,
-    training_run,
-)
+import jax
+import numpy as np
+from PIL import Image
+
+from benchmarks import printing, timing, train_step_library
 from ldl_jax import models
+from ldl_jax.data import pictures
+from ldl_jax.data.synthetic import faces
+from ldl_jax.models import cost
 
 NETWORK_COLUMNS = (
-    "network",
-    "parameters with head",
-    "GFLOP a picture",
-    "state a device, whole",
-    "checkpoint",
-    "images/s a device",
-    "which is",
+    "network|parameters with head:|GFLOP a picture:|state a device, whole:|checkpoint:|"
+    "images/s a device:|which is:"
 )
 RUN_COLUMNS = (
-    "network",
-    "images/s a device",
-    "devices",
-    "batch",
-    "steps",
-    "hours",
-    "with exchange, at most",
-    "state a device, split",
-    "JPEG MB/s",
-    "cores that decode",
-    "cores a device",
+    "network|images/s a device:|devices:|batch:|steps:|hours:|with exchange, at most:|"
+    "state a device, split:|JPEG MB/s:|cores that decode:|cores a device:"
 )
 ADAM = 4  # float32 arrays of the parameters' size: themselves, the gradient and two moments
 
 
+class Task(NamedTuple):
+    """The data of the pre-training, and how often it is seen."""
+
+    pictures: int
+    identities: int  # the number of people, the classes of the head
+    epochs: int
+    size: int  # the side of a picture in pixels
+
+
+class Network(NamedTuple):
+    """A network with the task's head, on one device."""
+
+    name: str
+    parameters: int  # those of the head included
+    flops: float  # of a training step for one picture
+    rate: float  # the images/s of training on one device
+    source: str  # where the rate comes from, for the table
+
+
+class TrainingRun(NamedTuple):
+    """A network's training on several devices."""
+
+    network: Network
+    devices: int
+    batch: int  # the pictures of a step on all devices
+    steps: int
+    seconds: float  # of all steps
+    exchange: float  # the most seconds that the exchange of gradients can add
+
+    @property
+    def images_per_second(self) -> float:
+        """The images/s of all devices together while they train."""
+        return self.devices * self.network.rate
+
+
+def network(name: str, task: Task, rate: float | None, flops: float, source: str) -> Network:
+    """Counts a network's parameters and FLOPs; `flops` a second give the rate where it is None."""
+    sized = {"size": task.size} if "size" in models.known_options(name) else {}
+    model = models.build(name, **sized)
+    params, model_state = jax.eval_shape(model.init, jax.random.key(0))
+    assert isinstance(model.width, int), f"{name} has features in parts"
+
+    def features(params: object, model_state: object, images: jax.Array) -> jax.Array:
+        return model.apply(params, model_state, images, train=False)[0]
+
+    backbone = cost.measure(features, params, model_state, task.size, activations=False)
+    parameters = backbone.parameters + (model.width + 1) * task.identities
+    per_picture = 6.0 * (backbone.multiply_adds + model.width * task.identities)
+    return Network(name, parameters, per_picture, rate or flops / per_picture, source)
+
+
+def training_run(
+    network: Network, devices: int, batch: int, task: Task, link: float
+) -> TrainingRun:
+    """Estimates a network's training on `devices` devices, each with `batch` pictures a step.
+
+    A ring moves 2 (n - 1) / n of the gradient's bytes over each device's link, which carries `link`
+    bytes/s.
+    """
+    steps = task.epochs * (task.pictures // (devices * batch))
+    gradient = 4 * network.parameters
+    exchange = steps * 2 * (devices - 1) / devices * gradient / link
+    seconds = steps * batch / network.rate
+    return TrainingRun(network, devices, devices * batch, steps, seconds, exchange)
+
+
+def decode_rate(size: int, seconds: float = 1.0) -> float:
+    """Measures how many JPEGs of a drawn face one core decodes in a second."""
+    face = faces.faces(8, size=size, seed=0).images
+    assert face is not None
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(face[0])).save(file, "JPEG", quality=90)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        pictures.decode_one(file.getvalue(), size)
+        count += 1
+    return count / (time.perf_counter() - start)
+
+
+def measured_rate(name: str, size: int, batch: int) -> float:
+    """Measures images/s of the library's training step in bfloat16 on the first device."""
+    config = train_step_library.config_of(name, size, "bfloat16", batch)
+    step = train_step_library.functions(train_step_library.job_of(config))["train"]
+    calls = timing.in_turns({"train": step.run}, repeats=5)["train"]
+    return batch * step.steps / calls.median
+
+
 def network_row(network: Network) -> str:
     """Returns a network's row of the table that holds for any number of devices."""
-    return printing.line(
-        [
-            network.name,
-            f"{network.parameters:,}",
-            f"{network.flops / 1e9:.1f}",
-            _bytes(4 * ADAM * network.parameters),
-            _bytes(4 * (ADAM - 1) * network.parameters),
-            f"{network.rate:,.0f}",
-            network.source,
-        ]
-    )
+    name, parameters, flops, rate, source = network
+    state, checkpoint = _bytes(4 * ADAM * parameters), _bytes(4 * (ADAM - 1) * parameters)
+    cells = [f"{parameters:,}", f"{flops / 1e9:.1f}", state, checkpoint, f"{rate:,.0f}"]
+    return printing.line([name, *cells, source])
 
 
 def run_row(run: TrainingRun, jpeg: float, decode: float) -> str:
     """Returns a run's row of the table."""
-    cores = run.images_per_second / decode
-    return printing.line(
-        [
-            run.network.name,
-            f"{run.network.rate:,.0f}",
-            str(run.devices),
-            f"{run.batch:,}",
-            f"{run.steps:,}",
-            f"{run.seconds / 3600:.3g}",
-            f"{(run.seconds + run.exchange) / 3600:.3g}",
-            _bytes(4 * ADAM * run.network.parameters / run.devices),
-            f"{run.images_per_second * jpeg / 1e6:,.0f}",
-            f"{cores:,.0f}",
-            f"{cores / run.devices:.1f}",
-        ]
-    )
+    cores, hours = run.images_per_second / decode, run.seconds / 3600
+    cells = [f"{run.network.rate:,.0f}", str(run.devices), f"{run.batch:,}", f"{run.steps:,}"]
+    cells += [f"{hours:.3g}", f"{(run.seconds + run.exchange) / 3600:.3g}"]
+    cells.append(_bytes(4 * ADAM * run.network.parameters / run.devices))
+    cells.append(f"{run.images_per_second * jpeg / 1e6:,.0f}")
+    return printing.line([run.network.name, *cells, f"{cores:,.0f}", f"{cores / run.devices:.1f}"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -115,9 +170,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     source = "given" if options.decode else f"measured on a drawn face, {printing.device()}"
     print(f"One core decodes {decode:,.0f} JPEGs/s ({source}).")
     print(f"A device exchanges gradients at {options.link / 1e9:g} GB/s (assumed).\n")
-    _table(NETWORK_COLUMNS, [network_row(network) for network in networks])
-    print()
-    _table(RUN_COLUMNS, [run_row(run, options.jpeg, decode) for run in runs])
+    print(printing.head(NETWORK_COLUMNS), *map(network_row, networks), sep="\n", end="\n\n")
+    rows = [run_row(run, options.jpeg, decode) for run in runs]
+    print(printing.head(RUN_COLUMNS), *rows, sep="\n")
 
 
 def _networks(
@@ -129,14 +184,9 @@ def _networks(
     if options.measure:
         rate = measured_rate(name, task.size, options.batch)
         return [network(name, task, rate, 0.0, f"measured, {printing.device()}")]
+    peak = options.peak
     return [
-        network(
-            name,
-            task,
-            None,
-            share * options.peak,
-            f"assumed: {share:.0%} of {options.peak / 1e12:g} TFLOP/s",
-        )
+        network(name, task, None, share * peak, f"assumed: {share:.0%} of {peak / 1e12:g} TFLOP/s")
         for share in options.share
     ]
 
@@ -159,13 +209,6 @@ def _bytes(count: float) -> str:
     return f"{count / 1e3:.3g} kB"
 
 
-def _table(columns: Sequence[str], rows: Sequence[str]) -> None:
-    print(printing.line(columns))
-    print(printing.line(["---", *["--:"] * (len(columns) - 1)]))
-    for row in rows:
-        print(row)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = printing.parser("scaling", __doc__)
     parser.add_argument("--networks", nargs="+", choices=models.MODELS, metavar="NETWORK")
@@ -174,9 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--measure", action="store_true", help="images/s of this machine's device")
     parser.add_argument("--decode", type=_positive, help="JPEGs a second and core")
     parser.add_argument("--peak", type=_positive, default=989e12, help="FLOP/s, an H100's in bf16")
-    parser.add_argument(
-        "--share", nargs="+", type=_positive, default=[0.4, 0.1], help="of the peak"
-    )
+    shares = [0.4, 0.1]
+    parser.add_argument("--share", nargs="+", type=_positive, default=shares, help="of the peak")
     parser.add_argument("--pictures", type=_positive, default=5e6)
     parser.add_argument("--identities", type=_count, default=54_000)
     parser.add_argument("--epochs", type=_count, default=12)

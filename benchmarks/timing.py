@@ -1,11 +1,11 @@
 """Times several functions in turns, so that a busy machine slows all of them alike."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+
+import jax
 
 # `run(calls)` runs a function that many times and returns when all of its results are there.
 Run = Callable[[int], None]
@@ -21,7 +21,7 @@ class Timing(NamedTuple):
         """The median over the turns, in seconds."""
         return statistics.median(self.seconds)
 
-    def over(self, other: Timing) -> float:
+    def over(self, other: "Timing") -> float:
         """Returns how many times as long as `other` this takes, the median of each turn's ratio."""
         pairs = zip(self.seconds, other.seconds, strict=True)
         return statistics.median(mine / theirs for mine, theirs in pairs)
@@ -51,6 +51,17 @@ def in_turns(
         for name in list(runs)[:: -1 if turn % 2 else 1]:
             seconds[name].append(_time(runs[name], calls[name]))
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def repeated(function: Callable[..., object], *arguments: object) -> Run:
+    """Returns a run that calls a function of JAX with these arguments and waits for the last."""
+
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            result = function(*arguments)
+        jax.block_until_ready(result)
+
+    return run
 
 
 def _time(run: Run, calls: int) -> float:

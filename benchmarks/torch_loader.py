@@ -4,8 +4,6 @@ Pillow decodes the pictures, as in torchvision's datasets; the transforms are th
 v2 on uint8 tensors. This module imports no JAX, so that workers start quickly and share nothing.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Networks of the library in PyTorch, for comparison, with the same layers by the same names."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -70,14 +68,12 @@ class TorchThinAgeNet(nn.Module):
         super().__init__()
         self.blocks: list[list[str]] = []
         self.width = 3
-        for block, (channels, count) in enumerate(
-            ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), start=1
-        ):
+        shapes = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions
+        for block, (channels, count) in enumerate(shapes, start=1):
             self.blocks.append([f"{block}_{layer}" for layer in range(1, count + 1)])
             for name in self.blocks[-1]:
                 outputs = round(rate * channels)
-                conv = nn.Conv2d(self.width, outputs, 3, 1, 1, bias=False)
-                self.add_module(f"conv{name}", conv)
+                self.add_module(f"conv{name}", nn.Conv2d(self.width, outputs, 3, 1, 1, bias=False))
                 self.add_module(f"norm{name}", nn.BatchNorm2d(outputs))
                 self.width = outputs
 

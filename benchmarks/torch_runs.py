@@ -3,8 +3,6 @@
 The heads, losses and optimizers do what the library's do, on `benchmarks.torch_networks`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -71,12 +69,9 @@ class Ssr(nn.Module):
         self.backbone = backbone
         self.head = nn.ModuleDict()
         for k, bins in enumerate(backbone.stages, start=1):
-            for name, part, units in (
-                ("probs", "stage", bins),
-                ("offsets", "stage", bins),
-                ("range", "range", 1),
-            ):
-                self.head[f"{name}{k}"] = nn.Linear(backbone.widths[f"{part}{k}"], units)
+            for name in ("probs", "offsets"):
+                self.head[f"{name}{k}"] = nn.Linear(backbone.widths[f"stage{k}"], bins)
+            self.head[f"range{k}"] = nn.Linear(backbone.widths[f"range{k}"], 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Maps images [B, 3, size, size] to ages [B]."""

@@ -24,13 +24,11 @@ for
 The share of the roofline is the floor of `benchmarks.roofline` over the time taken.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 
 import jax
@@ -42,16 +40,8 @@ from ldl_jax.run.config import Config
 from ldl_jax.run.resolved import resolve
 
 COLUMNS = (
-    "network",
-    "size",
-    "dtype",
-    "batch",
-    "step",
-    "compile s",
-    "JAX images/s",
-    "of roofline",
-    "PyTorch images/s",
-    "JAX / PyTorch",
+    "network|size:|dtype|batch:|step|"
+    "compile s:|JAX images/s:|of roofline:|PyTorch images/s:|JAX / PyTorch:"
 )
 QUICK = ("ssrnet", "resnet10_tiny")
 
@@ -63,7 +53,7 @@ def rows(
     job = train_step_library.job_of(config)
     weights = train_step_library.weights_of(job)
     library = train_step_library.functions(job, weights)
-    twin: dict[str, Callable[[int], None]] = {}
+    twin: dict[str, timing.Run] = {}
     if torch_side is not None and config.model.name in torch_side.NETWORKS:
         twin = torch_side.runs(config, weights, _torch_device())
     model, batch = config.model, config.batch_size
@@ -77,13 +67,13 @@ def rows(
         floor = ceilings.floor(measured.compiled, model.dtype)
         several = "" if measured.steps == 1 else f", {measured.steps} a call"
         cells = [model.name, str(config.data.size), model.dtype, str(batch), step + several]
-        cells.append(f"{measured.compile_seconds:.1f}")
         pictures = batch * measured.steps
-        cells.append(_rate(pictures, jax_time))
-        share = None if floor is None else floor * measured.steps / jax_time.median
-        cells.append("?" if share is None else f"{share:.0%}")
-        cells.append("-" if torch_time is None else _rate(pictures, torch_time))
-        cells.append("-" if torch_time is None else f"{torch_time.over(jax_time):.2f}")
+        cells += [f"{measured.compile_seconds:.1f}", _rate(pictures, jax_time)]
+        cells.append("?" if floor is None else f"{floor * measured.steps / jax_time.median:.0%}")
+        if torch_time is None:
+            cells += ["-", "-"]
+        else:
+            cells += [_rate(pictures, torch_time), f"{torch_time.over(jax_time):.2f}"]
         lines.append(printing.line(cells))
     return lines
 
@@ -134,19 +124,14 @@ def _torch_device() -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = printing.parser("train_step", __doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help=f"{' and '.join(QUICK)} at 64 in float32"
-    )
+    quick = f"{' and '.join(QUICK)} at 64 in float32"
+    parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--backbones", nargs="+", choices=models.MODELS)
     parser.add_argument("--sizes", nargs="+", type=int, help="the default goes by network")
     parser.add_argument("--dtypes", nargs="+", choices=models.DTYPES)
     parser.add_argument("--batch", type=int, help="pictures; the default goes by size and device")
-    parser.add_argument(
-        "--steps_per_call",
-        type=int,
-        default=0,
-        help="training steps; 1 on CPUs by default, else 16",
-    )
+    steps = "training steps; 1 on CPUs by default, else 16"
+    parser.add_argument("--steps_per_call", type=int, default=0, help=steps)
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     parser.add_argument("--repeats", type=int, default=5, help="turns; slow steps take fewer")
     return parser
@@ -187,8 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         ceilings = ceilings._replace(flops=reached)
     print(_head(ceilings, word, configs))
-    print(printing.line(COLUMNS))
-    print("|---|--:|---|--:|---|--:|--:|--:|--:|--:|", flush=True)
+    print(printing.head(COLUMNS), flush=True)
     for config in configs:
         print("\n".join(rows(config, ceilings, torch_side, options.repeats)), flush=True)
 

@@ -1,7 +1,5 @@
 """The library's side of `benchmarks.train_step`: the programs that `launch.main` runs."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import time
@@ -23,25 +21,16 @@ from ldl_jax.train.state import Weights
 # The networks whose shipped configs are not CEN's, which `schema.defaults` are.
 SHIPPED = {
     "ssrnet": lambda: ssrnet.training(50),
-    "thinagenet": dldlv2.fine_tuning,
-    "tinyagenet": dldlv2.fine_tuning,
-    "vgg16": dldlv2.fine_tuning,
+    **dict.fromkeys(("thinagenet", "tinyagenet", "vgg16"), lambda: dldlv2.fine_tuning("synthetic")),
 }
 
 
 class Measured(NamedTuple):
-    """A compiled function, ready to be timed.
-
-    Attributes:
-      run: runs the function a number of times.
-      steps: the steps that one call takes.
-      compiled: the compiled function, whose cost analysis is that of one step.
-      compile_seconds: the time that the compilation took.
-    """
+    """A compiled function, ready to be timed."""
 
     run: timing.Run
-    steps: int
-    compiled: Compiled
+    steps: int  # those that one call takes
+    compiled: Compiled  # its cost analysis is that of one step
     compile_seconds: float
 
 
@@ -50,16 +39,10 @@ def config_of(
 ) -> schema.Config:
     """Returns a network's shipped config, on drawn faces with ages and from fresh weights.
 
-    Args:
-      name: the network's name.
-      size: the side of the pictures in pixels.
-      dtype: the type that the network computes in.
-      batch: the pictures of a step; None for the config's own.
-      steps_per_call: the steps of a call; 0 for the library's choice.
+    A `batch` of None keeps the config's own; `steps_per_call` 0 leaves them to the library.
     """
     config = SHIPPED.get(name, schema.defaults)()
-    for stage in list(config.stages):
-        del config.stages[stage]
+    config.stages = {}
     config.init.path = ""
     config.chain.generations = 1
     config.model.name, config.model.dtype = name, dtype
@@ -70,9 +53,7 @@ def config_of(
     config.optimizer.schedule = "constant"
     config.evaluation.flip = False
     config.evaluation.batch_size = config.batch_size
-    config.data.size = size
-    config.data.space = "age"
-    config.data.feed = "memory"
+    config.data.size, config.data.space, config.data.feed = size, "age", "memory"
     # An epoch starts with a shuffle on the host, so it has several batches where these are small.
     batches = max(2 * config.batch_size, min(512, 8 * config.batch_size))
     config.data.synthetic_count = max(64, batches)

@@ -13,8 +13,7 @@ from configs.recipes import cen
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = cen.from_scratch()
-    config.data.name = "aaf"
+    config = cen.from_scratch(data="aaf")
     config.data.crop = 0.75  # the release's margin around a face is wide
     # Without a pre-training to start from, the student starts from the teacher's weights, and the
     # transfer keeps its weight against the hard labels.

@@ -15,6 +15,4 @@ from configs.recipes import cen
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = cen.fine_tuning("resnet18_tiny")
-    config.data.name = "megaage_asian"
-    return config
+    return cen.fine_tuning("resnet18_tiny", data="megaage_asian")

@@ -17,7 +17,6 @@ from configs.recipes import cen
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = cen.fine_tuning("resnet18")
-    config.data.name = "morph"
+    config = cen.fine_tuning("resnet18", data="morph")
     config.data.protocol = "random"
     return config

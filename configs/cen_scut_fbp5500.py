@@ -14,7 +14,6 @@ from configs.recipes import cen
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = cen.from_scratch()
-    config.data.name = "scut_fbp5500"
+    config = cen.from_scratch(data="scut_fbp5500")
     config.data.space = "scut_fbp"
     return config

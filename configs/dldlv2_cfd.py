@@ -16,8 +16,7 @@ from configs.recipes import dldlv2
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = dldlv2.fine_tuning()
-    config.data.name = "cfd"
+    config = dldlv2.fine_tuning(data="cfd")
     config.data.space = "cfd"
     config.data.protocol = "random"
     config.method.sigma = 0.5

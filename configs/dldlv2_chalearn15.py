@@ -16,6 +16,4 @@ from configs.recipes import dldlv2
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = dldlv2.fine_tuning()
-    config.data.name = "chalearn15"
-    return config
+    return dldlv2.fine_tuning(data="chalearn15")

@@ -16,8 +16,7 @@ from configs.recipes import dldlv2
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = dldlv2.fine_tuning()
-    config.data.name = "morph"
+    config = dldlv2.fine_tuning(data="morph")
     config.data.protocol = "random"
     config.method.sigma = 2.0
     return config

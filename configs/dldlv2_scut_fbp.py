@@ -17,8 +17,7 @@ from configs.recipes import dldlv2
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = dldlv2.fine_tuning()
-    config.data.name = "scut_fbp"
+    config = dldlv2.fine_tuning(data="scut_fbp")
     config.data.space = "scut_fbp"
     config.data.protocol = "random"
     return config

@@ -15,6 +15,4 @@ from configs.recipes import ssrnet
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = ssrnet.after_imdb_and_wiki()
-    config.data.name = "megaage_asian"
-    return config
+    return ssrnet.after_imdb_and_wiki(data="megaage_asian")

@@ -16,7 +16,6 @@ from configs.recipes import ssrnet
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = ssrnet.after_imdb_and_wiki()
-    config.data.name = "morph"
+    config = ssrnet.after_imdb_and_wiki(data="morph")
     config.data.protocol = "random"
     return config

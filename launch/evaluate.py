@@ -8,8 +8,6 @@ The keys config.data.* are those of a training's config: dataset, protocol, part
 prepared as each model was trained to see them, whatever data.size says.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,12 +15,12 @@ from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from ldl_jax.evaluation import compare, report
+from ldl_jax.evaluation import compare, grid, report
 from ldl_jax.run import config as schema
 from ldl_jax.run import only_data, score_folder, scoring
 from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
 from ldl_jax.run.config import Config
-from ldl_jax.run.progress import bar
+from ldl_jax.run.progress import bar, teller
 from ldl_jax.workdir import Row
 
 # Of the data section, what a model brings with it.
@@ -73,27 +71,24 @@ def run(
     """Scores the models on a part, shows the table, and writes everything into `out`."""
     if out is not None:
         score_folder.check(out)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    log = teller(console)
     with bar(console) as progress:
         task = progress.add_task("pictures")
 
         def count(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        scores = scoring.score(checkpoints, config, part, say, count)
+        scores = scoring.score(checkpoints, config, part, log, count)
     rows = rows_of(scores)
     if out is not None:
         score_folder.put(out, scores, rows, config)
-    report.show(console, rows, scores.models[0].predictions.unit)
-    say(f"split: {scores.protocol}")
+    grid.show(console, report.table(rows, scores.models[0].predictions.unit))
+    log(f"split: {scores.protocol}")
     for model in scores.models:
         for note in model.notes:
-            say(f"{model.name}: {note}")
+            log(f"{model.name}: {note}")
     if out is not None:
-        say(f"table, predictions, analyses and figures: {out}")
+        log(f"table, predictions, analyses and figures: {out}")
 
 
 def rows_of(scores: scoring.Scores) -> list[Row]:

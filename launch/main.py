@@ -3,8 +3,6 @@
 python -m launch.main --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
-from __future__ import annotations
-
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -54,12 +52,9 @@ def main(arguments: Sequence[str]) -> None:
             config = smoke(config, jax.device_count()) if _SMOKE.value else config
             run(config, Path(_WORKDIR.value), console, _PROFILE.value)
     except Interrupted as stop:
-        console.print(
-            f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
-            f"  python -m launch.main {' '.join(sys.argv[1:])}",
-            soft_wrap=True,
-            markup=False,
-        )
+        text = f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
+        text += f"  python -m launch.main {' '.join(sys.argv[1:])}"
+        console.print(text, soft_wrap=True, markup=False)
         sys.exit(128 + stop.number)
     except (ValueError, OSError, NotFiniteError) as error:
         if flags.FLAGS.verbosity >= logging.DEBUG:

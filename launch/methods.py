@@ -3,8 +3,6 @@
 python -m launch.methods
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ python -m launch.models
 python -m launch.models --model=ssrnet --size=96
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping, Sequence
 
@@ -24,15 +22,8 @@ _SIZE = flags.DEFINE_integer(
 )
 _MEMORY = flags.DEFINE_boolean("memory", True, "compile each network for its memory")
 _COLUMNS = (
-    "network",
-    "source",
-    "pictures",
-    "parameters",
-    "statistics",
-    "MB",
-    "MACs (M)",
-    "memory (MB)",
-    "features",
+    *("network", "source", "pictures", "parameters", "statistics"),
+    *("MB", "MACs (M)", "memory (MB)", "features"),
 )
 
 
@@ -49,11 +40,10 @@ def main(arguments: Sequence[str]) -> None:
 
 def table(names: Sequence[str], size: int | None = None, *, memory: bool = True) -> list[str]:
     """Returns a markdown table with a row for each network, and a note on its columns."""
+    rule = ["---", "---", *["---:"] * (len(_COLUMNS) - 2)]
     rows = [_row(name, size, memory) for name in names]
-    lines = [_line(_COLUMNS), _line(["---", "---", *["---:"] * (len(_COLUMNS) - 2)])]
-    lines += [_line(row) for row in rows]
     return [
-        *lines,
+        *map(_line, [_COLUMNS, rule, *rows]),
         "",
         f"Each with its usual head for the ages {AGE.low:g} to {AGE.high:g} (K = {AGE.size}). "
         "Statistics are the batch normalisations'; MB are the float32 arrays, both together. MACs "
@@ -77,16 +67,14 @@ def usual_head(name: str, stages: Sequence[int] = ()) -> heads.Head:
 
 def _row(name: str, size: int | None, memory: bool) -> list[str]:
     options = models.known_options(name)
-    sized = "size" in options and size is not None
-    model = models.build(name, **({"size": size} if sized else {}))
+    sized = {"size": size} if "size" in options and size is not None else {}
+    model = models.build(name, **sized)
     side = size or model.size
     head = usual_head(name, options.get("stages", ()))
     key = jax.random.key(0)
     backbone, model_state = jax.eval_shape(model.init, key)
-    params = {
-        "backbone": backbone,
-        "head": jax.eval_shape(lambda k: head.init(k, model.width), key),
-    }
+    head_params = jax.eval_shape(lambda key: head.init(key, model.width), key)
+    params = {"backbone": backbone, "head": head_params}
 
     def infer(
         params: Params, model_state: ModelState, images: jax.Array
@@ -98,17 +86,9 @@ def _row(name: str, size: int | None, memory: bool) -> list[str]:
     total = "" if costs.activations is None else f"{(costs.size + costs.activations) / 1e6:.1f}"
     features = model.width if isinstance(model.width, int) else sum(model.width.values())
     source = (inspect.getdoc(models.MODELS[name]) or "").partition("\n")[0]
-    return [
-        name,
-        source,
-        f"{side}x{side}",
-        f"{costs.parameters:,}",
-        f"{costs.statistics:,}",
-        f"{costs.size / 1e6:.2f}",
-        f"{costs.multiply_adds / 1e6:,.1f}",
-        total,
-        f"{features:,}",
-    ]
+    numbers = [f"{costs.parameters:,}", f"{costs.statistics:,}", f"{costs.size / 1e6:.2f}"]
+    numbers += [f"{costs.multiply_adds / 1e6:,.1f}", total, f"{features:,}"]
+    return [name, source, f"{side}x{side}", *numbers]
 
 
 def _line(cells: Sequence[str]) -> str:

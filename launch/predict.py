@@ -4,14 +4,12 @@ python -m launch.predict picture.jpg folder/ --checkpoint=runs/quickstart --anno
 python -m launch.predict faces/ --checkpoint=imdb.h5 --aligned --csv=ages.csv
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from absl import flags
@@ -21,9 +19,10 @@ from rich.console import Console
 import ldl_jax
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import Alignment
-from ldl_jax.evaluation import answers, score_maps
+from ldl_jax.evaluation import answers, grid, score_maps
 from ldl_jax.evaluation.annotate import annotate
 from ldl_jax.evaluation.answers import Answer
+from ldl_jax.evaluation.cells import plain, plain_lines
 from ldl_jax.files import whole, write
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
@@ -56,15 +55,8 @@ _SCORE_MAP = flags.DEFINE_string(
     "score-map", None, "a folder for the pictures with their score maps over them"
 )
 
-Draw = Callable[[Image.Image, Sequence[Answer]], Image.Image]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Overlay:
-    """A function that draws answers on a picture, and the file to write for each picture."""
-
-    draw: Draw
-    files: dict[Path, Path]
+# A function that draws answers on a picture, and the file to write for each picture.
+Drawing = tuple[Callable[[Image.Image, Sequence[Answer]], Image.Image], dict[Path, Path]]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -110,7 +102,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             maps=_SCORE_MAP.value is not None,
         ):
             for problem in picture.problems:
-                err.print(f"error: {' '.join(problem.split())}")
+                err.print(plain(f"error: {' '.join(problem.split())}"))
             problems += len(picture.problems)
             if picture.answers:
                 _draw(picture, drawings)
@@ -200,12 +192,8 @@ def _outputs(walked: Sequence[tuple[Path, Path]]) -> dict[str, dict[Path, Path]]
 
 def _alignment(stored: Alignment, err: Console) -> Alignment:
     """Returns how faces are cut out: as the flags say, else as the checkpoint's pictures were."""
-    changes: dict[str, Any] = {}
-    if _ALIGN.value is not None:
-        changes["kind"] = _ALIGN.value
-    if _MARGIN.value is not None:
-        changes["margin"] = _MARGIN.value
-    chosen = dataclasses.replace(stored, **changes)
+    margin = stored.margin if _MARGIN.value is None else _MARGIN.value
+    chosen = dataclasses.replace(stored, kind=_ALIGN.value or stored.kind, margin=margin)
     if chosen.kind == "none" and not _ALIGNED.value:
         err.print(
             "the checkpoint does not say how its training pictures were cut out: faces are cut "
@@ -222,42 +210,32 @@ def _detector() -> align.Detect:
         raise ValueError(f"{error}; or give faces already cut out, with --aligned") from None
 
 
-def _drawings(predictor: Predictor, outputs: dict[str, dict[Path, Path]]) -> list[_Overlay]:
-    drawings = []
+def _drawings(predictor: Predictor, outputs: dict[str, dict[Path, Path]]) -> list[Drawing]:
+    drawings: list[Drawing] = []
     if _ANNOTATE.value is not None:
-        drawings.append(
-            _Overlay(
-                lambda image, results: annotate(image, results, predictor.space),
-                outputs[_ANNOTATE.name],
-            )
-        )
+        draw = functools.partial(annotate, space=predictor.space)
+        drawings.append((draw, outputs[_ANNOTATE.name]))
     if _SCORE_MAP.value is not None:
         predictor.check_score_maps()
-        crop = predictor.preprocessing.crop
-        drawings.append(
-            _Overlay(
-                lambda image, results: score_maps.overlay(image, results, crop),
-                outputs[_SCORE_MAP.name],
-            )
-        )
+        overlay = functools.partial(score_maps.overlay, crop=predictor.preprocessing.crop)
+        drawings.append((overlay, outputs[_SCORE_MAP.name]))
     return drawings
 
 
-def _draw(picture: faces.Picture, drawings: Sequence[_Overlay]) -> None:
+def _draw(picture: faces.Picture, drawings: Sequence[Drawing]) -> None:
     if not drawings:
         return
     image = pictures.read(picture.path)  # read again: pictures are not kept while faces wait
-    for drawing in drawings:
-        drawn = drawing.draw(image, picture.answers)
-        with whole(drawing.files[picture.path]) as file:
-            drawn.save(file, "PNG")
+    for draw, files in drawings:
+        with whole(files[picture.path]) as file:
+            draw(image, picture.answers).save(file, "PNG")
 
 
 def _write(rows: Sequence[Answer], predictor: Predictor) -> None:
     """Prints the table, unless JSON or CSV go to standard output, and writes the files."""
     space, coverage = predictor.space, _COVERAGE.value
     if "-" not in (_JSON.value, _CSV.value) and rows:
-        Console().print(answers.table(rows, space, coverage))
+        grid.show(Console(), answers.table(rows, space, coverage))
     if _JSON.value is not None:
         _put(answers.to_json(rows, space, coverage), _JSON.value)
     if _CSV.value is not None:
@@ -266,7 +244,8 @@ def _write(rows: Sequence[Answer], predictor: Predictor) -> None:
 
 def _put(text: str, place: str) -> None:
     if place == "-":
-        sys.stdout.write(text)
+        shown = plain_lines(text) if sys.stdout.isatty() else text
+        sys.stdout.buffer.write(shown.encode("utf-8", "surrogateescape"))  # as a file's
         return
     write(place, text)
 

@@ -6,8 +6,6 @@ python -m launch.report runs/my_sweep
 Of the folder of a sweep or of folds the runs in it are taken.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +13,12 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from ldl_jax.evaluation import compare, predictions, report
+from ldl_jax.evaluation import compare, grid, predictions, report
 from ldl_jax.evaluation.cells import plain
 from ldl_jax.run.command import fail, start
 from ldl_jax.run.listed import runs_in
 from ldl_jax.run.named import short_names
+from ldl_jax.run.progress import teller
 from ldl_jax.workdir import Row, read_json, read_results
 
 _GENERATION = flags.DEFINE_integer("generation", 0, "which one; 0 for each run's last")
@@ -40,9 +39,9 @@ def main(arguments: Sequence[str]) -> None:
         print(report.page(rows, unit, protocols), end="")
     else:
         console = Console()
-        report.show(console, rows, unit)
+        grid.show(console, report.table(rows, unit))
         for line in protocols:
-            console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
+            teller(console)(line)
     if unfinished:
         names = ", ".join(unfinished)
         sys.stderr.write(f"left out, as they have not finished a generation: {plain(names)}\n")
@@ -83,11 +82,10 @@ def rows_of(workdirs: Sequence[Path], generation: int) -> tuple[list[Row], str]:
     names = short_names(workdirs)
     for name, workdir, result, answer in zip(names, workdirs, results, answers, strict=True):
         method = read_json(workdir / "config.json")["method"]["name"]
-        row = {"run": name, "method": method, **result}
+        rows.append({"run": name, "method": method, **result})
         if answer is not answers[0]:
             difference = compare.paired_difference(answer, answers[0])
-            row["MAE - first's [95 %]"] = compare.text(difference)
-        rows.append(row)
+            rows[-1]["MAE - first's [95 %]"] = compare.text(difference)
     for key in ("generation", "test pictures"):
         if len({row[key] for row in rows}) == 1:
             rows = [{name: x for name, x in row.items() if name != key} for row in rows]
@@ -108,10 +106,9 @@ def _result(workdir: Path, generation: int) -> Row:
     finished = read_results(workdir)
     if not finished:
         raise ValueError(f"{workdir}: is not the workdir of a run with a finished generation")
-    if generation < 0 or generation > len(finished):
-        raise ValueError(
-            f"--generation: {workdir} has finished {len(finished)} of them, got {generation}"
-        )
+    count = len(finished)
+    if not 0 <= generation <= count:
+        raise ValueError(f"--generation: {workdir} has finished {count} of them, got {generation}")
     return finished[generation - 1]  # of 0 the last
 
 

@@ -3,8 +3,6 @@
 python -m launch.runs runs/
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from ldl_jax.evaluation.cells import plain
 from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.metrics import table as metrics_table
 from ldl_jax.run.command import fail, start
+from ldl_jax.run.progress import teller
 from ldl_jax.workdir import Row, WorkdirError, differences, read_json, read_results, read_rows
 
 _SORT = flags.DEFINE_string("sort", "", "a result to sort by, the least first, e.g. mae")
@@ -41,12 +40,14 @@ def main(arguments: Sequence[str]) -> None:
     if not workdirs:
         fail(f"{', '.join(map(str, folders))}: no run in it (a folder with config.json)")
     rows, shared = rows_of(workdirs)
-    if _SORT.value:
-        rows = _sorted(rows, _SORT.value)
+    if key := _SORT.value:
+        if not any(key in row for row in rows):
+            fail(f"--sort: no run has {key!r}; results: {', '.join(shown())}")
+        rows = sorted(rows, key=lambda row: row.get(key, float("inf")))
     console = Console()
     grid.show(console, table(rows))
     for line in [*_differences(rows), *([f"the same in all: {shared}"] if shared else [])]:
-        console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
+        teller(console)(plain(line))
 
 
 def _differences(rows: Sequence[Row]) -> list[str]:
@@ -81,13 +82,13 @@ def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[Row], str]:
     rows: list[Row] = []
     first: Row | None = None
     for name, workdir in workdirs.items():
-        row: Row = {"run": name}
+        rows.append({"run": name})
         try:
             config = read_json(workdir / "config.json")
-            rows.append(row | _about(workdir, config))
+            rows[-1] |= _about(workdir, config)
             own = {key: value for key, value in config.items() if key != "resolved"}
         except (WorkdirError, KeyError, TypeError, AttributeError) as error:
-            rows.append(row | {"state": f"cannot be read ({error})"})
+            rows[-1]["state"] = f"cannot be read ({error})"
             continue
         if first is None:
             first = own
@@ -110,10 +111,12 @@ def table(rows: Sequence[Row]) -> Grid:
 
 
 def _about(workdir: Path, config: Row) -> Row:
-    results = read_results(workdir)
-    wanted = config["chain"]["generations"]
-    state = "finished" if len(results) >= wanted else _progress(workdir)
-    last = results[-1] if results else {}
+    results, wanted = read_results(workdir), config["chain"]["generations"]
+    state, last = "not begun", results[-1] if results else {}
+    if len(results) >= wanted:
+        state = "finished"
+    elif logged := read_rows(workdir / "metrics.jsonl"):
+        state = f"step {logged[-1]['total_step']}"
     return {
         "dataset": str(config["data"]["name"]),
         "network": str(config["model"]["name"]),
@@ -122,17 +125,6 @@ def _about(workdir: Path, config: Row) -> Row:
         "state": state,
         **{name: last[name] for name in shown() if name in last},
     }
-
-
-def _progress(workdir: Path) -> str:
-    rows = read_rows(workdir / "metrics.jsonl")
-    return f"step {rows[-1]['total_step']}" if rows else "not begun"
-
-
-def _sorted(rows: Sequence[Row], key: str) -> list[Row]:
-    if not any(key in row for row in rows):
-        fail(f"--sort: no run has {key!r}; results: {', '.join(shown())}")
-    return sorted(rows, key=lambda row: row.get(key, float("inf")))
 
 
 def cli() -> None:

@@ -1,7 +1,5 @@
 """Label distribution learning for ages and other ordered labels of a face, in JAX."""
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -3,8 +3,6 @@
 Only shapes and Python numbers are checked, so a check costs nothing once a function is traced.
 """
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,7 +1,5 @@
 """Files that appear whole or not at all, and folders that one process uses at a time."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -4,8 +4,6 @@ Features are an array [B, D], or a dict of such arrays where a network gives the
 heads here read the parts side by side, in the order of their names, except `stagewise`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeGuard, TypeVar
 

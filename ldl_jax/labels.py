@@ -1,7 +1,5 @@
 """Label spaces: the ordered values that a label can take, and the only place that knows K."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import re
@@ -40,7 +38,7 @@ class LabelSpace:
             raise ValueError(f"values: must rise strictly, got {self.values}")
 
     @classmethod
-    def range(cls, low: float, high: float, step: float = 1.0, unit: str = "years") -> LabelSpace:
+    def range(cls, low: float, high: float, step: float = 1.0, unit: str = "years") -> "LabelSpace":
         """Makes the grid low, low + step, ..., high (the papers' low:step:high).
 
         Raises: ValueError if the step is not positive, or does not divide high - low.
@@ -61,7 +59,7 @@ class LabelSpace:
         return cls(tuple(float(v) for v in np.linspace(low, high, count + 1).round(9)), unit)
 
     @classmethod
-    def groups(cls, bounds: Sequence[tuple[float, float]], unit: str = "years") -> LabelSpace:
+    def groups(cls, bounds: Sequence[tuple[float, float]], unit: str = "years") -> "LabelSpace":
         """Makes a space of ordered groups (low, high), both inclusive, with or without gaps.
 
         A group's value is its midpoint, so that an expectation is in the label's unit.
@@ -82,7 +80,7 @@ class LabelSpace:
         return cls(tuple((low + high) / 2 for low, high in pairs), unit, pairs)
 
     @classmethod
-    def parse(cls, text: str) -> LabelSpace:
+    def parse(cls, text: str) -> "LabelSpace":
         """Reads a space from its text: a name in `SPACES`, or the papers' notation low:step:high.
 
         Raises: ValueError if the text is neither.

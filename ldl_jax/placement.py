@@ -1,7 +1,5 @@
 """Places arrays: batches are split over all devices, weights copied or split over some of them."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any, TypeVar
 

@@ -14,8 +14,6 @@ figures/
 A run that is repeated on the same machine writes the same rows.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import time
@@ -81,7 +79,7 @@ class Workdir:
             write_json(path / "config.json", description)
         self._meet()
 
-    def __enter__(self) -> Workdir:
+    def __enter__(self) -> "Workdir":
         return self
 
     def __exit__(self, *error: object) -> None:

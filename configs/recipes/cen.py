@@ -6,12 +6,13 @@ from configs.recipes import pretraining
 from ldl_jax.run.config import defaults
 
 
-def fine_tuning(network: str) -> ml_collections.ConfigDict:
+def fine_tuning(network: str, data: str) -> ml_collections.ConfigDict:
     """Four generations at 224x224 after the paper's pre-training, the stage "imdb_wiki".
 
     Optimizer, schedule, batch and crops are the defaults, which are the paper's.
     """
     config = defaults()
+    config.data.name = data
     config.stages.imdb_wiki = pretraining.ages_by_cen(network)
     config.init.path = "stage:imdb_wiki"
     config.data.space = "train"
@@ -21,9 +22,10 @@ def fine_tuning(network: str) -> ml_collections.ConfigDict:
     return config
 
 
-def from_scratch() -> ml_collections.ConfigDict:
+def from_scratch(data: str) -> ml_collections.ConfigDict:
     """Three generations of ResNet10-Tiny at 64x64 without a pre-training, this library's choice."""
     config = defaults()
+    config.data.name = data
     config.data.size = 64
     config.data.stored_size = 80
     config.model.name = "resnet10_tiny"

@@ -6,9 +6,10 @@ from configs.recipes import pretraining
 from ldl_jax.run.config import defaults
 
 
-def fine_tuning() -> ml_collections.ConfigDict:
+def fine_tuning(data: str) -> ml_collections.ConfigDict:
     """ThinAgeNet after its pre-training: 60 epochs of Adam, a rate that drops by 10 every 30."""
     config = defaults()
+    config.data.name = data
     config.stages.ms_celeb = pretraining.identities()
     config.init.path = "stage:ms_celeb"
     config.data.space = "age"

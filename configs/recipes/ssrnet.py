@@ -27,12 +27,13 @@ def training(batch: int) -> ml_collections.ConfigDict:
     return config
 
 
-def after_imdb_and_wiki() -> ml_collections.ConfigDict:
+def after_imdb_and_wiki(data: str) -> ml_collections.ConfigDict:
     """The run on the target set after two stages: IMDB, then WIKI, each split 80-20.
 
     Every run starts from the whole model of the one before, its head included.
     """
     imdb, wiki, target = training(128), training(128), training(50)
+    target.data.name = data
     for stage, name in ((imdb, "imdb"), (wiki, "wiki")):
         stage.data.name = "imdb_wiki"
         stage.data.options.only = name

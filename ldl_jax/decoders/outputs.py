@@ -1,7 +1,5 @@
 """Decoders of outputs that are not probabilities over the label space: ranks, scores, stages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import jax

@@ -1,7 +1,5 @@
 """Decoders of probabilities [..., K] over a label space: estimates, spread and intervals."""
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -5,8 +5,6 @@ that at any K they agree with dlordinal (Bérchez-Moreno et al., "dlordinal: A P
 deep ordinal classification"), which gives them for K classes.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 They take labels [...] in the space's unit and give float32 [..., K] (`normalised`: [...]).
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import jax

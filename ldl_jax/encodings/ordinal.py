@@ -7,8 +7,6 @@ The convention throughout: c_k = Σ_{j<=k} p_j is the probability of a label not
 rank r_k = 1 - c_k that of one above it, as Eqs. 2-4 have it.
 """
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,7 +1,6 @@
 """Several runs of each of several settings: the means, the spreads, and who is better."""
 
-from __future__ import annotations
-
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,18 +17,13 @@ FOOTNOTE = (
     "setting marked *, picture by picture, each picture's error averaged over the runs, with the "
     "95 % interval of the bootstrap over pictures, or over persons where they are known."
 )
-
-
 Setting = Mapping[str, object]  # by dotted key
 
 
 class Tested(NamedTuple):
-    """A finished run.
+    """A finished run, its workdir, and how many generations it has finished.
 
-    Attributes:
-      setting: what it was trained with, by dotted key; runs of the same go into one row.
-      folder: its workdir.
-      generations: how many it has finished.
+    Runs of the same setting go into one row.
     """
 
     setting: Setting
@@ -55,10 +49,8 @@ def rows(
       generations: a row for each generation, not the last one's alone.
       heads: a row for each head's estimate, then one for the method's.
     """
-    settings: list[Setting] = []
-    for run in runs:
-        if run.setting not in settings:
-            settings.append(run.setting)
+    repeated = [run.setting for run in runs]
+    settings = [setting for i, setting in enumerate(repeated) if setting not in repeated[:i]]
     if reference not in settings:
         reference = settings[0]
     wanted = [run for run in runs if run.setting == reference]
@@ -75,28 +67,26 @@ def rows(
                     row[next(iter(row))] += " *"
                 row |= {"t": str(generation)} if generations else {}
                 row |= {"estimate": estimate} if heads else {}
-                row |= {"runs": str(len(of_it))} | _numbers(of_it, columns)
+                row |= {"runs": str(len(of_it)), **_numbers(of_it, columns)}
                 if setting != reference:
-                    row["MAE - *'s [95 %]"] = _difference(of_it, standard)
+                    difference = compare.paired_difference(of_it, standard)
+                    row["MAE - *'s [95 %]"] = compare.text(difference)
                 result.append(row)
     return result
 
 
 def _answers(runs: Sequence[Tested], generation: int) -> list[Predictions]:
     """Reads the runs' predictions; of a run that ended earlier its last."""
-    numbers = [min(generation, run.generations) for run in runs]
-    return [
-        predictions.read(run.folder / "predictions" / f"generation_{last}.csv")
-        for run, last in zip(runs, numbers, strict=True)
-    ]
+    names = [f"generation_{min(generation, run.generations)}.csv" for run in runs]
+    files = [run.folder / "predictions" / name for run, name in zip(runs, names, strict=True)]
+    return [predictions.read(file) for file in files]
 
 
 def _estimates(answers: list[Predictions], heads: bool) -> dict[str, list[Predictions]]:
     """Returns the runs' predictions by whose estimate they are."""
-    names = list(answers[0].heads) if heads else []
     of_heads = {
         name: [dataclasses.replace(answer, values=answer.heads[name]) for answer in answers]
-        for name in names
+        for name in (answers[0].heads if heads else ())
     }
     return of_heads | {"of the method": answers}
 
@@ -116,16 +106,11 @@ def _numbers(answers: Sequence[Predictions], columns: Sequence[str]) -> dict[str
     return cells
 
 
-def _difference(ours: Sequence[Predictions], theirs: Sequence[Predictions]) -> str:
-    return compare.text(compare.difference_of_means(ours, theirs))
-
-
 def _short(keys: Sequence[str]) -> dict[str, str]:
     """Returns the last word of each dotted key; all of it where two end alike."""
-    lasts = [key.rpartition(".")[2] for key in keys]
-    return {
-        key: last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)
-    }
+    lasts = {key: key.rpartition(".")[2] for key in keys}
+    alike = collections.Counter(lasts.values())
+    return {key: last if alike[last] == 1 else key for key, last in lasts.items()}
 
 
 def _text(value: object) -> str:

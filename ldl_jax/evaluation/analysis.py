@@ -1,7 +1,5 @@
 """An analysis of a model's errors: by label, by group of persons, by confusion; its calibration."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +9,7 @@ import numpy as np
 
 from ldl_jax import arrays, metrics
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.evaluation.report import compiled_fast
 from ldl_jax.labels import LabelSpace
 from ldl_jax.metrics.calibration import LEVELS
 
@@ -34,26 +33,27 @@ def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> Analysis:
         their distributions; equal to the levels where those are calibrated.
       quantile_calibration_error: as `metrics.quantile_calibration_error`.
 
-    Args:
-      predictions: of N pictures.
-      groups: the group of each, "" where unknown; empty where there are none.
+    Without distributions the last two are left out.
+
+    `groups` has the group of each picture, "" where unknown, or is empty.
 
     Raises:
-      ValueError: groups has another length, or the distributions are not kept.
+      ValueError: groups has another length.
     """
     if groups and len(groups) != len(predictions):
         raise ValueError(f"groups: expected {len(predictions)}, one a picture, got {len(groups)}")
-    if not predictions.probs.shape[1]:
-        raise ValueError("predictions: expected distributions, these are kept without")
     space = predictions.space
-    error = predictions.values.astype(np.float64) - predictions.labels
-    names_of_bins, edges = _bins(predictions.labels, space)
-    numbers = _numbers(
-        predictions.values, predictions.labels, predictions.probs, space=space, edges=edges
-    )
+    values, labels, probs = predictions.values, predictions.labels, predictions.probs
+    error = values.astype(np.float64) - labels
+    names_of_bins, edges = _bins(labels, space)
+    numbers = _numbers(values, labels, probs, space=space, edges=edges)
+    index = np.searchsorted(np.asarray(edges, np.float32), labels, side="right") - 1
     result: Analysis = {
         "unit": predictions.unit,
-        "by_label": _by_label(predictions.labels, error, names_of_bins, edges, numbers["by_bin"]),
+        "by_label": [
+            {**names_of_bins[i], **_of(error[index == i]), "mae": float(numbers["by_bin"][i])}
+            for i in np.unique(index).tolist()
+        ],
         "balanced_mae": float(numbers["balanced"]),
     }
     names = np.array(groups)
@@ -64,42 +64,32 @@ def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> Analysis:
         if space.bounds:
             result["label_bounds"] = [list(pair) for pair in space.bounds]
         result["confusion"] = numbers["confusion"].tolist()
-    curve = np.asarray(numbers["curve"], np.float64).round(6).tolist()
-    result["calibration"] = {"levels": list(LEVELS), "labels_below": curve}
-    result["quantile_calibration_error"] = float(numbers["error"])
+    if probs.shape[1]:
+        curve = np.asarray(numbers["curve"], np.float64).round(6).tolist()
+        result["calibration"] = {"levels": list(LEVELS), "labels_below": curve}
+        result["quantile_calibration_error"] = float(numbers["error"])
     return result
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("space", "edges"),
-    compiler_options={"xla_backend_optimization_level": 0},  # it runs once a generation
-)
+@functools.partial(compiled_fast, static_argnames=("space", "edges"))
 def _numbers(
-    values: jax.Array,
-    labels: jax.Array,
-    probs: jax.Array,
-    *,
-    space: LabelSpace,
-    edges: Edges,
+    values: jax.Array, labels: jax.Array, probs: jax.Array, *, space: LabelSpace, edges: Edges
 ) -> dict[str, jax.Array]:
     numbers = {
         "by_bin": metrics.per_label_mae(values, labels, _as_groups(edges)),
         "balanced": metrics.balanced_mae(values, labels, edges),
-        "curve": metrics.calibration_curve(probs, labels, space),
-        "error": metrics.quantile_calibration_error(probs, labels, space),
     }
+    if probs.shape[1]:
+        numbers["curve"] = metrics.calibration_curve(probs, labels, space)
+        numbers["error"] = metrics.quantile_calibration_error(probs, labels, space)
     if space.size <= FEW:
         numbers["confusion"] = metrics.confusion_matrix(values, labels, space)
     return numbers
 
 
 def _of(error: np.ndarray) -> dict[str, float]:
-    return {
-        "pictures": len(error),
-        "mae": float(np.abs(error).mean()),
-        "bias": float(error.mean()),
-    }
+    mae, bias = float(np.abs(error).mean()), float(error.mean())
+    return {"pictures": len(error), "mae": mae, "bias": bias}
 
 
 def _bins(labels: np.ndarray, space: LabelSpace) -> tuple[list[dict[str, float]], Edges]:
@@ -125,18 +115,3 @@ def _as_groups(edges: Edges) -> LabelSpace:
     ends = np.asarray(edges, np.float32)
     below = np.nextafter(ends[1:], np.float32(-np.inf))
     return LabelSpace.groups(list(zip(ends[:-1].tolist(), below.tolist(), strict=True)))
-
-
-def _by_label(
-    labels: np.ndarray,
-    error: np.ndarray,
-    names: Sequence[dict[str, float]],
-    edges: Edges,
-    errors_of_bins: jax.Array,
-) -> list[dict[str, float]]:
-    """Returns a row a bin that has pictures."""
-    index = np.searchsorted(np.asarray(edges, np.float32), labels, side="right") - 1
-    return [
-        {**names[i], **_of(error[index == i]), "mae": float(errors_of_bins[i])}
-        for i in np.unique(index).tolist()
-    ]

@@ -1,7 +1,5 @@
 """The figure of an `analysis.analyse`: calibration, confusion, groups of persons."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 
@@ -21,30 +19,37 @@ _SIDE = 4.0  # inches of a panel; a table of confusions may need more
 def error_analysis(
     path: str | os.PathLike[str], generations: Sequence[Analysis], name: str = ""
 ) -> None:
-    """Calibration of each generation; confusion and errors by group of the last, where known.
+    """Draws the calibration of each generation, and confusion and errors by group of the last.
 
-    Args:
-      path: the PNG to write.
-      generations: the `analysis.analyse` of each, the first one first.
+    Each generation has its `analysis.analyse`; `name` is what is said of one that is none.
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is none, or nothing of it to draw.
     """
     if not generations:
         raise ValueError("generations: expected the analysis of at least one, got none")
     last = generations[-1]
     confusion, groups = last.get("confusion"), _largest(last.get("by_group", {}))
     cells = 1.2 + 0.38 * len(confusion) if confusion else 0.0
-    widths = [_SIDE, *([max(_SIDE, cells)] if confusion else []), *([_SIDE] if groups else [])]
+    calibrated = [analysis for analysis in generations if "calibration" in analysis]
+    widths = [
+        *([_SIDE] if calibrated else []),
+        *([max(_SIDE, cells)] if confusion else []),
+        *([_SIDE] if groups else []),
+    ]
+    if not widths:
+        raise ValueError("generations: without distributions, few labels or groups, none is drawn")
     height = max(_SIDE, cells, 1.2 + 0.26 * len(groups))
     figure = blank(sum(widths) + 0.4, height + 0.6)
     grid = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)
     axes: list[Axes] = list(grid[0])
-    _draw_calibration(axes[0], generations, name)
+    if calibrated:
+        _draw_calibration(axes[0], calibrated, name)
     if confusion:
-        _draw_confusion(axes[1], np.array(confusion), _names(last))
+        middle = axes[len(calibrated[:1])]
+        _draw_confusion(middle, np.array(confusion), _names(last))
         of_groups = "" if last.get("label_bounds") else f" ({last['unit']})"
-        axes[1].set(xlabel=f"estimate{of_groups}", ylabel=f"label{of_groups}")
+        middle.set(xlabel=f"estimate{of_groups}", ylabel=f"label{of_groups}")
     if groups:
         _draw_groups(axes[-1], groups, last["unit"], round(height / _BAR))
         if len(groups) < len(last["by_group"]):
@@ -70,18 +75,11 @@ def _draw_calibration(axis: Axes, generations: Sequence[Analysis], name: str) ->
     for generation, analysis in enumerate(generations, start=1):
         curve, last = analysis["calibration"], generation == len(generations)
         error = analysis["quantile_calibration_error"]
-        named = generation in (1, len(generations))
         what = name or f"generation {generation}"
-        label = f"{what}, error {error:.2g}" if named else ""
-        axis.plot(
-            [0, *curve["levels"], 1],
-            [0, *curve["labels_below"], 1],
-            color=BLUE if last else GREY,
-            linewidth=1.8 if last else 1.0,
-            marker="o" if last else "",
-            ms=3.5,
-            label=label or None,
-        )
+        label = f"{what}, error {error:.2g}" if last or generation == 1 else None
+        levels, below = [0, *curve["levels"], 1], [0, *curve["labels_below"], 1]
+        color, width, marker = (BLUE, 1.8, "o") if last else (GREY, 1.0, "")
+        axis.plot(levels, below, color=color, linewidth=width, marker=marker, ms=3.5, label=label)
     axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axis.set(xlabel="quantile of the learned distribution", ylabel="labels at or below it")
     for along in (axis.xaxis, axis.yaxis):
@@ -99,9 +97,9 @@ def _draw_confusion(axis: Axes, counts: np.ndarray, names: Sequence[str]) -> Non
     for i, j in np.argwhere(counts):
         text, color = f"{shares[i, j]:.0f}", "white" if shares[i, j] > 65 else BLACK
         axis.text(j, i, text, ha="center", va="center", fontsize=8, color=color)
-    places = range(len(names))
-    axis.set_xticks(places, names, rotation=45 if max(map(len, names)) > 3 else 0, fontsize=8)
-    axis.set_yticks(places, names, fontsize=8)
+    ticks = range(len(names))
+    axis.set_xticks(ticks, names, rotation=45 if max(map(len, names)) > 3 else 0, fontsize=8)
+    axis.set_yticks(ticks, names, fontsize=8)
     axis.set_title("confusion, % of a label's pictures")
 
 
@@ -112,14 +110,8 @@ def _draw_groups(
     at = np.arange(len(groups))
     rows = list(groups.values())
     bars = axis.barh(at, [row["mae"] for row in rows], 0.7, color=BLUE, alpha=0.75, label="MAE")
-    bias = axis.scatter(
-        [row["bias"] for row in rows],
-        at,
-        25,
-        color=ORANGE,
-        zorder=3,
-        label="bias (estimate − label)",
-    )
+    biases = [row["bias"] for row in rows]
+    bias = axis.scatter(biases, at, 25, color=ORANGE, zorder=3, label="bias (estimate − label)")
     axis.bar_label(bars, [f"{row['pictures']:,}" for row in rows], fontsize=8, padding=3)
     axis.axvline(0, color=BLACK, linewidth=0.8)
     names = [name if len(name) <= _LONG else f"{name[: _LONG - 1]}…" for name in groups]

@@ -1,7 +1,5 @@
 """Answers drawn on their picture: each face's box, value, interval and distribution."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -29,14 +27,14 @@ def annotate(image: Image.Image, answers: Sequence[Answer], space: LabelSpace) -
     for answer in answers:
         if answer.box is None:
             height = max(_SMALLEST, round(image.width / 16)) * 5
-            below = (0.0, float(image.height), float(image.width), float(image.height + height))
-            extended = Image.new("RGB", (image.width, image.height + height))
+            below = (0, image.height, image.width, image.height + height)
+            extended = Image.new("RGB", below[2:])
             extended.paste(image)
             image = extended
             _panel(image, below, answer, space)
             continue
-        edges = tuple(edge * scale for edge in answer.box)
-        box: Box = (edges[0], edges[1], edges[2], edges[3])
+        left, top, right, bottom = (edge * scale for edge in answer.box)
+        box = left, top, right, bottom
         panel = _place(box, image.size, covered)
         covered += [panel, box]
         line = max(2, round(min(image.size) / 250))
@@ -60,16 +58,10 @@ def _place(box: Box, size: tuple[int, int], covered: Sequence[Box]) -> Box:
     letter = max(_SMALLEST, min((right - left) / 9, min(size) / 22))
     width, height, gap = 9 * letter, 5 * letter, 0.3 * letter
     middle = (left + right - width) / 2
-    places = [
-        _within(x, y, width, height, size)
-        for x, y in (
-            (middle, bottom + gap),
-            (middle, top - gap - height),
-            (right + gap, top),
-            (left - gap - width, top),
-        )
-    ]
-    return min(places, key=lambda place: sum(_shared(place, other) for other in [*covered, box]))
+    below, above = (middle, bottom + gap), (middle, top - gap - height)
+    beside = (right + gap, top), (left - gap - width, top)
+    panels = [_within(x, y, width, height, size) for x, y in (below, above, *beside)]
+    return min(panels, key=lambda panel: sum(_shared(panel, other) for other in [*covered, box]))
 
 
 def _within(x: float, y: float, width: float, height: float, size: tuple[int, int]) -> Box:

@@ -1,7 +1,5 @@
 """Answers for the faces in pictures, as a table, as JSON and as CSV."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import io
@@ -9,10 +7,9 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
+from ldl_jax.evaluation import cells
+from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.labels import LabelSpace
 
 Box = tuple[float, float, float, float]
@@ -20,29 +17,17 @@ Box = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answer:
-    """An answer for one face.
+    """An answer for one face: an estimate in the label's unit, and the ends of its interval."""
 
-    Attributes:
-      picture: its file.
-      number: of the face in the picture, from 1.
-      box: (left, top, right, bottom) in pixels of the picture; None where the picture is the face.
-      square: (x, y, side, angle), what was cut out, as `data.align.Square`; None likewise.
-      value: the estimate, in the label's unit.
-      low: the lower end of the interval.
-      high: its upper end.
-      probs: [K], the distribution.
-      score_map: [h, w] over what was cut out, where it was asked for.
-    """
-
-    picture: str
-    number: int
-    box: Box | None
-    square: tuple[float, float, float, float] | None
+    picture: str  # its file
+    face: int  # its number in the picture, from 1
+    box: Box | None  # (left, top, right, bottom) in pixels; None where the picture is the face
+    square: Box | None  # (x, y, side, angle) of what was cut out, as `data.align.Square`, or None
     value: float
     low: float
     high: float
-    probs: np.ndarray
-    score_map: np.ndarray | None = None
+    probs: np.ndarray  # [K], the distribution
+    score_map: np.ndarray | None = None  # [h, w] over what was cut out, where it was asked for
 
 
 def label_names(space: LabelSpace) -> list[str]:
@@ -55,27 +40,15 @@ def label_names(space: LabelSpace) -> list[str]:
 def summary(answer: Answer, space: LabelSpace) -> str:
     """Returns the value and its interval in a few characters, as "34.2 [28, 41]"."""
     digits = 1 if space.high - space.low >= 10 else 2
-    return f"{answer.value:.{digits}f} {_interval(answer)}"
+    return f"{answer.value:.{digits}f} [{answer.low:g}, {answer.high:g}]"
 
 
-def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Table:
+def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Grid:
     """Returns a table for the terminal, a row a face."""
-    result = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1),
-        show_edge=False,
-        caption=f"Values in {space.unit}; intervals hold {coverage:.0%} of the distribution.",
-        caption_justify="left",
-    )
-    result.add_column("picture", overflow="fold", min_width=12)
-    rows = [_cells(answer, space) for answer in answers]
-    for column, name in enumerate(("face", "box", "value", "interval")):
-        # In a narrow terminal paths fold, numbers never do.
-        width = max((len(row[column + 1]) for row in rows), default=1)
-        result.add_column(name, justify="right", min_width=width, no_wrap=True)
-    for row in rows:
-        result.add_row(*(Text(cell) for cell in row))  # a path is no markup
-    return result
+    note = f"Values in {space.unit}; intervals hold {coverage:.0%} of the distribution."
+    names = ("picture", "face", "box", "value", "interval")
+    columns = [Column(name, right=name != "picture") for name in names]
+    return Grid(columns, [_cells(answer, space) for answer in answers], caption=note)
 
 
 def to_json(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> str:
@@ -88,25 +61,26 @@ def to_json(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> st
     rows = [
         {
             "picture": answer.picture,
-            "face": answer.number,
+            "face": answer.face,
             "box": None if answer.box is None else [round(x, 1) for x in answer.box],
-            "value": _number(answer.value),
-            "interval": [_number(answer.low), _number(answer.high)],
+            "value": _shortest(answer.value),
+            "interval": [_shortest(answer.low), _shortest(answer.high)],
             "coverage": coverage,
             "unit": space.unit,
-            "distribution": dict(zip(names, map(_number, answer.probs), strict=True)),
+            "distribution": dict(zip(names, map(_shortest, answer.probs), strict=True)),
         }
         for answer in answers
     ]
     # A line a face, as a whole document still.
-    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
+    lines = [cells.json_text(json.dumps(row, ensure_ascii=False, allow_nan=False)) for row in rows]
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
 def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
     """Returns the text of a CSV file, a row a face.
 
-    Columns: picture, face, left, top, right, bottom, value, low, high, p[l_1] ... p[l_K].
+    Columns: picture, face, left, top, right, bottom, value, low, high, p[l_1] ... p[l_K]. A
+    picture's name that a spreadsheet would take for a formula has an apostrophe before it.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -114,24 +88,19 @@ def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
     first = ["picture", "face", "left", "top", "right", "bottom", "value", "low", "high"]
     writer.writerow([*first, *names])
     for answer in answers:
-        edges: Sequence[str | float] = [""] * 4
-        if answer.box is not None:
-            edges = [round(x, 1) for x in answer.box]
+        edges = [""] * 4 if answer.box is None else [round(x, 1) for x in answer.box]
         numbers = [answer.value, answer.low, answer.high, *answer.probs]
-        writer.writerow([answer.picture, answer.number, *edges, *map(_number, numbers)])
+        name = cells.spreadsheet(answer.picture)
+        writer.writerow([name, answer.face, *edges, *map(_shortest, numbers)])
     return text.getvalue()
 
 
-def _number(x: float) -> float:
+def _shortest(x: float) -> float:
     """Returns the number with the fewest digits that give the same float32 back."""
     return float(str(np.float32(x)))
-
-
-def _interval(answer: Answer) -> str:
-    return f"[{answer.low:g}, {answer.high:g}]"
 
 
 def _cells(answer: Answer, space: LabelSpace) -> tuple[str, ...]:
     edges = "" if answer.box is None else " ".join(f"{x:.0f}" for x in answer.box)
     value, _, interval = summary(answer, space).partition(" ")
-    return answer.picture, str(answer.number), edges, value, interval
+    return answer.picture, str(answer.face), edges, value, interval

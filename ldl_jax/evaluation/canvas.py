@@ -4,8 +4,6 @@ Figure objects only: no pyplot, so no global state, no display, and safe in thre
 Okabe & Ito's, which stay apart for colour-blind readers.
 """
 
-from __future__ import annotations
-
 import os
 
 from matplotlib.axes import Axes

@@ -1,7 +1,6 @@
 """Shows names and cells as the text that they are: on a terminal, in Markdown and in CSV files."""
 
-from __future__ import annotations
-
+import json
 import re
 
 # What begins a formula in a spreadsheet, also in the full-width forms that some of them accept.
@@ -27,6 +26,11 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def plain_lines(text: str) -> str:
+    """Returns lines of text, each as `plain` gives it."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def markdown(text: str) -> str:
     r"""Returns a text for a cell of a Markdown table; neither Markdown nor HTML is obeyed.
 
@@ -49,6 +53,11 @@ def spreadsheet(text: str) -> str:
       ("'=1+1.jpg", '-1.5', 'a.jpg')
     """
     return f"'{text}" if _is_formula(text) else text
+
+
+def json_text(text: str) -> str:
+    """Returns JSON with what a terminal would obey, or not show, as JSON's own escapes."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def from_spreadsheet(cell: str) -> str:

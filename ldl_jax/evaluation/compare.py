@@ -1,7 +1,6 @@
 """Runs beside one another: whose errors are smaller, picture by picture."""
 
-from __future__ import annotations
-
+import collections
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,8 +25,8 @@ class Difference(NamedTuple):
 
 
 def paired_difference(
-    ours: Predictions,
-    theirs: Predictions,
+    ours: Predictions | Sequence[Predictions],
+    theirs: Predictions | Sequence[Predictions],
     *,
     level: float = 0.95,
     resamples: int = 2000,
@@ -40,8 +39,10 @@ def paired_difference(
     independent. A picture whose subject is not known is one of its own.
 
     Args:
-      ours: the run whose error comes first.
-      theirs: the run it is compared with.
+      ours: the run whose error comes first, or several runs: a picture's error is then its mean
+        over them. The interval is that of other pictures; how far other seeds would spread is not
+        in it.
+      theirs: the run or the runs that they are compared with.
       level: of the interval, in (0, 1).
       resamples: how often the subjects are drawn.
       seed: of the drawing.
@@ -55,45 +56,24 @@ def paired_difference(
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), the percentile
     interval of paired differences; `scipy.stats.bootstrap`.
     """
-    return difference_of_means([ours], [theirs], level=level, resamples=resamples, seed=seed)
-
-
-def difference_of_means(
-    ours: Sequence[Predictions],
-    theirs: Sequence[Predictions],
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Difference | None:
-    """Returns the `paired_difference` of several runs each.
-
-    A picture's error is its mean over the runs. The interval is that of other pictures; how far
-    other seeds would spread is not in it.
-    """
     if not 0 < level < 1:
         raise ValueError(f"level: expected between 0 and 1, got {level}")
     if resamples < 1:
         raise ValueError(f"resamples: expected 1 or more, got {resamples}")
+    ours, theirs = ([x] if isinstance(x, Predictions) else x for x in (ours, theirs))
     our_errors, their_errors = _errors(ours), _errors(theirs)
     if our_errors is None or their_errors is None or our_errors.keys() != their_errors.keys():
         return None
     keys = sorted(our_errors)
     differences = np.array([our_errors[key] - their_errors[key] for key in keys])
     mean = float(differences.mean())
-    subjects = _subjects([*ours, *theirs])
-    clusters: dict[str | Key, int] = {}
-    index = [clusters.setdefault(subjects.get(key, key), len(clusters)) for key in keys]
+    index = _clusters([*ours, *theirs], keys)
     sums, counts = np.bincount(index, differences), np.bincount(index)
     if len(sums) == 1:  # drawn anew it is the same
         return Difference(mean, mean, mean)
-
-    def mean_of(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
-        return np.asarray(sums.sum(axis) / counts.sum(axis))
-
     interval = stats.bootstrap(
         (sums, counts),
-        mean_of,
+        lambda sums, counts, axis: sums.sum(axis) / counts.sum(axis),
         paired=True,
         vectorized=True,
         n_resamples=resamples,
@@ -114,26 +94,22 @@ def text(difference: Difference | None) -> str:
 
 def _errors(runs: Sequence[Predictions]) -> dict[Key, float] | None:
     """Returns the mean absolute error of each picture; None where one comes twice in a run."""
-    errors: dict[Key, list[float]] = {}
+    errors = collections.defaultdict[Key, list[float]](list)
     for run in runs:
-        keys = _keys(run)
+        keys, off = _keys(run), np.abs(run.values.astype(np.float64) - run.labels)
         if len(set(keys)) < len(keys):
             return None
-        for key, error in zip(
-            keys, np.abs(run.values.astype(np.float64) - run.labels), strict=True
-        ):
-            errors.setdefault(key, []).append(float(error))
+        for key, error in zip(keys, off.tolist(), strict=True):
+            errors[key].append(error)
     return {key: float(np.mean(listed)) for key, listed in errors.items()}
 
 
-def _subjects(runs: Sequence[Predictions]) -> dict[Key, str]:
-    """Returns who is shown, of the pictures of which a run knows it."""
-    return {
-        key: subject
-        for run in runs
-        for key, subject in zip(_keys(run), run.subjects or [""] * len(run), strict=True)
-        if subject
-    }
+def _clusters(runs: Sequence[Predictions], keys: Sequence[Key]) -> list[int]:
+    """Returns the index of each picture's subject; where no run knows it, it has one of its own."""
+    known = [zip(_keys(run), run.subjects, strict=True) for run in runs if run.subjects]
+    subjects = {key: subject for pairs in known for key, subject in pairs if subject}
+    clusters: dict[str | Key, int] = {}
+    return [clusters.setdefault(subjects.get(key, key), len(clusters)) for key in keys]
 
 
 def _keys(run: Predictions) -> list[Key]:

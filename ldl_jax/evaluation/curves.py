@@ -1,7 +1,5 @@
 """The curves of a training run, from the rows of its metrics.jsonl."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import os
@@ -32,18 +30,14 @@ def training_curves(path: str | os.PathLike[str], rows: Sequence[Row], unit: str
     loss, rate = (_series(rows, "train", key, starts) for key in ("loss", "learning_rate"))
     errors = {kind: _series(rows, kind, "mae", starts) for kind in ERRORS}
     training = _series(rows, "train", "mae", starts)
-    heights = {
-        "loss": 2.0 * bool(loss),
-        "mae": 2.0 * (bool(training) or any(errors.values())),
-        "rate": 1.0 * bool(rate),
-    }
-    panels = {name: height for name, height in heights.items() if height}
+    drawn = {"loss": loss, "mae": training or any(errors.values()), "rate": rate}
+    heights = {"loss": 2.0, "mae": 2.0, "rate": 1.0}
+    panels = {name: height for name, height in heights.items() if drawn[name]}
     if not panels:
         raise ValueError("rows: none holds a loss, a learning_rate or an mae")
     figure = blank(8.0, 1.3 * sum(panels.values()) + 0.9)
-    grid = figure.subplots(
-        len(panels), 1, sharex=True, squeeze=False, height_ratios=list(panels.values())
-    )
+    ratios = list(panels.values())
+    grid = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=ratios)
     axes: dict[str, Axes] = dict(zip(panels, grid[:, 0], strict=True))
     if "loss" in axes:
         _draw_loss(axes["loss"], loss)
@@ -122,16 +116,8 @@ def _draw_errors(axis: Axes, training: Series, errors: Mapping[str, Series], uni
         for i, (steps, numbers) in enumerate(series.values()):
             size = 3.5 if len(steps) <= 40 else 0
             label = kind if i == 0 else None
-            axis.plot(
-                steps,
-                numbers,
-                color=color,
-                marker=marker,
-                ms=size,
-                lw=1.3,
-                label=label,
-                clip_on=False,
-            )
+            (line,) = axis.plot(steps, numbers, color=color, marker=marker, ms=size, label=label)
+            line.set(linewidth=1.3, clip_on=False)
     axis.set_ylabel(f"MAE ({unit})")
     axis.legend(fontsize=9, loc="upper right", framealpha=0.9)
 

@@ -1,11 +1,8 @@
 """Predictions of a network for a part of a dataset, or their metrics: each picture once."""
 
-from __future__ import annotations
-
 import collections
-import functools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,34 +19,34 @@ from ldl_jax.methods import Method, Prediction
 from ldl_jax.metrics import table
 from ldl_jax.placement import Placement
 
-Tree = Any  # a pytree of arrays: weights, a feed's store or its item
-# `predict(weights, images) -> Prediction` of preprocessed images.
-Predict = Callable[[Tree, jax.Array], Prediction]
-# `predict(weights, store, item) -> Prediction`
-JittedPredict = Callable[[Tree, Tree, Tree], Prediction]
+Weights = TypeVar("Weights")  # the network's, a pytree of arrays
+Store = Mapping[str, jax.Array]  # of a feed, as its items
+Item = jax.Array | Mapping[str, jax.Array]
+Predict = Callable[[Weights, jax.Array], Prediction]  # of preprocessed images
+JittedPredict = Callable[[Weights, Store, Item], Prediction]
+Progress = Callable[[int, int], None]  # takes how many pictures are done, and of how many
+_add = report.compiled_fast(table.add, static_argnames="space")
 
 
 def jit_predict(
-    predict: Predict,
-    fetch: Callable[[Tree, Tree], Tree],
+    predict: Predict[Weights],
+    fetch: Callable[[dict[str, jax.Array], Item], dict[str, jax.Array]],
     preprocessing: Preprocessing,
     placement: Placement,
-    like: Tree = None,
+    like: Weights | None = None,
     *,
     distributions: bool = True,
-) -> JittedPredict:
+) -> JittedPredict[Weights]:
     """Returns the predict step on the devices, of an item of a feed.
 
     Every process gets all predictions. The weights live where the placement puts those like `like`,
     without it on every device. `distributions` keeps the probs.
     """
 
-    def whole(weights: Tree, store: Tree, item: Tree) -> Prediction:
+    def whole(weights: Weights, store: dict[str, jax.Array], item: Item) -> Prediction:
         batch = jax.lax.with_sharding_constraint(fetch(store, item), placement.by_batch)
         prediction = predict(weights, prepare(batch["images"], preprocessing))
-        if distributions:
-            return prediction
-        return prediction._replace(probs=prediction.probs[:, :0])
+        return prediction if distributions else prediction._replace(probs=prediction.probs[:, :0])
 
     replicated, split = placement.replicated, placement.by_batch
     shardings = replicated if like is None else placement.shardings(like)
@@ -57,12 +54,12 @@ def jit_predict(
 
 
 def evaluate(
-    predict: JittedPredict,
-    weights: Tree,
+    predict: JittedPredict[Weights],
+    weights: Weights,
     feed: Feed,
     space: LabelSpace,
     batch: int,
-    progress: Callable[[int, int], None] = lambda done, count: None,
+    progress: Progress = lambda done, count: None,
 ) -> Predictions:
     """Returns the predictions for all pictures of a feed, in their order.
 
@@ -72,19 +69,25 @@ def evaluate(
       feed: the pictures.
       space: the label space of the probabilities.
       batch: pictures at a time; the last batch is padded, and the padding dropped.
-      progress: called with how many pictures are done, and of how many.
+      progress: is called after each batch.
     """
-    done = [*_answers(predict, weights, feed, batch, progress)]
-    whole = jax.tree.map(lambda *parts: np.concatenate(parts)[: len(feed.part)], *done)
-    return _predictions(whole, feed.part, space)
+    done, part = _answers(predict, weights, feed, batch, progress), feed.part
+    prediction = jax.tree.map(lambda *batches: np.concatenate(batches)[: len(part)], *done)
+    return Predictions(
+        **_estimates(prediction, part, slice(None))._asdict(),
+        ids=tuple(part.ids),
+        space=space,
+        heads=prediction.heads,
+        subjects=part.subjects,
+    )
 
 
 def _answers(
-    predict: JittedPredict,
-    weights: Tree,
+    predict: JittedPredict[Weights],
+    weights: Weights,
     feed: Feed,
     batch: int,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> Iterator[Prediction]:
     """Yields the predictions of each batch, the last one padded, as NumPy arrays."""
     count, waiting = len(feed.part), collections.deque[Prediction]()
@@ -97,12 +100,12 @@ def _answers(
 
 
 def summarize(
-    predict: JittedPredict,
-    weights: Tree,
+    predict: JittedPredict[Weights],
+    weights: Weights,
     feed: Feed,
     space: LabelSpace,
     batch: int,
-    progress: Callable[[int, int], None] = lambda done, count: None,
+    progress: Progress = lambda done, count: None,
 ) -> dict[str, float]:
     """Returns the `report.summary` of all pictures of a feed; arguments as of `evaluate`.
 
@@ -112,37 +115,17 @@ def summarize(
     if feed.store:
         return report.summary(evaluate(predict, weights, feed, space, batch, progress))
     part, rows = feed.part, once_each(len(feed.part), batch)
-    totals: Tree = {}
-    chosen: tuple[table.MetricEntry, ...] = ()
-    prediction: Prediction | None = None
+    totals: table.Accumulators = {}
+    names: tuple[str, ...] = ()
     for step, prediction in enumerate(_answers(predict, weights, feed, batch, progress)):
         if step == 0:
-            probs = prediction.probs.shape[1] > 0
-            chosen = table.entries(_offers(part, space, probs))
-            totals = table.start(space, chosen, [*prediction.heads])
+            offered = _offers(part, space, prediction.probs.shape[1] > 0)
+            names = table.keys(offered, prediction.heads)
+            totals = table.start(space, names)
         estimates = _estimates(prediction, part, rows[step])
         mask = step * batch + np.arange(batch) < len(part)
-        totals = _add(totals, estimates, prediction.heads, mask, space=space, chosen=chosen)
-    assert prediction is not None, "a part has pictures"
-    numbers = table.results(totals, space, chosen)
-    return report.defined(numbers, chosen, [*prediction.heads])
-
-
-@functools.partial(
-    jax.jit,
-    static_argnames=("space", "chosen"),
-    compiler_options={"xla_backend_optimization_level": 0},  # compiled fast
-)
-def _add(
-    totals: Tree,
-    estimates: table.Estimates,
-    heads: dict[str, jax.Array],
-    mask: jax.Array,
-    *,
-    space: LabelSpace,
-    chosen: tuple[table.MetricEntry, ...],
-) -> Tree:
-    return table.add(totals, estimates, heads, space, chosen, mask)
+        totals = _add(totals, estimates, prediction.heads, space=space, mask=mask)
+    return report.defined(table.results(totals, space), names)
 
 
 def metrics_of(
@@ -152,20 +135,18 @@ def metrics_of(
 
     `distributions` says whether the probs are kept. The pictures are not looked at.
     """
-    heads = jax.eval_shape(lambda: _untrained(method, width)).heads
-    return table.keys(table.entries(_offers(part, method.space, distributions)), [*heads])
+
+    def untrained() -> Prediction:
+        params = method.head.init(jax.random.key(0), width)
+        features = jax.tree.map(lambda size: jnp.zeros((1, size), jnp.float32), width)
+        return method.predict(method.head.apply(params, features))
+
+    heads = jax.eval_shape(untrained).heads
+    return table.keys(_offers(part, method.space, distributions), heads)
 
 
 def _offers(part: Part, space: LabelSpace, probs: bool) -> frozenset[str]:
     return table.offers(space, part.labels, part.sigma, probs and part.truth is not None, probs)
-
-
-def _untrained(method: Method, width: Width) -> Prediction:
-    params = method.head.init(jax.random.key(0), width)
-    if isinstance(width, int):
-        return method.predict(method.head.apply(params, jnp.zeros((1, width), jnp.float32)))
-    features = {name: jnp.zeros((1, size), jnp.float32) for name, size in width.items()}
-    return method.predict(method.head.apply(params, features))
 
 
 def _estimates(prediction: Prediction, part: Part, rows: np.ndarray | slice) -> table.Estimates:
@@ -178,15 +159,4 @@ def _estimates(prediction: Prediction, part: Part, rows: np.ndarray | slice) -> 
         probs=probs,
         sigma=None if np.isnan(part.sigma).all() else part.sigma[rows],
         truth_kl=None if truth is None else np.asarray(metrics.kl_to_truth(probs, truth[rows])),
-    )
-
-
-def _predictions(prediction: Prediction, part: Part, space: LabelSpace) -> Predictions:
-    estimates = _estimates(prediction, part, slice(None))
-    return Predictions(
-        **estimates._asdict(),
-        ids=tuple(part.ids),
-        space=space,
-        heads={name: np.asarray(value) for name, value in prediction.heads.items()},
-        subjects=part.subjects,
     )

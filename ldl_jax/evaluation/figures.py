@@ -1,7 +1,5 @@
 """Figures from predictions and from a run's metrics; each function writes one PNG, atomically."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 
@@ -14,6 +12,7 @@ from ldl_jax.evaluation.curves import training_curves
 from ldl_jax.evaluation.predictions import Predictions
 
 __all__ = ["error_by_label", "evolution", "pick", "predicted_against_true", "training_curves"]
+Curve = tuple[np.ndarray, np.ndarray]  # label values, and their probabilities
 
 
 def pick(predictions: Predictions, count: int) -> list[int]:
@@ -57,9 +56,9 @@ def evolution(
       ValueError: there is nothing to show, or images, truth or a generation does not match.
     """
     _check_evolution(generations, images, rows, truth, truth_values)
-    faces = int(images is not None)
-    size = (max(1.9 * len(rows) + 0.9, 5.2), 1.35 * len(generations) + 1.9 * faces + 1.3)
-    figure = blank(*size)
+    faces, first = int(images is not None), generations[0]
+    width = max(1.9 * len(rows) + 0.9, 5.2)
+    figure = blank(width, 1.35 * len(generations) + 1.9 * faces + 1.3)
     heights = [1.35] * faces + [1.0] * len(generations)
     axes = figure.subplots(len(heights), len(rows), squeeze=False, height_ratios=heights)
     for j, row in enumerate(rows):
@@ -69,15 +68,14 @@ def evolution(
             column[0].set_axis_off()
         dashed = None
         if truth is not None and truth_values is not None:
-            dashed = _same_scale(truth[j], truth_values, generations[0].space_values)
-        _evolution_column(list(column[faces:]), generations, row, truth_values, dashed)
-        label = f"{generations[0].labels[row]:.1f}".removesuffix(".0")
-        unit = generations[0].unit
-        title = f"{label} years" if unit == "years" else f"{unit} {label}"
+            dashed = truth_values, _same_scale(truth[j], truth_values, first.space_values)
+        _evolution_column(list(column[faces:]), generations, row, dashed)
+        label = f"{first.labels[row]:.1f}".removesuffix(".0")
+        title = f"{label} years" if first.unit == "years" else f"{first.unit} {label}"
         column[0].set_title(title, fontsize=10, weight="bold")
     for t, axis in enumerate(axes[faces:, 0], start=1):
         axis.set_ylabel(f"generation {t}\nprobability", fontsize=9)
-    figure.supxlabel(f"label ({generations[0].unit})", fontsize=9)
+    figure.supxlabel(f"label ({first.unit})", fontsize=9)
     handles, names = axes[-1, 0].get_legend_handles_labels()
     figure.legend(
         handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=9
@@ -90,8 +88,7 @@ def predicted_against_true(path: str | os.PathLike[str], predictions: Prediction
     labels, values = predictions.labels, predictions.values
     figure = blank(5.6, 5.4)
     axis = figure.subplots()
-    low = float(min(labels.min(), values.min()))
-    high = float(max(labels.max(), values.max()))
+    low, high = float(min(labels.min(), values.min())), float(max(labels.max(), values.max()))
     margin = 0.03 * (high - low or 1.0)
     limits = (low - margin, high + margin)
     axis.plot(limits, limits, color=BLACK, linewidth=1, linestyle="--", label="estimate = label")
@@ -100,8 +97,7 @@ def predicted_against_true(path: str | os.PathLike[str], predictions: Prediction
     axis.scatter([], [], s=14, color=BLUE, label=f"{len(labels):,} test pictures")
     _draw_spread(axis, labels, values)
     axis.set(xlim=limits, ylim=limits, aspect="equal")
-    axis.set_xlabel(f"label ({predictions.unit})")
-    axis.set_ylabel(f"estimate ({predictions.unit})")
+    axis.set(xlabel=f"label ({predictions.unit})", ylabel=f"estimate ({predictions.unit})")
     error = float(np.abs(values - labels).mean(dtype=np.float64))
     axis.set_title(f"MAE {error:.3f} {predictions.unit}", fontsize=11)
     lighten(axis)
@@ -132,8 +128,7 @@ def error_by_label(path: str | os.PathLike[str], predictions: Predictions) -> No
     bars = lower.bar(centres, count, width, color=GREY)
     lower.bar_label(bars, fmt="{:,.0f}", fontsize=7, padding=1)
     lower.margins(y=0.18)
-    lower.set_ylabel("test pictures")
-    lower.set_xlabel(f"label ({unit})")
+    lower.set(xlabel=f"label ({unit})", ylabel="test pictures")
     for axis in (upper, lower):
         lighten(axis)
     save(figure, path)
@@ -165,31 +160,24 @@ def _check_evolution(
     if truth is not None:
         if truth_values is None:
             raise ValueError("truth_values: expected the values that truth is over, got None")
-        if truth.shape != (len(rows), len(truth_values)):
-            expected = (len(rows), len(truth_values))
+        if truth.shape != (expected := (len(rows), len(truth_values))):
             raise ValueError(f"truth: expected shape {expected}, got {truth.shape}")
 
 
 def _evolution_column(
-    axes: Sequence[Axes],
-    generations: Sequence[Predictions],
-    row: int,
-    truth_values: np.ndarray | None,
-    truth: np.ndarray | None,
+    axes: Sequence[Axes], generations: Sequence[Predictions], row: int, truth: Curve | None
 ) -> None:
-    limits = _window(generations, row, truth_values, truth)
+    curves = [(g.space_values, g.probs[row]) for g in generations] + ([truth] if truth else [])
+    limits = _window(generations, row, curves)
     estimates = np.array([g.values[row] for g in generations])
     right = bool(estimates.mean() < sum(limits) / 2)  # the emptier side
-    peak = max(float(g.probs[row].max()) for g in generations)
-    peak = peak if truth is None else max(peak, float(truth.max()))
+    peak = max(float(probs.max()) for _, probs in curves)
     for axis, predictions in zip(axes, generations, strict=True):
         values, probs = predictions.space_values, predictions.probs[row]
         axis.fill_between(values, probs, color=BLUE, alpha=0.3, linewidth=0)
         axis.plot(values, probs, color=BLUE, linewidth=1.2, label="learned distribution")
-        if truth is not None and truth_values is not None:
-            axis.plot(
-                truth_values, truth, "--", color=GREEN, linewidth=1.3, label="true distribution"
-            )
+        if truth:
+            axis.plot(*truth, "--", color=GREEN, linewidth=1.3, label="true distribution")
         axis.axvline(predictions.labels[row], color=BLACK, linewidth=1.2, label="label")
         estimate = float(predictions.values[row])
         axis.axvline(estimate, color=ORANGE, linewidth=1.8, linestyle=":", label="estimate")
@@ -204,17 +192,11 @@ def _evolution_column(
 
 
 def _window(
-    generations: Sequence[Predictions],
-    row: int,
-    truth_values: np.ndarray | None,
-    truth: np.ndarray | None,
+    generations: Sequence[Predictions], row: int, curves: Sequence[Curve]
 ) -> tuple[float, float]:
-    """Returns the range of labels that holds nearly all of every generation's distribution."""
+    """Returns the range of labels that holds nearly all of every distribution."""
     space = generations[0].space_values
     marks = [float(generations[0].labels[row])]
-    curves = [(g.space_values, g.probs[row]) for g in generations]
-    if truth is not None and truth_values is not None:
-        curves.append((truth_values, truth))
     for values, probs in curves:
         inside = values[probs > 0.02 * probs.max()]
         marks += [float(inside.min()), float(inside.max())]

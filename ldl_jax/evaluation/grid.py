@@ -1,7 +1,5 @@
 """The tables on a screen: no number and no name is dropped, cut or split, however narrow it is."""
 
-from __future__ import annotations
-
 import dataclasses
 import textwrap
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The predictions file: a model's estimate for each test picture, one row a picture."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import dataclasses
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax import files
+from ldl_jax.evaluation import cells as text_cells
 from ldl_jax.labels import SPACES, LabelSpace
 
 FIRST = ("id", "label", "value")
@@ -27,32 +26,23 @@ _PROB = re.compile(r"p\[(.+)\]")
 class Predictions:
     """Estimates of N test pictures; arrays are float32, values in the space's unit.
 
-    Attributes:
-      ids: N names of pictures.
-      labels: [N], the true labels.
-      values: [N], the estimates.
-      probs: [N, K], the learned distributions; [N, 0] where they are not kept.
-      space: the label space of the distributions and of the estimates.
-      heads: each [N], what a single head estimates, as "distribution" (CEN, Eq. 16) and
-        "regression" (Eq. 17), of which the estimate is the mean (Eq. 18); may be empty.
-      sigma: [N], the labels' standard deviations; NaN where unknown. None: the set gives none.
-      truth_kl: [N], KL(true || learned distribution) in nats; NaN where unknown. None as above.
-      subjects: N names of who is shown, "" where unknown; empty where there are none.
+    `heads` has what single heads estimate, as "distribution" (CEN, Eq. 16) and "regression" (Eq.
+    17), of which the estimate is the mean (Eq. 18). What is known of no picture is None or empty.
 
     Raises:
       ValueError: a field's shape is wrong, a number that must be finite is not, or a head has the
         name of another column.
     """
 
-    ids: tuple[str, ...]
-    labels: np.ndarray
-    values: np.ndarray
-    probs: np.ndarray
-    space: LabelSpace
-    heads: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    sigma: np.ndarray | None = None
-    truth_kl: np.ndarray | None = None
-    subjects: tuple[str, ...] = ()
+    ids: tuple[str, ...]  # N names of pictures
+    labels: np.ndarray  # [N], the true labels
+    values: np.ndarray  # [N], the estimates
+    probs: np.ndarray  # [N, K], the learned distributions; [N, 0] where they are not kept
+    space: LabelSpace  # of the distributions and of the estimates
+    heads: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # each [N]
+    sigma: np.ndarray | None = None  # [N], the labels' standard deviations; NaN where unknown
+    truth_kl: np.ndarray | None = None  # [N], KL(true || learned) in nats; NaN where unknown
+    subjects: tuple[str, ...] = ()  # N names of who is shown, "" where unknown
 
     def __post_init__(self) -> None:
         for field in ("labels", "values", "probs", *OPTIONAL):
@@ -102,11 +92,12 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
 
     Numbers have the fewest digits that give the same float32 back. An unknown number is an empty
     cell. Three columns may follow: unit where it is not years, space where the columns before do
-    not give it (of groups "0..2 4..6", of a grid "0:1:100" or its values), and subject.
+    not give it (of groups "0..2 4..6", of a grid "0:1:100" or its values), and subject. A text that
+    a spreadsheet would take for a formula has an apostrophe before it, which `read` takes away.
     """
     optional = {name: getattr(predictions, name) for name in OPTIONAL}
     columns: dict[str, Sequence[str]] = {
-        "id": predictions.ids,
+        "id": [*map(text_cells.spreadsheet, predictions.ids)],
         "label": _text(predictions.labels),
         "value": _text(predictions.values),
         **{name: _text(head) for name, head in predictions.heads.items()},
@@ -116,16 +107,16 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
     columns |= dict(zip(names, map(_text, predictions.probs.T), strict=True))
     count, space = len(predictions), predictions.space
     if space.unit != "years":
-        columns[UNIT] = [space.unit] * count
+        columns[UNIT] = [text_cells.spreadsheet(space.unit)] * count
     if not names or _space_of_columns(names, space.unit) != space:
         columns[SPACE] = [_space_text(space)] * count
     if any(predictions.subjects):
-        columns[SUBJECT] = predictions.subjects
+        columns[SUBJECT] = [*map(text_cells.spreadsheet, predictions.subjects)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
-    files.write(path, text.getvalue().encode())
+    files.write(path, text.getvalue())
 
 
 def read(path: str | os.PathLike[str]) -> Predictions:
@@ -139,11 +130,15 @@ def read(path: str | os.PathLike[str]) -> Predictions:
         column that is missing, repeated, or holds something else than a number.
     """
     # utf-8-sig: a spreadsheet that saves the file again marks it so.
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+    with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         header, *rows = list(csv.reader(file)) or [[]]
     _check_table(path, header, rows)
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
-    texts = {name: columns.pop(name) for name in _TEXTS if name in columns}
+    texts = {
+        name: tuple(map(text_cells.from_spreadsheet, columns.pop(name)))
+        for name in _TEXTS
+        if name in columns
+    }
     for name in (UNIT, SPACE):
         if len(set(texts.get(name, ("",)))) != 1:
             raise ValueError(f"{path}: column {name}: expected one {name}, got {set(texts[name])}")
@@ -157,8 +152,8 @@ def read(path: str | os.PathLike[str]) -> Predictions:
         elif probs:
             space = _space_of_columns(probs, unit)
         else:
-            ends = float(numbers["label"].min()), float(numbers["label"].max())
-            space = LabelSpace((ends[0], max(ends[1], ends[0] + 1)), unit)
+            low, high = float(numbers["label"].min()), float(numbers["label"].max())
+            space = LabelSpace((low, max(high, low + 1)), unit)
         return Predictions(
             ids=texts["id"],
             labels=numbers["label"],
@@ -235,9 +230,8 @@ def _numbers(path: str | os.PathLike[str], name: str, cells: Sequence[str]) -> n
             try:
                 parsed([cell])
             except ValueError:
-                raise ValueError(
-                    f"{path}: row {row}, column {name}: expected a finite number, got {cell!r}"
-                ) from None
+                expected = f"expected a finite number, got {cell!r}"
+                raise ValueError(f"{path}: row {row}, column {name}: {expected}") from None
         raise
 
 
@@ -250,9 +244,7 @@ def _check_table(path: str | os.PathLike[str], header: list[str], rows: list[lis
         raise ValueError(f"{path}: row 1: columns given twice: {', '.join(repeated)}")
     for row, cells in enumerate(rows, start=2):
         if len(cells) != len(header):
-            raise ValueError(
-                f"{path}: row {row}: expected {len(header)} cells as in the header, "
-                f"got {len(cells)}"
-            )
+            expected = f"{len(header)} cells as in the header"
+            raise ValueError(f"{path}: row {row}: expected {expected}, got {len(cells)}")
     if not rows:
         raise ValueError(f"{path}: has a header, but no row")

@@ -1,7 +1,5 @@
 """Summaries and tables of predictions; a row a generation, as in CEN's Table 5."""
 
-from __future__ import annotations
-
 import functools
 import math
 import re
@@ -9,18 +7,17 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from ldl_jax.evaluation import cells, grid
+from ldl_jax.evaluation import cells
 from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
 from ldl_jax.metrics import table as metrics_table
-from ldl_jax.metrics.table import Estimates, MetricEntry
+from ldl_jax.metrics.table import Estimates
 
 ABSENT = "–"
+# A program that runs once or twice a generation is not worth the compiler's time.
+compiled_fast = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def summary(predictions: Predictions) -> dict[str, float]:
@@ -31,45 +28,26 @@ def summary(predictions: Predictions) -> dict[str, float]:
     known, and truth_kl over those whose true distribution is. The MAE of each head is mae_<head>.
     """
     space, truth_kl = predictions.space, predictions.truth_kl
-    offered = metrics_table.offers(
-        space,
-        predictions.labels,
-        predictions.sigma,
-        truth_kl is not None and not bool(np.isnan(truth_kl).all()),
-        predictions.probs.shape[1] > 0,
-    )
-    estimates = Estimates(
-        predictions.values, predictions.labels, predictions.probs, predictions.sigma, truth_kl
-    )
-    chosen = metrics_table.entries(offered)
-    numbers = _numbers(estimates, predictions.heads, space=space, chosen=chosen)
-    return defined(numbers, chosen, [*predictions.heads])
+    labels, probs, sigma = predictions.labels, predictions.probs, predictions.sigma
+    truth = truth_kl is not None and not bool(np.isnan(truth_kl).all())
+    offered = metrics_table.offers(space, labels, sigma, truth, probs.shape[1] > 0)
+    estimates = Estimates(predictions.values, labels, probs, sigma, truth_kl)
+    names = metrics_table.keys(offered, predictions.heads)
+    return defined(_numbers(estimates, predictions.heads, space=space, names=names), names)
 
 
-def defined(
-    numbers: Mapping[str, jax.Array], chosen: Sequence[MetricEntry], heads: Sequence[str]
-) -> dict[str, float]:
-    """Returns the numbers that are defined as Python floats, in a summary's order."""
-    floats = {key: float(numbers[key]) for key in metrics_table.keys(chosen, heads)}
-    return {key: x for key, x in floats.items() if not math.isnan(x)}
+def defined(numbers: Mapping[str, jax.Array], names: Sequence[str]) -> dict[str, float]:
+    """Returns the numbers that are defined as Python floats, in the order of their names."""
+    floats = {name: float(numbers[name]) for name in names}
+    return {name: x for name, x in floats.items() if not math.isnan(x)}
 
 
-# One program, compiled fast: it runs once or twice, each metric's own would take twice as long.
-@functools.partial(
-    jax.jit,
-    static_argnames=("space", "chosen"),
-    compiler_options={"xla_backend_optimization_level": 0},
-)
+@functools.partial(compiled_fast, static_argnames=("space", "names"))
 def _numbers(
-    estimates: Estimates,
-    heads: Mapping[str, jax.Array],
-    *,
-    space: LabelSpace,
-    chosen: tuple[MetricEntry, ...],
+    estimates: Estimates, heads: Mapping[str, jax.Array], *, space: LabelSpace, names: Sequence[str]
 ) -> dict[str, jax.Array]:
-    accs = metrics_table.start(space, chosen, [*heads])
-    accs = metrics_table.add(accs, estimates, heads, space, chosen)
-    return metrics_table.results(accs, space, chosen)
+    totals = metrics_table.start(space, names)
+    return metrics_table.results(metrics_table.add(totals, estimates, heads, space), space)
 
 
 def baseline_mae(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
@@ -78,50 +56,11 @@ def baseline_mae(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
     return float(np.mean(np.abs(np.asarray(test_labels, np.float64) - constant)))
 
 
-def table(rows: Sequence[Mapping[str, object]], unit: str = "years") -> Table:
+def table(rows: Sequence[Mapping[str, object]], unit: str = "years", keep: int = 1) -> Grid:
     """Returns the rows as a table for the terminal, with the units in the caption.
 
     A row holds "generation", "test pictures", anything else to be shown as it is, and a summary's
-    keys. A column that no row has is left out.
-    """
-    names = _columns(rows)
-    result = Table(
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        show_edge=False,
-        caption=footnote(rows, unit),
-        caption_justify="left",
-    )
-    for name in names:
-        # In a narrow terminal headings fold, numbers never do.
-        width = max(len(cell(row, name)) for row in rows)
-        result.add_column(heading(name)[0], justify="right", min_width=width, overflow="fold")
-    for row in rows:
-        result.add_row(*(cell(row, name) for name in names))
-    return result
-
-
-def markdown(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
-    """Returns the same table in Markdown, with the units in a line below."""
-    names = _columns(rows)
-    lines = [[heading(name)[0] for name in names], ["---:"] * len(names)]
-    lines += [[cell(row, name) for name in names] for row in rows]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{text}\n\n{footnote(rows, unit)}\n"
-
-
-def show(
-    console: Console, rows: Sequence[Mapping[str, object]], unit: str = "years", keep: int = 1
-) -> None:
-    """Prints the rows as a table, the first `keep` columns in each of its blocks."""
-    grid.show(console, as_grid(rows, unit, keep))
-
-
-def as_grid(rows: Sequence[Mapping[str, object]], unit: str = "years", keep: int = 1) -> Grid:
-    """Returns the rows as a table for the terminal, with the units in the caption.
-
-    A row holds "generation", "test pictures", anything else to be shown as it is, and a summary's
-    keys. A column that no row has is left out.
+    keys. A column that no row has is left out. The first `keep` columns say what a row is of.
     """
     names = _columns(rows)
     texts = {name for name in names if any(_is_text(row.get(name)) for row in rows)}
@@ -133,6 +72,15 @@ def as_grid(rows: Sequence[Mapping[str, object]], unit: str = "years", keep: int
     )
 
 
+def markdown(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
+    """Returns the same table in Markdown, with the units in a line below."""
+    names = _columns(rows)
+    lines = [[heading(name)[0] for name in names], ["---:"] * len(names)]
+    lines += [[cells.markdown(cell(row, name)) for name in names] for row in rows]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{text}\n\n{footnote(rows, cells.markdown(unit))}\n"
+
+
 def page(rows: Sequence[Mapping[str, object]], unit: str, notes: Sequence[str]) -> str:
     """Returns the table in Markdown, with notes in a list below it."""
     lines = [f"- {cells.markdown(note)}" for note in notes]
@@ -141,15 +89,11 @@ def page(rows: Sequence[Mapping[str, object]], unit: str, notes: Sequence[str]) 
 
 def footnote(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
     """Returns what the numbers of the rows' columns are measured in."""
-    columns = [metrics_table.find(name) for name in _columns(rows)]
-    shown = {entry.key for entry in columns if entry is not None}
-    errors = [
-        entry.heading
-        for entry in metrics_table.TABLE
-        if entry.unit == metrics_table.LABEL and (entry.key in shown or _of_heads(entry, shown))
-    ]
-    notes = [f"{' and '.join(errors)} in {unit}."] if errors else []
-    notes += [entry.note.format(unit=unit) for entry in columns if entry is not None and entry.note]
+    columns = [entry for name in _columns(rows) if (entry := metrics_table.find(name))]
+    errors = {entry.base for entry in columns if entry.unit == metrics_table.LABEL}
+    headings = [entry.heading for entry in metrics_table.TABLE if entry.key in errors]
+    notes = [f"{' and '.join(headings)} in {unit}."] if headings else []
+    notes += [entry.note.format(unit=unit) for entry in columns if entry.note]
     return " ".join(dict.fromkeys(notes))
 
 
@@ -174,19 +118,14 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and not re.match(r"[\d+–-]", value)
 
 
-def _of_heads(entry: MetricEntry, keys: set[str]) -> bool:
-    return entry.heads and any(key.startswith(f"{entry.key}_") for key in keys)
-
-
 def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
     """Returns the keys of a table's columns: what is no metric, the heads' beside its own, others.
 
     Metrics that tables do not show are left out.
     """
-    keys = list(dict.fromkeys(name for row in rows for name in row))
-    columns = [name for name in keys if metrics_table.find(name) is None]
-    for entry in metrics_table.TABLE:
-        if entry.shown:
-            columns += [entry.key] if entry.key in keys else []
-            columns += [name for name in keys if name not in columns and _of_heads(entry, {name})]
+    by_name = {name: metrics_table.find(name) for row in rows for name in row}
+    columns = [name for name, entry in by_name.items() if entry is None]
+    for key in [entry.key for entry in metrics_table.TABLE if entry.shown]:
+        alike = [name for name, entry in by_name.items() if entry and entry.base == key]
+        columns += sorted(alike, key=lambda name: name != key)  # the estimate's own comes first
     return columns

@@ -1,7 +1,5 @@
 """Score maps drawn over their picture, where they show what speaks for the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,12 +17,8 @@ _SIDE = 512  # pixels that a map is drawn with before it is put in its place
 def overlay(image: Image.Image, answers: Sequence[Answer], crop: float = 1.0) -> Image.Image:
     """Returns a copy of an RGB picture with each face's score map over what was cut out for it.
 
-    Blue is the least score of a face, red its greatest.
-
-    Args:
-      image: the picture.
-      answers: of its faces, with their maps.
-      crop: the share of what was cut out that the network saw, about its middle.
+    Blue is the least score of a face, red its greatest. `crop` is the share of what was cut out
+    that the network saw, about its middle.
     """
     image, scale = enlarged(image)
     result = image.convert("RGBA")

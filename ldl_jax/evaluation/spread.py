@@ -1,7 +1,5 @@
 """The mean and the spread of several runs' results."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Losses between cumulative distributions: earth mover's distances and the CRPS."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,5 @@
 """Losses between a target distribution [..., K] and the softmax of logits [..., K]."""
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike

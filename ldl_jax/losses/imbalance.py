@@ -1,7 +1,5 @@
 """Losses and weights for labels that are not equally frequent or not equally hard."""
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,7 +1,5 @@
 """Losses that shape a distribution by its mean and its concentration, without a target for it."""
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike

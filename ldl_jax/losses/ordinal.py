@@ -1,7 +1,5 @@
 """Losses of ordered labels: K-1 binary classifiers, and the weighted kappa."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import jax

@@ -3,8 +3,6 @@
 Joint objectives are sums of losses that the other modules have on their own.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import jax

@@ -1,7 +1,5 @@
 """Losses on a value: a regression head's, or the expectation of the softmax of logits."""
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike

@@ -1,7 +1,5 @@
 """CEN's method: two heads on one network, refined over generations."""
 
-from __future__ import annotations
-
 import functools
 
 import jax

@@ -1,7 +1,5 @@
 """Checks a user's own method against the contract before anything is trained."""
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,7 +1,5 @@
 """The contract of a method: pure functions on a batch, and what a generation hands to the next."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable, Mapping

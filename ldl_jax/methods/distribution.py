@@ -4,8 +4,6 @@ Each factory defines its own loss and target; `methods.transfer.completed` makes
 whole methods, with `decode` and the settings of learning from a teacher.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 

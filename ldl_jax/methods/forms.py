@@ -1,7 +1,5 @@
 """The forms in which a head's outputs stand for a distribution: a softmax, ranks, CORN's ranks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 Each factory defines its own loss; `methods.transfer.completed` does the rest.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from ldl_jax import losses

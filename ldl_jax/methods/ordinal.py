@@ -5,8 +5,6 @@ rank that they count up to, `decode="rank_count"`, or the distribution's "expect
 "mode".
 """
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike

@@ -1,7 +1,5 @@
 """The methods by name: `METHODS` lists their factories, and `get` makes one."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import inspect

@@ -4,8 +4,6 @@ A value has no distribution of its own, so each method chooses one that stands f
 from a teacher by its slack: an error within the teacher's costs nothing (CEN Eqs. 10-13).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import jax

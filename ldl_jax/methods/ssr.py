@@ -1,7 +1,5 @@
 """SSR-Net's method: a value from soft stages of bins, each of which refines the one before."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence

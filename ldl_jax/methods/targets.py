@@ -1,7 +1,5 @@
 """The `encode` functions of methods: labels and each picture's sigma -> the loss's target."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import jax

@@ -11,8 +11,6 @@ soft labels, and its `transfer_alpha` the weight of the teacher. (CEN's `alpha` 
 are the paper's, which Eq. 7 is from.)
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -46,7 +44,7 @@ class Transfer(NamedTuple):
     temperature: float = 2.0
     scale_by_temperature_squared: bool = False
 
-    def checked(self, names: Mapping[str, str] | None = None) -> Transfer:
+    def checked(self, names: Mapping[str, str] | None = None) -> "Transfer":
         """Returns these settings, or raises ValueError where one is out of range.
 
         `names` are the fields' names in messages, where they differ.

@@ -11,10 +11,11 @@ any batches in any order on any devices have the same result to 1e-6 of it. Accu
 devices are merged by `merged`, of a stack as `jax.lax.all_gather` gives it.
 
 **Rows.** `pred` and `labels` are [N], in the label's unit; `probs` and `truth` are [N, K] and sum
-to one. All is computed in float32. The rows where `mask` [N] (bool, or 0 and 1; None keeps all) is
-zero are ignored, whatever they hold, NaN included. A kept row is expected to hold finite numbers: a
-NaN makes a mean NaN, and in a count it is a miss. Of no row at all a metric is NaN, and a count 0.
-Shapes that disagree are a ValueError, which names the argument.
+to one. A `space` has the K label values, in the labels' unit; a label's own value is the one that
+`encodings.one_hot` takes. All is computed in float32. The rows where `mask` [N] (bool, or 0 and 1;
+None keeps all) is zero are ignored, whatever they hold, NaN included. A kept row is expected to
+hold finite numbers: a NaN makes a mean NaN, and in a count it is a miss. Of no row at all a metric
+is NaN, and a count 0. Shapes that disagree are a ValueError, which names the argument.
 
 `metrics.table` lists the metrics of a run: what they are called, and whether more is better. A new
 metric is a function of rows under `averaged`; `metrics.metric` has what all are made of.

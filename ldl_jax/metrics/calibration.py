@@ -3,8 +3,6 @@
 Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metrics.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import jax
@@ -26,11 +24,7 @@ def _bins(space: LabelSpace, bins: int) -> tuple[int]:
     return (bins,)
 
 
-def _sum_of_gaps(acc: Mean, *parameters: object) -> Array:
-    return jnp.sum(jnp.abs(mean_of(acc)))
-
-
-@averaged(_sum_of_gaps, shape=_bins)
+@averaged(lambda acc, *parameters: jnp.sum(jnp.abs(mean_of(acc))), shape=_bins)
 def ece(probs: Rows, labels: Rows, space: LabelSpace, bins: int = 15) -> Array:
     """Expected calibration error of the most probable label.
 
@@ -41,18 +35,7 @@ def ece(probs: Rows, labels: Rows, space: LabelSpace, bins: int = 15) -> Array:
     It does not see how far off a wrong value is; `quantile_calibration_error` is of the whole
     ordered distribution.
 
-    Args:
-      probs: p [N, K].
-      labels: y [N], in the space's unit.
-      space: the K label values.
-      bins: M.
-      mask: [N], the rows that count.
-
-    Returns:
-      [] float32 in [0, 1].
-
-    Raises:
-      ValueError: the shapes disagree, or bins is below 1.
+    `bins` is M; below 1 it is a ValueError. The error is a scalar in [0, 1].
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), Eq. 3.
 
@@ -61,7 +44,7 @@ def ece(probs: Rows, labels: Rows, space: LabelSpace, bins: int = 15) -> Array:
     >>> float(metrics.ece([[0.75, 0.25]] * 2, [0.0, 1.0], space))
     0.25
     """
-    # What a row adds to acc - conf of its bin.
+    # Each row adds right - confidence to acc - conf of its bin.
     p, y = distributions(probs, labels, space)
     confidence = jnp.max(p, axis=1)
     above = confidence[:, None] > arrays.row(np.arange(1, bins) / bins, 2)
@@ -80,10 +63,7 @@ def _count(space: LabelSpace, levels: Levels) -> tuple[int, ...]:
 
 @averaged(mean_of, shape=_count)
 def calibration_curve(
-    probs: Rows,
-    labels: Rows,
-    space: LabelSpace,
-    levels: Levels = LEVELS,
+    probs: Rows, labels: Rows, space: LabelSpace, levels: Levels = LEVELS
 ) -> Array:
     """The share of labels at or below each quantile of their distributions: the PIT's CDF.
 
@@ -94,18 +74,8 @@ def calibration_curve(
     fraction of labels with c_k <= u falls short of u, the more so the more mass single values hold.
     So a label's c is spread evenly over [c_k-1, c_k], which is the mean of drawing it from there.
 
-    Args:
-      probs: p [N, K]; divided by its sum.
-      labels: y [N], in the space's unit.
-      space: the K label values.
-      levels: u [J] in [0, 1], no traced array.
-      mask: [N], the rows that count.
-
-    Returns:
-      f [J] float32 in [0, 1].
-
-    Raises:
-      ValueError: the shapes disagree, or a level is outside [0, 1].
+    p is divided by its sum. The `levels` u [J] must lie in [0, 1], else a ValueError is raised, and
+    are no traced array. The result f [J] is in [0, 1].
 
     Source: Czado, Gneiting and Held, "Predictive Model Assessment for Count Data" (Biometrics
     2009), the nonrandomized probability integral transform.
@@ -124,26 +94,11 @@ def _squared_gap(acc: Mean, space: LabelSpace, levels: Levels) -> Array:
 
 @averaged(_squared_gap, shape=_count)
 def quantile_calibration_error(
-    probs: Rows,
-    labels: Rows,
-    space: LabelSpace,
-    levels: Levels = LEVELS,
+    probs: Rows, labels: Rows, space: LabelSpace, levels: Levels = LEVELS
 ) -> Array:
     """Calibration error of the quantiles: (1/J) Σ_j (u_j - f(u_j))², f the `calibration_curve`.
 
-    Args:
-      probs: p [N, K]; divided by its sum.
-      labels: y [N], in the space's unit.
-      space: the K label values.
-      levels: u [J] in [0, 1], no traced array.
-      mask: [N], the rows that count.
-
-    Returns:
-      [] float32 in [0, 1].
-
-    Raises:
-      ValueError: the shapes disagree, or a level is outside [0, 1].
-
+    The error is a scalar in [0, 1]; the arguments are the curve's.
     Source: Kuleshov, Fenner and Ermon, "Accurate Uncertainties for Deep Learning Using Calibrated
     Regression" (ICML 2018), its calibration error with all weights 1/J. That of a discrete
     distribution is our extension: see `calibration_curve`.

@@ -3,8 +3,6 @@
 Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metrics.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -18,41 +16,25 @@ _MOST = 2**23  # ranks, which are halves of whole numbers, are exact in float32 
 
 
 class Moments(NamedTuple):
-    """The moments of the rows so far, the second ones about the mean.
+    """The moments of the rows so far, the second ones about the mean."""
 
-    Attributes:
-      rows: [] int32.
-      mean: [2], of ŷ and y.
-      second: [3], Σ(ŷ - mean)², Σ(y - mean)² and the sum of the products.
-    """
-
-    rows: Array
-    mean: Sum
-    second: Sum
+    rows: Array  # [] int32
+    mean: Sum  # [2], of ŷ and y
+    second: Sum  # [3], Σ(ŷ - mean)², Σ(y - mean)² and the sum of the products
 
 
 class Stored(NamedTuple):
-    """The kept rows themselves, in any order.
-
-    Attributes:
-      pred: [C].
-      labels: [C].
-      rows: [] int32; of more than C some are lost.
-    """
+    """The kept rows themselves, [C] each, in any order."""
 
     pred: Array
     labels: Array
-    rows: Array
+    rows: Array  # [] int32; of more than C some are lost
 
 
 def _products(x: Array) -> Array:
     """Returns x², y² and xy of pairs [..., 2]; [..., 3]."""
     a, b = x[..., 0], x[..., 1]
     return jnp.stack([a * a, b * b, a * b], axis=-1)
-
-
-def _no_moments() -> Moments:
-    return Moments(jnp.zeros((), jnp.int32), sums.zeros((2,)), sums.zeros((3,)))
 
 
 def _add_moments(acc: Moments, pred: Rows, labels: Rows, mask: Mask = None) -> Moments:
@@ -66,7 +48,7 @@ def _add_moments(acc: Moments, pred: Rows, labels: Rows, mask: Mask = None) -> M
     rows = jnp.sum(keep, dtype=jnp.int32)
     mean = sums.mean(sums.over_rows(from_origin, keep[:, None]), jnp.maximum(rows, 1))
     second = sums.over_rows(_products(from_origin - mean[None]), keep[:, None])
-    batch = sums.added(Sum(origin, jnp.zeros_like(origin)), Sum(mean, jnp.zeros_like(mean)))
+    batch = sums.added(sums.of(origin), sums.of(mean))
     return _merge_moments(acc, Moments(rows, batch, second))
 
 
@@ -79,7 +61,7 @@ def _merge_moments(a: Moments, b: Moments) -> Moments:
     return Moments(
         rows,
         sums.added(a.mean, Sum(apart.high * share, apart.low * share)),
-        sums.added(sums.added(a.second, b.second), Sum(between, jnp.zeros_like(between))),
+        sums.added(sums.added(a.second, b.second), sums.of(between)),
     )
 
 
@@ -90,7 +72,7 @@ def _correlation(acc: Moments) -> Array:
 
 
 @accumulated("pred", "labels")
-def pearson() -> Rules[Array]:
+def pearson() -> Rules[Moments, Array]:
     """Pearson's correlation cov(ŷ, y) / (std(ŷ) std(y)), in [-1, 1]; NaN where one is constant.
 
     The moments are taken about the means, so that large means lose no digits. Accumulators are
@@ -100,11 +82,15 @@ def pearson() -> Rules[Array]:
     >>> round(float(metrics.pearson([1.0, 2.0, 4.0], [10.0, 20.0, 30.0])), 3)
     0.982
     """
-    return Rules(_no_moments, _add_moments, _merge_moments, _correlation)
+
+    def init() -> Moments:
+        return Moments(jnp.zeros((), jnp.int32), sums.zeros((2,)), sums.zeros((3,)))
+
+    return Rules(init, _add_moments, _merge_moments, _correlation)
 
 
 @accumulated("pred", "labels")
-def spearman(*, capacity: int | None = None) -> Rules[Array]:
+def spearman(*, capacity: int | None = None) -> Rules[Stored, Array]:
     """Spearman's correlation: Pearson's of the ranks, ties given their mean rank; in [-1, 1].
 
     NaN where one of the two is constant or a kept row holds a NaN.
@@ -112,10 +98,7 @@ def spearman(*, capacity: int | None = None) -> Rules[Array]:
     A rank depends on all rows, so no sums of fixed size give it exactly. The accumulator keeps the
     rows, 8 bytes each: 80 kB for 10,000 pictures. It grows with every update and merge; in a
     `jax.lax.scan`, which needs one size, `spearman.over(capacity=C)` keeps at most C rows, and of
-    more its result is NaN.
-
-    Raises:
-      ValueError: the capacity is not in [1, 2^23].
+    more its result is NaN. A capacity outside [1, 2^23] is a ValueError.
 
     >>> from ldl_jax import metrics
     >>> float(metrics.spearman([1.0, 2.0, 9.0], [10.0, 20.0, 30.0]))

@@ -3,8 +3,6 @@
 Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metrics.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import jax
@@ -14,16 +12,11 @@ from jax import Array
 
 from ldl_jax import arrays, decoders
 from ldl_jax.labels import LabelSpace
-from ldl_jax.metrics.metric import Mean, Rows, averaged, distributions, mean_of, own_index
+from ldl_jax.metrics.metric import Rows, averaged, distributions, mean_of, own_index
 
 
 class Coverage(NamedTuple):
-    """The share of labels that intervals hold, and the intervals' width.
-
-    Attributes:
-      fraction: [] in [0, 1], of the labels that lie in their row's interval.
-      width: [] in the space's unit, the mean of high - low.
-    """
+    """The share [] of labels that their intervals hold, and the mean width [] of the intervals."""
 
     fraction: Array
     width: Array
@@ -33,19 +26,8 @@ class Coverage(NamedTuple):
 def nll(probs: Rows, labels: Rows, space: LabelSpace) -> Array:
     """Mean negative log-likelihood of the labels, in nats: -(1/N) Σ_n ln p_n,k(n).
 
-    Args:
-      probs: p [N, K].
-      labels: y [N], in the space's unit; l_k(n) is the label's own value, as in
-        `encodings.one_hot`.
-      space: the K label values.
-      mask: [N], the rows that count.
-
-    Returns:
-      [] float32. p is held above 1.2e-38, the least normal float32, so that a probability that
-      underflowed costs 87.3 and not infinity.
-
-    Raises:
-      ValueError: the shapes disagree.
+    l_k(n) is the label's own value. p is held above 1.2e-38, the least normal float32, so that a
+    probability that underflowed costs 87.3 and not infinity.
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
     (JASA 2007), Sec. 4.1, the logarithmic score.
@@ -69,17 +51,7 @@ def crps(probs: Rows, labels: Rows, space: LabelSpace) -> Array:
     Exact for a fractional label, and for one beyond the ends; of groups, F steps at the midpoints.
     The same score of logits, row by row, is `losses.crps`.
 
-    Args:
-      probs: p [N, K], summing to one.
-      labels: y [N], in the space's unit.
-      space: the K label values.
-      mask: [N], the rows that count.
-
-    Returns:
-      [] float32, in the space's unit.
-
-    Raises:
-      ValueError: the shapes disagree.
+    The score is a scalar in the space's unit.
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
     (JASA 2007), Eq. 20.
@@ -105,18 +77,9 @@ def _pair(space: LabelSpace, level: float, shortest: bool) -> tuple[int]:
     return (2,)
 
 
-def _coverage(acc: Mean, *parameters: object) -> Coverage:
-    means = mean_of(acc)
-    return Coverage(means[0], means[1])
-
-
-@averaged(_coverage, shape=_pair)
+@averaged(lambda acc, *parameters: Coverage(*mean_of(acc)), shape=_pair)
 def interval_coverage(
-    probs: Rows,
-    labels: Rows,
-    space: LabelSpace,
-    level: float = 0.9,
-    shortest: bool = False,
+    probs: Rows, labels: Rows, space: LabelSpace, level: float = 0.9, shortest: bool = False
 ) -> Array:
     """The fraction of labels in their distribution's interval, and the intervals' mean width.
 
@@ -125,20 +88,15 @@ def interval_coverage(
 
     Args:
       probs: p [N, K].
-      labels: y [N], in the space's unit; its own value (as in `encodings.one_hot`) lies in the
-        interval or not.
+      labels: y [N], whose own values lie in the intervals or not.
       space: the K label values.
-      level: in [0, 1], the probability that an interval is to hold.
+      level: in [0, 1], else a ValueError: the probability that an interval is to hold.
       shortest: False takes the central interval, `decoders.interval`; True the shortest,
         `decoders.highest_density_interval`, which compares N K² numbers: of many rows, use the
         accumulator on batches of them.
-      mask: [N], the rows that count.
 
     Returns:
       Coverage(fraction [], width []); the width in the space's unit, 0 of a single value.
-
-    Raises:
-      ValueError: the shapes disagree, or level is outside [0, 1].
 
     Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation"
     (JASA 2007), Sec. 6.2, the central prediction interval.

@@ -3,14 +3,12 @@
 Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metrics.
 """
 
-from __future__ import annotations
-
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from ldl_jax import arrays
-from ldl_jax.metrics.metric import Mean, Rows, averaged, mean_of, pair
+from ldl_jax.metrics.metric import Rows, averaged, mean_of, pair
 
 
 def absolute(pred: Rows, labels: Rows) -> Array:
@@ -30,11 +28,7 @@ def mae(pred: Rows, labels: Rows) -> Array:
     return absolute(pred, labels)
 
 
-def _root(acc: Mean) -> Array:
-    return jnp.sqrt(mean_of(acc))
-
-
-@averaged(_root)
+@averaged(lambda acc: jnp.sqrt(mean_of(acc)))
 def rmse(pred: Rows, labels: Rows) -> Array:
     """Root mean squared error, √((1/N) Σ(ŷ - y)²); a scalar in the label's unit.
 

@@ -3,8 +3,6 @@
 Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metrics.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -31,20 +29,11 @@ Edges = np.ndarray | Sequence[float]
 
 
 @accumulated("pred", "labels")
-def confusion_matrix(space: LabelSpace) -> Rules[Array]:
+def confusion_matrix(space: LabelSpace) -> Rules[Array, Array]:
     """Counts of rows by label and estimate: C_ij = #{n: y_n is l_i and ŷ_n is l_j}.
 
-    Args:
-      pred: ŷ [N], in the space's unit.
-      labels: y [N]; both are taken to their own value, as `encodings.one_hot` does.
-      space: the K label values.
-      mask: [N], the rows that count.
-
-    Returns:
-      [K, K] int32; a row a true value, a column an estimated one. A row with a NaN is in none.
-
-    Raises:
-      ValueError: the shapes disagree.
+    Both are taken to their own value. The counts [K, K] are int32, with a row for each true value
+    and a column for each estimated one. An example with a NaN is in none.
 
     >>> from ldl_jax import labels, metrics
     >>> space = labels.LabelSpace.range(0, 2)
@@ -75,17 +64,8 @@ def per_label_mae(pred: Rows, labels: Rows, space: LabelSpace) -> Array:
 
     e_k = Σ_{n: y_n is l_k} |ŷ_n - y_n| / #{n: y_n is l_k}
 
-    Args:
-      pred: ŷ [N], in the space's unit.
-      labels: y [N]; each row is its label's own value's, as in `encodings.one_hot`.
-      space: the K label values.
-      mask: [N], the rows that count.
-
-    Returns:
-      [K] float32, in the space's unit; NaN of a value without a row.
-
-    Raises:
-      ValueError: the shapes disagree.
+    A row counts for its label's own value. The errors [K] are in the space's unit, and NaN of a
+    value without a row.
 
     >>> from ldl_jax import labels, metrics
     >>> space = labels.LabelSpace.range(0, 2)
@@ -119,18 +99,8 @@ def _mean_of_filled(acc: Mean, edges: Edges) -> Array:
 def balanced_mae(pred: Rows, labels: Rows, edges: Edges) -> Array:
     """Mean over bins of labels of the MAE within each, so that rare ages count as common ones do.
 
-    Args:
-      pred: ŷ [N].
-      labels: y [N], in the same unit.
-      edges: [E], rising, in that unit, no traced array: bin i is [e_i, e_i+1), the last closed.
-        Rows outside and empty bins are left out.
-      mask: [N], the rows that count.
-
-    Returns:
-      [] float32, in the label's unit.
-
-    Raises:
-      ValueError: the shapes disagree, or the edges do not rise.
+    `edges` [E], in the label's unit, rise (else a ValueError) and are no traced array: bin i is
+    [e_i, e_i+1), the last closed. Rows outside and empty bins are left out. A scalar in that unit.
 
     >>> from ldl_jax import metrics
     >>> float(metrics.balanced_mae([1.0, 1.0, 35.0], [0.0, 0.0, 30.0], [0.0, 10.0, 40.0]))

@@ -7,11 +7,9 @@ takes them after the rows, `nll(probs, labels, space)`, and adds up once `over` 
 `nll.over(space).update(acc, probs, labels)`.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
@@ -26,22 +24,20 @@ from ldl_jax.metrics.sums import Sum
 
 Rows = ArrayLike
 Mask = ArrayLike | None
-Acc = Any  # an accumulator: a pytree of arrays
-Values = list[Any]  # of the arguments of a call
+ArrayTree = Array | Iterable["ArrayTree"] | Mapping[str, "ArrayTree"]
+Acc = TypeVar("Acc")  # an accumulator: a pytree of arrays
 Result = TypeVar("Result", covariant=True)
 Out = TypeVar("Out")
+T = TypeVar("T")
 _KIND = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _MASK = inspect.Parameter("mask", _KIND, default=None)
 
 
-class Rules(NamedTuple, Generic[Result]):
+class Rules(NamedTuple, Generic[Acc, Result]):
     """The four pure functions that add a metric up, its parameters being set.
 
-    Attributes:
-      init: `init() -> acc` of no row.
-      update: `update(acc, *rows, mask=None) -> acc`.
-      merge: `merge(acc, acc) -> acc` of the rows of both.
-      result: `result(acc)`, the metric of all rows.
+    `init()` is the accumulator of no row, `update(acc, *rows, mask=None)` adds rows, `merge(acc,
+    acc)` has the rows of both, and `result(acc)` is the metric of all rows.
     """
 
     init: Callable[[], Acc]
@@ -51,12 +47,7 @@ class Rules(NamedTuple, Generic[Result]):
 
 
 class Mean(NamedTuple):
-    """The sums of scores, and how many rows each is of.
-
-    Attributes:
-      total: [*shape], the sums.
-      rows: [*shape] int32.
-    """
+    """The sums of scores [*shape], and how many rows each is of, int32 [*shape]."""
 
     total: Sum
     rows: Array
@@ -65,21 +56,16 @@ class Mean(NamedTuple):
 class Metric(Generic[Result]):
     """A metric, callable on arrays, with `init`, `update`, `merge`, `result` and `over`.
 
-    Args:
-      described: the function whose name and docstring the metric takes.
-      make: gives the four functions, of the parameters.
-      rows: the names of the arrays of N rows.
-      parameters: what `make` takes; those that are keyword-only are set by `over` alone.
-      each: `each(*rows)` is what a call returns where that is a score of each row, [N].
+    It is made by `averaged` or `accumulated`.
     """
 
     def __init__(
         self,
-        described: Callable[..., object],
-        make: Callable[..., Rules[Result]],
-        rows: Sequence[str],
-        parameters: Sequence[inspect.Parameter] = (),
-        each: Callable[..., Array] | None = None,
+        described: Callable[..., object],  # gives the name and the docstring
+        make: Callable[..., Rules[Acc, Result]],  # gives the four functions, of the parameters
+        rows: Sequence[str],  # the names of the arrays of N rows
+        parameters: Sequence[inspect.Parameter] = (),  # of `make`; keyword-only: for `over` alone
+        each: Callable[..., Array] | None = None,  # `each(*rows)`, where a call returns scores [N]
     ) -> None:
         functools.update_wrapper(self, described)
         first = [inspect.Parameter(name, _KIND) for name in rows]
@@ -87,12 +73,13 @@ class Metric(Generic[Result]):
         self.__signature__ = inspect.Signature([*first, *called, _MASK])
         self.row_names = tuple(rows)
         self._of_rows = inspect.Signature([*first, _MASK])
+        self.name = getattr(described, "__name__", "metric")
         self._described, self._make, self._each = described, make, each
-        self._parameters = tuple(parameters)
+        self._parameters = inspect.Signature(parameters)
 
     def __call__(self, *arguments: object, **named: object) -> Result:
         """Returns the metric of these rows alone: `metric(*rows, *parameters, mask=None)`."""
-        *values, mask = _bound(self.__signature__, arguments, named)
+        *values, mask = _bound(self.__signature__, arguments, named).args
         rows, parameters = values[: len(self.row_names)], values[len(self.row_names) :]
         if self._each is not None:
             scores = self._each(*rows)
@@ -100,51 +87,46 @@ class Metric(Generic[Result]):
         rules = self._make(*parameters)
         return rules.result(rules.update(rules.init(), *rows, mask=mask))
 
-    def over(self, *parameters: object, **named: object) -> Metric[Result]:
+    def over(self, *parameters: object, **named: object) -> "Metric[Result]":
         """Returns the metric with its parameters set, such as `nll.over(space)`."""
-        bound = inspect.Signature(self._parameters).bind(*parameters, **named)
-        bound.apply_defaults()
+        bound = _bound(self._parameters, parameters, named)
         rules = self._make(*bound.args, **bound.kwargs)
         return Metric(self._described, lambda: rules, self.row_names, (), self._each)
 
-    def init(self) -> Acc:
+    @property
+    def rules(self) -> Rules[Any, Result]:
+        """The four functions, with the parameters' defaults; a TypeError where one has none."""
+        unset = [p.name for p in self._parameters.parameters.values() if p.default is p.empty]
+        if unset:
+            raise TypeError(f"{self.name}: set {', '.join(unset)} first, by {self.name}.over(...)")
+        bound = _bound(self._parameters, (), {})
+        return self._make(*bound.args, **bound.kwargs)
+
+    def init(self) -> ArrayTree:
         """Returns the accumulator of no row."""
         return self.rules.init()
 
-    def update(self, acc: Acc, *rows: object, **named: object) -> Acc:
+    def update(self, acc: ArrayTree, *rows: object, **named: object) -> ArrayTree:
         """Adds the rows where `mask` is not zero: `update(acc, *rows, mask=None) -> acc`."""
-        *values, mask = _bound(self._of_rows, rows, named)
+        *values, mask = _bound(self._of_rows, rows, named).args
         return self.rules.update(acc, *values, mask=mask)
 
-    def merge(self, a: Acc, b: Acc) -> Acc:
+    def merge(self, a: ArrayTree, b: ArrayTree) -> ArrayTree:
         """Returns the accumulator of the rows of both."""
         return self.rules.merge(a, b)
 
-    def result(self, acc: Acc) -> Result:
+    def result(self, acc: ArrayTree) -> Result:
         """Returns the metric of all rows of an accumulator."""
         return self.rules.result(acc)
-
-    @property
-    def rules(self) -> Rules[Result]:
-        """The four functions, with the parameters' defaults.
-
-        Raises:
-          TypeError: a parameter has none.
-        """
-        unset = [p.name for p in self._parameters if p.default is p.empty]
-        if unset:
-            name = getattr(self._described, "__name__", "metric")
-            raise TypeError(f"{name}: set {', '.join(unset)} first, by {name}.over(...)")
-        return self.over().rules if self._parameters else self._make()
 
 
 def _bound(
     signature: inspect.Signature, arguments: Sequence[object], named: Mapping[str, object]
-) -> Values:
-    """Returns the values of all arguments, in the order of the signature."""
+) -> inspect.BoundArguments:
+    """Returns the arguments by their names, with the defaults of those that are not given."""
     bound = signature.bind(*arguments, **named)
     bound.apply_defaults()
-    return list(bound.arguments.values())
+    return bound
 
 
 def averaged(
@@ -169,8 +151,8 @@ def averaged(
       A decorator of the score: `score(*rows, *parameters)`, float32 [N, *shape].
     """
 
-    def decorate(score: Callable[..., Array]) -> Metric[Result]:
-        def make(*parameters: object) -> Rules[Result]:
+    def decorate(score: Callable[..., Array]) -> "Metric[Result]":
+        def make(*parameters: object) -> Rules[Mean, Result]:
             cells = shape(*parameters)
 
             def init() -> Mean:
@@ -196,14 +178,13 @@ def averaged(
     return decorate
 
 
-def accumulated(*rows: str) -> Callable[[Callable[..., Rules[Result]]], Metric[Result]]:
+def accumulated(*rows: str) -> Callable[[Callable[..., Rules[Acc, Result]]], Metric[Result]]:
     """Makes a metric of a function that gives its `Rules`, of the parameters.
 
-    Args:
-      *rows: the names of the arrays of N rows that `update` takes.
+    `rows` are the names of the arrays of N rows that `update` takes.
     """
 
-    def decorate(make: Callable[..., Rules[Result]]) -> Metric[Result]:
+    def decorate(make: Callable[..., Rules[Acc, Result]]) -> "Metric[Result]":
         return Metric(make, make, rows, list(inspect.signature(make).parameters.values()))
 
     return decorate
@@ -224,20 +205,20 @@ def together(metrics: Mapping[str, Metric[Out]]) -> Metric[dict[str, Out]]:
     """
     chosen = dict(metrics)
 
-    def each(call: Callable[..., Out], *accs: Mapping[str, Acc]) -> dict[str, Out]:
+    def each(call: Callable[..., T], *accs: Mapping[str, ArrayTree]) -> dict[str, T]:
         return {name: call(m, *(acc[name] for acc in accs)) for name, m in chosen.items()}
 
     rules = Rules(
-        lambda: each(lambda m: m.init()),
+        lambda: each(Metric.init),
         lambda acc, *rows, mask=None: each(lambda m, a: m.update(a, *rows, mask=mask), acc),
-        lambda a, b: each(lambda m, x, y: m.merge(x, y), a, b),
-        lambda acc: each(lambda m, a: m.result(a), acc),
+        lambda a, b: each(Metric.merge, a, b),
+        lambda acc: each(Metric.result, acc),
     )
     rows = next(iter(chosen.values())).row_names
     return Metric(together, lambda: rules, rows)
 
 
-def merged(metric: Metric[object], stacked: Acc) -> Acc:
+def merged(metric: Metric[object], stacked: ArrayTree) -> ArrayTree:
     """Merges D accumulators that are stacked along a leading axis.
 
     Such a stack is what `jax.lax.all_gather` gives within a `jax.shard_map`, and what `jax.vmap`
@@ -249,20 +230,12 @@ def merged(metric: Metric[object], stacked: Acc) -> Acc:
 
 
 def kept(mask: Mask, size: int) -> Array:
-    """Returns which rows count, [N] bool.
-
-    Raises:
-      ValueError: the mask has another shape.
-    """
+    """Returns which rows count, [N] bool."""
     return jnp.ones(size, bool) if mask is None else arrays.with_shape("mask", mask, (size,)) > 0
 
 
 def series(name: str, x: Rows) -> Array:
-    """Returns `x` [N] as float32.
-
-    Raises:
-      ValueError: it has another number of axes.
-    """
+    """Returns `x` [N] as float32; a ValueError where it has another number of axes."""
     array = arrays.float32(x)
     if array.ndim != 1:
         raise ValueError(f"{name}: expected shape [N], got {list(array.shape)}")
@@ -270,21 +243,13 @@ def series(name: str, x: Rows) -> Array:
 
 
 def pair(pred: Rows, labels: Rows) -> tuple[Array, Array]:
-    """Returns estimates and labels, both [N] float32.
-
-    Raises:
-      ValueError: they are not of one shape [N].
-    """
+    """Returns estimates and labels, both [N] float32."""
     estimates = series("pred", pred)
     return estimates, arrays.with_shape("labels", labels, estimates.shape)
 
 
 def distributions(probs: Rows, labels: Rows, space: LabelSpace) -> tuple[Array, Array]:
-    """Returns distributions [N, K] and labels [N], both float32.
-
-    Raises:
-      ValueError: K disagrees, or they are not of as many rows.
-    """
+    """Returns distributions [N, K] and labels [N], both float32."""
     p = arrays.with_last_axis("probs", probs, space.size)
     if p.ndim != 2:
         raise ValueError(f"probs: expected shape [N, {space.size}], got {list(p.shape)}")

@@ -6,8 +6,6 @@ sums agree to the last digit or two of float32, unless the terms cancel each oth
 size.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import jax
@@ -16,20 +14,20 @@ from jax import Array
 
 
 class Sum(NamedTuple):
-    """A sum, or an array [...] of sums.
+    """A sum, or an array [...] of sums, float32."""
 
-    Attributes:
-      high: [...] float32, the rounded sum.
-      low: [...] float32, the sum of what was rounded off.
-    """
+    high: Array  # the rounded sum
+    low: Array  # the sum of what was rounded off
 
-    high: Array
-    low: Array
+
+def of(terms: Array) -> Sum:
+    """Returns sums of one float32 term each."""
+    return Sum(terms, jnp.zeros_like(terms))
 
 
 def zeros(shape: tuple[int, ...] = ()) -> Sum:
     """Returns sums of no term."""
-    return Sum(jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32))
+    return of(jnp.zeros(shape, jnp.float32))
 
 
 def added(a: Sum, b: Sum) -> Sum:
@@ -47,8 +45,7 @@ def over_rows(terms: Array, keep: Array) -> Sum:
 
     `keep` has the shape of the terms, or 1 instead of an axis' length, and so may the terms.
     """
-    high = jnp.where(keep, terms, 0.0)
-    total: Sum = jax.lax.reduce(Sum(high, jnp.zeros_like(high)), zeros(), added, (0,))
+    total: Sum = jax.lax.reduce(of(jnp.where(keep, terms, 0.0)), zeros(), added, (0,))
     return total
 
 

@@ -4,10 +4,9 @@ The summaries, the report's tables, the choice of the best weights, the columns 
 of runs and the documentation read it. A metric is added to all of them by a `MetricEntry`.
 """
 
-from __future__ import annotations
-
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -16,17 +15,16 @@ from jax import Array
 
 from ldl_jax import arrays
 from ldl_jax.labels import LabelSpace
-from ldl_jax.metrics.correlation import pearson
-from ldl_jax.metrics.distribution import crps, interval_coverage, nll
-from ldl_jax.metrics.errors import (
-    accuracy,
-    cumulative_accuracy,
-    epsilon_error,
-    mae,
-    one_off_accuracy,
-    rmse,
+from ldl_jax.metrics import correlation, distribution, errors
+from ldl_jax.metrics.metric import (
+    ArrayTree,
+    Metric,
+    Rows,
+    Rules,
+    averaged,
+    mean_of,
+    series,
 )
-from ldl_jax.metrics.metric import Acc, Metric, Rows, Rules, averaged, mean_of, series
 
 # The units of a metric.
 LABEL, PERCENT, NATS, PLAIN = "label", "%", "nats", ""
@@ -42,51 +40,42 @@ DISTRIBUTIONS = "distributions"
 
 
 class Estimates(NamedTuple):
-    """Estimates of N pictures, and what they are measured by.
+    """Estimates of N pictures, and what they are measured by; arrays [N]."""
 
-    Attributes:
-      values: [N], in the label's unit.
-      labels: [N].
-      probs: [N, K]; [N, 0] where distributions are not kept.
-      sigma: [N], NaN where unknown; None where no label has one.
-      truth_kl: [N], KL(true || learned) in nats, NaN where unknown; None where none is known.
-    """
-
-    values: Rows
+    values: Rows  # in the label's unit
     labels: Rows
-    probs: Rows
-    sigma: Rows | None = None
-    truth_kl: Rows | None = None
+    probs: Rows  # [N, K]; [N, 0] where distributions are not kept
+    sigma: Rows | None = None  # NaN where unknown; None where no label has one
+    truth_kl: Rows | None = None  # KL(true || learned) in nats; NaN and None likewise
 
 
-# `rows(estimates, space)`: the arrays that a metric is called on, and the mask.
-RowsOf = Callable[[Estimates, LabelSpace], tuple[tuple[Rows, ...], Array | None]]
+# The arrays that a metric is called on, and the mask.
+Arguments = tuple[tuple[Rows, ...], Array | None]
 
 
-def _values(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Array | None]:
-    return (given.values, given.labels), None
+def _values(estimates: Estimates, space: LabelSpace) -> Arguments:
+    return (estimates.values, estimates.labels), None
 
 
-def _probs(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Array | None]:
-    return (given.probs, given.labels), None
+def _probs(estimates: Estimates, space: LabelSpace) -> Arguments:
+    return (estimates.probs, estimates.labels), None
 
 
-def _classes(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Array | None]:
+def _classes(estimates: Estimates, space: LabelSpace) -> Arguments:
     """Identities are compared as they are, a value of groups as the group that holds it."""
     if not space.bounds:
-        return (given.values, given.labels), None
-    both = (arrays.float32(given.values), arrays.float32(given.labels))
-    return tuple(arrays.index(x, space) for x in both), None
+        return (estimates.values, estimates.labels), None
+    return tuple(arrays.index(arrays.float32(x), space) for x in estimates[:2]), None
 
 
-def _with_sigma(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Array | None]:
-    assert given.sigma is not None, "needs SIGMA"
-    return (given.values, given.labels, given.sigma), arrays.float32(given.sigma) > 0
+def _with_sigma(estimates: Estimates, space: LabelSpace) -> Arguments:
+    assert estimates.sigma is not None, "needs SIGMA"
+    return (*estimates[:2], estimates.sigma), arrays.float32(estimates.sigma) > 0
 
 
-def _truth_kl(given: Estimates, space: LabelSpace) -> tuple[tuple[Rows, ...], Array | None]:
-    assert given.truth_kl is not None, "needs TRUTH"
-    return (given.truth_kl,), ~jnp.isnan(arrays.float32(given.truth_kl))
+def _truth_kl(estimates: Estimates, space: LabelSpace) -> Arguments:
+    assert estimates.truth_kl is not None, "needs TRUTH"
+    return (estimates.truth_kl,), ~jnp.isnan(arrays.float32(estimates.truth_kl))
 
 
 @averaged(mean_of, rows=1)
@@ -96,94 +85,75 @@ def _mean(x: Rows) -> Array:
 
 def _covered(space: LabelSpace) -> Metric[Array]:
     """Returns the fraction of `interval_coverage` at 90 %."""
-    both = interval_coverage.over(space, 0.9)
+    both = distribution.interval_coverage.over(space, 0.9)
     rules = Rules(both.init, both.update, both.merge, lambda acc: both.result(acc).fraction)
-    return Metric(interval_coverage, lambda: rules, both.row_names)
+    return Metric(distribution.interval_coverage, lambda: rules, both.row_names)
 
 
 @dataclasses.dataclass(frozen=True)
 class MetricEntry:
-    """A metric of a run.
+    """A metric of a run: how it is called, measured and written, and whether more is better."""
 
-    Attributes:
-      key: its name in summaries, in generation_N.json and in a config's `best` and columns.
-      heading: its name in tables.
-      better: "less" or "more"; "" where neither is, as of a coverage, which has a level to keep.
-      unit: LABEL, PERCENT, NATS or PLAIN.
-      metric: `metric(space)`, the metric without parameters.
-      rows: the arrays that it takes.
-      needs: what a part or a method must offer, such as SIGMA.
-      form: how its number is written.
-      note: said below a table, of its unit; "{unit}" is the label's.
-      heads: whether each head's own estimate is measured as well, as "KEY_HEAD".
-      shown: whether tables have it; a terminal of 80 columns has no room for all.
-      brief: whether the list of runs has it.
-    """
+    key: str  # its name in summaries, in generation_N.json and in a config's `best` and columns
+    heading: str  # its name in tables
+    better: str  # "less" or "more"; "" where neither is, as a coverage has a level to keep
+    unit: str  # LABEL, PERCENT, NATS or PLAIN
+    metric: Callable[[LabelSpace], Metric[Array]]  # of a space, the metric without parameters
+    rows: Callable[[Estimates, LabelSpace], Arguments] = _values  # the arrays that it takes
+    needs: tuple[str, ...] = (ORDER,)  # what a part or a method must offer, such as SIGMA
+    form: str = "{:.3f}"  # how its number is written
+    note: str = ""  # said below a table, of its unit; "{unit}" is the label's
+    heads: bool = False  # whether each head's estimate is measured as well, as "KEY_HEAD"
+    shown: bool = True  # whether tables have it; a terminal of 80 columns has no room for all
+    brief: bool = False  # whether the list of runs has it
+    head: str = ""  # the head that is measured; "" where it is the method's own estimate
 
-    key: str
-    heading: str
-    better: str
-    unit: str
-    metric: Callable[[LabelSpace], Metric[Array]]
-    rows: RowsOf = _values
-    needs: tuple[str, ...] = (ORDER,)
-    form: str = "{:.3f}"
-    note: str = ""
-    heads: bool = False
-    shown: bool = True
-    brief: bool = False
+    @property
+    def base(self) -> str:
+        """The key without the head."""
+        return self.key.removesuffix(f"_{self.head}")
 
 
 def _ca(n: int) -> MetricEntry:
     return MetricEntry(
-        f"ca{n}", f"CA({n}) %", "more", PERCENT, lambda space: cumulative_accuracy.over(n),
+        f"ca{n}", f"CA({n}) %", "more", PERCENT, lambda space: errors.cumulative_accuracy.over(n),
         needs=(ORDER, YEARS), form="{:.2%}", brief=n == 5,
         note="CA(n): test pictures with an error smaller than n {unit}, in %.",
     )  # fmt: skip
 
 
-Chosen = Sequence[MetricEntry]
+_of_groups = functools.partial(MetricEntry, rows=_classes, form="{:.2%}")
+_of_probs = functools.partial(MetricEntry, rows=_probs, needs=(ORDER, DISTRIBUTIONS), shown=False)
+Accumulators = Mapping[str, ArrayTree]  # by a summary's keys
 # In the order of a table's columns.
 TABLE: tuple[MetricEntry, ...] = (
-    MetricEntry("mae", "MAE", "less", LABEL, lambda space: mae, heads=True, brief=True),
-    MetricEntry("rmse", "RMSE", "less", LABEL, lambda space: rmse),
+    MetricEntry("mae", "MAE", "less", LABEL, lambda space: errors.mae, heads=True, brief=True),
+    MetricEntry("rmse", "RMSE", "less", LABEL, lambda space: errors.rmse),
     MetricEntry(
-        "epsilon_error", "ε-error", "less", PLAIN, lambda space: epsilon_error,
+        "epsilon_error", "ε-error", "less", PLAIN, lambda space: errors.epsilon_error,
         rows=_with_sigma, needs=(ORDER, SIGMA),
     ),
-    _ca(3),
-    _ca(5),
-    _ca(7),
-    MetricEntry(
-        "accuracy", "accuracy %", "more", PERCENT, lambda space: accuracy,
-        rows=_classes, needs=(CLASSES,), form="{:.2%}", brief=True,
+    *map(_ca, (3, 5, 7)),
+    _of_groups(
+        "accuracy", "accuracy %", "more", PERCENT, lambda space: errors.accuracy,
+        needs=(CLASSES,), brief=True,
         note="Accuracy: of the group; 1-off: of it or one beside it, in %.",
     ),
-    MetricEntry(
-        "one_off_accuracy", "1-off %", "more", PERCENT, lambda space: one_off_accuracy,
-        rows=_classes, needs=(GROUPS,), form="{:.2%}",
+    _of_groups(
+        "one_off_accuracy", "1-off %", "more", PERCENT, lambda space: errors.one_off_accuracy,
+        needs=(GROUPS,),
     ),
     MetricEntry(
-        "pearson", "Pearson r", "more", PLAIN, lambda space: pearson,
+        "pearson", "Pearson r", "more", PLAIN, lambda space: correlation.pearson,
         needs=(ORDER, VARIED), brief=True,
     ),
     MetricEntry(
         "truth_kl", "KL to truth", "less", NATS, lambda space: _mean,
-        rows=_truth_kl, needs=(ORDER, TRUTH),
-        note="KL(true || learned distribution) in nats.",
+        rows=_truth_kl, needs=(ORDER, TRUTH), note="KL(true || learned distribution) in nats.",
     ),
-    MetricEntry(
-        "nll", "nll", "less", NATS, nll.over,
-        rows=_probs, needs=(ORDER, DISTRIBUTIONS), shown=False,
-    ),
-    MetricEntry(
-        "crps", "crps", "less", LABEL, crps.over,
-        rows=_probs, needs=(ORDER, DISTRIBUTIONS), shown=False,
-    ),
-    MetricEntry(
-        "coverage90", "coverage90", "", PLAIN, _covered,
-        rows=_probs, needs=(ORDER, DISTRIBUTIONS), shown=False,
-    ),
+    _of_probs("nll", "nll", "less", NATS, distribution.nll.over),
+    _of_probs("crps", "crps", "less", LABEL, distribution.crps.over),
+    _of_probs("coverage90", "coverage90", "", PLAIN, _covered),
 )  # fmt: skip
 
 
@@ -192,12 +162,8 @@ def offers(
 ) -> frozenset[str]:
     """Returns what a part and a method offer to the metrics.
 
-    Args:
-      space: the method's label space.
-      labels: [N], the part's.
-      sigma: [N], NaN where unknown; None where no label has one.
-      truth: whether a true distribution is known of some picture.
-      probs: whether the learned distributions are kept.
+    `truth` says whether a true distribution is known of some picture, `probs` whether the learned
+    ones are kept. `labels` and `sigma` are as in `Estimates`.
     """
     identities = space.unit == "identity"
     known = {
@@ -213,13 +179,12 @@ def offers(
     return frozenset(need for need, offered in known.items() if offered)
 
 
-def entries(offered: Collection[str]) -> tuple[MetricEntry, ...]:
-    """Returns the metrics that need no more than what is offered."""
-    return tuple(entry for entry in TABLE if set(entry.needs) <= set(offered))
+def keys(offered: frozenset[str], heads: Iterable[str] = ()) -> tuple[str, ...]:
+    """Returns the keys of a summary, whose metrics need no more than what is offered.
 
-
-def keys(chosen: Chosen, heads: Sequence[str] = ()) -> tuple[str, ...]:
-    """Returns a summary's keys: errors of the estimate, then the heads', then all else."""
+    The errors of the estimate come first, then the heads', then all else.
+    """
+    chosen = [entry for entry in TABLE if offered.issuperset(entry.needs)]
     first = [entry.key for entry in chosen if entry.unit == LABEL and entry.shown]
     of_heads = [f"{entry.key}_{head}" for entry in chosen if entry.heads for head in heads]
     return tuple(dict.fromkeys([*first, *of_heads, *(entry.key for entry in chosen)]))
@@ -232,43 +197,44 @@ def find(key: str) -> MetricEntry | None:
             return entry
     for entry in TABLE:
         if entry.heads and key.startswith(f"{entry.key}_"):
-            heading = f"{entry.heading} {key.removeprefix(f'{entry.key}_')}"
-            return dataclasses.replace(entry, key=key, heading=heading, heads=False)
+            head = key.removeprefix(f"{entry.key}_")
+            heading = f"{entry.heading} {head}"
+            return dataclasses.replace(entry, key=key, heading=heading, heads=False, head=head)
     return None
 
 
-def start(space: LabelSpace, chosen: Chosen, heads: Sequence[str] = ()) -> dict[str, Acc]:
-    """Returns the accumulators of no picture, by their keys; of the heads too."""
-    by_key = {entry.key: entry.metric(space).init() for entry in chosen}
-    return {key: by_key[_base(key, chosen)] for key in keys(chosen, heads)}
+def start(space: LabelSpace, names: Sequence[str]) -> Accumulators:
+    """Returns the accumulators of no picture, by a summary's keys."""
+    return {key: _entry(key).metric(space).init() for key in names}
 
 
 def add(
-    accs: Mapping[str, Acc],
-    given: Estimates,
+    accs: Accumulators,
+    estimates: Estimates,
     heads: Mapping[str, Rows],
     space: LabelSpace,
-    chosen: Chosen,
     mask: Array | None = None,
-) -> dict[str, Acc]:
+) -> Accumulators:
     """Adds pictures to the accumulators, those where `mask`, bool [N], is true."""
     result = {}
-    for entry in chosen:
-        metric = entry.metric(space)
-        estimates = {entry.key: given}
-        if entry.heads:
-            estimates |= {f"{entry.key}_{h}": given._replace(values=x) for h, x in heads.items()}
-        for key, some in estimates.items():
-            rows, known = entry.rows(some, space)
-            keep = known if mask is None else mask if known is None else known & mask
-            result[key] = metric.update(accs[key], *rows, mask=keep)
+    for key, acc in accs.items():
+        entry = _entry(key)
+        values = heads[entry.head] if entry.head else estimates.values
+        rows, known = entry.rows(estimates._replace(values=values), space)
+        keep = known if mask is None else mask if known is None else known & mask
+        result[key] = entry.metric(space).update(acc, *rows, mask=keep)
     return result
 
 
-def results(accs: Mapping[str, Acc], space: LabelSpace, chosen: Chosen) -> dict[str, Array]:
+def results(accs: Accumulators, space: LabelSpace) -> dict[str, Array]:
     """Returns the metrics of all pictures that were added, by their keys."""
-    metrics = {entry.key: entry.metric(space) for entry in chosen}
-    return {key: metrics[_base(key, chosen)].result(acc) for key, acc in accs.items()}
+    return {key: _entry(key).metric(space).result(acc) for key, acc in accs.items()}
+
+
+def _entry(key: str) -> MetricEntry:
+    entry = find(key)
+    assert entry is not None, key
+    return entry
 
 
 def markdown() -> str:
@@ -277,14 +243,6 @@ def markdown() -> str:
     lines = ["| key | heading | better | unit | needs |", "| --- | --- | --- | --- | --- |"]
     for entry in TABLE:
         needs = ", ".join(need for need in entry.needs if need != ORDER)
-        better = entry.better or "neither"
-        lines.append(
-            f"| `{entry.key}` | {entry.heading} | {better} | {units[entry.unit]} | {needs} |"
-        )
+        better, unit = entry.better or "neither", units[entry.unit]
+        lines.append(f"| `{entry.key}` | {entry.heading} | {better} | {unit} | {needs} |")
     return "\n".join(lines) + "\n"
-
-
-def _base(key: str, chosen: Chosen) -> str:
-    """Returns the key of the entry that a key is of."""
-    of_heads = (entry.key for entry in chosen if entry.heads and key.startswith(f"{entry.key}_"))
-    return key if any(entry.key == key for entry in chosen) else next(of_heads)

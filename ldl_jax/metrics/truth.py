@@ -6,13 +6,11 @@ Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metric
 Source: Geng, "Label Distribution Learning" (TKDE 2016), whose six measures these are.
 """
 
-from __future__ import annotations
-
 import jax.numpy as jnp
 from jax import Array
 
 from ldl_jax import arrays
-from ldl_jax.metrics.metric import Rows, Rules, accumulated, averaged, mean_of, together
+from ldl_jax.metrics.metric import Mean, Rows, Rules, accumulated, averaged, mean_of, together
 
 
 def _both(probs: Rows, truth: Rows) -> tuple[Array, Array]:
@@ -116,7 +114,7 @@ def intersection(probs: Rows, truth: Rows) -> Array:
 
 
 @accumulated("probs", "truth")
-def ldl_measures() -> Rules[dict[str, Array]]:
+def ldl_measures() -> Rules[dict[str, Mean], dict[str, Array]]:
     """The means over the rows of all six, by the names of their functions; each [].
 
     The four distances are better when lower, the two similarities when higher.
@@ -126,12 +124,5 @@ def ldl_measures() -> Rules[dict[str, Array]]:
     >>> {name: round(float(means[name]), 3) for name in ("chebyshev", "intersection")}
     {'chebyshev': 0.25, 'intersection': 0.75}
     """
-    measures = {
-        "kl_to_truth": kl_to_truth,
-        "chebyshev": chebyshev,
-        "clark": clark,
-        "canberra": canberra,
-        "cosine": cosine,
-        "intersection": intersection,
-    }
-    return together(measures).rules
+    measures = (kl_to_truth, chebyshev, clark, canberra, cosine, intersection)
+    return together({measure.name: measure for measure in measures}).rules

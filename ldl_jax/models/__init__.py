@@ -1,7 +1,5 @@
 """Networks: images to features, as pure functions. `build(name, **options)` makes one."""
 
-from __future__ import annotations
-
 from ldl_jax.models.functional import Model
 from ldl_jax.models.registry import DTYPES, MODELS, build, known_options
 

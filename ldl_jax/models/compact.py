@@ -4,7 +4,7 @@ MobileNet and DenseNet follow SSR-Net's code. They end in the hidden dense layer
 them; its last layer, of one unit, is left to the method's head.
 """
 
-from __future__ import annotations
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -48,19 +48,16 @@ class ORCNN(nnx.Module):
         return jax.nn.relu(self.dense(x.reshape(x.shape[0], -1))).astype(jnp.float32)
 
 
-def local_response(
-    x: jax.Array, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
-) -> jax.Array:
+def local_response(x: jax.Array) -> jax.Array:
     """Normalises each channel by its neighbours (Krizhevsky et al. 2012, Sec. 3.3).
 
-    y_c = x_c / (k + α Σ_j x_j²)^β, where j runs over the `size` channels around c. It maps
+    y_c = x_c / (2 + 1e-4 Σ_j x_j²)^0.75, where j runs over the 5 channels around c. It maps
     x [..., C] to the same shape and dtype and computes in float32.
     """
     wide = x.astype(jnp.float32)
-    edges = [(0, 0)] * (x.ndim - 1) + [(size // 2, size // 2)]
-    padded = jnp.pad(jnp.square(wide), edges)
-    squares = sum(padded[..., i : i + x.shape[-1]] for i in range(size))
-    return (wide * (k + alpha * squares) ** -beta).astype(x.dtype)
+    padded = jnp.pad(jnp.square(wide), [(0, 0)] * (x.ndim - 1) + [(2, 2)])
+    squares = sum(padded[..., i : i + x.shape[-1]] for i in range(5))
+    return (wide * (2.0 + 1e-4 * squares) ** -0.75).astype(x.dtype)
 
 
 class MobileNet(nnx.Module):
@@ -98,16 +95,18 @@ class DenseNet(nnx.Module):
 
     def __init__(self, layers: int, growth: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         self.layers = layers
+        conv = functools.partial(Conv, initial=_HE_FAN_IN, dtype=dtype, rngs=rngs)
+        norm = functools.partial(Norm, dtype=dtype, rngs=rngs, epsilon=1.1e-5, momentum=0.99)
         width = 2 * growth
-        self.stem = _conv(3, width, 3, dtype, rngs)
+        self.stem = conv(3, width, 3)
         for block in (1, 2, 3):
             for layer in range(1, layers + 1):
-                setattr(self, f"norm{block}_{layer}", _norm(width, dtype, rngs))
-                setattr(self, f"conv{block}_{layer}", _conv(width, growth, 3, dtype, rngs))
+                setattr(self, f"norm{block}_{layer}", norm(width))
+                setattr(self, f"conv{block}_{layer}", conv(width, growth, 3))
                 width += growth
-            setattr(self, f"norm{block}", _norm(width, dtype, rngs))
+            setattr(self, f"norm{block}", norm(width))
             if block < 3:
-                setattr(self, f"conv{block}", _conv(width, width, 1, dtype, rngs))
+                setattr(self, f"conv{block}", conv(width, width, 1))
         self.dense1 = Dense(width, 128, dtype, rngs)
         self.dense2 = Dense(128, 32, dtype, rngs)
 
@@ -124,14 +123,6 @@ class DenseNet(nnx.Module):
         x = jax.nn.relu(self.dense1(x.astype(jnp.float32).mean(axis=(1, 2))))
         x = dropout(x, _DROPOUT, key if train else None)
         return jax.nn.relu(self.dense2(x)).astype(jnp.float32)
-
-
-def _conv(inputs: int, outputs: int, size: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> Conv:
-    return Conv(inputs, outputs, size, initial=_HE_FAN_IN, dtype=dtype, rngs=rngs)
-
-
-def _norm(width: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> Norm:
-    return Norm(width, dtype, rngs, epsilon=1.1e-5, momentum=0.99)
 
 
 def orcnn(size: int = 60, dtype: str = "float32") -> Model:
@@ -155,10 +146,8 @@ def orcnn(size: int = 60, dtype: str = "float32") -> Model:
         side = side // 2 if layer < len(_ORCNN) else side
     if side < 1:
         raise ValueError(f"model.size: orcnn takes 60 pixels and more, got {size!r}")
-    cells, compute = side**2, jnp.dtype(dtype)
-    return functional(
-        "orcnn", lambda rngs: ORCNN(cells, compute, rngs), _ORCNN_HIDDEN, size=size, fixed=True
-    )
+    make = functools.partial(ORCNN, side**2, jnp.dtype(dtype))
+    return functional("orcnn", make, _ORCNN_HIDDEN, size=size, fixed=True)
 
 
 def mobilenet(alpha: float = 0.25, size: int = 64, dtype: str = "float32") -> Model:
@@ -179,15 +168,8 @@ def mobilenet(alpha: float = 0.25, size: int = 64, dtype: str = "float32") -> Mo
         raise ValueError(f"model.alpha: expected a share of channels from 1/32 to 1, got {alpha!r}")
     if size < 1:
         raise ValueError(f"model.size: expected at least 1 pixel, got {size!r}")
-    cells, compute = (-(-size // 32)) ** 2, jnp.dtype(dtype)
-    return functional(
-        "mobilenet",
-        lambda rngs: MobileNet(alpha, cells, compute, rngs),
-        32,
-        size=size,
-        fixed=True,
-        draws=True,
-    )
+    make = functools.partial(MobileNet, alpha, (-(-size // 32)) ** 2, jnp.dtype(dtype))
+    return functional("mobilenet", make, 32, size=size, fixed=True, draws=True)
 
 
 def densenet(depth: int = 19, growth: int = 12, dtype: str = "float32") -> Model:
@@ -208,12 +190,5 @@ def densenet(depth: int = 19, growth: int = 12, dtype: str = "float32") -> Model
         raise ValueError(f"model.depth: expected 3 n + 4 with n at least 1, got {depth!r}")
     if growth < 1:
         raise ValueError(f"model.growth: expected at least 1 channel, got {growth!r}")
-    layers, compute = (depth - 4) // 3, jnp.dtype(dtype)
-    return functional(
-        "densenet",
-        lambda rngs: DenseNet(layers, growth, compute, rngs),
-        32,
-        size=64,
-        smallest=4,
-        draws=True,
-    )
+    make = functools.partial(DenseNet, (depth - 4) // 3, growth, jnp.dtype(dtype))
+    return functional("densenet", make, 32, size=64, smallest=4, draws=True)

@@ -1,7 +1,5 @@
 """The cost of a network: its parameters, its multiply-adds, and the memory of a forward pass."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -15,19 +13,13 @@ from ldl_jax.models.functional import ModelState, Params
 
 
 class Cost(NamedTuple):
-    """The cost of a network for one picture.
+    """The cost of a network for one picture."""
 
-    Attributes:
-      parameters: how many numbers training changes.
-      statistics: how many numbers the running statistics have.
-      multiply_adds: the multiply-adds of inference, see the function `multiply_adds`.
-      activations: the bytes that XLA sets aside in inference, beside the arguments and the result;
-        None where they were not asked for or XLA does not tell.
-    """
-
-    parameters: int
-    statistics: int
-    multiply_adds: int
+    parameters: int  # how many numbers training changes
+    statistics: int  # how many numbers the running statistics have
+    multiply_adds: int  # those of inference, see the function `multiply_adds`
+    # The bytes that XLA sets aside in inference, beside the arguments and the result; None where
+    # they were not asked for or XLA does not tell.
     activations: int | None
 
     @property
@@ -85,9 +77,8 @@ def _in_equation(equation: JaxprEqn) -> int:
     if name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]
         shape = _shape(equation.invars[0])
-        return math.prod(_shape(equation.outvars[0])) * math.prod(
-            shape[axis] for axis in contracted
-        )
+        terms = math.prod(shape[axis] for axis in contracted)
+        return math.prod(_shape(equation.outvars[0])) * terms
     if name == "conv_general_dilated":
         kernel = _shape(equation.invars[1])
         outputs = kernel[params["dimension_numbers"].rhs_spec[0]]

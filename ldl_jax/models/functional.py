@@ -1,7 +1,5 @@
 """The one seam to Flax: an NNX module becomes a pair of pure functions over plain dicts."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -76,6 +74,10 @@ def functional(
         params, rest = nnx.state(make(nnx.Rngs(key)), nnx.Param, ...)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
 
+    def merged(params: Params, model_state: ModelState, images: jax.Array) -> Any:
+        _check_images(name, images.shape, size if fixed else smallest, fixed)
+        return nnx.merge(graph, nnx.State(params), nnx.State(model_state))
+
     def apply(
         params: Params,
         model_state: ModelState,
@@ -84,24 +86,20 @@ def functional(
         train: bool,
         key: jax.Array | None = None,
     ) -> tuple[Features, ModelState]:
-        _check_images(name, images.shape, size if fixed else smallest, fixed)
+        module = merged(params, model_state, images)
         if draws and train and key is None:
             raise ValueError(
                 f"key: {name} has dropout, expected a random key in training, got None"
             )
-        module: Any = nnx.merge(graph, nnx.State(params), nnx.State(model_state))
         drawn = {"key": key} if draws else {}
         features = module(images, train=train, **drawn)
         _, rest = nnx.state(module, nnx.Param, ...)
         return features, nnx.to_pure_dict(rest)
 
     def maps(params: Params, model_state: ModelState, images: jax.Array) -> jax.Array:
-        _check_images(name, images.shape, size if fixed else smallest, fixed)
-        module: Any = nnx.merge(graph, nnx.State(params), nnx.State(model_state))
-        return module.maps(images, train=False)
+        return merged(params, model_state, images).maps(images, train=False)
 
-    has_maps = hasattr(traced, "maps")
-    return Model(name, jax.jit(init), apply, width, size, maps if has_maps else None)
+    return Model(name, jax.jit(init), apply, width, size, maps if hasattr(traced, "maps") else None)
 
 
 def _check_images(name: str, shape: tuple[int, ...], side: int, fixed: bool) -> None:

@@ -1,7 +1,5 @@
 """The layers that networks share: normalisation, dense layers and dropout."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import jax
@@ -72,10 +70,8 @@ class Norm(nnx.Module):
 class LayerNorm(nnx.Module):
     """Normalises over the last axis in float32 and casts back at the end."""
 
-    def __init__(
-        self, features: int, dtype: jnp.dtype, rngs: nnx.Rngs, *, epsilon: float = 1e-6
-    ) -> None:
-        self.norm = nnx.LayerNorm(features, epsilon=epsilon, dtype=jnp.float32, rngs=rngs)
+    def __init__(self, features: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        self.norm = nnx.LayerNorm(features, epsilon=1e-6, dtype=jnp.float32, rngs=rngs)
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:

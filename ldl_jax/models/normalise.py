@@ -12,8 +12,6 @@ and compute in float32. Beside their result they return the batch's mean and var
 which no gradient passes.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 
@@ -22,6 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 Normed = tuple[jax.Array, jax.Array, jax.Array]  # the result, the batch's mean and variance
+Pair = tuple[jax.Array, jax.Array]
 Residuals = tuple[jax.Array, ...]  # what the gradient needs of the forward pass
 Forward = tuple[Normed, Residuals]
 Gradients = tuple[jax.Array, jax.Array, jax.Array]  # of x, γ and β
@@ -47,7 +46,7 @@ def _batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float)
 
 def _batch_norm_back(epsilon: float, saved: Residuals, cotangents: Normed) -> Gradients:
     x, scale, mean, variance = saved
-    return _back(x, cotangents[0], scale, mean, variance, epsilon)
+    return _back(x, cotangents[0], scale, (mean, variance), epsilon)
 
 
 batch_norm.defvjp(_batch_norm, _batch_norm_back)
@@ -81,10 +80,10 @@ def _norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: fl
 
 def _norm_relu_mean_back(epsilon: float, saved: Residuals, cotangents: Normed) -> Gradients:
     x, scale, bias, mean, variance = saved
-    slope, shift = _line(mean, variance, scale, bias, epsilon)
+    slope, shift = _line((mean, variance), scale, bias, epsilon)
     positive = _along(x, slope, shift) > 0
     dy = jnp.where(positive, _spread(cotangents[0] / 4, x), 0.0)
-    return _back(x, dy, scale, mean, variance, epsilon)
+    return _back(x, dy, scale, (mean, variance), epsilon)
 
 
 norm_relu_mean.defvjp(_norm_relu_mean, _norm_relu_mean_back)
@@ -102,7 +101,7 @@ def norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: floa
 
 def _norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Forward:
     mean, variance = _moments(x)
-    slope, shift = _line(mean, variance, scale, bias, epsilon)
+    slope, shift = _line((mean, variance), scale, bias, epsilon)
     # The greatest y has the greatest x, or the least where γ < 0. The gradient finds the maximum in
     # x, which is the same array then, while y could be rounded differently when recomputed.
     sign = jnp.where(slope < 0, -1.0, 1.0)
@@ -119,7 +118,7 @@ def _norm_tanh_max_back(epsilon: float, saved: Residuals, cotangents: Normed) ->
     each = cotangents[0] * (1 - jnp.square(pooled)) / ties
     highest = x.astype(jnp.float32) * _wide(sign, x) == _spread(top, x)
     dy = jnp.where(highest, _spread(each, x), 0.0)
-    return _back(x, dy, scale, mean, variance, epsilon)
+    return _back(x, dy, scale, (mean, variance), epsilon)
 
 
 norm_tanh_max.defvjp(_norm_tanh_max, _norm_tanh_max_back)
@@ -127,20 +126,19 @@ norm_tanh_max.defvjp(_norm_tanh_max, _norm_tanh_max_back)
 
 def _normed(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Normed:
     mean, variance = _moments(x)
-    return _along(x, *_line(mean, variance, scale, bias, epsilon)), mean, variance
+    return _along(x, *_line((mean, variance), scale, bias, epsilon)), mean, variance
 
 
-def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _moments(x: jax.Array) -> Pair:
     axes = tuple(range(x.ndim - 1))
     x = x.astype(jnp.float32)
     mean = x.mean(axes)
     return mean, jnp.maximum(0.0, jnp.square(x).mean(axes) - jnp.square(mean))
 
 
-def _line(
-    mean: jax.Array, variance: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
-) -> tuple[jax.Array, jax.Array]:
+def _line(moments: Pair, scale: jax.Array, bias: jax.Array, epsilon: float) -> Pair:
     """Returns a and b of γ x̂ + β = a x + b."""
+    mean, variance = moments
     slope = scale * lax.rsqrt(variance + epsilon)
     return slope, bias - mean * slope
 
@@ -150,14 +148,10 @@ def _along(x: jax.Array, slope: jax.Array, shift: jax.Array) -> jax.Array:
 
 
 def _back(
-    x: jax.Array,
-    dy: jax.Array,
-    scale: jax.Array,
-    mean: jax.Array,
-    variance: jax.Array,
-    epsilon: float,
+    x: jax.Array, dy: jax.Array, scale: jax.Array, moments: Pair, epsilon: float
 ) -> Gradients:
     """Returns the gradients of x, γ and β."""
+    mean, variance = moments
     axes, count = tuple(range(x.ndim - 1)), math.prod(x.shape[:-1])
     r = lax.rsqrt(variance + epsilon)
     x32 = x.astype(jnp.float32)

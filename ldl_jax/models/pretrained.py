@@ -1,7 +1,5 @@
 """Loads foreign weights: files of other projects become parameters of the networks here."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -129,21 +127,17 @@ def _head(
     else:
         fit, notices = [], []
         for layer, parameters in head.items():
+            faults: list[str] = []
+            for leaf in _LEAVES if layer in has else ():
+                faults += _fault(ends[layer, leaf], arrays, parameters[leaf].shape)
             if layer not in has:
                 notices.append(f"head: the file has none for {layer}, it starts anew")
-                continue
-            other = [
-                fault
-                for leaf in _LEAVES
-                for fault in _fault(ends[layer, leaf], arrays, parameters[leaf].shape)
-            ]
-            if other:
-                notices.append(f"head: {layer} starts anew, since {' and '.join(other)}")
+            elif faults:
+                notices.append(f"head: {layer} starts anew, since {' and '.join(faults)}")
             else:
                 fit.append(layer)
-    return {
-        layer: {leaf: _convert(ends[layer, leaf], arrays) for leaf in _LEAVES} for layer in fit
-    }, notices
+    layers = {name: {leaf: _convert(ends[name, leaf], arrays) for leaf in _LEAVES} for name in fit}
+    return layers, notices
 
 
 def _is_dense(layer: str, ends: layouts.Sources, arrays: Mapping[str, np.ndarray]) -> bool:

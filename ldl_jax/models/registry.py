@@ -1,7 +1,5 @@
 """The networks by name: each is built with options that are checked first."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -9,23 +7,13 @@ from typing import Any
 from ldl_jax.models import compact, resnet, ssrnet, vgg, vit
 from ldl_jax.models.functional import Model
 
-MODELS: dict[str, Callable[..., Model]] = {
-    "resnet10": resnet.resnet10,
-    "resnet18": resnet.resnet18,
-    "resnet10_tiny": resnet.resnet10_tiny,
-    "resnet18_tiny": resnet.resnet18_tiny,
-    "resnet34": resnet.resnet34,
-    "resnet50": resnet.resnet50,
-    "resnet18_adience": resnet.resnet18_adience,
-    "ssrnet": ssrnet.ssrnet,
-    "thinagenet": vgg.thinagenet,
-    "tinyagenet": vgg.tinyagenet,
-    "vgg16": vgg.vgg16,
-    "vit_b16": vit.vit_b16,
-    "orcnn": compact.orcnn,
-    "mobilenet": compact.mobilenet,
-    "densenet": compact.densenet,
-}
+_FACTORIES: tuple[Callable[..., Model], ...] = (
+    *(resnet.resnet10, resnet.resnet18, resnet.resnet10_tiny, resnet.resnet18_tiny),
+    *(resnet.resnet34, resnet.resnet50, resnet.resnet18_adience),
+    *(ssrnet.ssrnet, vgg.thinagenet, vgg.tinyagenet, vgg.vgg16, vit.vit_b16),
+    *(compact.orcnn, compact.mobilenet, compact.densenet),
+)
+MODELS = {factory.__name__: factory for factory in _FACTORIES}
 DTYPES = ("float32", "bfloat16")
 
 

@@ -4,8 +4,7 @@ He et al. (Deep Residual Learning, CVPR 2016) in other comparisons, and that of 
 Each maps images [B, H, W, 3] of any size to features [B, D], the mean of its last maps.
 """
 
-from __future__ import annotations
-
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -18,45 +17,30 @@ from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Norm
 
 Activation = Callable[[jax.Array], jax.Array]
+_LEAKY_RELU = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
 
 
 class ResNetPlan(NamedTuple):
-    """The choices in which the residual networks differ.
+    """The choices in which the residual networks differ."""
 
-    Attributes:
-      blocks: the number of blocks of each of the four stages.
-      channels: the channels of the stem.
-      bottleneck: whether a block has convolutions of 1x1, 3x3 and 1x1 with four times the channels
-        at its end, in place of two of 3x3.
-      activation: the function after each normalisation and each sum.
-      shortcut: the size of the convolution in a projecting shortcut.
-      normed: whether a normalisation follows that convolution.
-    """
-
-    blocks: Sequence[int]
-    channels: int
+    dtype: jnp.dtype
+    blocks: Sequence[int]  # the number of blocks of each of the four stages
+    channels: int  # those of the stem
+    # A bottleneck has convolutions of 1x1, 3x3 and 1x1 with four times the channels at its end, in
+    # place of two of 3x3.
     bottleneck: bool = False
-    activation: Activation = jax.nn.relu
-    shortcut: int = 1
-    normed: bool = True
+    activation: Activation = jax.nn.relu  # follows each normalisation and each sum
+    shortcut: int = 1  # the size of the convolution in a projecting shortcut
+    normed: bool = True  # whether a normalisation follows that convolution
 
 
 class ResNetBlock(nnx.Module):
-    """Adds convolutions to a shortcut (He et al., Deep Residual Learning, Figs. 2 and 5).
-
-    A bottleneck's 3x3 convolution has its stride, as in torchvision.
-    """
+    """Adds convolutions to a shortcut (He et al., Deep Residual Learning, Figs. 2 and 5)."""
 
     def __init__(
-        self,
-        plan: ResNetPlan,
-        inputs: int,
-        width: int,
-        stride: int,
-        dtype: jnp.dtype,
-        rngs: nnx.Rngs,
+        self, plan: ResNetPlan, inputs: int, width: int, stride: int, rngs: nnx.Rngs
     ) -> None:
-        self.activation = plan.activation
+        self.activation, dtype = plan.activation, plan.dtype
         outputs = 4 * width if plan.bottleneck else width
         if plan.bottleneck:
             layers = [(inputs, width, 1, 1), (width, width, 3, stride), (width, outputs, 1, 1)]
@@ -70,9 +54,8 @@ class ResNetBlock(nnx.Module):
         self.projects = stride != 1 or inputs != outputs
         self.normed = plan.normed
         if self.projects:
-            self.shortcut = Conv(
-                inputs, outputs, plan.shortcut, stride=stride, dtype=dtype, rngs=rngs
-            )
+            size = plan.shortcut
+            self.shortcut = Conv(inputs, outputs, size, stride=stride, dtype=dtype, rngs=rngs)
             if plan.normed:
                 self.shortcut_norm = Norm(outputs, dtype, rngs)
 
@@ -92,10 +75,10 @@ class ResNetBlock(nnx.Module):
 class ResNet(nnx.Module):
     """Stacks Conv1 to Conv5_x of CEN's Table 7 and the average pool."""
 
-    def __init__(self, plan: ResNetPlan, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def __init__(self, plan: ResNetPlan, rngs: nnx.Rngs) -> None:
         self.activation = plan.activation
-        self.stem = Conv(3, plan.channels, 7, stride=2, dtype=dtype, rngs=rngs)
-        self.stem_norm = Norm(plan.channels, dtype, rngs)
+        self.stem = Conv(3, plan.channels, 7, stride=2, dtype=plan.dtype, rngs=rngs)
+        self.stem_norm = Norm(plan.channels, plan.dtype, rngs)
         self.names: tuple[str, ...] = ()
         inputs = plan.channels
         for stage, count in enumerate(plan.blocks):
@@ -104,7 +87,7 @@ class ResNet(nnx.Module):
                 stride = 2 if stage > 0 and index == 0 else 1
                 # Each block has a name, since Orbax restores a list's integer keys as strings.
                 name = f"conv{stage + 2}_{index + 1}"
-                setattr(self, name, ResNetBlock(plan, inputs, width, stride, dtype, rngs))
+                setattr(self, name, ResNetBlock(plan, inputs, width, stride, rngs))
                 self.names += (name,)
                 inputs = 4 * width if plan.bottleneck else width
 
@@ -122,9 +105,9 @@ class ResNet(nnx.Module):
 
 
 def _build(name: str, dtype: str, blocks: Sequence[int], channels: int, **changes: Any) -> Model:
-    plan, compute = ResNetPlan(blocks, channels, **changes), jnp.dtype(dtype)
+    plan = ResNetPlan(jnp.dtype(dtype), blocks, channels, **changes)
     width = 8 * channels * (4 if plan.bottleneck else 1)
-    return functional(name, lambda rngs: ResNet(plan, compute, rngs), width)
+    return functional(name, functools.partial(ResNet, plan), width)
 
 
 def resnet10(dtype: str = "float32") -> Model:
@@ -180,17 +163,5 @@ def resnet18_adience(shortcut: Literal["3x3", "1x1"] = "3x3", dtype: str = "floa
     """
     if shortcut not in ("3x3", "1x1"):
         raise ValueError(f"model.shortcut: expected '3x3' or '1x1', got {shortcut!r}")
-    inferred = shortcut == "3x3"
-    return _build(
-        "resnet18_adience",
-        dtype,
-        (2, 2, 2, 2),
-        64,
-        activation=_leaky_relu,
-        shortcut=3 if inferred else 1,
-        normed=not inferred,
-    )
-
-
-def _leaky_relu(x: jax.Array) -> jax.Array:
-    return jax.nn.leaky_relu(x, 0.2)
+    inferred = {"shortcut": 3, "normed": False} if shortcut == "3x3" else {}
+    return _build("resnet18_adience", dtype, (2, 2, 2, 2), 64, activation=_LEAKY_RELU, **inferred)

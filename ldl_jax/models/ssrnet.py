@@ -2,8 +2,7 @@
 Estimation", IJCAI 2018, Fig. 1): its two streams, up to the dense layers of its head.
 """
 
-from __future__ import annotations
-
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -21,17 +20,11 @@ _GLOROT = nnx.initializers.glorot_uniform()
 
 
 class SSRForm(NamedTuple):
-    """The choices in which the implementations of SSR-Net differ.
+    """The choices in which the implementations of SSR-Net differ."""
 
-    Attributes:
-      padding: the padding of each 3x3 convolution.
-      epsilon: the ε of the batch normalisations.
-      momentum: the share of the running statistics that a step keeps.
-    """
-
-    padding: int
-    epsilon: float
-    momentum: float
+    padding: int  # that of each 3x3 convolution
+    epsilon: float  # the ε of the batch normalisations
+    momentum: float  # the share of the running statistics that a step keeps
 
 
 FORMS = {"keras": SSRForm(0, 1e-3, 0.99), "pytorch": SSRForm(1, 1e-5, 0.9)}
@@ -86,9 +79,8 @@ class SSRNet(nnx.Module):
             if pool > 1:
                 x, s = average_pool(x, pool), max_pool(s, pool, pool, 0)
             x, s = x.reshape(x.shape[0], -1), s.reshape(s.shape[0], -1)
-            mixed = self._bins(f"s_dense{k}", s, next(keys, None)) * self._bins(
-                f"x_dense{k}", x, next(keys, None)
-            )
+            of_s = self._bins(f"s_dense{k}", s, next(keys, None))
+            mixed = of_s * self._bins(f"x_dense{k}", x, next(keys, None))
             features[f"stage{k}"] = jax.nn.relu(getattr(self, f"mix{k}")(mixed)).astype(jnp.float32)
             features[f"range{k}"] = (s * x).astype(jnp.float32)
         return features
@@ -98,31 +90,30 @@ class SSRNet(nnx.Module):
         blocks, x = [], images
         for block in range(1, self.count + 2):
             pools = block <= self.count
-            if train and pools and rewrites():
-                x = self._pooled(stream, block, x)
-                blocks.append(x)
-                continue
             conv, norm = (getattr(self, f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
-            x = norm(conv.unbiased(x), train=train, bias=conv.bias[...])
-            x = jax.nn.relu(x) if stream == "x" else jnp.tanh(x)
-            if pools:
-                x = average_pool(x, 2) if stream == "x" else max_pool(x, 2, 2, 0)
+            if train and pools and rewrites():
+                x = _pooled(conv, norm, stream, block, x)
+            else:
+                x = norm(conv.unbiased(x), train=train, bias=conv.bias[...])
+                x = jax.nn.relu(x) if stream == "x" else jnp.tanh(x)
+                if pools:
+                    x = average_pool(x, 2) if stream == "x" else max_pool(x, 2, 2, 0)
             blocks.append(x)
         return blocks
 
-    def _pooled(self, stream: str, block: int, x: jax.Array) -> jax.Array:
-        """Runs a block in training, with its normalisation, activation and pooling as one step."""
-        conv, norm = (getattr(self, f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
-        if block == 1 and x.shape[1] % 2 == x.shape[2] % 2 == 0:
-            x, kernel = x.astype(conv.dtype), conv.kernel[...].astype(conv.dtype)
-            y = in_cells(x, kernel, conv.padding)
-        else:
-            y = conv.unbiased(x)
-        form = norm_relu_mean if stream == "x" else norm_tanh_max
-        return norm.by_batch(form, y, conv.bias[...])
-
     def _bins(self, name: str, x: jax.Array, key: jax.Array | None) -> jax.Array:
         return jax.nn.relu(getattr(self, name)(dropout(x, self.rate, key)))
+
+
+def _pooled(conv: Conv, norm: Norm, stream: str, block: int, x: jax.Array) -> jax.Array:
+    """Runs a block in training, with its normalisation, activation and pooling as one step."""
+    if block == 1 and x.shape[1] % 2 == x.shape[2] % 2 == 0:
+        x, kernel = x.astype(conv.dtype), conv.kernel[...].astype(conv.dtype)
+        y = in_cells(x, kernel, conv.padding)
+    else:
+        y = conv.unbiased(x)
+    form = norm_relu_mean if stream == "x" else norm_tanh_max
+    return norm.by_batch(form, y, conv.bias[...])
 
 
 def _cells(count: int, size: int, padding: int) -> list[int]:
@@ -178,12 +169,5 @@ def ssrnet(
         )
     width = {f"stage{k}": 2 * bins for k, bins in enumerate(stages, start=1)}
     width |= {f"range{k}": count for k, count in enumerate(cells, start=1)}
-    compute = jnp.dtype(dtype)
-    return functional(
-        "ssrnet",
-        lambda rngs: SSRNet(stages, size, FORMS[form], dropout, compute, rngs),
-        width,
-        size=size,
-        fixed=True,
-        draws=True,
-    )
+    make = functools.partial(SSRNet, stages, size, FORMS[form], dropout, jnp.dtype(dtype))
+    return functional("ssrnet", make, width, size=size, fixed=True, draws=True)

@@ -2,21 +2,11 @@
 PyTorch port (oukohou/SSR_Net_Pytorch).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 
-from ldl_jax.models.layouts import (
-    SAME,
-    ArraySource,
-    Shapes,
-    Sources,
-    TrainedInputs,
-    WeightLayout,
-    flattened,
-    torch_source,
-)
+from ldl_jax.models import layouts
+from ldl_jax.models.layouts import ArraySource, Shapes, Sources, TrainedInputs, WeightLayout
 
 _KERAS_LEAVES = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
 _REDUCED = 10  # channels that each stage reduces a stream to
@@ -33,7 +23,7 @@ def _stages(shapes: Shapes) -> int:
 
 
 def _keras(layer: str, leaf: str) -> ArraySource:
-    return ArraySource(f"{layer}/{layer}/{leaf}:0", SAME)
+    return ArraySource(f"{layer}/{layer}/{leaf}:0", layouts.SAME)
 
 
 def keras_backbone(shapes: Shapes) -> Sources:
@@ -89,24 +79,23 @@ def port_backbone(shapes: Shapes) -> Sources:
             "dense": f"{fusion}_prediction_block.1",
             "mix": f"stage{index}_FC_after_PB.0",
         }[word.removeprefix("x_").removeprefix("s_")]
-        source = torch_source(path, module, shape)
+        source = layouts.torch_source(path, module, shape)
         if word.endswith("dense") and path[-1] == "kernel":
-            source = source._replace(conversion=flattened(_REDUCED))
+            source = source._replace(conversion=layouts.flattened(_REDUCED))
         sources[path] = source
     return sources
 
 
 def port_head(shapes: Shapes) -> Sources:
     """Gives the sources of the head's layers; the range's layer reads a flattened map."""
-    names = {
-        "probs": "stage{k}_prob.0",
-        "offsets": "stage{k}_index_offsets.0",
-        "range": "stage{k}_delta_k.0",
-    }
-    sources = _head(shapes, names, lambda module, leaf: torch_source((leaf,), module, (0, 0)))
+    kinds = {"probs": "prob", "offsets": "index_offsets", "range": "delta_k"}
+    names = {layer: f"stage{{k}}_{kind}.0" for layer, kind in kinds.items()}
+    sources = _head(
+        shapes, names, lambda module, leaf: layouts.torch_source((leaf,), module, (0, 0))
+    )
     for k in range(1, _stages(shapes) + 1):
         kernel = sources[f"range{k}", "kernel"]
-        sources[f"range{k}", "kernel"] = kernel._replace(conversion=flattened(_REDUCED))
+        sources[f"range{k}", "kernel"] = kernel._replace(conversion=layouts.flattened(_REDUCED))
     return sources
 
 
@@ -134,6 +123,6 @@ SSRNET = (
         "the PyTorch port's SSR-Net (built here with form='pytorch')",
         port_backbone,
         port_head,
-        TrainedInputs("BGR", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+        layouts.IMAGENET._replace(colours="BGR"),
     ),
 )

@@ -6,8 +6,6 @@ the names below, each of them a plain function of this file; any other name is r
 looked up.
 """
 
-from __future__ import annotations
-
 import collections
 import io
 import math
@@ -57,10 +55,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
       ValueError: the file is damaged, needs a name that is refused, or holds no state dict.
     """
     try:
-        if zipfile.is_zipfile(path):
-            tree, storages = _read_zip(path)
-        else:
-            tree, storages = _read_legacy(path)
+        tree, storages = (_read_zip if zipfile.is_zipfile(path) else _read_legacy)(path)
         return {name: _array(x, storages) for name, x in _state_dict(tree).items()}
     except ValueError as error:
         raise ValueError(f"path: {path}: {error}") from error

@@ -1,7 +1,6 @@
 """VGG16, which DEX uses, and its thin variants, DLDL-v2's ThinAgeNet and TinyAgeNet."""
 
-from __future__ import annotations
-
+import functools
 from typing import Literal
 
 import jax
@@ -143,15 +142,8 @@ def vgg16(
         raise ValueError(f"model.hidden: expected at least 1 unit, got {hidden!r}")
     if not 0 <= dropout < 1:
         raise ValueError(f"model.dropout: expected a rate in [0, 1), got {dropout!r}")
-    cells, compute = (size // 32) ** 2, jnp.dtype(dtype)
-    return functional(
-        "vgg16",
-        lambda rngs: VGG16(cells, hidden, dropout, compute, rngs),
-        hidden,
-        size=size,
-        fixed=True,
-        draws=True,
-    )
+    make = functools.partial(VGG16, (size // 32) ** 2, hidden, dropout, jnp.dtype(dtype))
+    return functional("vgg16", make, hidden, size=size, fixed=True, draws=True)
 
 
 def _thin(name: str, rate: float, pooling: str, dtype: str) -> Model:
@@ -159,10 +151,6 @@ def _thin(name: str, rate: float, pooling: str, dtype: str) -> Model:
         raise ValueError(f"model.rate: expected a share of channels from 1/64 to 1, got {rate!r}")
     if pooling not in ("hybrid", "average"):
         raise ValueError(f"model.pooling: expected 'hybrid' or 'average', got {pooling!r}")
-    hybrid, compute = pooling == "hybrid", jnp.dtype(dtype)
-    return functional(
-        name,
-        lambda rngs: ThinAgeNet(rate, hybrid, compute, rngs),
-        _thinned(rate)[-1],
-        smallest=32 if hybrid else 16,
-    )
+    hybrid = pooling == "hybrid"
+    make = functools.partial(ThinAgeNet, rate, hybrid, jnp.dtype(dtype))
+    return functional(name, make, _thinned(rate)[-1], smallest=32 if hybrid else 16)

@@ -1,6 +1,6 @@
 """The vision transformer ViT-B/16 (Dosovitskiy et al., "An Image is Worth 16x16 Words")."""
 
-from __future__ import annotations
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -46,17 +46,9 @@ class ViT(nnx.Module):
     ) -> None:
         self.dtype = dtype
         self.depth = depth
-        self.patches = Conv(
-            3,
-            width,
-            _PATCH,
-            stride=_PATCH,
-            padding=0,
-            bias=True,
-            initial=nnx.initializers.lecun_normal(),
-            dtype=dtype,
-            rngs=rngs,
-        )
+        conv = functools.partial(Conv, dtype=dtype, rngs=rngs)
+        initial = nnx.initializers.lecun_normal()
+        self.patches = conv(3, width, _PATCH, stride=_PATCH, padding=0, bias=True, initial=initial)
         self.cls_token = nnx.Param(_INITIAL(rngs.params(), (1, 1, width), jnp.float32))
         self.positions = nnx.Param(_INITIAL(rngs.params(), (1, cells + 1, width), jnp.float32))
         for index in range(1, depth + 1):
@@ -103,11 +95,6 @@ def vit_b16(
         raise ValueError(f"model.depth: expected at least 1 block, got {depth!r}")
     if heads < 1 or width < heads or width % heads:
         raise ValueError(f"model.heads: {heads!r} heads cannot share a width of {width!r}")
-    cells, compute = (size // _PATCH) ** 2, jnp.dtype(dtype)
-    return functional(
-        "vit_b16",
-        lambda rngs: ViT(cells, depth, width, heads, compute, rngs),
-        width,
-        size=size,
-        fixed=True,
-    )
+    cells = (size // _PATCH) ** 2
+    make = functools.partial(ViT, cells, depth, width, heads, jnp.dtype(dtype))
+    return functional("vit_b16", make, width, size=size, fixed=True)

@@ -1,7 +1,5 @@
 """Reads foreign weight files as dicts of arrays: Keras's HDF5, safetensors, and PyTorch's .pth."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A few pictures at a time are decoded, in threads, while the network answers for 
 the answers are kept.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections import deque

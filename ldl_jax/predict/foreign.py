@@ -1,7 +1,5 @@
 """Reads whole age models from other projects' files, as `checkpoint.read` reads a run's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import jax

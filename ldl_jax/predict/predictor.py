@@ -1,7 +1,5 @@
 """A trained network as a function of pictures, with the preprocessing that it was trained with."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import jax

@@ -13,8 +13,6 @@ package stay beside it for what JAX's public functions do not do:
   Here values of JSON's types are shared while the devices compute, and before there are any.
 """
 
-from __future__ import annotations
-
 from typing import Any, NoReturn
 
 import jax

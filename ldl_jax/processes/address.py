@@ -1,7 +1,5 @@
 """Finds out which process this is, and where all meet, from flags, the environment or SLURM."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ A closed connection tells process 0 at once that a process has died, and silence
 stands still.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

@@ -1,7 +1,5 @@
 """Sends messages between two processes, as lines of JSON over a socket."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket

@@ -1,7 +1,5 @@
 """Lets the processes of a run find one another: all connect to process 0, within a given time."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket

@@ -1,7 +1,5 @@
 """Keeps the memory that a process frees, so that it need not be cleared and mapped again."""
 
-from __future__ import annotations
-
 import ctypes
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Parses the command line of every command; bad input is one line and exit code 1."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -11,6 +9,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from ldl_jax.evaluation.cells import plain
 from ldl_jax.run.reading import renamed
 
 
@@ -63,5 +62,5 @@ def only_flags(arguments: Sequence[str]) -> None:
 
 def fail(message: str) -> NoReturn:
     """Says what is wrong in one line and ends the process with 1."""
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"error: {plain(' '.join(message.split()))}\n")
     sys.exit(1)

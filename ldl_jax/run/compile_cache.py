@@ -1,7 +1,5 @@
 """Keeps compiled programs on disk, so that a run that is started again does not compile again."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -4,8 +4,6 @@ A config file fills in a `ConfigDict` made by `defaults()`; `parse` turns it int
 `Config`. A key that is not in the schema, or a value of another type, is an error.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import json
@@ -21,7 +19,6 @@ from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
 from ldl_jax.run.reading import RENAMED as RENAMED
 from ldl_jax.run.reading import Content, filled, in_new_keys, read_section
-from ldl_jax.run.sections import STAGE as STAGE
 from ldl_jax.run.sections import (
     ConfigError,
     DataConfig,
@@ -90,7 +87,7 @@ class Config:
     init: InitConfig = dataclasses.field(default_factory=InitConfig)
     chain: Chain = dataclasses.field(default_factory=Chain)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
-    stages: dict[str, Config] = dataclasses.field(default_factory=dict)
+    stages: dict[str, "Config"] = dataclasses.field(default_factory=dict)
     faults: FaultConfig = dataclasses.field(default_factory=FaultConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
 

@@ -1,9 +1,8 @@
 """The data of a run: a config's data section becomes records, parts, a label space and feeds."""
 
-from __future__ import annotations
-
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import Placement
 from ldl_jax.run.config import ConfigError, DataConfig, TestSetConfig
 
-Say = Callable[[str], None]
+LogLine = Callable[[str], None]
 Read = Callable[[DataConfig], Records]
 _GLANCE = 8  # pixels, of a picture that is only looked at for damage
 
@@ -91,51 +90,41 @@ def parts_of(config: DataConfig, records: Records) -> protocols.Parts:
     """Returns the rows of the training, validation and test pictures, as the config says."""
     if config.split_file:
         return split_file.read(Path(config.split_file), records)
-    try:
+    fractions = config.test_fraction, config.validation_fraction
+    with keys_below("data."):
         return protocols.split(
-            records,
-            config.protocol,
-            config.seed,
-            config.test_fraction,
-            config.validation_fraction,
-            max(0, config.fold),
+            records, config.protocol, config.seed, *fractions, max(0, config.fold)
         )
+
+
+@contextlib.contextmanager
+def keys_below(prefix: str) -> Iterator[None]:
+    """Puts the prefix of a config's keys before a ValueError's text; a DataError stays."""
+    try:
+        yield
     except DataError:
         raise
     except ValueError as error:
-        raise ConfigError(f"data.{error}") from None
-
-
-def prints_of(
-    config: DataConfig, records: Records, workdir: Path | None
-) -> hashes.PerceptualHashes | None:
-    """Returns the pictures' hashes where they are audited: those of the workdir, or new ones."""
-    if _drawn(config) or not config.audit:
-        return None
-    known = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
-    return known or hashes.take(records)
-
-
-def _drawn(config: DataConfig) -> bool:
-    return {config.name, config.test.name} <= {"synthetic", ""}
+        raise ConfigError(f"{prefix}{error}") from None
 
 
 def audited(
-    config: DataConfig,
-    records: Records,
-    parts: protocols.Parts,
-    taken: hashes.PerceptualHashes | None,
-    say: Say,
-) -> str:
-    """Returns the name of this split beside a result; `say` takes the auditor's verdict."""
-    if _drawn(config):  # one by one: faces that look alike are no copies
-        return parts.protocol
-    if taken is None:
-        say("data.audit is off: whether the parts share pictures is not known")
-        return f"{parts.protocol}, not audited"
-    verdict = audit.audit(records, parts, taken)
-    say(str(verdict))
-    return verdict.name
+    config: DataConfig, records: Records, parts: protocols.Parts, workdir: Path | None, log: LogLine
+) -> tuple[str, hashes.PerceptualHashes | None]:
+    """Returns the name of this split beside a result, and the pictures' hashes where it is audited.
+
+    They are those of the workdir, or new ones; `log` takes the auditor's verdict.
+    """
+    if {config.name, config.test.name} <= {"synthetic", ""}:
+        return parts.protocol, None  # drawn one by one: faces that look alike are no copies
+    if not config.audit:
+        log("data.audit is off: whether the parts share pictures is not known")
+        return f"{parts.protocol}, not audited", None
+    known = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
+    known = known or hashes.take(records)
+    verdict = audit.audit(records, parts, known)
+    log(str(verdict))
+    return verdict.name, known
 
 
 def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpace:
@@ -182,37 +171,27 @@ def feeds_of(
     parts: protocols.Parts,
     space: LabelSpace,
     placement: Placement,
-    say: Say,
+    log: LogLine,
 ) -> dict[str, Feed]:
     """Returns the feeds of the parts that have pictures, by name."""
     rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     rows = {name: chosen for name, chosen in rows.items() if len(chosen)}
     size = stored_size(config)
-    count = sum(len(chosen) for chosen in rows.values())
+    stored = sum(map(len, rows.values())) * size * size * 3.0  # bytes
     free = measure(placement.replicated.mesh.devices.flatten().tolist())
-    choice = choose(
-        count * size * size * 3.0,
-        least([Memory(*each) for each in processes.all_gather(list(free))]),
-        config.feed,
-        config.memory_gb * GB,
-    )
+    memory = least([Memory(*each) for each in processes.all_gather(list(free))])
+    choice = choose(stored, memory, config.feed, config.memory_gb * GB)
     streams = choice.where == STREAM
-    say(
+    log(
         f"{records.name}: "
         + ", ".join(f"{len(chosen):,} {name}" for name, chosen in rows.items())
         + f" pictures, labels {space.low:g} to {space.high:g} {space.unit}, "
-        + f"{count * size * size * 3 / 1e9:.2f} GB at {size}x{size}, {choice}"
+        + f"{stored / 1e9:.2f} GB at {size}x{size}, {choice}"
     )
     across = placement.by_batch if choice.where == SHARES else None
+    way = (placement.place, placement.device_put, across, streams, placement.shard)
     return {
-        name: feed(
-            _part(config, records, chosen, space, streams, say),
-            placement.place,
-            placement.device_put,
-            across,
-            streams,
-            placement.shard,
-        )
+        name: feed(_part(config, records, chosen, space, streams, log), *way)
         for name, chosen in rows.items()
     }
 
@@ -243,11 +222,10 @@ def _part(
     rows: np.ndarray,
     space: LabelSpace,
     streams: bool,
-    say: Say,
+    log: LogLine,
 ) -> Part:
-    images = None
-    if records.images is not None:
-        images = records.images
+    images = records.images
+    if images is not None:
         lazy = streams and isinstance(images, LazyImages)
         images = images.take(rows) if lazy else images[rows]
     elif not streams or config.unreadable == "skip":
@@ -260,7 +238,7 @@ def _part(
         )
         if len(readable) < len(rows):
             first = np.setdiff1d(rows, rows[readable])[0]
-            say(
+            log(
                 f"skipped {len(rows) - len(readable)} unreadable pictures of {len(rows)}; the "
                 f"first is {records.paths[first]} ({records.sources[first]})"
             )

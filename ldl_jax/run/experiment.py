@@ -1,7 +1,5 @@
 """The one junction: a config becomes the objects of a run, all checked before a file is written."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Hashable
 from pathlib import Path
@@ -14,13 +12,12 @@ from ldl_jax import encodings, methods, models
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.data.feed.feeds import Feed
 from ldl_jax.data.splits import hashes_file, protocols, split_file
-from ldl_jax.evaluation import evaluate
 from ldl_jax.evaluation.report import baseline_mae
-from ldl_jax.heads import Head, Width
+from ldl_jax.heads import Head
 from ldl_jax.metrics import table
 from ldl_jax.run import data
-from ldl_jax.run.config import Config, ConfigError, DataConfig, to_dict
-from ldl_jax.run.data import Read, Say, read_records
+from ldl_jax.run.config import Config, ConfigError, to_dict
+from ldl_jax.run.data import LogLine, Read, read_records
 from ldl_jax.run.resolved import Resolved, resolve, steps_per_epoch
 from ldl_jax.train import optimizers, transfer
 from ldl_jax.train.job import Feeds, Init, Job, Optimizer, Schedule
@@ -32,14 +29,10 @@ _STEPS_PER_CALL = 16  # of an accelerator: a call costs the host about what a sh
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A run, ready to start.
+    """A run, ready to start, with what is kept in its workdir: the description, and `files`.
 
-    Attributes:
-      job: what the chain of generations needs.
-      description: what makes the run what it is, of JSON's types: kept in the workdir.
-      baseline: test MAE of always answering the training labels' mean.
-      protocol: what a number of this run may be called: the protocol's name, with what leaks.
-      files: what else is kept in the workdir, by name: the split, and the auditor's prints.
+    `baseline` is the test MAE of always answering the training labels' mean, `protocol` the name
+    that a number of this run may go by: the protocol's, with what leaks.
     """
 
     job: Job
@@ -58,7 +51,7 @@ class Experiment:
 
 def build(
     config: Config,
-    say: Say = print,
+    log: LogLine = print,
     devices: int | None = None,
     stages: Path | None = None,
     workdir: Path | None = None,
@@ -66,24 +59,21 @@ def build(
     read: Read = read_records,
 ) -> Experiment:
     """Resolves a config, and makes its experiment: see `resolve` and `make`."""
-    return make(resolve(config, devices, read), say, stages, workdir, like)
+    return make(resolve(config, devices, read), log, stages, workdir, like)
 
 
 def make(
     resolved: Resolved,
-    say: Say = print,
+    log: LogLine = print,
     stages: Path | None = None,
     workdir: Path | None = None,
     like: Experiment | None = None,
 ) -> Experiment:
     """Reads and checks the pictures and trained weights of what was resolved.
 
-    Args:
-      resolved: the run.
-      say: takes lines on the data for the user.
-      stages: the folder of the runs that "stage:NAME" means.
-      workdir: where an earlier start of the run may have left its `files`.
-      like: a run whose pictures are taken, if it is of the same data.
+    `log` takes lines on the data for the user. "stage:NAME" is a run in the folder `stages`. An
+    earlier start may have left its `files` in `workdir`. The pictures of `like` are taken, if it
+    is of the same data.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
@@ -92,16 +82,20 @@ def make(
     backbone = None
     if config.init.path:
         head = resolved.method.head if config.init.head else None
-        backbone = pretrained_backbone(config, resolved.model, say, stages, head)
-    preprocessing = _preprocessing(config.data, {} if backbone is None else backbone.inputs)
+        backbone = pretrained_backbone(config, resolved.model, log, stages, head)
+    # A pre-trained network takes the inputs that it is used to.
+    stated = {key: getattr(config.data, key) for key in ("channels", "mean", "std")}
+    inputs = stated if backbone is None else stated | backbone.inputs
+    size, crop = config.data.size, config.data.crop
+    preprocessing = Preprocessing(data.stored_size(config.data), size, crop=crop, **inputs)
     for note in resolved.parts.notes:
-        say(note)
+        log(note)
     if like is not None and like.description["data"] == to_dict(config.data):
         protocol, feeds, files = like.protocol, like.feeds, like.files
     else:
-        protocol, feeds, files = _pictures(resolved, say, workdir)
+        protocol, feeds, files = _pictures(resolved, log, workdir)
     if config.best:
-        _check_best(config, feeds, resolved.method, resolved.model.width)
+        _check_best(resolved)
     job = _job(resolved, feeds, preprocessing, backbone)
     description = resolved.description | {
         "resolved": {
@@ -116,16 +110,15 @@ def make(
 
 
 def _pictures(
-    resolved: Resolved, say: Say, workdir: Path | None
+    resolved: Resolved, log: LogLine, workdir: Path | None
 ) -> tuple[str, dict[str, Feed], dict[str, bytes]]:
     """Returns the audited protocol's name, the feeds, and the files that are kept."""
     config, records, parts = resolved.config.data, resolved.records, resolved.parts
     files = {"split.json": split_file.dumped(records, parts)}
-    hashes = data.prints_of(config, records, workdir)
+    protocol, hashes = data.audited(config, records, parts, workdir, log)
     if hashes is not None and records.paths:
         files[hashes_file.NAME] = hashes_file.dumped(records, hashes)
-    protocol = data.audited(config, records, parts, hashes, say)
-    feeds = data.feeds_of(config, records, parts, resolved.space, resolved.placement, say)
+    feeds = data.feeds_of(config, records, parts, resolved.space, resolved.placement, log)
     return protocol, feeds, files
 
 
@@ -142,6 +135,14 @@ def _job(
     init = Init(freeze=config.init.freeze)
     if backbone is not None:
         init = Init((backbone.params, backbone.model_state), backbone.head, config.init.freeze)
+    # Calls are long where steps may be short and an item is a row of indices.
+    single = jax.default_backend() == "cpu" or not feeds["train"].store
+    schedule = Schedule(
+        config.log_every,
+        max(1, round(config.checkpoint_every * steps)),
+        max(1, round(config.evaluation.every * steps)),
+        config.steps_per_call or (1 if single else _STEPS_PER_CALL),
+    )
     about = Record(
         model=resolved.options,
         method=resolved.description["method"],
@@ -154,32 +155,22 @@ def _job(
         seed=config.seed,
         batch_size=config.batch_size,
         epochs=config.epochs,
-        data=Feeds(feeds["train"], feeds.get("validation"), feeds["test"], preprocessing),
         augment=config.augment,
+        chain=config.chain,
+        evaluation=config.evaluation,
+        faults=config.faults,
+        accumulate=config.accumulate,
+        keep=config.keep,
+        data=Feeds(feeds["train"], feeds.get("validation"), feeds["test"], preprocessing),
         model=model,
         method=resolved.method,
         optimizer=Optimizer(_transform(config, model, rate), rate, config.optimizer.ema),
         init=init,
-        chain=config.chain,
-        evaluation=config.evaluation,
-        schedule=_schedule(config, steps, feeds["train"]),
+        schedule=schedule,
         placement=resolved.placement,
         about=about,
-        faults=config.faults,
-        accumulate=config.accumulate,
-        keep=config.keep,
         best=config.best,
         use=config.use,
-    )
-
-
-def _schedule(config: Config, steps_per_epoch: int, train: Feed) -> Schedule:
-    """Returns the config's times in steps."""
-    return Schedule(
-        config.log_every,
-        max(1, round(config.checkpoint_every * steps_per_epoch)),
-        max(1, round(config.evaluation.every * steps_per_epoch)),
-        config.steps_per_call or _steps_per_call(train),
     )
 
 
@@ -191,17 +182,13 @@ def rebuild(config: Config, job: Job) -> group.Rebuild:
     counts = encodings.label_counts(job.data.train.part.labels, job.method.space)
     order = job.order(1)
 
-    def rebuilt(
-        numbers: group.Numbers,
-    ) -> tuple[methods.Method, optax.GradientTransformation]:
+    def rebuilt(numbers: group.Numbers) -> tuple[methods.Method, optax.GradientTransformation]:
         split: dict[str, dict[str, Any]] = {"method": {}, "optimizer": {}}
         for key, value in numbers.items():
             section, _, name = key.partition(".")
             split[section][name] = value
-        hyper_parameters = config.method.hyper_parameters | split["method"]
-        method = methods.get(
-            config.method.name, space=job.method.space, counts=counts, **hyper_parameters
-        )
+        values = config.method.hyper_parameters | split["method"]
+        method = methods.get(config.method.name, space=job.method.space, counts=counts, **values)
         changed = dataclasses.replace(config.optimizer, **split["optimizer"])
         rate = optimizers.learning_rate(changed, order.steps_per_epoch, len(order))
         return method, _transform(dataclasses.replace(config, optimizer=changed), job.model, rate)
@@ -220,11 +207,11 @@ def kind(config: Config, job: Job) -> tuple[Hashable, ...]:
 def pretrained_backbone(
     config: Config,
     model: models.Model,
-    say: Say,
+    log: LogLine,
     stages: Path | None = None,
     head: Head | None = None,
 ) -> transfer.Backbone:
-    """Returns the network that init.path holds, with that head; `say` takes lines on misfits.
+    """Returns the network that init.path holds, with that head; `log` takes lines on misfits.
 
     Raises:
       ConfigError: there is none that can be read, it is another network, or does not fit.
@@ -242,30 +229,21 @@ def pretrained_backbone(
         text = text if len(text) < 600 else f"{text[:600]} ... and more"
         raise ConfigError(f"init.path: {text}") from error
     for note in backbone.notes:
-        say(f"init.path: not taken: {note}")
+        log(f"init.path: not taken: {note}")
     return backbone
 
 
-def _check_best(
-    config: Config, feeds: dict[str, Feed], method: methods.Method, width: Width
-) -> None:
-    metric = config.best
-    if "validation" not in feeds:
+def _check_best(resolved: Resolved) -> None:
+    metric, rows = resolved.config.best, resolved.parts.validation
+    if not len(rows):
         raise ConfigError(
             f"best: {metric!r} is of the validation part; hold some pictures out with "
             "data.validation_fraction"
         )
-    known = evaluate.metrics_of(
-        feeds["validation"].part, method, width, distributions=config.evaluation.distributions
-    )
-    known = tuple(name for name in known if (entry := table.find(name)) and entry.better)
+    evaluated = resolved.metrics_of(rows)
+    known = [name for name in evaluated if (entry := table.find(name)) and entry.better]
     if metric not in known:
         raise ConfigError(f"best: expected one of {', '.join(known)}, got {metric!r}")
-
-
-def _steps_per_call(train: Feed) -> int:
-    """Returns many where steps may be short and an item is a row of indices."""
-    return 1 if jax.default_backend() == "cpu" or not train.store else _STEPS_PER_CALL
 
 
 def _transform(
@@ -279,11 +257,3 @@ def _transform(
         factors = transfer.learning_rate_factors(model, init.backbone_rate, init.layer_decay)
         return transfer.scaled(transform, factors)
     return transform
-
-
-def _preprocessing(config: DataConfig, inputs: dict[str, Any]) -> Preprocessing:
-    """Returns what the config says, but for the inputs that a pre-trained network is used to."""
-    stated = {"channels": config.channels, "mean": config.mean, "std": config.std}
-    return Preprocessing(
-        data.stored_size(config), config.size, crop=config.crop, **(stated | inputs)
-    )

@@ -1,7 +1,5 @@
 """Checks and trains one run of a plan, and shows its results on the screen."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -11,14 +9,14 @@ from rich.console import Console
 
 from ldl_jax import processes, workdir
 from ldl_jax.data.splits import audit, split_file
-from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
+from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spread
 from ldl_jax.run import experiment
 from ldl_jax.run.config import completed
 from ldl_jax.run.data import Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
 from ldl_jax.run.plan import Run
-from ldl_jax.run.progress import ProgressBar
+from ldl_jax.run.progress import ProgressBar, teller
 from ldl_jax.run.resolved import Resolved, resolve
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt
@@ -28,13 +26,7 @@ from ldl_jax.workdir import Workdir
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """A run of a plan that was checked, and may be trained.
-
-    Attributes:
-      folder: its own, below the workdir of all runs.
-      run: the run.
-      resolved: the objects that its config names.
-    """
+    """A run of a plan that was checked, its folder, and the objects that its config names."""
 
     folder: Path
     run: Run
@@ -62,45 +54,43 @@ def check(path: Path, run: Run, read: Read) -> Checked:
 def train(
     path: Path, checked: Checked, console: Console, interrupt: Interrupt, profile: str
 ) -> None:
-    """Trains what is left of a run, and shows its results.
+    """Trains what is left of a run in the workdir of all runs, and shows its results.
 
-    Args:
-      path: the workdir of all runs.
-      checked: one of them.
-      console: takes what the user is told.
-      interrupt: asks whether to stop.
-      profile: a folder for a trace of process 0; "" for none.
+    `profile` is a folder for a trace of process 0; "" for none.
     """
-    folder, run = checked.folder, checked.run
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    folder, run, log = checked.folder, checked.run, teller(console)
     if run.folder:
-        say(f"--- {run.folder}")
-    built = experiment.make(checked.resolved, say, stages=path / "stages", workdir=folder)
+        log(f"--- {run.folder}")
+    built = experiment.make(checked.resolved, log, stages=path / "stages", workdir=folder)
     check_same(built.description)
     if processes.count() > 1:
-        say(f"{processes.count()} processes with {built.job.placement.devices} devices")
+        log(f"{processes.count()} processes with {built.job.placement.devices} devices")
     with (
         _going_on(folder),
-        Trace(profile if processes.primary() else "", say) as trace,
-        Workdir(folder, built.description, completed) as opened,
+        Trace(profile if processes.primary() else "", log) as trace,
+        open_folder(folder, built) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
     ):
-        for name, content in built.files.items():
-            opened.keep(name, content)
         job = dataclasses.replace(built.job, trace=trace)
         results = generations.run(job, opened, interrupt, progress)
         if not processes.primary():
             return
         look(built, opened)
     unit = built.job.method.space.unit
-    console.print(report.table(results, unit))
-    say(f"protocol: {built.protocol}")
+    grid.show(console, report.table(results, unit))
+    log(f"protocol: {built.protocol}")
     if unit != "identity":
-        say(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
-    say(f"results, predictions, checkpoints and figures: {folder}")
+        log(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
+    log(f"results, predictions, checkpoints and figures: {folder}")
+
+
+@contextlib.contextmanager
+def open_folder(path: Path, built: Experiment) -> Iterator[Workdir]:
+    """Opens a run's folder, and keeps the run's files in it."""
+    with Workdir(path, built.description, completed) as opened:
+        for name, content in built.files.items():
+            opened.keep(name, content)
+        yield opened
 
 
 def look(built: Experiment, opened: Workdir) -> None:
@@ -143,9 +133,10 @@ def show_folds(path: Path, runs: Sequence[Run], console: Console) -> None:
     space = workdir.read_json(folders[0] / "config.json")["resolved"]["space"]
     table = spread.with_mean(rows, "fold")
     workdir.write_json(path / "folds.json", table)
-    console.print(report.table(table, space["unit"]))
+    grid.show(console, report.table(table, space["unit"]))
+    log = teller(console)
     tests = {f"fold {fold.name}": split_file.ids(fold / "split.json", "test") for fold in folders}
     shared = audit.overlapping_tests(tests)
     for line in shared or ("each picture is tested in one fold at most",):
-        console.print(f"{'OVERLAP: ' if shared else ''}{line}", markup=False, highlight=False)
-    console.print(f"the folds, their mean and spread: {path / 'folds.json'}", markup=False)
+        log(f"{'OVERLAP: ' if shared else ''}{line}")
+    log(f"the folds, their mean and spread: {path / 'folds.json'}")

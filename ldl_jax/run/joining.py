@@ -1,7 +1,5 @@
 """Several processes for one command: its flags, and the common end of all of them."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

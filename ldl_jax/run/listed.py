@@ -1,7 +1,5 @@
 """Finds the runs that a folder holds: its own, those of a sweep, or those of folds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

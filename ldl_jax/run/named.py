@@ -1,7 +1,5 @@
 """Short names for folders and files that a command was given."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence

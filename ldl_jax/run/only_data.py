@@ -1,7 +1,5 @@
 """The config of a command that trains nothing and was given no file: all keys at their defaults."""
 
-from __future__ import annotations
-
 import ml_collections
 
 from ldl_jax.run.config import defaults

@@ -1,6 +1,6 @@
 """Shows a running job to a person: a progress bar in a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.progress import (
@@ -11,6 +11,17 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from ldl_jax.evaluation.cells import plain_lines
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Returns a function that prints lines as they are, with nothing in them obeyed."""
+
+    def tell(text: str) -> None:
+        console.print(plain_lines(text), markup=False, highlight=False, soft_wrap=True)
+
+    return tell
 
 
 def bar(console: Console) -> Progress:
@@ -38,7 +49,7 @@ class ProgressBar:
         self._task = self._progress.add_task("starting", total=None)
         self._generation, self._news = 0, ""
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> "ProgressBar":
         self._progress.start()
         return self
 
@@ -52,14 +63,14 @@ class ProgressBar:
             self._task, total=steps, completed=step, description=self._title("compiling")
         )
         if step:
-            self.say(f"generation {generation} goes on after step {step} of {steps}")
+            self.log(f"generation {generation} goes on after step {step} of {steps}")
 
     def step(self, epoch: int) -> None:
         """A step was sent to the devices."""
         title = self._title(f"epoch {epoch}{self._news}")
         self._progress.update(self._task, advance=1, description=title)
 
-    def log(self, loss: float, speed: float) -> None:
+    def progress(self, loss: float, speed: float) -> None:
         """The newest known loss, and the images/s since the last one."""
         self._news = f"  loss {loss:.3f}  {speed:,.0f} images/s"
 
@@ -68,7 +79,7 @@ class ProgressBar:
         title = self._title(f"evaluating {done:,} of {count:,}")
         self._progress.update(self._task, description=title)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line for the user."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 

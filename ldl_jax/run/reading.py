@@ -1,7 +1,5 @@
 """Reads typed dataclasses from nested dicts, and today's keys from those of before."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import inspect

@@ -1,14 +1,12 @@
 """The objects that a config names, but for pictures and trained weights; made and checked first."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
 import numpy as np
 
 from ldl_jax import encodings, methods, models
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import Records
 from ldl_jax.data.splits import protocols
 from ldl_jax.evaluation import evaluate
 from ldl_jax.labels import LabelSpace
@@ -20,18 +18,7 @@ from ldl_jax.run.data import Read, read_records
 
 @dataclasses.dataclass(frozen=True)
 class Resolved:
-    """The objects that a config names, but for pictures and trained weights.
-
-    Attributes:
-      config: the run.
-      placement: of its arrays on the devices.
-      options: the arguments of `models.build`.
-      model: the network.
-      records: the dataset.
-      parts: its training, validation and test part.
-      space: the label values.
-      method: over that space.
-    """
+    """The objects that a config names; `options` are the arguments of `models.build`."""
 
     config: Config
     placement: Placement
@@ -48,15 +35,11 @@ class Resolved:
         method = {"name": self.config.method.name, **self.method.hyper_parameters}
         return to_dict(self.config) | {"method": method}
 
-    def table_columns(self) -> tuple[str, ...]:
-        """Returns the keys of `report.summary` that the run's test will have."""
-        part = data.labelled(self.config.data, self.records, self.parts.test, self.space)
-        return evaluate.metrics_of(
-            part,
-            self.method,
-            self.model.width,
-            distributions=self.config.evaluation.distributions,
-        )
+    def metrics_of(self, rows: np.ndarray) -> tuple[str, ...]:
+        """Returns the keys of `report.summary` that an evaluation of these pictures will have."""
+        part = data.labelled(self.config.data, self.records, rows, self.space)
+        keep = self.config.evaluation.distributions
+        return evaluate.metrics_of(part, self.method, self.model.width, distributions=keep)
 
 
 def resolve(
@@ -67,17 +50,16 @@ def resolve(
 ) -> Resolved:
     """Makes and checks all that needs neither pictures nor trained weights.
 
-    Args:
-      config: the run.
-      devices: use only the first so many.
-      read: reads the dataset; a `data.Reader` reads it once for all of a plan.
-      like: a run whose parts are taken, if it is of the same data.
+    It uses the first `devices`, or all. A `data.Reader` reads a dataset once for all of a plan.
+    The parts of `like` are taken, if it is of the same data.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
     """
     placement = _placement(config, devices)
-    options = _network(config)
+    options = {"name": config.model.name, "dtype": config.model.dtype, **config.model.options}
+    if "size" in models.known_options(config.model.name):  # made for one size of pictures
+        options["size"] = config.data.size
     model = models.build(**options)
     records = read(config.data)
     if like is not None and like.config.data == config.data:
@@ -104,16 +86,9 @@ def fold_count(config: Config, read: Read = read_records) -> int:
     """Returns the number of runs that the config's protocol has; 1 where it names one of them."""
     if config.data.fold >= 0 or config.data.protocol not in protocols.FOLDED:
         return 1
-    try:
-        return protocols.fold_count(
-            read(config.data),
-            config.data.protocol,
-            config.data.test_fraction,
-        )
-    except DataError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"data.{error}") from None
+    with data.keys_below("data."):
+        section = config.data
+        return protocols.fold_count(read(section), section.protocol, section.test_fraction)
 
 
 def steps_per_epoch(config: Config, pictures: int) -> int:
@@ -137,12 +112,3 @@ def _placement(config: Config, devices: int | None) -> Placement:
     placement.check_batch("batch_size / accumulate", config.batch_size // config.accumulate)
     placement.check_batch("evaluation.batch_size", config.evaluation.batch_size)
     return placement
-
-
-def _network(config: Config) -> dict[str, Any]:
-    """Returns the arguments of `models.build`: some networks are made for one size of pictures."""
-    model = config.model
-    options = {"name": model.name, "dtype": model.dtype, **model.options}
-    if "size" in models.known_options(config.model.name):
-        options["size"] = config.data.size
-    return options

@@ -7,8 +7,6 @@ analysis/NAME.json    its errors by label and by group, confusions, calibration
 figures/NAME/         estimates over labels, errors by label, the analysis
 """
 
-from __future__ import annotations
-
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
@@ -94,7 +92,8 @@ def _draw(folder: Path, model: Score) -> None:
         return
     figures.predicted_against_true(folder / "predicted_against_true.png", answers)
     figures.error_by_label(folder / "error_by_label.png", answers)
-    error_analysis(folder / "analysis.png", [model.analysis], "the model")
+    if model.analysis.keys() & {"calibration", "confusion", "by_group"}:
+        error_analysis(folder / "analysis.png", [model.analysis], "the model")
 
 
 def _content(scores: Scores, names: Sequence[str], config: Config) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Scores trained models on a labelled set, without any training."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +18,7 @@ from ldl_jax.placement import make_placement
 from ldl_jax.predict.predictor import Predictor, load
 from ldl_jax.run import data, seen
 from ldl_jax.run.config import Config, ConfigError, DataConfig
-from ldl_jax.run.data import Reader, Say
+from ldl_jax.run.data import LogLine, Reader
 from ldl_jax.run.named import short_names
 
 PARTS = ("test", "validation", "train", "all")
@@ -72,7 +70,7 @@ class Scores:
 
 
 def score(
-    checkpoints: Sequence[Path], config: Config, part: str, say: Say, progress: Progress
+    checkpoints: Sequence[Path], config: Config, part: str, log: LogLine, progress: Progress
 ) -> Scores:
     """Returns the scores of models on a part of the dataset that a config's data section names.
 
@@ -83,7 +81,7 @@ def score(
       config: `data` names the dataset and its parts, `evaluation.batch_size` the pictures at a
         time; all else is left alone.
       part: one of PARTS; "all" needs no split.
-      say: takes lines for the user.
+      log: takes lines for the user.
       progress: called with how many pictures a model has answered for, and of how many.
 
     Raises:
@@ -91,9 +89,9 @@ def score(
     """
     said: set[str] = set()
 
-    def say_once(text: str) -> None:  # models of one size have the same pictures
+    def log_once(text: str) -> None:  # models of one size have the same pictures
         if text not in said:
-            say(text)
+            log(text)
         said.add(text)
 
     predictors = _load(checkpoints)
@@ -106,12 +104,12 @@ def score(
     for index, (path, predictor) in enumerate(zip(checkpoints, predictors, strict=True)):
         notes[index] += _alignment(predictor, records)
         notes[index] += seen.notes(path, configs[index], records, rows)
-    protocol = _protocol(configs[0], records, parts, part, checkpoints, say)
+    protocol = _protocol(configs[0], records, parts, part, checkpoints, log)
     scores: list[Score] = []
     pictures: Part | None = None
     for index, predictor in enumerate(predictors):
         answers, pictures = _answers(
-            predictor, config, configs[index], read(configs[index]), rows, say_once, progress
+            predictor, config, configs[index], read(configs[index]), rows, log_once, progress
         )
         answers = _in_space(answers, spaces[index])
         first = scores[0].predictions if scores else None
@@ -197,10 +195,8 @@ def _spaces(
     """
     space = None
     if stated != "train":
-        try:
+        with data.keys_below("data."):
             space = dataclasses.replace(LabelSpace.parse(stated), unit=records.unit)
-        except ValueError as error:
-            raise ConfigError(f"data.space: {str(error).removeprefix('space: ')}") from None
         protocols.check_labels(records, space, rows)
     spaces, notes, faults = [], [], []
     for name, predictor in zip(names, predictors, strict=True):
@@ -274,17 +270,17 @@ def _protocol(
     parts: protocols.Parts | None,
     part: str,
     checkpoints: Sequence[Path],
-    say: Say,
+    log: LogLine,
 ) -> str:
-    """Returns what a number may be called; `say` takes the auditor's verdict on a test part."""
+    """Returns what a number may be called; `log` takes the auditor's verdict on a test part."""
     for note in records.notes if parts is None else parts.notes:
-        say(note)
+        log(note)
     if parts is None:
         return "all pictures"
     if part != "test":
         return f"{parts.protocol}, {part} part"
     workdir = next((run for path in checkpoints if (run := seen.workdir_of(path))), None)
-    return data.audited(config, records, parts, data.prints_of(config, records, workdir), say)
+    return data.audited(config, records, parts, workdir, log)[0]
 
 
 def _answers(
@@ -293,7 +289,7 @@ def _answers(
     own: DataConfig,
     records: Records,
     rows: np.ndarray,
-    say: Say,
+    log: LogLine,
     progress: Progress,
 ) -> tuple[Predictions, Part]:
     """Returns a model's answers for some rows, and these as a part."""
@@ -302,7 +298,7 @@ def _answers(
     placement.check_batch("evaluation.batch_size", size)
     least = -(-len(rows) // placement.devices) * placement.devices
     alone = protocols.Parts(rows[:0], rows[:0], rows)
-    feed = data.feeds_of(own, records, alone, predictor.space, placement, say)["test"]
+    feed = data.feeds_of(own, records, alone, predictor.space, placement, log)["test"]
     predict, weights = predictor.pure
     step = evaluate.jit_predict(predict, feed.fetch, predictor.preprocessing, placement)
     answers = evaluate.evaluate(

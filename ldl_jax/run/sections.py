@@ -1,7 +1,5 @@
 """The sections of a config: every field with its type, its default and its meaning."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Says whether a run was trained on pictures that it is scored on."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A config in small: the same stages, methods and networks on a few drawn faces."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

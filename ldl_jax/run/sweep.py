@@ -1,7 +1,5 @@
 """Sweeps: the many runs of one config, their names, and those that may be trained together."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools
@@ -28,13 +26,7 @@ _WIDTH = 8  # of the features that a method is tried with
 
 
 class Point(NamedTuple):
-    """A run of a sweep.
-
-    Attributes:
-      name: short, a folder's.
-      config: of the run alone.
-      values: what the sweep set, by dotted key.
-    """
+    """A run of a sweep: its short name, its own config, and what the sweep set, by dotted key."""
 
     name: str
     config: Config
@@ -69,9 +61,8 @@ def groups(points: Sequence[Point]) -> tuple[tuple[Point, ...], ...]:
     varied = _varied(points)
     by_setting: dict[str, list[Point]] = {}
     for point in points:
-        free = {*FREE, *(key for key in varied if traceable(point.config, key))}
-        fixed = {key: x for key, x in _resolved(point.config).items() if key not in free}
-        by_setting.setdefault(json.dumps(fixed, sort_keys=True), []).append(point)
+        numbers = [key for key in varied if traceable(point.config, key)]
+        by_setting.setdefault(program(point.config, numbers), []).append(point)
     return tuple(map(tuple, by_setting.values()))
 
 
@@ -96,25 +87,16 @@ def numbers(group: Sequence[Point]) -> list[dict[str, float]]:
     return [{key: float(_resolved(point.config)[key]) for key in keys} for point in group]
 
 
-def settings(points: Sequence[Point]) -> list[Content]:
-    """Returns each run's values of all keys that the sweep sets, but for seed and fold."""
-    return [_setting(point.config, points) for point in points]
-
-
-def own_setting(config: Config, points: Sequence[Point]) -> Content:
-    """Returns the config's own values of those keys."""
-    return _setting(config, points)
-
-
-def _setting(config: Config, points: Sequence[Point]) -> Content:
+def setting(config: Config, points: Sequence[Point]) -> Content:
+    """Returns a config's values of all keys that the sweep sets, but for seed and fold."""
     keys = dict.fromkeys(key for point in points for key in point.values if key not in FREE)
     resolved = _resolved(config)
     return {key: resolved.get(key) for key in keys}
 
 
-def program(config: Config) -> str:
-    """Returns all of a run but its seed and fold; runs with the same have the same programs."""
-    fixed = {key: x for key, x in _resolved(config).items() if key not in FREE}
+def program(config: Config, numbers: Sequence[str] = ()) -> str:
+    """Returns all of a run but its seed, fold and these numbers, which a program may be given."""
+    fixed = {key: x for key, x in _resolved(config).items() if key not in (*FREE, *numbers)}
     return json.dumps(fixed, sort_keys=True)
 
 

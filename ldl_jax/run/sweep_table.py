@@ -1,17 +1,16 @@
 """The table of a sweep: its columns are checked before the training, and it is shown after it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from ldl_jax import workdir
-from ldl_jax.evaluation import ablation, report
+from ldl_jax.evaluation import ablation, grid, report
 from ldl_jax.files import write
 from ldl_jax.run import sweep
 from ldl_jax.run.config import Config, ConfigError
+from ldl_jax.run.progress import teller
 from ldl_jax.run.resolved import Resolved
 from ldl_jax.run.sweep import Point
 
@@ -27,7 +26,7 @@ def check_columns(columns: Sequence[str], runs: Iterable[Resolved]) -> None:
     for resolved in runs:  # as a rule the first has them all
         if known.keys() >= {*columns}:
             return
-        known |= dict.fromkeys(resolved.table_columns())
+        known |= dict.fromkeys(resolved.metrics_of(resolved.parts.test))
     for column in columns:
         if column not in known:
             raise ConfigError(
@@ -41,22 +40,15 @@ def show(
 ) -> None:
     """Prints the table, and keeps it in PATH/table.md."""
     runs = []
-    for point, setting in zip(points, sweep.settings(points), strict=True):
-        if point in shown:
-            folder = folder_of(path, point)
-            runs.append(ablation.Tested(setting, folder, len(workdir.read_results(folder))))
-    table = config.table
-    rows = ablation.rows(
-        runs,
-        sweep.own_setting(config, points),
-        columns=table.columns.split(),
-        generations=table.generations,
-        heads=table.heads,
-    )
+    for point in shown:
+        folder, setting = folder_of(path, point), sweep.setting(point.config, points)
+        runs.append(ablation.Tested(setting, folder, len(workdir.read_results(folder))))
+    reference, wanted = sweep.setting(config, points), config.table
+    shape = {"generations": wanted.generations, "heads": wanted.heads}
+    rows = ablation.rows(runs, reference, columns=wanted.columns.split(), **shape)
     space = workdir.read_json(runs[0].folder / "config.json")["resolved"]["space"]
     notes = f"Errors in {space['unit']}. {ablation.FOOTNOTE}"
     write(path / "table.md", f"{report.markdown(rows)}{notes}\n")
-    console.width = max(console.width, 400)  # folded by the terminal, not cut
-    console.print(report.table(rows))
+    grid.show(console, report.table(rows, keep=list(rows[0]).index("runs")))
     for line in (notes, f"table: {path / 'table.md'}; runs: {path / 'runs'}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        teller(console)(line)

@@ -1,10 +1,8 @@
 """Trains all runs of a sweep, the quicker way, and puts them into one table."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -17,7 +15,7 @@ from ldl_jax.run.config import Config, ConfigError, completed
 from ldl_jax.run.data import Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
-from ldl_jax.run.progress import ProgressBar
+from ldl_jax.run.progress import ProgressBar, teller
 from ldl_jax.run.resolved import Resolved, fold_count, resolve
 from ldl_jax.run.sweep import Point
 from ldl_jax.run.sweep_table import check_columns, folder_of, show
@@ -28,7 +26,7 @@ from ldl_jax.train.log import NotFiniteError
 from ldl_jax.train.programs import Steps
 from ldl_jax.train.together import group, replicas
 from ldl_jax.train.together.group import Replica, Replicas
-from ldl_jax.workdir import Workdir, WorkdirError
+from ldl_jax.workdir import WorkdirError
 
 Built = tuple[Point, Experiment]  # a run of a sweep, ready to start
 _OWN = {"runs", "stages", "table.md", "ways.json"}
@@ -37,14 +35,7 @@ _STOPPED = "stopped.json"  # in the folder of a run that diverged
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """A sweep that was checked, and may be trained.
-
-    Attributes:
-      config: of all its runs.
-      path: the folder of all runs.
-      points: the runs.
-      resolved: the objects that the config of each run names, by the run's name.
-    """
+    """A sweep that was checked, and the objects that each run's config names, by its name."""
 
     config: Config
     path: Path
@@ -113,19 +104,12 @@ def stages(config: Config, points: Sequence[Point]) -> tuple[plan.Run, ...]:
     Raises:
       ConfigError: a stage is not there, or no run starts from it.
     """
-    by_folder: dict[str, plan.Run] = {}
-    for point in points:
-        needed: dict[str, Config] = {}
-        name = point.config.init.stage
-        while name in config.stages and name not in needed:
-            needed[name] = config.stages[name]
-            name = needed[name].init.stage
-        runs = plan.runs(dataclasses.replace(point.config, stages=needed))
-        by_folder |= {run.folder: run for run in runs if run.folder}
+    chains = [plan.chain(point.config) for point in points]
+    names = dict.fromkeys(name for chain in chains for name in chain)
     for name in config.stages:
-        if f"stages/{name}" not in by_folder:
+        if name not in names:
             raise ConfigError(f"stages.{name}: no run of the sweep starts from it")
-    return tuple(by_folder.values())
+    return tuple(plan.Run(f"stages/{name}", config.stages[name]) for name in names)
 
 
 class _Training:
@@ -133,7 +117,7 @@ class _Training:
 
     def __init__(self, checked: Sweep, console: Console, interrupt: Interrupt) -> None:
         self._config, self._path, self._resolved = checked.config, checked.path, checked.resolved
-        self._console, self._interrupt = console, interrupt
+        self._console, self._interrupt, self._log = console, interrupt, teller(console)
         self._like: Experiment | None = None
         self._programs: dict[Hashable, tuple[JittedStep | JittedSteps, Steps]] = {}
         self._said: set[str] = set()
@@ -184,7 +168,7 @@ class _Training:
             self._path.mkdir(parents=True, exist_ok=True)
             workdir.write_json(path, ways)
         seconds = ways[name]
-        self._say(
+        self._log(
             f"a step of {seconds['runs']} runs: {seconds['together'] * 1e3:.1f} ms together, "
             f"{seconds['one_by_one'] * 1e3:.1f} ms one by one"
         )
@@ -192,9 +176,12 @@ class _Training:
 
     def _together(self, members: Sequence[Built], whole: Replicas) -> None:
         names = [point.name for point, _ in members]
-        self._say(f"--- {len(names)} runs together: {'; '.join(names)}")
+        self._log(f"--- {len(names)} runs together: {'; '.join(names)}")
         with contextlib.ExitStack() as opened:
-            folders = [opened.enter_context(self._open(*member)) for member in members]
+            folders = [
+                opened.enter_context(jobs.open_folder(folder_of(self._path, point), built))
+                for point, built in members
+            ]
             count = members[0][0].config.chain.generations
             progress = opened.enter_context(ProgressBar(self._console, count))
             lost = replicas.run(whole, folders, self._interrupt, progress)
@@ -206,14 +193,14 @@ class _Training:
         self._check_signal(members[-1][1])
 
     def _one(self, point: Point, built: Experiment) -> None:
-        self._say(f"--- {point.name}")
+        self._log(f"--- {point.name}")
         check_same(built.description)
         key = sweep.program(point.config), experiment.kind(point.config, built.job)
         if key not in self._programs:  # runs that differ in their seeds alone share them
             self._programs = {key: programs.jitted(built.job)}
         count = point.config.chain.generations
         with (
-            self._open(point, built) as folder,
+            jobs.open_folder(folder_of(self._path, point), built) as folder,
             ProgressBar(self._console, count) as progress,
         ):
             try:
@@ -224,15 +211,6 @@ class _Training:
                 self._stopped(folder.path, point.name, str(error))
         self._check_signal(built)
 
-    @contextlib.contextmanager
-    def _open(self, point: Point, built: Experiment) -> Iterator[Workdir]:
-        """Opens a run's folder, and keeps the run's files in it."""
-        path = folder_of(self._path, point)
-        with Workdir(path, built.description, completed) as folder:
-            for name, content in built.files.items():
-                folder.keep(name, content)
-            yield folder
-
     def _check_signal(self, built: Experiment) -> None:
         if self._interrupt.check(now=True) is not None:
             self._interrupt.stop(built.job.chain.generations, len(built.job.order(1)))
@@ -240,7 +218,7 @@ class _Training:
     def _stopped(self, folder: Path, name: str, why: str) -> None:
         if processes.primary():
             workdir.write_json(folder / _STOPPED, {"why": why})
-        self._say(f"{name}: {why}")
+        self._log(f"{name}: {why}")
 
     def _build(self, point: Point) -> Experiment:
         self._like = experiment.make(
@@ -256,10 +234,7 @@ class _Training:
         """Says a line on the data, which runs share, at its first time alone."""
         if text not in self._said:
             self._said.add(text)
-            self._say(text)
-
-    def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._log(text)
 
 
 def _done(path: Path, point: Point) -> bool:

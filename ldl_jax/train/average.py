@@ -4,8 +4,6 @@ Source: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averag
 Control Optim. 1992); Tarvainen and Valpola, "Mean teachers are better role models" (NeurIPS 2017).
 """
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 

@@ -1,14 +1,12 @@
 """The best checkpoint of a generation, by a metric of the validation part."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 from ldl_jax.metrics import table
 from ldl_jax.train.checkpoint import Checkpoints, read_step
-from ldl_jax.train.intact import Say, newest, saved_in
+from ldl_jax.train.intact import LogLine, newest, saved_in
 from ldl_jax.train.record import BestValidation, Record
 from ldl_jax.train.state import Weights
 
@@ -35,10 +33,10 @@ class Best:
         self._metric, self._sign = metric, -1 if entry.better == "more" else 1
         self._value: float | None = None
 
-    def start(self, say: Say) -> None:
+    def start(self, log: LogLine) -> None:
         """Reads the best so far; a damaged checkpoint is named, and the one before it is taken."""
         saved = saved_in(self._checkpoints.folder)
-        stored = newest(saved, read_step, say, self._checkpoints.remove, _TITLE)
+        stored = newest(saved, read_step, log, self._checkpoints.remove, _TITLE)
         best = None if stored is None else stored[0].best
         self._value = None if best is None else best.value
 
@@ -61,10 +59,10 @@ class Best:
         self._checkpoints.close()
 
 
-def read_best(folder: Path, say: Say) -> tuple[int, Weights] | None:
+def read_best(folder: Path, log: LogLine) -> tuple[int, Weights] | None:
     """Reads (step, weights) of the best of a generation's folder, as NumPy arrays.
 
     A damaged checkpoint is named, and the one before it is taken; None where none can be read.
     """
-    stored = newest(saved_in(folder / FOLDER), read_step, say, title=_TITLE)
+    stored = newest(saved_in(folder / FOLDER), read_step, log, title=_TITLE)
     return None if stored is None else (stored[0].step, Weights(**stored[1]))

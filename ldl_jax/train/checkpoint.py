@@ -3,8 +3,6 @@
 A checkpoint is a folder named by its step, with the arrays in `state` and the record in `about`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ import orbax.checkpoint as ocp
 from ldl_jax import files, processes
 from ldl_jax.train.intact import (
     DamageError,
-    Say,
+    LogLine,
     UnfitError,
     check_seal,
     digest,
@@ -79,14 +77,14 @@ class Checkpoints:
         for later in [saved for saved in self.steps() if saved > step]:
             self.remove(later)
 
-    def restore(self, like: State, say: Say) -> State | None:
+    def restore(self, like: State, log: LogLine) -> State | None:
         """Returns the latest state that can be read, or None.
 
         A damaged checkpoint is named, removed, and the one before it is taken.
 
         Args:
           like: a state of the same shapes and dtypes, and of the shardings that are wanted.
-          say: takes one line of text for the user.
+          log: takes one line of text for the user.
 
         Raises:
           UnfitError: a checkpoint is as it was written, but not of a state like this one.
@@ -111,7 +109,7 @@ class Checkpoints:
                     f"checkpoint {path} cannot be restored: {reason_of(error)}{remedy}"
                 ) from error
 
-        return newest([self.folder / str(step) for step in self.steps()], read, say, self.remove)
+        return newest([self.folder / str(step) for step in self.steps()], read, log, self.remove)
 
     def remove(self, step: int) -> None:
         """Removes a step's checkpoint and its seal."""

@@ -1,7 +1,6 @@
 """The whole train step of one run, jitted: pictures are fetched, augmented and learnt from."""
 
-from __future__ import annotations
-
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,16 +10,14 @@ import jax.numpy as jnp
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.placement import Placement
 from ldl_jax.train.state import PyTree, TrainState, Weights
-from ldl_jax.train.step import Scalars, TrainStep
+from ldl_jax.train.step import Stepped, TrainStep
 
 # `Feed.store`: the pictures on the devices.
 Store = dict[str, Any]
 # `train(state, teacher, store, item) -> (state, scalars)`; `state` is given up to the result.
-JittedStep = Callable[[TrainState, Weights | None, Store, PyTree], tuple[TrainState, Scalars]]
+JittedStep = Callable[[TrainState, Weights | None, Store, PyTree], Stepped]
 # `train(state, teacher, store, span, count) -> (state, scalars)`; scalars are as long as the span.
-JittedSteps = Callable[
-    [TrainState, Weights | None, Store, PyTree, jax.typing.ArrayLike], tuple[TrainState, Scalars]
-]
+JittedSteps = Callable[[TrainState, Weights | None, Store, PyTree, jax.typing.ArrayLike], Stepped]
 _Train = TypeVar("_Train", JittedStep, JittedSteps)
 # `fetch(store, item) -> batch`
 Fetch = Callable[[Store, PyTree], dict[str, Any]]
@@ -40,9 +37,7 @@ def whole_step(
     a batch's arrays are to lie.
     """
 
-    def train(
-        state: TrainState, teacher: Weights | None, store: Store, item: PyTree
-    ) -> tuple[TrainState, Scalars]:
+    def train(state: TrainState, teacher: Weights | None, store: Store, item: PyTree) -> Stepped:
         batch = split(fetch(store, item))
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
         augment_key, step_key = jax.random.split(key)
@@ -67,7 +62,7 @@ def jit_train_step(
     The state lives where the placement puts one like `like`, the teacher as its weights; without
     it, on every device.
     """
-    train = _constrained(step, fetch, recipe, preprocessing, placement, steps)
+    train = whole_step(step, fetch, recipe, preprocessing, steps, _by_batch(placement))
     return _placed(train, placement, like, placement.by_batch)
 
 
@@ -87,7 +82,7 @@ def jit_train_steps(
     inside a loop XLA may compile a network in another way; for CPUs it does, and so slowly that
     several steps in a call are no use there.) State and teacher live as in `jit_train_step`.
     """
-    whole = _constrained(step, fetch, recipe, preprocessing, placement, steps)
+    whole = whole_step(step, fetch, recipe, preprocessing, steps, _by_batch(placement))
 
     def train(
         state: TrainState,
@@ -95,8 +90,8 @@ def jit_train_steps(
         store: Store,
         span: PyTree,
         count: jax.typing.ArrayLike,
-    ) -> tuple[TrainState, Scalars]:
-        def at(index: jax.typing.ArrayLike, state: TrainState) -> tuple[TrainState, Scalars]:
+    ) -> Stepped:
+        def at(index: jax.typing.ArrayLike, state: TrainState) -> Stepped:
             item = jax.tree.map(
                 lambda x: jax.lax.dynamic_index_in_dim(x, index, keepdims=False), span
             )
@@ -106,7 +101,7 @@ def jit_train_steps(
         length = len(jax.tree.leaves(span)[0])
         empty = jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), shapes)
 
-        def body(index: jax.Array, carry: tuple[TrainState, Scalars]) -> tuple[TrainState, Scalars]:
+        def body(index: jax.Array, carry: Stepped) -> Stepped:
             state, rows = carry
             state, scalars = at(index, state)
             return state, jax.tree.map(lambda row, x: row.at[index].set(x), rows, scalars)
@@ -131,15 +126,5 @@ def _placed(
     )
 
 
-def _constrained(
-    step: TrainStep,
-    fetch: Fetch,
-    recipe: Recipe,
-    preprocessing: Preprocessing,
-    placement: Placement,
-    steps: int | None,
-) -> JittedStep:
-    def constrained(arrays: PyTree) -> PyTree:
-        return jax.lax.with_sharding_constraint(arrays, placement.by_batch)
-
-    return whole_step(step, fetch, recipe, preprocessing, steps, constrained)
+def _by_batch(placement: Placement) -> Callable[[PyTree], PyTree]:
+    return functools.partial(jax.lax.with_sharding_constraint, shardings=placement.by_batch)

@@ -4,8 +4,6 @@ All of it is arrays of the state and pure functions of the step, so that a run w
 what a run left alone sees, and several runs in one program each see their own.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import NamedTuple
 

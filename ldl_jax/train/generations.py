@@ -1,53 +1,21 @@
 """The chain of generations: a fold in which each learns from the last one's weights."""
 
-from __future__ import annotations
-
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
 
-from ldl_jax import processes
-from ldl_jax.data.feed.feeds import EpochOrder, Feed
-from ldl_jax.evaluation import predictions, report
-from ldl_jax.evaluation.evaluate import JittedPredict, evaluate, summarize
-from ldl_jax.train.best import Best
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.compiled import JittedStep, JittedSteps
-from ldl_jax.train.faults import first_watch
+from ldl_jax.train.generation import ChainRun, Generation, Runs, States, Teachers, chosen
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.job import Chain, Job
-from ldl_jax.train.log import Log, Watcher
-from ldl_jax.train.loop import Alone, Runner, train_generation
+from ldl_jax.train.log import Watcher
+from ldl_jax.train.loop import Runner, train_generation
 from ldl_jax.train.programs import Steps, first_state, jitted, like
-from ldl_jax.train.state import TrainState, Weights
-from ldl_jax.train.teacher import chosen, resume
+from ldl_jax.train.state import Weights
 from ldl_jax.workdir import Row, Workdir
 
-Evaluated = TypeVar("Evaluated")
-Indices = Sequence[int]
-Runs = Sequence["Generation"]
-States = Sequence[TrainState]
-Teachers = Sequence[Weights | None]
-# Makes what takes the steps of the members with these indices, from their states.
-MakeRunner = Callable[[Indices, Runs, States, Teachers], Runner]
-
-
-@dataclasses.dataclass(frozen=True)
-class ChainRun:
-    """A chain of a fold.
-
-    Attributes:
-      name: for messages.
-      job: the chain.
-      steps: its functions before and after training.
-      workdir: the folder where it leaves everything, open.
-    """
-
-    name: str
-    job: Job
-    steps: Steps
-    workdir: Workdir
+# Makes what takes the steps of some members, from their states.
+MakeRunner = Callable[[Runs, States, Teachers], Runner]
 
 
 def run(
@@ -59,23 +27,14 @@ def run(
 ) -> list[Row]:
     """Trains the chain, or what is left of it; returns the results of each generation.
 
-    Args:
-      job: the chain.
-      workdir: where it leaves everything.
-      interrupt: of signals.
-      watcher: looks on.
-      programs: of `jitted`, for this job or one that differs in its seed alone.
+    `programs` are those of `jitted` for this job, or for one that differs in its seed alone.
 
     Raises:
       Interrupted: a signal came; the same call goes on from there.
       NotFiniteError: training diverged.
     """
-    train, steps = jitted(job) if programs is None else programs
-
-    def alone(_: Indices, runs: Runs, states: States, teachers: Teachers) -> Alone:
-        return Alone(train, runs[0], states[0], teachers[0], runs[0].log())
-
-    fold([ChainRun("", job, steps, workdir)], alone, interrupt, watcher)
+    train, steps = programs or jitted(job)
+    fold([ChainRun("", job, steps, workdir)], functools.partial(Runner, train), interrupt, watcher)
     return workdir.results()[: job.chain.generations]
 
 
@@ -85,13 +44,8 @@ def fold(
     """Trains the chains of all members, or what is left of them.
 
     Those that have finished the fewest generations train the next one, all at the same step.
-
-    Returns:
-      The members that diverged and were left where they were, by name, each with the reason.
-
-    Raises:
-      Interrupted: a signal came; the same call goes on from there.
-      NotFiniteError: a run alone diverged.
+    Returns those that diverged and were left where they were, by name, each with the reason. It
+    raises what `run` raises.
     """
     lost: dict[str, str] = {}
     teachers = [resume(member.job, member.workdir, watcher) for member in members]
@@ -99,7 +53,7 @@ def fold(
         indices, generation = behind
         runs = [Generation(members[index], generation, watcher) for index in indices]
         known = [teachers[index] for index in indices]
-        results = _next(indices, runs, known, make_runner, interrupt, watcher)
+        results = _next(runs, known, make_runner, interrupt, watcher)
         for index, result in zip(indices, results, strict=True):
             if isinstance(result, str):
                 lost[members[index].name] = result
@@ -111,20 +65,14 @@ def fold(
 
 
 def _next(
-    indices: Indices,
-    runs: Runs,
-    teachers: Teachers,
-    make_runner: MakeRunner,
-    interrupt: Interrupt,
-    watcher: Watcher,
+    runs: Runs, teachers: Teachers, make_runner: MakeRunner, interrupt: Interrupt, watcher: Watcher
 ) -> list[Weights | str]:
     """Trains, evaluates and finishes one generation, or what is left of it.
 
-    Returns:
-      For each run the weights that teach the next generation, or the reason why it is lost.
+    Returns for each run the weights that teach the next one, or the reason why it is lost.
     """
     try:
-        runner = make_runner(indices, runs, _start(runs, teachers), teachers)
+        runner = make_runner(runs, _start(runs, teachers), teachers)
         watcher.generation(runs[0].generation, len(runs[0].order), runner.start)
         for training in runs:
             training.start(runner.start)
@@ -138,17 +86,16 @@ def _next(
     ]
 
 
-def _behind(members: Sequence[ChainRun], lost: Mapping[str, str]) -> tuple[Indices, int] | None:
+def _behind(members: Sequence[ChainRun], lost: Mapping[str, str]) -> tuple[list[int], int] | None:
     """Returns the unfinished members that stand at the earliest generation, and its number."""
-    done: dict[int, int] = {}
-    for index, member in enumerate(members):
-        results = member.workdir.results()
-        if member.name not in lost and not finished(member.job.chain, results):
-            done[index] = len(results)
-    if not done:
-        return None
-    fewest = min(done.values())
-    return [index for index, count in done.items() if count == fewest], fewest + 1
+    results = [member.workdir.results() for member in members]
+    done = {
+        index: len(rows)
+        for index, (member, rows) in enumerate(zip(members, results, strict=True))
+        if member.name not in lost and not finished(member.job.chain, rows)
+    }
+    fewest = min(done.values(), default=0)
+    return ([index for index in done if done[index] == fewest], fewest + 1) if done else None
 
 
 def _start(runs: Runs, teachers: Teachers) -> States:
@@ -163,7 +110,27 @@ def _start(runs: Runs, teachers: Teachers) -> States:
             return [state for state in states if state is not None]
     for training in runs:
         training.checkpoints.rewind(-1)
-    return [training.first(teacher) for training, teacher in zip(runs, teachers, strict=True)]
+    return [
+        first_state(run.job, run.generation, teacher, run.steps.draw)
+        for run, teacher in zip(runs, teachers, strict=True)
+    ]
+
+
+def resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
+    """Returns the weights of the last finished generation, the next one's teacher.
+
+    A finished generation whose checkpoints are all damaged is taken back, to be trained again.
+    """
+    while results := workdir.results():
+        generation = len(results)
+        folder = workdir.checkpoints(generation)
+        checkpoints = Checkpoints(folder, job.keep)
+        state = checkpoints.restore(like(job), watcher.log)
+        checkpoints.close()
+        if state is not None and int(state.step) == len(job.order(generation)):
+            return chosen(job, state, folder, watcher)[0]
+        workdir.unfinish(generation)
+    return None
 
 
 def finished(chain: Chain, results: list[Row]) -> bool:
@@ -173,120 +140,3 @@ def finished(chain: Chain, results: list[Row]) -> bool:
     if not chain.early_end or len(results) < 2:
         return False
     return bool(results[-1]["mae_validation"] >= results[-2]["mae_validation"])
-
-
-class Generation:
-    """A generation of a run in training: its order, checkpoints, rows and results."""
-
-    def __init__(self, member: ChainRun, generation: int, watcher: Watcher) -> None:
-        self.job, self.generation, self.order = member.job, generation, member.job.order(generation)
-        self._steps, self._workdir, self._watcher = member.steps, member.workdir, watcher
-        folder = member.workdir.checkpoints(generation)
-        self.checkpoints = Checkpoints(folder, member.job.keep)
-        self._best = Best(folder, member.job.best) if member.job.best else None
-
-    def restored(self) -> TrainState | None:
-        """The state of the last checkpoint that can be read."""
-        state = self.checkpoints.restore(like(self.job), self._watcher.say)
-        if state is not None and state.watch is None:
-            watch = self.job.placement.place(first_watch(state.weights.params))
-            state = state._replace(watch=watch)
-        return state
-
-    def first(self, teacher: Weights | None) -> TrainState:
-        """The state at step 0."""
-        return first_state(self.job, self.generation, teacher, self._steps.draw)
-
-    def start(self, step: int) -> None:
-        """Prepares to go on after a step: rows after it will be written anew."""
-        self._workdir.start_metrics(self.generation, step)
-        if self._best is not None:
-            self._best.start(self._watcher.say)
-
-    def log(self) -> Log:
-        """Returns a log that writes the rows of this generation."""
-        job = self.job
-        return Log(
-            self.generation,
-            self.order,
-            job.schedule.log_every,
-            job.optimizer.learning_rate,
-            job.faults,
-            functools.partial(self._write, "train"),
-            functools.partial(self._write, "fault"),
-            self._watcher,
-        )
-
-    def close(self) -> None:
-        """Waits for the checkpoints that are being saved."""
-        self.checkpoints.close()
-        if self._best is not None:
-            self._best.close()
-
-    def finish(self, state: TrainState) -> Weights:
-        """Tests the last or the best weights, and marks the generation as finished; gives them."""
-        folder = self._workdir.checkpoints(self.generation)
-        weights, best_step = chosen(self.job, state, folder, self._watcher)
-        results = self._evaluate(evaluate, self._steps.test, self.job.data.test, weights)
-        if not processes.primary():
-            return weights
-        predictions.write(self._workdir.predictions(self.generation), results)
-        summary = report.summary(results)
-        last = len(self.order)
-        self._write("test", {"step": last, "epoch": _epoch(last, self.order), **summary})
-        row: Row = {"generation": self.generation, "test pictures": len(results.ids), **summary}
-        if self.job.data.validation is not None:
-            step = last if best_step is None else best_step
-            row["mae_validation"] = _validation(self._workdir, self.generation, step)
-        if best_step is not None:
-            row["best_step"] = best_step
-        self._workdir.finish(self.generation, row)
-        return weights
-
-    def _write(self, kind: str, row: Row, speed: float | None = None) -> None:
-        origin = {"kind": kind, "generation": self.generation}
-        total = (self.generation - 1) * len(self.order) + row["step"]
-        self._workdir.write({**origin, **row, "total_step": total}, speed)
-
-    def validate(self, state: TrainState) -> None:
-        """Evaluates the validation part, writes a row, and keeps the weights if they are best."""
-        step = int(state.step)
-        summary = self._evaluate(
-            summarize, self._steps.validation, self.job.data.validation, state.answers
-        )
-        self._write("validation", {"step": step, "epoch": _epoch(step, self.order), **summary})
-        if self._best is not None:
-            about = dataclasses.replace(self.job.about, generation=self.generation)
-            self._best.offer(step, summary, state.answers, about)
-
-    def save(self, state: TrainState) -> None:
-        """Saves a checkpoint in the background."""
-        step = int(state.step)
-        about = dataclasses.replace(self.job.about, generation=self.generation, step=step)
-        self.checkpoints.save(step, state, about)
-
-    def _evaluate(
-        self,
-        evaluator: Callable[..., Evaluated],
-        predict: JittedPredict | None,
-        feed: Feed | None,
-        weights: Weights,
-    ) -> Evaluated:
-        assert predict is not None
-        assert feed is not None
-        space, batch = self.job.method.space, self.job.evaluation.batch_size
-        return evaluator(predict, weights, feed, space, batch, self._watcher.evaluation)
-
-
-def _epoch(step: int, order: EpochOrder) -> float:
-    return round(step / order.steps_per_epoch, 4)
-
-
-def _validation(workdir: Workdir, generation: int, step: int) -> float:
-    """The validation's MAE of a step."""
-    rows = [
-        row
-        for row in workdir.rows()
-        if (row["kind"], row["generation"], row["step"]) == ("validation", generation, step)
-    ]
-    return float(rows[-1]["mae"])

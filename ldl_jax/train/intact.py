@@ -1,7 +1,5 @@
 """Tells intact checkpoints from damaged ones, and finds the newest that can be read."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import TypeVar
 from ldl_jax import processes
 from ldl_jax.train.record import RecordError
 
-Say = Callable[[str], None]
+LogLine = Callable[[str], None]
 Result = TypeVar("Result")
 
 
@@ -25,7 +23,7 @@ class UnfitError(ValueError):
 def newest(
     paths: Iterable[Path],
     read: Callable[[Path], Result],
-    say: Say = lambda text: None,
+    log: LogLine = lambda text: None,
     remove: Callable[[int], object] = lambda step: None,
     title: str = "checkpoint",
 ) -> Result | None:
@@ -34,9 +32,9 @@ def newest(
     Args:
       paths: the folders of checkpoints, latest first.
       read: reads one.
-      say: takes a line of text on each damaged one before it, which begins with the title.
+      log: takes a line of text on each damaged one before it, which begins with the title.
       remove: takes the step of each of these.
-      title: as in `say`.
+      title: as in `log`.
 
     Raises:
       UnfitError, RecordError: a checkpoint is not damaged, and cannot be used.
@@ -47,7 +45,7 @@ def newest(
         except (UnfitError, RecordError):
             raise
         except Exception as error:  # Orbax and its storage raise many kinds for damage
-            say(f"{title} {path} is damaged, falling back: {reason_of(error)}")
+            log(f"{title} {path} is damaged, falling back: {reason_of(error)}")
             remove(int(path.name))
     return None
 

@@ -1,7 +1,5 @@
 """Ctrl-C and SIGTERM end a run after a step, not in the middle of one."""
 
-from __future__ import annotations
-
 import signal
 from types import FrameType
 from typing import Any, NoReturn
@@ -37,7 +35,7 @@ class Interrupt:
         self._before: dict[int, Any] = {}
         self._calls, self._posted = 0, -1
 
-    def __enter__(self) -> Interrupt:
+    def __enter__(self) -> "Interrupt":
         for kind in (signal.SIGINT, signal.SIGTERM):
             # A shell has its background jobs ignore SIGINT, and they go on doing so.
             if kind == signal.SIGTERM or signal.getsignal(kind) is not signal.SIG_IGN:

@@ -1,7 +1,5 @@
 """The job of a chain: everything that training needs, in sections named as the config's."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import optax
@@ -71,14 +69,7 @@ class EvaluationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """The times at which things happen, in steps of one generation.
-
-    Attributes:
-      log_every: steps between rows.
-      checkpoint_every: steps between checkpoints.
-      evaluation_every: steps between evaluations of the validation part.
-      steps_per_call: steps that one call takes, at most.
-    """
+    """The steps between things that happen in a generation, and the most steps of one call."""
 
     log_every: int
     checkpoint_every: int
@@ -88,14 +79,7 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Feeds:
-    """The data: a feed for each part, and the way from stored pictures to the network's input.
-
-    Attributes:
-      train: the training part.
-      validation: the validation part, or None.
-      test: the test part.
-      preprocessing: sizes, crop, channels, mean and std.
-    """
+    """A feed for each part, and the way from stored pictures to the network's input."""
 
     train: Feed
     validation: Feed | None
@@ -105,13 +89,7 @@ class Feeds:
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """The optimizer of the student's parameters.
-
-    Attributes:
-      transform: gives the updates.
-      learning_rate: the learning rate by step.
-      ema: the decay of the weights' moving average; 0 for none.
-    """
+    """The student's optimizer, and the decay of its weights' moving average; 0 for none."""
 
     transform: optax.GradientTransformation
     learning_rate: optax.Schedule
@@ -120,13 +98,7 @@ class Optimizer:
 
 @dataclasses.dataclass(frozen=True)
 class Init:
-    """The first weights.
-
-    Attributes:
-      backbone: the pre-trained network's params and state; None for fresh ones.
-      head: the pre-trained head's params, where they are taken.
-      freeze: the backbone is not trained.
-    """
+    """The pre-trained network's params and state and the head's, or None for fresh ones."""
 
     backbone: tuple[PyTree, PyTree] | None = None
     head: PyTree | None = None
@@ -138,11 +110,8 @@ class Job:
     """Everything that a chain needs, as objects; `ldl_jax.run.experiment` makes it of a config.
 
     A field has the name of the config's key or section that it is made of. `placement` is made of
-    `mesh`, `schedule` of the keys named in it.
-
-    Attributes:
-      about: goes into every checkpoint: tells what the weights are.
-      trace: takes a profile of a few steps.
+    `mesh`, `schedule` of the keys named in it. `about` goes into every checkpoint, and tells what
+    the weights are; `trace` takes a profile of a few steps.
     """
 
     seed: int

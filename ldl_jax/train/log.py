@@ -1,7 +1,5 @@
 """The log of a generation's steps: fetched late, so that the devices never wait for the host."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -35,13 +33,13 @@ class Watcher(Protocol):
     def step(self, epoch: int) -> None:
         """A step was sent to the devices."""
 
-    def log(self, loss: float, speed: float) -> None:
+    def progress(self, loss: float, speed: float) -> None:
         """The newest known loss, and the images/s since the last one."""
 
     def evaluation(self, done: int, count: int) -> None:
         """`done` of `count` pictures are evaluated."""
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line for the user."""
 
 
@@ -144,7 +142,7 @@ class Log:
                 f"generation {self._generation}; the last checkpoint is kept. Lower "
                 "optimizer.learning_rate or raise optimizer.warmup_epochs"
             )
-        self._watcher.say(
+        self._watcher.log(
             f"step {step} of generation {self._generation} is not finite (loss "
             f"{float(scalars['loss']):g}) and skipped, the {int(scalars['skipped'])}. so far"
         )
@@ -156,10 +154,10 @@ class Log:
         row = row_of(step, self._order, scalars, float(self._rates[applied]))
         self._write(row, speed)
         if "loss" in row:
-            self._watcher.log(row["loss"], speed)
+            self._watcher.progress(row["loss"], speed)
         dead = int(scalars["dead_units"])
         if dead > self._dead:
-            self._watcher.say(
+            self._watcher.log(
                 f"step {step} of generation {self._generation}: {dead} units are dead, they got "
                 f"no gradient for {self._policy.dead_after} steps"
             )
@@ -174,7 +172,7 @@ class Log:
     def _say_spikes(self, spikes: list[tuple[int, Scalars]]) -> None:
         step, scalars = max(spikes, key=lambda spike: float(spike[1]["loss"]))
         others = f", and {len(spikes) - 1} more since the last look" if len(spikes) > 1 else ""
-        self._watcher.say(
+        self._watcher.log(
             f"loss spike at step {step} of generation {self._generation}: "
             f"{float(scalars['loss']):.4g} where {float(scalars['usual_loss']):.4g} is usual"
             f"{others}"

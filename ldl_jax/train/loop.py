@@ -1,42 +1,18 @@
 """The training loop of one generation, of a run alone or of several in one program."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 
-from ldl_jax.data.feed.feeds import EpochOrder
 from ldl_jax.train.compiled import JittedStep, JittedSteps
+from ldl_jax.train.generation import Runs, States, Teachers
 from ldl_jax.train.interrupt import Interrupt
-from ldl_jax.train.job import Job
-from ldl_jax.train.log import Log, Watcher
+from ldl_jax.train.log import Watcher
 from ldl_jax.train.state import PyTree, TrainState, Weights
 
 
-class Member(Protocol):
-    """A generation of a run in the loop; takes its states when something is due.
-
-    Attributes:
-      job: the run.
-      generation: its number, from 1.
-      order: of the training pictures.
-    """
-
-    job: Job
-    generation: int
-    order: EpochOrder
-
-    def validate(self, state: TrainState) -> None:
-        """Evaluates the validation part, and writes a row."""
-
-    def save(self, state: TrainState) -> None:
-        """Saves a checkpoint."""
-
-
-class Runner(Protocol):
-    """Takes the steps of one generation: of a run alone, or of several runs in one program.
+class Runner:
+    """Takes the steps of one generation of a run alone; `together.replicas` those of several.
 
     Attributes:
       start: the step of the state at first.
@@ -45,57 +21,25 @@ class Runner(Protocol):
       lost: the runs that diverged, by their index, each with the reason.
     """
 
-    start: int
-    steps_per_call: int
-    state: TrainState
-    lost: dict[int, str]
+    def __init__(
+        self, train: JittedStep | JittedSteps, runs: Runs, states: States, teachers: Teachers
+    ) -> None:
+        """Takes `jit_train_step` where `schedule.steps_per_call` is 1, else `jit_train_steps`.
+
+        The state is given up to the first call.
+        """
+        self._train = train
+        self._set_up(runs, states[0], teachers[0], int(states[0].step))
+        self.steps_per_call = runs[0].job.schedule.steps_per_call
+        self._feed, self._order = runs[0].job.data.train, runs[0].order
+
+    def _set_up(self, runs: Runs, state: TrainState, teacher: Weights | None, start: int) -> None:
+        self.state, self.start, self._teacher = state, start, teacher
+        self.lost: dict[int, str] = {}
+        self._runs, self._logs = runs, [run.log() for run in runs]
 
     def items(self, calls: Sequence[tuple[int, int]]) -> Iterator[PyTree]:
         """Yields the pictures that each call takes; a call is its (first, last) step."""
-
-    def call(self, first: int, last: int, item: PyTree) -> None:
-        """Sends steps to the devices."""
-
-    def look(self) -> None:
-        """Waits for all steps, and looks at their scalars.
-
-        Raises:
-          NotFiniteError: a run alone diverged.
-        """
-
-    def resume(self) -> None:
-        """Training goes on after something else, which is not to count as its time."""
-
-    def states(self) -> list[TrainState]:
-        """Returns the state of each run, of those lost too."""
-
-
-class Alone:
-    """Takes the steps of a run that is trained alone."""
-
-    def __init__(
-        self,
-        train: JittedStep | JittedSteps,
-        member: Member,
-        state: TrainState,
-        teacher: Weights | None,
-        log: Log,
-    ) -> None:
-        """
-        Args:
-          train: of `jit_train_step` where `schedule.steps_per_call` is 1, else `jit_train_steps`.
-          member: the run.
-          state: given up to the first call.
-          teacher: the last generation's weights.
-          log: takes the scalars.
-        """
-        self.state, self.lost = state, dict[int, str]()
-        self.start, self.steps_per_call = int(state.step), member.job.schedule.steps_per_call
-        self._train, self._teacher, self._log = train, teacher, log
-        self._feed, self._order = member.job.data.train, member.order
-
-    def items(self, calls: Sequence[tuple[int, int]]) -> Iterator[PyTree]:
-        """Yields the pictures that each call takes."""
         if self.steps_per_call == 1:
             return self._feed.items(self._order, self.start)
         # Always as long, since another length would be another program.
@@ -106,34 +50,33 @@ class Alone:
         """Sends steps to the devices; waits for nothing but scalars that are two calls old."""
         count = () if self.steps_per_call == 1 else (np.int32(last - first + 1),)
         self.state, scalars = self._train(self.state, self._teacher, self._feed.store, item, *count)
-        self._log.add(first, last, scalars)
+        self._logs[0].add(first, last, scalars)
 
     def look(self) -> None:
-        """Waits for all steps, and looks at their scalars."""
-        self._log.flush()
+        """Waits for all steps, and looks at their scalars.
+
+        Raises:
+          NotFiniteError: a run alone diverged.
+        """
+        self._logs[0].flush()
 
     def resume(self) -> None:
-        """Starts the log's clock anew."""
-        self._log.resume()
+        """Training goes on after something else, which is not to count as its time."""
+        for log in self._logs:
+            log.resume()
 
     def states(self) -> list[TrainState]:
-        """Returns the state."""
+        """Returns the state of each run, of those lost too."""
         return [self.state]
 
 
 def train_generation(
-    runner: Runner, members: Sequence[Member], interrupt: Interrupt, watcher: Watcher
+    runner: Runner, members: Runs, interrupt: Interrupt, watcher: Watcher
 ) -> list[TrainState]:
     """Takes the steps from the runner's state to the end; returns the state of each run then.
 
     Nothing waits for the devices but a checkpoint, an evaluation, and scalars that are two calls
     old (of several runs: those of `log_every` steps). It ends early where all runs are lost.
-
-    Args:
-      runner: takes the steps.
-      members: the runs, in the runner's order, all at the same step.
-      interrupt: of signals.
-      watcher: looks on.
 
     Raises:
       Interrupted: a signal came; checkpoints of the last step are saved.
@@ -155,7 +98,11 @@ def train_generation(
         stops = interrupt.check() is not None
         if validates or saves or stops:
             runner.look()
-            _hand_over(runner, members, validates, saves or stops)
+            for index, (member, state) in enumerate(zip(members, runner.states(), strict=True)):
+                if validates and index not in runner.lost:
+                    member.validate(state)
+                if (saves or stops) and index not in runner.lost:
+                    member.save(state)
         if stops and not last:
             interrupt.stop(members[0].generation, step)
         if validates or saves:
@@ -163,17 +110,6 @@ def train_generation(
         if len(runner.lost) == len(members):
             break
     return runner.states()
-
-
-def _hand_over(runner: Runner, members: Sequence[Member], validates: bool, saves: bool) -> None:
-    """Hands each run that is not lost its state."""
-    for index, (member, state) in enumerate(zip(members, runner.states(), strict=True)):
-        if index in runner.lost:
-            continue
-        if validates:
-            member.validate(state)
-        if saves:
-            member.save(state)
 
 
 def _calls(start: int, total: int, most: int, ends: list[int]) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,5 @@
 """Estimates the memory of a device that a function needs, by its trace: nothing is compiled."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Optimizers and learning-rate schedules of the papers, through optax."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 

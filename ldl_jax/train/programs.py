@@ -1,21 +1,22 @@
 """The jitted functions of a job, each compiled once for a chain, and the states they start from."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from ldl_jax.data.feed.feeds import Feed
 from ldl_jax.evaluation.evaluate import JittedPredict, Predict, jit_predict
+from ldl_jax.methods import Method
+from ldl_jax.models.functional import Model
 from ldl_jax.train.compiled import JittedStep, JittedSteps, jit_train_step, jit_train_steps
 from ldl_jax.train.job import Job
 from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import PyTree, TrainState, Weights, init_state, init_weights
-from ldl_jax.train.step import make_predict_step, make_train_step
+from ldl_jax.train.step import TrainStep, make_predict_step, make_train_step
 
 # `draw(key)`: fresh weights.
 Draw = Callable[[jax.Array], Weights]
@@ -33,28 +34,28 @@ class Steps:
 def jitted(job: Job) -> tuple[JittedStep | JittedSteps, Steps]:
     """Returns the jitted train step of a job, and the other functions."""
     model, method = gathered(job.model, job.method, job.placement)
-    step = make_train_step(
+    step = train_step(job, model, method, job.optimizer.transform)
+    predict = make_predict_step(model, method, flip=job.evaluation.flip)
+    data, state, steps = job.data, like(job), len(job.order(1))
+    training = jit_train_step if job.schedule.steps_per_call == 1 else jit_train_steps
+    inputs = (data.train.fetch, job.augment, data.preprocessing)
+    train = training(step, *inputs, job.placement, steps=steps, like=state)
+    return train, predicting(job, predict, state.weights)
+
+
+def train_step(
+    job: Job, model: Model, method: Method, transform: optax.GradientTransformation
+) -> TrainStep:
+    """Returns the pure train step of these with the job's other settings."""
+    return make_train_step(
         model,
         method,
-        job.optimizer.transform,
+        transform,
         frozen=job.init.freeze,
         accumulate=job.accumulate,
         ema=job.optimizer.ema,
         faults=job.faults,
     )
-    predict = make_predict_step(model, method, flip=job.evaluation.flip)
-    data, state = job.data, like(job)
-    training = jit_train_step if job.schedule.steps_per_call == 1 else jit_train_steps
-    train = training(
-        step,
-        data.train.fetch,
-        job.augment,
-        data.preprocessing,
-        job.placement,
-        steps=len(job.order(1)),
-        like=state,
-    )
-    return train, predicting(job, predict, state.weights)
 
 
 def predicting(job: Job, predict: Predict, weights: PyTree | None = None) -> Steps:
@@ -63,22 +64,14 @@ def predicting(job: Job, predict: Predict, weights: PyTree | None = None) -> Ste
     The weights that they take live where those of `weights` do; without it, on every device.
     """
 
-    def predict_of(feed: Feed) -> JittedPredict:
-        return jit_predict(
-            predict,
-            feed.fetch,
-            job.data.preprocessing,
-            job.placement,
-            weights,
-            distributions=job.evaluation.distributions,
-        )
+    data, keep = job.data, job.evaluation.distributions
 
-    held_out = job.data.validation
-    return Steps(
-        drawing(job),
-        predict_of(job.data.test),
-        None if held_out is None else predict_of(held_out),
-    )
+    def predict_of(feed: Feed) -> JittedPredict:
+        inputs = (data.preprocessing, job.placement, weights)
+        return jit_predict(predict, feed.fetch, *inputs, distributions=keep)
+
+    validation = None if data.validation is None else predict_of(data.validation)
+    return Steps(drawing(job), predict_of(data.test), validation)
 
 
 def drawing(job: Job) -> Draw:
@@ -86,9 +79,8 @@ def drawing(job: Job) -> Draw:
 
     Once a generation: compiled well, the random numbers would cost 10 s of CPU, compiled fast 3.
     """
-    quick = {"xla_backend_optimization_level": 0}
     draw = functools.partial(init_weights, job.model, job.method)
-    return jax.jit(draw, compiler_options=quick)
+    return jax.jit(draw, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def like(job: Job) -> TrainState:
@@ -123,7 +115,6 @@ def first_state(
         weights = Weights({"backbone": backbone, "head": head}, model_state)
     # A copy: the training state is given up step by step, the teacher and the backbone stay.
     weights = jax.tree.map(lambda x: jnp.array(x, copy=True), weights)
-    average = job.optimizer.ema > 0
-    return job.placement.place_state(
-        init_state(weights, job.optimizer.transform, generation, train_key, average=average)
-    )
+    average, transform = job.optimizer.ema > 0, job.optimizer.transform
+    state = init_state(weights, transform, generation, train_key, average=average)
+    return job.placement.place_state(state)

@@ -3,8 +3,6 @@
 Whoever adds a field raises `VERSION`, and gives older records its value in `_upgraded`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import types
 import typing

@@ -1,7 +1,5 @@
 """Weights that lie split over devices, made whole where a network uses them."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """The state of a training run: arrays only, so that a checkpoint of it is the whole of it."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import jax

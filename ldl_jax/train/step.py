@@ -1,9 +1,6 @@
 """The train step and the predict step, as pure functions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,29 +13,20 @@ from ldl_jax.train.faults import FaultConfig, observe
 from ldl_jax.train.state import PyTree, TrainState, Weights
 
 Scalars = dict[str, jax.Array]
+Stepped = tuple[TrainState, Scalars]
 PredictStep = Callable[[Weights, jax.Array], Prediction]
 
 
-class TrainStep(Protocol):
-    """A pure train step of `make_train_step`.
-
-    batch holds "images", preprocessed float [B, H, W, 3], and "labels" and "sigma", float32 [B];
-    key is the step's. With a teacher, the `Weights` of the previous generation, that network runs
-    frozen on the same images and hands over its distributions and slack. The scalars are the mean
-    loss, the mean absolute error of the estimate, the gradient's norm, those that the method
-    watches and those of `faults.observe`, all float32 [].
-    """
-
-    def __call__(
-        self, state: TrainState, batch: Batch, key: jax.Array, teacher: Weights | None = None
-    ) -> tuple[TrainState, Scalars]:
-        """Returns the state after the step, and the step's scalars."""
-
-
+# `step(state, batch, key, teacher) -> (state, scalars)`: batch holds "images", preprocessed float
+# [B, H, W, 3], and "labels" and "sigma", float32 [B]; key is the step's. With a teacher, the
+# `Weights` of the previous generation, that network runs frozen on the same images and hands over
+# its distributions and slack. The scalars are the mean loss, the mean absolute error of the
+# estimate, the gradient's norm, those that the method watches and those of `faults.observe`, all
+# float32 [].
+TrainStep = Callable[[TrainState, Batch, jax.Array, Weights | None], Stepped]
 # `learn(weights, batch, key, teacher) -> (gradient, model_state, scalars)`
-Learn = Callable[
-    [Weights, Batch, jax.Array, Weights | None], tuple[dict[str, PyTree], PyTree, Scalars]
-]
+Learnt = tuple[dict[str, PyTree], PyTree, Scalars]
+Learn = Callable[[Weights, Batch, jax.Array, Weights | None], Learnt]
 
 
 def make_train_step(
@@ -77,7 +65,7 @@ def make_train_step(
 
     def step(
         state: TrainState, batch: Batch, key: jax.Array, teacher: Weights | None = None
-    ) -> tuple[TrainState, Scalars]:
+    ) -> Stepped:
         gradient, model_state, scalars = learn(state.weights, batch, key, teacher)
         learnt = _updated(state, gradient, model_state, optimizer, ema)
         norm = optax.global_norm(gradient)
@@ -114,6 +102,13 @@ def _updated(
     return weights, opt_state, mean
 
 
+def _outputs(model: Model, method: Method, weights: Weights, images: jax.Array) -> PyTree:
+    """Returns the head's outputs in inference."""
+    params = weights.params
+    features, _ = model.apply(params["backbone"], weights.model_state, images, train=False)
+    return method.head.apply(params["head"], features)
+
+
 def _learner(
     model: Model, method: Method, frozen: bool, teacher_model: Model, teacher_method: Method
 ) -> Learn:
@@ -122,15 +117,10 @@ def _learner(
     def knowledge(teacher: Weights | None, batch: Batch) -> Knowledge | None:
         if teacher is None:
             return None
-        features, _ = teacher_model.apply(
-            teacher.params["backbone"], teacher.model_state, batch["images"], train=False
-        )
-        outputs = teacher_method.head.apply(teacher.params["head"], features)
+        outputs = _outputs(teacher_model, teacher_method, teacher, batch["images"])
         return jax.lax.stop_gradient(teacher_method.teach(outputs, batch))
 
-    def learn(
-        weights: Weights, batch: Batch, key: jax.Array, teacher: Weights | None
-    ) -> tuple[dict[str, PyTree], PyTree, Scalars]:
+    def learn(weights: Weights, batch: Batch, key: jax.Array, teacher: Weights | None) -> Learnt:
         taught = knowledge(teacher, batch)
 
         def mean_loss(params: dict[str, PyTree]) -> tuple[jax.Array, tuple[PyTree, PyTree]]:
@@ -157,7 +147,7 @@ def _accumulated(learn: Learn, count: int) -> Learn:
 
     def accumulated(
         weights: Weights, batch: Batch, key: jax.Array, teacher: Weights | None
-    ) -> tuple[dict[str, PyTree], PyTree, Scalars]:
+    ) -> Learnt:
         # Part i is the examples i, i + N, ...: of a batch that is split over devices each device
         # has a share of every part.
         parts = {
@@ -194,10 +184,7 @@ def make_predict_step(model: Model, method: Method, *, flip: bool = True) -> Pre
     """
 
     def once(weights: Weights, images: jax.Array) -> Prediction:
-        features, _ = model.apply(
-            weights.params["backbone"], weights.model_state, images, train=False
-        )
-        return method.predict(method.head.apply(weights.params["head"], features))
+        return method.predict(_outputs(model, method, weights, images))
 
     def predict(weights: Weights, images: jax.Array) -> Prediction:
         if not flip:

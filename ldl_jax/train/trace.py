@@ -1,7 +1,5 @@
 """A profile of a few steps: where the time goes, on the devices and on the host."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,16 +16,16 @@ class Trace:
     TensorBoard's profile plugin and https://ui.perfetto.dev show what is in the folder.
     """
 
-    def __init__(self, folder: str, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: str, log: Callable[[str], None]) -> None:
         """
         Args:
           folder: takes the trace; it is made where there is none. "" for no trace.
-          say: takes a line for the user.
+          log: takes a line for the user.
 
         Raises:
           ValueError: it is no folder, or cannot be made.
         """
-        self._folder, self._say = folder, say
+        self._folder, self._log = folder, log
         self._calls, self._first, self._done = 0, 0, not folder
         if folder:
             try:
@@ -35,7 +33,7 @@ class Trace:
             except OSError as error:
                 raise ValueError(f"--profile: {folder} cannot be made a folder ({error})") from None
 
-    def __enter__(self) -> Trace:
+    def __enter__(self) -> "Trace":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -44,7 +42,7 @@ class Trace:
         if self._first:
             self._stop("the last one")
         else:
-            self._say(f"--profile: a run of {_WARM_UP} calls or fewer leaves no trace")
+            self._log(f"--profile: a run of {_WARM_UP} calls or fewer leaves no trace")
 
     def after(self, step: int, state: PyTree) -> None:
         """Takes note of a call to the devices; `step` is its last one, `state` its result."""
@@ -62,4 +60,4 @@ class Trace:
     def _stop(self, last: str) -> None:
         jax.profiler.stop_trace()
         self._done = True
-        self._say(f"--profile: a trace of step {self._first} to {last} is in {self._folder}")
+        self._log(f"--profile: a trace of step {self._first} to {last} is in {self._folder}")

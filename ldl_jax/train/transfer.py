@@ -1,7 +1,5 @@
 """Transfer: a backbone from another run or a foreign file, and the limits of training it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple

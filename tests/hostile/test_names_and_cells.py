@@ -105,7 +105,7 @@ def test_every_cell_comes_back_as_it_was(text):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_tables_escape_what_a_terminal_obeys(name):
-    (*_, row, _) = report.as_grid([{"run": name, "mae": 1.0}]).lines(80)
+    (*_, row, _) = report.table([{"run": name, "mae": 1.0}]).lines(80)
     assert row.plain.isprintable()
     assert cells.plain(name) in row.plain
 

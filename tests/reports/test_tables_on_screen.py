@@ -36,7 +36,7 @@ def printed(show, width, terminal=True):
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
 def test_a_narrow_terminal_gets_all_numbers_and_whole_names(width):
-    lines = printed(lambda console: report.show(console, ROWS), width)
+    lines = printed(lambda console: grid.show(console, report.table(ROWS)), width)
     text = "\n".join(lines)
     for cell in (*CELLS, "[-1.250, -0.750]", "KL to"):
         assert cell in text, (cell, width)
@@ -53,7 +53,7 @@ def test_a_narrow_terminal_gets_all_numbers_and_whole_names(width):
 
 
 def test_a_pipe_gets_the_full_width():
-    lines = printed(lambda console: report.show(console, ROWS), 80, terminal=False)
+    lines = printed(lambda console: grid.show(console, report.table(ROWS)), 80, terminal=False)
     (row,) = [line for line in lines if line.startswith(NAME)]
     for cell in CELLS:
         assert cell in row

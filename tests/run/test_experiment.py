@@ -46,8 +46,8 @@ def make_config(**changes):
     return schema.parse(config)
 
 
-def build(say=lambda text: None, read=data.read_records, **changes):
-    return experiment.build(make_config(**changes), say, devices=1, read=read)
+def build(log=lambda text: None, read=data.read_records, **changes):
+    return experiment.build(make_config(**changes), log, devices=1, read=read)
 
 
 @pytest.fixture
@@ -546,13 +546,13 @@ class Silent:
     def step(self, epoch):
         pass
 
-    def log(self, loss, speed):
+    def progress(self, loss, speed):
         pass
 
     def evaluation(self, done, count):
         pass
 
-    def say(self, text):
+    def log(self, text):
         raise AssertionError(text)
 
 

@@ -39,7 +39,7 @@ def places(tmp_path_factory):
     return folder
 
 
-def build(say=lambda text: None, **data):
+def build(log=lambda text: None, **data):
     config = schema.defaults()
     config.model.name = "tiny"
     config.batch_size = config.evaluation.batch_size = 4
@@ -47,7 +47,7 @@ def build(say=lambda text: None, **data):
     config.data.size = 32
     for key, value in data.items():
         config.data[key] = value
-    return experiment.build(schema.parse(config), say, devices=1)
+    return experiment.build(schema.parse(config), log, devices=1)
 
 
 @pytest.mark.parametrize("feed", ["memory", "stream"])

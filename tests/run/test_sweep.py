@@ -104,10 +104,10 @@ def test_what_decides_the_program_is_no_number_of_it():
 def test_settings_are_compared_without_seeds():
     config = make({"method.lam": (1.0, 4.0), "seed": (0, 1)}, {"method.alpha": 0.1, "seed": 0})
     points = sweep.points(config)
-    settings = sweep.settings(points)
+    settings = [sweep.setting(point.config, points) for point in points]
     assert settings[0] == settings[1] == {"method.lam": 1.0, "method.alpha": 0.5}
     assert settings[4] == {"method.lam": 4.0, "method.alpha": 0.1}
-    assert sweep.own_setting(config, points) == settings[2]
+    assert sweep.setting(config, points) == settings[2]
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def chain(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "run"
     told = iter([3.0, 5.0, 6.0, 2.0])  # of each generation's two validations
     teachers = []
-    alone = generations.Alone
+    alone = generations.Runner
 
     def worse(predictions):
         found = summary(predictions)
@@ -126,14 +126,14 @@ def chain(tmp_path_factory):
             found["mae"] = next(told)
         return found
 
-    def spy(train, member, state, teacher, log):
-        teachers.append(jax.tree.map(np.array, teacher))
-        return alone(train, member, state, teacher, log)
+    def spy(train, runs, states, known):
+        teachers.append(jax.tree.map(np.array, known[0]))
+        return alone(train, runs, states, known)
 
     summary = report.summary
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "summary", worse)
-        patch.setattr(generations, "Alone", spy)
+        patch.setattr(generations, "Runner", spy)
         run(job, description, path)
     return job, description, path, teachers
 

@@ -62,13 +62,13 @@ class Silent:
     def step(self, epoch: int) -> None:
         self.on_step()
 
-    def log(self, loss: float, speed: float) -> None:
+    def progress(self, loss: float, speed: float) -> None:
         assert speed > 0
 
     def evaluation(self, done: int, count: int) -> None:
         pass
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.lines.append(text)
 
 

@@ -1,7 +1,5 @@
 """Runs that may be trained together: those that differ in their seed, fold or numbers alone."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 
@@ -17,7 +15,7 @@ from ldl_jax.train import memory, programs
 from ldl_jax.train.compiled import Store, whole_step
 from ldl_jax.train.job import Job
 from ldl_jax.train.state import PyTree, TrainState, Weights
-from ldl_jax.train.step import Scalars, make_train_step
+from ldl_jax.train.step import Stepped
 from ldl_jax.train.together.stack import OneStep, stack_of
 
 # The numbers in which a group's runs differ, by dotted key of a config.
@@ -28,13 +26,7 @@ Rebuild = Callable[[Numbers], tuple[Method, optax.GradientTransformation]]
 
 @dataclasses.dataclass(frozen=True)
 class Replica:
-    """A run of a group.
-
-    Attributes:
-      name: for messages.
-      job: the run, as it would be trained alone.
-      numbers: its values of the keys in which the group's runs differ.
-    """
+    """A run of a group, and its values of the keys in which the group's runs differ."""
 
     name: str
     job: Job
@@ -43,12 +35,7 @@ class Replica:
 
 @dataclasses.dataclass(frozen=True)
 class Replicas:
-    """A group of runs whose arrays have the same shapes.
-
-    Attributes:
-      replicas: the runs.
-      rebuild: makes the method and the optimizer of a run of the group.
-      devices: that the runs are spread over.
+    """A group of runs whose arrays have the same shapes, and the devices that take them.
 
     Raises:
       ValueError: the runs do not fit into one program.
@@ -80,22 +67,14 @@ class Replicas:
 
     def step(self, job: Job) -> OneStep:
         """Returns the pure step of one of the runs."""
-        augment, preprocessing = job.augment, job.data.preprocessing
 
         def of_run(
             state: TrainState, teacher: Weights | None, store: Store, item: PyTree, numbers: Numbers
-        ) -> tuple[TrainState, Scalars]:
+        ) -> Stepped:
             method, optimizer = self.rebuild(numbers)
-            step = make_train_step(
-                job.model,
-                method,
-                optimizer,
-                frozen=job.init.freeze,
-                accumulate=job.accumulate,
-                ema=job.optimizer.ema,
-                faults=job.faults,
-            )
-            whole = whole_step(step, _fetch, augment, preprocessing, len(job.order(1)))
+            step = programs.train_step(job, job.model, method, optimizer)
+            steps = len(job.order(1))
+            whole = whole_step(step, _fetch, job.augment, job.data.preprocessing, steps)
             return whole(state, teacher, store, item)
 
         return of_run
@@ -123,13 +102,13 @@ def check_memory(group: Replicas) -> None:
     Raises:
       ValueError: it does not.
     """
-    fits = fitting(group)
-    if len(group.replicas) > fits:
-        each = stack_of(len(group.replicas), group.devices).each
+    fits, count = fitting(group), len(group.replicas)
+    if count > fits:
+        each = stack_of(count, group.devices).each
         needed = each * _bytes_of_one(group) + _bytes_of_pictures(group)
         limit = memory.memory_of(group.devices[0])
         raise ValueError(
-            f"replicas: {len(group.replicas)} runs together need about {needed / 1e9:.2f} GB of "
+            f"replicas: {count} runs together need about {needed / 1e9:.2f} GB of "
             f"each device's {limit / 1e9:.2f} GB, which may hold {fits}; take replicas='auto', or "
             "a smaller batch_size"
         )
@@ -146,8 +125,7 @@ def _bytes_of_pictures(group: Replicas) -> int:
 
 
 def _bytes_of_one(group: Replicas) -> int:
-    replica = group.replicas[0]
-    job = replica.job
+    job, numbers = group.replicas[0].job, arrays_of(group.replicas[0].numbers)
     state = programs.like(job)
     teacher = state.weights if job.chain.generations > 1 else None
     item = jax.ShapeDtypeStruct((job.batch_size,), np.int32)
@@ -155,9 +133,7 @@ def _bytes_of_one(group: Replicas) -> int:
         name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype)
         for name, array in job.data.train.store.items()
     }
-    return memory.peak_bytes(
-        group.step(job), state, teacher, store, item, arrays_of(replica.numbers)
-    )
+    return memory.peak_bytes(group.step(job), state, teacher, store, item, numbers)
 
 
 def arrays_of(numbers: Mapping[str, float]) -> dict[str, np.ndarray]:

@@ -5,27 +5,26 @@ looked at, alone. Its results are those of the run alone but for the order of su
 several runs are computed by other kernels.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import jax
+import numpy as np
 
 from ldl_jax.evaluation.evaluate import JittedPredict
 from ldl_jax.methods import Prediction
 from ldl_jax.train import generations, programs
-from ldl_jax.train.compiled import JittedStep
-from ldl_jax.train.generations import ChainRun, Indices, Runs, States, Teachers
+from ldl_jax.train.compiled import JittedStep, Store
+from ldl_jax.train.generation import ChainRun, Runs, States, Teachers
 from ldl_jax.train.interrupt import Interrupt
-from ldl_jax.train.log import Watcher
+from ldl_jax.train.log import NotFiniteError, Watcher
+from ldl_jax.train.loop import Runner
 from ldl_jax.train.programs import Steps
-from ldl_jax.train.state import PyTree, Weights
+from ldl_jax.train.state import PyTree, TrainState, Weights
 from ldl_jax.train.step import Scalars, make_predict_step
 from ldl_jax.train.together.group import Numbers, Replicas, arrays_of
-from ldl_jax.train.together.lockstep import Lockstep, Program
 from ldl_jax.train.together.stack import OneStep, Stack, shared_pictures, stack_of
 from ldl_jax.workdir import Workdir
 
@@ -36,12 +35,6 @@ def run(
     """Trains the chains of all runs, or what is left of them.
 
     A run whose loss is not finite any more is left where it was, and the others go on.
-
-    Args:
-      group: the runs.
-      folders: one for each, open.
-      interrupt: of signals.
-      watcher: looks on.
 
     Returns:
       The runs that were left, by name, each with the reason.
@@ -55,10 +48,73 @@ def run(
         for replica, folder in zip(group.replicas, folders, strict=True)
     ]
 
-    def lockstep(indices: Indices, runs: Runs, states: States, teachers: Teachers) -> Lockstep:
-        return Lockstep(shared.program(indices), runs, states, teachers)
+    def lockstep(runs: Runs, states: States, teachers: Teachers) -> Lockstep:
+        return Lockstep(shared.program([run.name for run in runs]), runs, states, teachers)
 
     return generations.fold(members, lockstep, interrupt, watcher)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The step of several runs, and the arguments that stay the same over a generation.
+
+    `rows` are the positions of each run's pictures in the store, [N] int32.
+    """
+
+    step: OneStep
+    stack: Stack
+    store: Store
+    rows: Sequence[np.ndarray]
+    numbers: PyTree
+
+
+class Lockstep(Runner):
+    """Takes the steps of several runs in one program."""
+
+    steps_per_call = 1
+
+    def __init__(self, program: Program, runs: Runs, states: States, teachers: Teachers) -> None:
+        put = program.stack.put
+        self._set_up(runs, put(states), put(teachers), int(states[0].step))
+        self._program = program
+        self._pending: list[tuple[int, Scalars]] = []
+
+    def items(self, calls: Sequence[tuple[int, int]]) -> Iterator[jax.Array]:
+        """Yields the rows [R, B] of each step's pictures."""
+        program = self._program
+        for step, _ in calls:
+            pairs = zip(program.rows, self._runs, strict=True)
+            yield program.stack.put([rows[run.order[step - 1]] for rows, run in pairs])
+
+    def call(self, first: int, last: int, item: jax.Array) -> None:
+        """Sends a step to the devices; looks at the scalars where a row is due."""
+        program = self._program
+        self.state, scalars = program.step(
+            self.state, self._teacher, program.store, item, program.numbers
+        )
+        self._pending.append((first, scalars))
+        if last % self._runs[0].job.schedule.log_every == 0:
+            self.look()
+
+    def look(self) -> None:
+        """Looks at all scalars since the last time; a run that diverged is lost."""
+        steps = [step for step, _ in self._pending]
+        values = [self._program.stack.take(scalars) for _, scalars in self._pending]
+        self._pending = []
+        for index, log in enumerate(self._logs):
+            if index in self.lost:
+                continue
+            try:
+                for step, scalars in zip(steps, values, strict=True):
+                    log.add(step, step, scalars[index])
+                log.flush()
+            except NotFiniteError as error:
+                self.lost[index] = str(error)
+
+    def states(self) -> list[TrainState]:
+        """Returns each run's own state, where a run alone has it."""
+        pairs = zip(self._runs, self._program.stack.take(self.state), strict=True)
+        return [run.job.placement.place_state(state) for run, state in pairs]
 
 
 class _Programs:
@@ -68,9 +124,12 @@ class _Programs:
         self._group = group
         self._job = job = group.replicas[0].job
         self._trains: dict[Stack, OneStep] = {}
-        self._pictures = shared_pictures(
-            [replica.job.data.train.part for replica in group.replicas]
-        )
+        parts = [replica.job.data.train.part for replica in group.replicas]
+        self._store, rows = shared_pictures(parts)
+        self._of_run = {
+            replica.name: (positions, arrays_of(replica.numbers))
+            for replica, positions in zip(group.replicas, rows, strict=True)
+        }
 
         def predict(arguments: tuple[Weights, Numbers], images: jax.Array) -> Prediction:
             weights, numbers = arguments
@@ -79,20 +138,14 @@ class _Programs:
 
         self._steps = programs.predicting(job, predict)
 
-    def program(self, indices: Indices) -> Program:
+    def program(self, names: Sequence[str]) -> Program:
         """Returns the step of these runs, with its arguments."""
-        stack = stack_of(len(indices), self._group.devices)
+        stack = stack_of(len(names), self._group.devices)
         if stack not in self._trains:
             self._trains[stack] = stack.jit(self._group.step(self._job))
-        store, rows = self._pictures
-        numbers = [arrays_of(self._group.replicas[index].numbers) for index in indices]
-        return Program(
-            self._trains[stack],
-            stack,
-            stack.share(store),
-            [rows[index] for index in indices],
-            stack.put(numbers),
-        )
+        rows, numbers = zip(*(self._of_run[name] for name in names), strict=True)
+        store = stack.share(self._store)
+        return Program(self._trains[stack], stack, store, rows, stack.put(numbers))
 
     def steps(self, numbers: dict[str, float]) -> Steps:
         """Returns the functions before and after training of a run with these numbers."""
@@ -107,12 +160,7 @@ class _Programs:
 
 
 class Seconds(NamedTuple):
-    """The seconds that one step of each run of a group takes.
-
-    Attributes:
-      together: in one program.
-      one_by_one: in R programs, one after another.
-    """
+    """The seconds that one step of each run of a group takes, in one program or in R."""
 
     together: float
     one_by_one: float
@@ -123,7 +171,7 @@ def trials(group: Replicas) -> dict[str, Callable[[], Scalars]]:
 
     Each goes on from its last state; nothing is written.
     """
-    program = _Programs(group).program(range(len(group.replicas)))
+    program = _Programs(group).program([replica.name for replica in group.replicas])
     jobs = [replica.job for replica in group.replicas]
     one_call = dataclasses.replace(jobs[0].schedule, steps_per_call=1)
     train, steps = programs.jitted(dataclasses.replace(jobs[0], schedule=one_call))

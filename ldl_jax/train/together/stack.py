@@ -1,7 +1,5 @@
 """The arrays of several runs as one, with a leading axis that is spread over the devices."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 
@@ -12,20 +10,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ldl_jax.data.feed.feeds import Part
 from ldl_jax.train.compiled import Store
 from ldl_jax.train.state import PyTree, TrainState, Weights
-from ldl_jax.train.step import Scalars
+from ldl_jax.train.step import Stepped
 
 AXIS = "replica"
 # `step(state, teacher, store, item, numbers) -> (state, scalars)` of a single run.
-OneStep = Callable[[TrainState, Weights | None, Store, PyTree, PyTree], tuple[TrainState, Scalars]]
+OneStep = Callable[[TrainState, Weights | None, Store, PyTree, PyTree], Stepped]
 
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
     """Places for R runs on a mesh of one axis, `replica`.
 
-    Attributes:
-      mesh: the devices that are used.
-      runs: R. Each device has as many places; those past R repeat the last run.
+    Each device has as many places; those past R repeat the last run.
     """
 
     mesh: Mesh
@@ -68,16 +64,13 @@ class Stack:
             store: Store,
             items: PyTree,
             numbers: PyTree,
-        ) -> tuple[TrainState, Scalars]:
-            def of_run(
-                state: TrainState, teacher: Weights | None, item: PyTree, number: PyTree
-            ) -> tuple[TrainState, Scalars]:
-                return step(state, teacher, store, item, number)
-
-            arguments = (states, teachers, items, numbers)
+        ) -> Stepped:
             if self.each > 1:
-                return jax.vmap(of_run)(*arguments)
-            result = of_run(*jax.tree.map(lambda x: x[0], arguments))
+                every = jax.vmap(step, in_axes=(0, 0, None, 0, 0))
+                return every(states, teachers, store, items, numbers)
+            stacked = (states, teachers, items, numbers)
+            state, teacher, item, values = jax.tree.map(lambda x: x[0], stacked)
+            result = step(state, teacher, store, item, values)
             return jax.tree.map(lambda x: x[None], result)
 
         spread, everywhere = PartitionSpec(AXIS), PartitionSpec()
@@ -101,27 +94,22 @@ def stack_of(runs: int, devices: Sequence[jax.Device]) -> Stack:
 def shared_pictures(parts: Sequence[Part]) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
     """Returns the pictures of all parts, each once, and the positions of each part's among them.
 
-    Args:
-      parts: of one dataset, their pictures in memory; a name and a label are one picture.
-
-    Returns:
-      "images" uint8 [U, S, S, 3], "labels" and "sigma" float32 [U]; and [N] int32 for each part.
+    The parts are of one dataset, their pictures in memory; a name and a label are one picture.
+    Returns "images" uint8 [U, S, S, 3], "labels" and "sigma" float32 [U]; [N] int32 for each part.
     """
     keys = [list(zip(part.ids, part.labels.tolist(), strict=True)) for part in parts]
     columns = ("images", "labels", "sigma")
     if all(part_keys == keys[0] for part_keys in keys):
         rows = np.arange(len(parts[0]), dtype=np.int32)
         return {name: getattr(parts[0], name) for name in columns}, [rows] * len(parts)
-    position: dict[tuple[str, float], int] = {}
-    fresh = []
-    for part_keys in keys:
-        new = {key: row for row, key in enumerate(part_keys) if key not in position}
-        fresh.append(list(new.values()))
-        position |= {key: len(position) + count for count, key in enumerate(new)}
+    first: dict[tuple[str, float], tuple[int, int]] = {}  # its part, and its row there
+    for index, part_keys in enumerate(keys):
+        for row, key in enumerate(part_keys):
+            first.setdefault(key, (index, row))
+    fresh = [[row for at, row in first.values() if at == index] for index in range(len(parts))]
+    pairs = list(zip(parts, fresh, strict=True))
     store = {
-        name: np.concatenate(
-            [getattr(part, name)[new] for part, new in zip(parts, fresh, strict=True)]
-        )
-        for name in columns
+        name: np.concatenate([getattr(part, name)[new] for part, new in pairs]) for name in columns
     }
+    position = {key: count for count, key in enumerate(first)}
     return store, [np.asarray([position[key] for key in part_keys], np.int32) for part_keys in keys]

@@ -44,13 +44,13 @@ class Silent:
         if self.steps == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def log(self, loss: float, speed: float) -> None:
+    def progress(self, loss: float, speed: float) -> None:
         assert speed > 0
 
     def evaluation(self, done: int, count: int) -> None:
         pass
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.lines.append(text)
 
 
