@@ -86,7 +86,7 @@ def run(
     log(f"split: {scores.protocol}")
     for model in scores.models:
         for note in model.notes:
-            log(f"{model.name}: {note}")
+            log(f"{model.candidate.name}: {note}")
     if out is not None:
         log(f"table, predictions, analyses and figures: {out}")
 
@@ -95,7 +95,8 @@ def rows_of(scores: scoring.Scores) -> list[Row]:
     """Returns a row of the table for each model."""
     rows = []
     for model in scores.models:
-        row: Row = {"model": model.name, "pictures": len(model.predictions), **model.summary}
+        row: Row = {"model": model.candidate.name, "pictures": len(model.predictions)}
+        row |= model.summary
         if model is not scores.models[0]:
             row["MAE - first's [95 %]"] = compare.text(model.difference)
         rows.append(row)
@@ -104,8 +105,8 @@ def rows_of(scores: scoring.Scores) -> list[Row]:
 
 def _check_overrides(keys: Sequence[str]) -> None:
     """Raises ValueError for keys on the command line that make no difference here."""
-    taken = {f"data.{name}" for name in _OF_THE_MODEL}
-    faults = [f"{key} is the model's own" for key in keys if key in taken]
+    models_own = {f"data.{name}" for name in _OF_THE_MODEL}
+    faults = [f"{key} is the model's own" for key in keys if key in models_own]
     known = ("data.", "evaluation.batch_size")
     faults += [f"{key} is of training" for key in keys if not key.startswith(known)]
     if faults:

@@ -57,8 +57,9 @@ def _differences(rows: Sequence[Row]) -> list[str]:
     for row in different[:RUNS]:
         changes = [_cut(change) for change in row[DIFFERS] if not change.endswith("-> None")]
         changes = [change for change in changes if ": None -> " not in change][:_CHANGES]
-        more = len(row[DIFFERS]) - len(changes)
-        lines.append(f"{row['run']}: {', '.join([*changes, *([f'{more} more'] if more else [])])}")
+        if rest := len(row[DIFFERS]) - len(changes):
+            changes.append(f"{rest} more")
+        lines.append(f"{row['run']}: {', '.join(changes)}")
     if len(different) > RUNS:
         lines.append(f"and {len(different) - RUNS} more runs differ from the first")
     return lines
@@ -86,14 +87,14 @@ def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[Row], str]:
         try:
             config = read_json(workdir / "config.json")
             rows[-1] |= _about(workdir, config)
-            own = {key: value for key, value in config.items() if key != "resolved"}
+            content = {key: value for key, value in config.items() if key != "resolved"}
         except (WorkdirError, KeyError, TypeError, AttributeError) as error:
             rows[-1]["state"] = f"cannot be read ({error})"
             continue
         if first is None:
-            first = own
+            first = content
         else:
-            rows[-1][DIFFERS] = differences(first, own)
+            rows[-1][DIFFERS] = differences(first, content)
     shared = []
     for key in ("dataset", "network", "method"):
         values = {row.get(key) for row in rows}

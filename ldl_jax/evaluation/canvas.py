@@ -34,8 +34,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     FigureCanvasAgg(figure)
     axes = figure.findobj(Axis)
     ticks = [tick for axis in axes for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())]
-    own = {label for tick in ticks for label in (tick.label1, tick.label2)}  # 10² is mathematics
-    for text in set(figure.findobj(Text)) - own - {axis.offsetText for axis in axes}:
+    numbers = {label for tick in ticks for label in (tick.label1, tick.label2)}  # as 10²
+    for text in set(figure.findobj(Text)) - numbers - {axis.offsetText for axis in axes}:
         text.set_parse_math(False)
     with whole(path) as file:
         figure.savefig(file, format="png")

@@ -135,10 +135,10 @@ class Grid:
         ]  # fmt: skip
         height = max(map(len, folded), default=1)
         lines = []
-        for number in range(height):
+        for line in range(height):
             parts = []
             for index, texts in zip(chosen, folded, strict=True):
-                at = number - (height - len(texts) if top else 0)
+                at = line - (height - len(texts) if top else 0)
                 text = texts[at] if 0 <= at < len(texts) else ""
                 blank = " " * (widths[index] - cell_len(text))
                 parts.append(blank + text if self.columns[index].right else text + blank)

@@ -11,9 +11,9 @@ def runs_in(folder: Path) -> list[Path]:
     """
     if not (folder / "config.json").exists():
         for inner in ("runs", "folds"):
-            found = [path.parent for path in (folder / inner).glob("*/config.json")]
-            if found:
-                return sorted(found, key=lambda path: _by_number(path.name))
+            runs = [path.parent for path in (folder / inner).glob("*/config.json")]
+            if runs:
+                return sorted(runs, key=lambda path: _by_number(path.name))
     return [folder]
 
 

@@ -17,13 +17,13 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     """
     parts = [Path(os.path.abspath(path)).parts for path in paths]
     names: list[str] = []
-    for index, own in enumerate(parts):
+    for index, path in enumerate(parts):
         length = 1
-        others = [other for other in parts if other != own]
-        while length < len(own) and any(other[-length:] == own[-length:] for other in others):
+        others = [other for other in parts if other != path]
+        while length < len(path) and any(other[-length:] == path[-length:] for other in others):
             length += 1
-        name = str(Path(*own[-length:]))
-        times = parts[: index + 1].count(own)
+        name = str(Path(*path[-length:]))
+        times = parts[: index + 1].count(path)
         names.append(name if times == 1 else f"{name} ({times})")
     return names
 

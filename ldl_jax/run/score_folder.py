@@ -34,9 +34,9 @@ def check(folder: Path) -> None:
         return
     others = sorted(item.name for item in folder.iterdir() if item.name not in _OWN)
     if others or not _is_own(folder / _CONTENT):
-        found = f", as {others[0]}" if others else ""
+        example = f", as {others[0]}" if others else ""
         raise ValueError(
-            f"--out: {folder} holds other files than an evaluation's{found}; give a new folder"
+            f"--out: {folder} holds other files than an evaluation's{example}; give a new folder"
         )
 
 
@@ -75,13 +75,16 @@ def _is_own(path: Path) -> bool:
 def _fill(
     folder: Path, scores: Scores, rows: Sequence[Mapping[str, object]], config: Config
 ) -> None:
-    names = file_names([model.name for model in scores.models])
+    names = file_names([model.candidate.name for model in scores.models])
     for name, model in zip(names, scores.models, strict=True):
         predictions.write(folder / "predictions" / f"{name}.csv", model.predictions)
         write_json(folder / "analysis" / f"{name}.json", model.analysis)
         _draw(folder / "figures" / name, model)
     unit = scores.models[0].predictions.unit
-    notes = [*scores.notes, *(f"{m.name}: {note}" for m in scores.models for note in m.notes)]
+    notes = [
+        *scores.notes,
+        *(f"{m.candidate.name}: {note}" for m in scores.models for note in m.notes),
+    ]
     write(folder / "table.md", report.page(rows, unit, [f"split: {scores.protocol}", *notes]))
     write_json(folder / _CONTENT, _content(scores, names, config))
 
@@ -109,9 +112,9 @@ def _content(scores: Scores, names: Sequence[str], config: Config) -> dict[str, 
         "notes": list(scores.notes),
         "models": [
             {
-                "name": model.name,
-                "checkpoint": str(model.checkpoint),
-                "record": model.predictor.about.to_json(),
+                "name": model.candidate.name,
+                "checkpoint": str(model.candidate.checkpoint),
+                "record": model.candidate.predictor.about.to_json(),
                 "metrics": model.summary,
                 "difference": None if model.difference is None else model.difference._asdict(),
                 "notes": list(model.notes),

@@ -25,7 +25,7 @@ def workdir_of(path: Path) -> Path | None:
     return None
 
 
-def notes(path: Path, config: DataConfig, records: Records, rows: np.ndarray) -> list[str]:
+def note(path: Path, config: DataConfig, records: Records, rows: np.ndarray) -> str:
     """Returns a line on whether a model was trained on these rows of a dataset.
 
     A run's split.json tells it, where it was trained on the same dataset. Of other models it is
@@ -33,22 +33,22 @@ def notes(path: Path, config: DataConfig, records: Records, rows: np.ndarray) ->
     """
     workdir = workdir_of(path)
     if workdir is None:
-        return ["whether it was trained on these pictures is not known"]
+        return "whether it was trained on these pictures is not known"
     try:
         saved = completed(read_json(workdir / "config.json"))["data"]
         if _source(saved) != _source(to_dict(config)):
-            return ["it was trained on another dataset; whether that shares pictures is not known"]
+            return "it was trained on another dataset; whether that shares pictures is not known"
         ids = {records.ids[row] for row in rows.tolist()}
         trained = ids.intersection(split_file.ids(workdir / "split.json", "train"))
         chosen = ids.intersection(split_file.ids(workdir / "split.json", "validation"))
     except (WorkdirError, DataError, KeyError, TypeError, AttributeError):
-        return ["whether it was trained on these pictures is not known: its run cannot be read"]
-    found = [
+        return "whether it was trained on these pictures is not known: its run cannot be read"
+    shared = [
         f"{len(some)} of {len(rows)} pictures {what}"
         for some, what in ((trained, "it was trained on"), (chosen, "it was chosen by"))
         if some
     ]
-    return [f"LEAK: {'; '.join(found)}"] if found else ["it was not trained on these pictures"]
+    return f"LEAK: {'; '.join(shared)}" if shared else "it was not trained on these pictures"
 
 
 def _source(data: dict[str, Any]) -> list[Any]:

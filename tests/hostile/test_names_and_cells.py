@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from absl import flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from ldl_jax.evaluation import answers, cells, figures, predictions, report
 from ldl_jax.evaluation.answers import Answer
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import AGE, LabelSpace
-from ldl_jax.run.command import fail
+from ldl_jax.run.command import fail, parse_flags
 from tests.launch.test_report_command import call, write_run
 
 NAMES = ["x[/foo]", "[bold]m", "a\x1b[31mred", "two\nlines", "‮gpj.exe", "\udcff.jpg"]
@@ -32,7 +33,8 @@ def test_names_of_runs_are_shown_as_they_are(tmp_path, capsys):
             "chain": {"generations": 1},
         }
         (tmp_path / name / "config.json").write_text(json.dumps(config))
-    runs_command.main(["runs", str(tmp_path)])
+    flags.FLAGS.unparse_flags()
+    runs_command.main(parse_flags(["runs", str(tmp_path)]))
     text = capsys.readouterr().out
     for shown in ("[bold]m", "x[/foo]", "[red]aaf[/red]", "a\\x1b[31mred", "two\\nlines"):
         assert shown in text

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from absl import flags
 from rich.console import Console
 
 from launch import methods as methods_command
@@ -13,6 +14,7 @@ from ldl_jax.evaluation import answers, grid, report
 from ldl_jax.evaluation.answers import Answer
 from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.labels import AGE
+from ldl_jax.run.command import parse_flags
 from tests.launch.test_report_command import call, write_run
 
 NAME = "pictures of 2024/a_rather_long_file_name_0001.jpg"
@@ -71,7 +73,8 @@ def test_faces_on_a_narrow_terminal_keep_their_files_names():
 
 def test_the_list_of_methods_folds_between_words(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    methods_command.main(["methods"])
+    flags.FLAGS.unparse_flags()
+    methods_command.main(parse_flags(["methods"]))
     assert "…" not in (text := capsys.readouterr().out)
     assert any(line.startswith("dldl_v2 ") for line in text.splitlines())
 
@@ -127,7 +130,8 @@ def test_the_list_of_runs_says_what_differs_in_a_few_lines(tmp_path, capsys):
             **{f"key_{i}": number for i in range(30)},
         }
         (folder / "config.json").write_text(json.dumps(config))
-    runs_command.main(["runs", str(tmp_path)])
+    flags.FLAGS.unparse_flags()
+    runs_command.main(parse_flags(["runs", str(tmp_path)]))
     text = capsys.readouterr().out
     lines = [line for line in text.splitlines() if ": " in line and "->" in line]
     assert len(lines) == runs_command.RUNS
