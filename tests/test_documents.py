@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import ldl_jax
+from ldl_jax.metrics import table
 from ldl_jax.run.config import Config, to_dict
 from tests.test_layers import FLOORS
 
@@ -66,3 +67,7 @@ def test_the_version_is_the_same_everywhere():
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {ldl_jax.__version__}\n" in citation
     assert project["version"] == ldl_jax.__version__
+
+
+def test_the_page_of_metrics_is_the_table():
+    assert (ROOT / "docs/metrics.md").read_text().endswith(f"\n{table.markdown()}\n")
