@@ -5,7 +5,9 @@ python -m launch.evaluate --checkpoint=runs/mine --checkpoint=imdb.h5 --part=all
     --config.data.name=csv_folder --config.data.csv=faces/ages.csv --out=evaluated
 
 The keys config.data.* are those of a training's config: dataset, protocol, parts. The pictures are
-prepared as each model was trained to see them, whatever data.size says.
+prepared as each model was trained to see them, whatever data.size says. Ages are compared in years,
+whatever grid or groups a model has; with data.space, as adience, in that space. Another unit, as a
+score, is a scale of its own: a model of other ends is refused.
 """
 
 from collections.abc import Sequence
@@ -107,7 +109,7 @@ def _check_overrides(keys: Sequence[str]) -> None:
     """Raises ValueError for keys on the command line that make no difference here."""
     models_own = {f"data.{name}" for name in _OF_THE_MODEL}
     faults = [f"{key} is the model's own" for key in keys if key in models_own]
-    known = ("data.", "evaluation.batch_size")
+    known = ("data.", "evaluation.batch_size", "evaluation.distributions")
     faults += [f"{key} is of training" for key in keys if not key.startswith(known)]
     if faults:
         raise ValueError(f"--config: {'; '.join(faults)}; leave it out")

@@ -81,7 +81,7 @@ class ProgressBar:
 
     def log(self, text: str) -> None:
         """A line for the user."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        teller(self._console)(text)
 
     def _title(self, text: str) -> str:
         return f"generation {self._generation}/{self._generations}  {text}"

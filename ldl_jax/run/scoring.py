@@ -71,8 +71,8 @@ def score(
 
     Args:
       checkpoints: what `ldl_jax.load` takes.
-      config: `data` names the dataset and its parts, `evaluation.batch_size` the pictures at a
-        time; all else is left alone.
+      config: `data` names the dataset and its parts, `evaluation` the pictures at a time and
+        whether their distributions are kept; all else is left alone.
       part: one of PARTS; "all" needs no split.
       log: takes lines for the user.
       progress: called with how many pictures a model has answered for, and of how many.
@@ -174,7 +174,13 @@ def _answers(
     as_trained, space = candidate.as_trained(config.data), predictor.space
     feed = data.feeds_of(as_trained, records, alone, space, placement, log)["test"]
     predict, weights = predictor.pure
-    step = evaluate.jit_predict(predict, feed.fetch, predictor.preprocessing, placement)
+    step = evaluate.jit_predict(
+        predict,
+        feed.fetch,
+        predictor.preprocessing,
+        placement,
+        distributions=config.evaluation.distributions,
+    )
     weights, batch_size = placement.place(weights), min(batch_size, whole)
     return evaluate.evaluate(step, weights, feed, space, batch_size, progress), feed.part
 

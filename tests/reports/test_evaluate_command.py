@@ -181,6 +181,7 @@ def test_one_program_answers_for_all_batches(checkpoint, faces, capsys):
 
         patch.setattr(scoring.evaluate, "jit_predict", counted)
         data = of_csv(faces, "--part=all", "--config.evaluation.batch_size=8")
+        data.append("--config.evaluation.distributions=false")
         code, *_ = call(capsys, f"--checkpoint={checkpoint('a')}", *data)
     assert code == 0
     assert [program._cache_size() for program in programs] == [1]
