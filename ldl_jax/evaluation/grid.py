@@ -57,8 +57,8 @@ class Grid:
 
     def lines(self, width: int | None = None) -> list[Text]:
         """Returns the table's lines, none longer than `width` where a cell is not; None: no end."""
-        body = self._body(width)
-        return [*body, Text(self.caption, "dim italic")] if self.caption else body
+        caption = _folded(self.caption, width or cell_len(self.caption))
+        return [*self._body(width), *(Text(line, "dim italic") for line in caption if line)]
 
     def _body(self, width: int | None) -> list[Text]:
         everything = [*range(len(self.columns))]
