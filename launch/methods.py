@@ -6,10 +6,10 @@ python -m launch.methods
 import inspect
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from ldl_jax.evaluation import grid
+from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.methods import METHODS, hyper_parameters
 from ldl_jax.run.command import only_flags, start
 
@@ -17,12 +17,17 @@ from ldl_jax.run.command import only_flags, start
 def main(arguments: Sequence[str]) -> None:
     """Prints the table."""
     only_flags(arguments)
-    table = Table("config.method.name", "what it is", "hyper-parameters", box=box.SIMPLE_HEAD)
+    rows = []
     for name, factory in METHODS.items():
         first_line = (inspect.getdoc(factory) or "").splitlines()[0]
         defaults = ", ".join(f"{key}={value!r}" for key, value in hyper_parameters(name).items())
-        table.add_row(name, first_line.rstrip("."), defaults)
-    Console().print(table, markup=False)
+        rows.append((name, first_line.rstrip("."), defaults))
+    columns = (
+        Column("config.method.name", right=False),
+        Column("what it is", right=False, folds=True),
+        Column("hyper-parameters", right=False, folds=True),
+    )
+    grid.show(Console(), Grid(columns, rows))
 
 
 def cli() -> None:

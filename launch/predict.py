@@ -19,9 +19,10 @@ from rich.console import Console
 import ldl_jax
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import Alignment
-from ldl_jax.evaluation import answers, score_maps
+from ldl_jax.evaluation import answers, grid, score_maps
 from ldl_jax.evaluation.annotate import annotate
 from ldl_jax.evaluation.answers import Answer
+from ldl_jax.evaluation.cells import plain, plain_lines
 from ldl_jax.files import whole, write
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
@@ -101,7 +102,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             maps=_SCORE_MAP.value is not None,
         ):
             for problem in picture.problems:
-                err.print(f"error: {' '.join(problem.split())}")
+                err.print(plain(f"error: {' '.join(problem.split())}"))
             problems += len(picture.problems)
             if picture.answers:
                 _draw(picture, drawings)
@@ -234,7 +235,7 @@ def _write(rows: Sequence[Answer], predictor: Predictor) -> None:
     """Prints the table, unless JSON or CSV go to standard output, and writes the files."""
     space, coverage = predictor.space, _COVERAGE.value
     if "-" not in (_JSON.value, _CSV.value) and rows:
-        Console().print(answers.table(rows, space, coverage))
+        grid.show(Console(), answers.table(rows, space, coverage))
     if _JSON.value is not None:
         _put(answers.to_json(rows, space, coverage), _JSON.value)
     if _CSV.value is not None:
@@ -243,7 +244,8 @@ def _write(rows: Sequence[Answer], predictor: Predictor) -> None:
 
 def _put(text: str, place: str) -> None:
     if place == "-":
-        sys.stdout.write(text)
+        shown = plain_lines(text) if sys.stdout.isatty() else text
+        sys.stdout.buffer.write(shown.encode("utf-8", "surrogateescape"))  # as a file's
         return
     write(place, text)
 

@@ -31,9 +31,10 @@ from ldl_jax.data.prepare import chunk, preparation, sheet
 from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import Records
 from ldl_jax.data.synthetic import faces
+from ldl_jax.evaluation.cells import plain
 from ldl_jax.files import whole
 from ldl_jax.run.command import fail, only_flags, quiet, start
-from ldl_jax.run.progress import bar
+from ldl_jax.run.progress import bar, teller
 
 # Other commands have flags of these names; only tests load two commands in one process.
 _SHARED: dict[str, Any] = {"allow_override": True}
@@ -99,7 +100,7 @@ def run(console: Console) -> None:
     if out is None:
         return
     for note in records.notes:
-        console.print(note)
+        teller(console)(note)
     started = time.monotonic()
     with bar(console) as progress:
         task = progress.add_task("preparing", total=len(records))
@@ -118,7 +119,7 @@ def run(console: Console) -> None:
             progress=show,
         )
     for line in summary.left:
-        print(line)
+        print(plain(line))
     before = f" ({summary.before:,} were done before)" if summary.before else ""
     took = f"{summary.size / 1e6:,.1f} MB, {time.monotonic() - started:.1f} s{before}"
     print(f"{summary.folder}: {summary.pictures:,} of {len(records):,} pictures, {took}")

@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from ldl_jax.evaluation import report
+from ldl_jax.evaluation import grid, report
+from ldl_jax.evaluation.cells import plain
+from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.metrics import table as metrics_table
 from ldl_jax.run.command import fail, start
+from ldl_jax.run.progress import teller
 from ldl_jax.workdir import Row, WorkdirError, differences, read_json, read_results, read_rows
 
 _SORT = flags.DEFINE_string("sort", "", "a result to sort by, the least first, e.g. mae")
 DIFFERS = "differs from the first in"
-_CHANGES = 12  # so many are said
+# So many differences of a run are said, each so long, and of so many runs.
+_CHANGES, _LONG, RUNS = 6, 60, 20
 
 
 def shown() -> tuple[str, ...]:
@@ -43,15 +45,28 @@ def main(arguments: Sequence[str]) -> None:
             fail(f"--sort: no run has {key!r}; results: {', '.join(shown())}")
         rows = sorted(rows, key=lambda row: row.get(key, float("inf")))
     console = Console()
-    console.width = max(console.width, 120)
-    console.print(table(rows))
-    for row in rows:
-        if changes := row.get(DIFFERS):
-            first_changes = ", ".join(changes[:_CHANGES])
-            others = f" and {len(changes) - _CHANGES} more" if len(changes) > _CHANGES else ""
-            console.print(f"{row['run']}: {first_changes}{others}", markup=False, highlight=False)
-    if shared:
-        console.print(f"the same in all: {shared}", markup=False, highlight=False)
+    grid.show(console, table(rows))
+    for line in [*_differences(rows), *([f"the same in all: {shared}"] if shared else [])]:
+        teller(console)(plain(line))
+
+
+def _differences(rows: Sequence[Row]) -> list[str]:
+    """Returns a line a run that differs from the first, of RUNS at most, and of how many more."""
+    different = [row for row in rows if row.get(DIFFERS)]
+    lines = []
+    for row in different[:RUNS]:
+        changes = [_cut(change) for change in row[DIFFERS] if not change.endswith("-> None")]
+        changes = [change for change in changes if ": None -> " not in change][:_CHANGES]
+        if rest := len(row[DIFFERS]) - len(changes):
+            changes.append(f"{rest} more")
+        lines.append(f"{row['run']}: {', '.join(changes)}")
+    if len(different) > RUNS:
+        lines.append(f"and {len(different) - RUNS} more runs differ from the first")
+    return lines
+
+
+def _cut(change: str) -> str:
+    return change if len(change) <= _LONG else f"{change[: _LONG - 1]}…"
 
 
 def find(folder: Path) -> list[Path]:
@@ -72,14 +87,14 @@ def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[Row], str]:
         try:
             config = read_json(workdir / "config.json")
             rows[-1] |= _about(workdir, config)
+            content = {key: value for key, value in config.items() if key != "resolved"}
         except (WorkdirError, KeyError, TypeError, AttributeError) as error:
             rows[-1]["state"] = f"cannot be read ({error})"
             continue
-        plain = {key: value for key, value in config.items() if key != "resolved"}
         if first is None:
-            first = plain
+            first = content
         else:
-            rows[-1][DIFFERS] = differences(first, plain)
+            rows[-1][DIFFERS] = differences(first, content)
     shared = []
     for key in ("dataset", "network", "method"):
         values = {row.get(key) for row in rows}
@@ -89,17 +104,11 @@ def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[Row], str]:
     return rows, ", ".join(shared)
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Row]) -> Grid:
     """Returns the rows for the terminal."""
     names = list(dict.fromkeys(name for row in rows for name in row if name != DIFFERS))
-    result = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for name in names:
-        right = name in shown()
-        heading, _ = report.heading(name)
-        result.add_column(heading, overflow="fold", justify="right" if right else "left")
-    for row in rows:
-        result.add_row(*(report.cell(row, name) for name in names))
-    return result
+    columns = [Column(report.heading(name)[0], right=name in shown()) for name in names]
+    return Grid(columns, [[report.cell(row, name) for name in names] for row in rows])
 
 
 def _about(workdir: Path, config: Row) -> Row:
@@ -110,9 +119,9 @@ def _about(workdir: Path, config: Row) -> Row:
     elif logged := read_rows(workdir / "metrics.jsonl"):
         state = f"step {logged[-1]['total_step']}"
     return {
-        "dataset": config["data"]["name"],
-        "network": config["model"]["name"],
-        "method": config["method"]["name"],
+        "dataset": str(config["data"]["name"]),
+        "network": str(config["model"]["name"]),
+        "method": str(config["method"]["name"]),
         "generations": f"{len(results)}/{wanted}",
         "state": state,
         **{name: last[name] for name in shown() if name in last},

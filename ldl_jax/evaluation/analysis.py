@@ -33,15 +33,15 @@ def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> Analysis:
         their distributions; equal to the levels where those are calibrated.
       quantile_calibration_error: as `metrics.quantile_calibration_error`.
 
+    Without distributions the last two are left out.
+
     `groups` has the group of each picture, "" where unknown, or is empty.
 
     Raises:
-      ValueError: groups has another length, or the distributions are not kept.
+      ValueError: groups has another length.
     """
     if groups and len(groups) != len(predictions):
         raise ValueError(f"groups: expected {len(predictions)}, one a picture, got {len(groups)}")
-    if not predictions.probs.shape[1]:
-        raise ValueError("predictions: expected distributions, these are kept without")
     space = predictions.space
     values, labels, probs = predictions.values, predictions.labels, predictions.probs
     error = values.astype(np.float64) - labels
@@ -64,9 +64,10 @@ def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> Analysis:
         if space.bounds:
             result["label_bounds"] = [list(pair) for pair in space.bounds]
         result["confusion"] = numbers["confusion"].tolist()
-    curve = np.asarray(numbers["curve"], np.float64).round(6).tolist()
-    result["calibration"] = {"levels": list(LEVELS), "labels_below": curve}
-    result["quantile_calibration_error"] = float(numbers["error"])
+    if probs.shape[1]:
+        curve = np.asarray(numbers["curve"], np.float64).round(6).tolist()
+        result["calibration"] = {"levels": list(LEVELS), "labels_below": curve}
+        result["quantile_calibration_error"] = float(numbers["error"])
     return result
 
 
@@ -77,9 +78,10 @@ def _numbers(
     numbers = {
         "by_bin": metrics.per_label_mae(values, labels, _as_groups(edges)),
         "balanced": metrics.balanced_mae(values, labels, edges),
-        "curve": metrics.calibration_curve(probs, labels, space),
-        "error": metrics.quantile_calibration_error(probs, labels, space),
     }
+    if probs.shape[1]:
+        numbers["curve"] = metrics.calibration_curve(probs, labels, space)
+        numbers["error"] = metrics.quantile_calibration_error(probs, labels, space)
     if space.size <= FEW:
         numbers["confusion"] = metrics.confusion_matrix(values, labels, space)
     return numbers

@@ -16,26 +16,40 @@ _BAR = 0.6  # inches; thicker ones would be blocks
 _SIDE = 4.0  # inches of a panel; a table of confusions may need more
 
 
-def error_analysis(path: str | os.PathLike[str], generations: Sequence[Analysis]) -> None:
+def error_analysis(
+    path: str | os.PathLike[str], generations: Sequence[Analysis], name: str = ""
+) -> None:
     """Draws the calibration of each generation, and confusion and errors by group of the last.
 
-    Each generation has its `analysis.analyse`; without any a ValueError is raised.
+    Each generation has its `analysis.analyse`; `name` is what is said of one that is none.
+
+    Raises:
+      ValueError: there is none, or nothing of it to draw.
     """
     if not generations:
         raise ValueError("generations: expected the analysis of at least one, got none")
     last = generations[-1]
     confusion, groups = last.get("confusion"), _largest(last.get("by_group", {}))
     cells = 1.2 + 0.38 * len(confusion) if confusion else 0.0
-    widths = [_SIDE, *([max(_SIDE, cells)] if confusion else []), *([_SIDE] if groups else [])]
+    calibrated = [analysis for analysis in generations if "calibration" in analysis]
+    widths = [
+        *([_SIDE] if calibrated else []),
+        *([max(_SIDE, cells)] if confusion else []),
+        *([_SIDE] if groups else []),
+    ]
+    if not widths:
+        raise ValueError("generations: without distributions, few labels or groups, none is drawn")
     height = max(_SIDE, cells, 1.2 + 0.26 * len(groups))
     figure = blank(sum(widths) + 0.4, height + 0.6)
     grid = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)
     axes: list[Axes] = list(grid[0])
-    _draw_calibration(axes[0], generations)
+    if calibrated:
+        _draw_calibration(axes[0], calibrated, name)
     if confusion:
-        _draw_confusion(axes[1], np.array(confusion), _names(last))
+        middle = axes[len(calibrated[:1])]
+        _draw_confusion(middle, np.array(confusion), _names(last))
         of_groups = "" if last.get("label_bounds") else f" ({last['unit']})"
-        axes[1].set(xlabel=f"estimate{of_groups}", ylabel=f"label{of_groups}")
+        middle.set(xlabel=f"estimate{of_groups}", ylabel=f"label{of_groups}")
     if groups:
         _draw_groups(axes[-1], groups, last["unit"], round(height / _BAR))
         if len(groups) < len(last["by_group"]):
@@ -56,12 +70,13 @@ def _names(analysis: Analysis) -> list[str]:
     return [f"{value:g}" for value in analysis["label_values"]]
 
 
-def _draw_calibration(axis: Axes, generations: Sequence[Analysis]) -> None:
+def _draw_calibration(axis: Axes, generations: Sequence[Analysis], name: str) -> None:
     axis.plot([0, 1], [0, 1], color=BLACK, linestyle="--", linewidth=1, label="calibrated")
     for generation, analysis in enumerate(generations, start=1):
         curve, last = analysis["calibration"], generation == len(generations)
         error = analysis["quantile_calibration_error"]
-        label = f"generation {generation}, error {error:.2g}" if last or generation == 1 else None
+        what = name or f"generation {generation}"
+        label = f"{what}, error {error:.2g}" if last or generation == 1 else None
         levels, below = [0, *curve["levels"], 1], [0, *curve["labels_below"], 1]
         color, width, marker = (BLUE, 1.8, "o") if last else (GREY, 1.0, "")
         axis.plot(levels, below, color=color, linewidth=width, marker=marker, ms=3.5, label=label)

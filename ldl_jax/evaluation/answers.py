@@ -7,10 +7,9 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
+from ldl_jax.evaluation import cells
+from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.labels import LabelSpace
 
 Box = tuple[float, float, float, float]
@@ -44,21 +43,12 @@ def summary(answer: Answer, space: LabelSpace) -> str:
     return f"{answer.value:.{digits}f} [{answer.low:g}, {answer.high:g}]"
 
 
-def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Table:
+def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Grid:
     """Returns a table for the terminal, a row a face."""
     note = f"Values in {space.unit}; intervals hold {coverage:.0%} of the distribution."
-    result = Table(
-        box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, caption=note, caption_justify="left"
-    )
-    result.add_column("picture", overflow="fold", min_width=12)
-    rows = [_cells(answer, space) for answer in answers]
-    for column, name in enumerate(("face", "box", "value", "interval")):
-        # In a narrow terminal paths fold, numbers never do.
-        width = max((len(row[column + 1]) for row in rows), default=1)
-        result.add_column(name, justify="right", min_width=width, no_wrap=True)
-    for row in rows:
-        result.add_row(*(Text(cell) for cell in row))  # a path is no markup
-    return result
+    names = ("picture", "face", "box", "value", "interval")
+    columns = [Column(name, right=name != "picture") for name in names]
+    return Grid(columns, [_cells(answer, space) for answer in answers], caption=note)
 
 
 def to_json(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> str:
@@ -82,14 +72,15 @@ def to_json(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> st
         for answer in answers
     ]
     # A line a face, as a whole document still.
-    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
+    lines = [cells.json_text(json.dumps(row, ensure_ascii=False, allow_nan=False)) for row in rows]
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
 def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
     """Returns the text of a CSV file, a row a face.
 
-    Columns: picture, face, left, top, right, bottom, value, low, high, p[l_1] ... p[l_K].
+    Columns: picture, face, left, top, right, bottom, value, low, high, p[l_1] ... p[l_K]. A
+    picture's name that a spreadsheet would take for a formula has an apostrophe before it.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -99,7 +90,8 @@ def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
     for answer in answers:
         edges = [""] * 4 if answer.box is None else [round(x, 1) for x in answer.box]
         numbers = [answer.value, answer.low, answer.high, *answer.probs]
-        writer.writerow([answer.picture, answer.face, *edges, *map(_shortest, numbers)])
+        name = cells.spreadsheet(answer.picture)
+        writer.writerow([name, answer.face, *edges, *map(_shortest, numbers)])
     return text.getvalue()
 
 

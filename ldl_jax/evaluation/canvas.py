@@ -7,8 +7,10 @@ Okabe & Ito's, which stay apart for colour-blind readers.
 import os
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ldl_jax.files import whole
 
@@ -28,7 +30,12 @@ def lighten(axis: Axes) -> None:
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes a PNG, atomically."""
+    """Writes a PNG, atomically. What a unit or a name holds is text, a $ too."""
     FigureCanvasAgg(figure)
+    axes = figure.findobj(Axis)
+    ticks = [tick for axis in axes for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())]
+    numbers = {label for tick in ticks for label in (tick.label1, tick.label2)}  # as 10²
+    for text in set(figure.findobj(Text)) - numbers - {axis.offsetText for axis in axes}:
+        text.set_parse_math(False)
     with whole(path) as file:
         figure.savefig(file, format="png")

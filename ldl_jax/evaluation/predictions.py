@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax import files
+from ldl_jax.evaluation import cells as text_cells
 from ldl_jax.labels import SPACES, LabelSpace
 
 FIRST = ("id", "label", "value")
@@ -91,11 +92,12 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
 
     Numbers have the fewest digits that give the same float32 back. An unknown number is an empty
     cell. Three columns may follow: unit where it is not years, space where the columns before do
-    not give it (of groups "0..2 4..6", of a grid "0:1:100" or its values), and subject.
+    not give it (of groups "0..2 4..6", of a grid "0:1:100" or its values), and subject. A text that
+    a spreadsheet would take for a formula has an apostrophe before it, which `read` takes away.
     """
     optional = {name: getattr(predictions, name) for name in OPTIONAL}
     columns: dict[str, Sequence[str]] = {
-        "id": predictions.ids,
+        "id": [*map(text_cells.spreadsheet, predictions.ids)],
         "label": _text(predictions.labels),
         "value": _text(predictions.values),
         **{name: _text(head) for name, head in predictions.heads.items()},
@@ -105,16 +107,16 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
     columns |= dict(zip(names, map(_text, predictions.probs.T), strict=True))
     count, space = len(predictions), predictions.space
     if space.unit != "years":
-        columns[UNIT] = [space.unit] * count
+        columns[UNIT] = [text_cells.spreadsheet(space.unit)] * count
     if not names or _space_of_columns(names, space.unit) != space:
         columns[SPACE] = [_space_text(space)] * count
     if any(predictions.subjects):
-        columns[SUBJECT] = predictions.subjects
+        columns[SUBJECT] = [*map(text_cells.spreadsheet, predictions.subjects)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
-    files.write(path, text.getvalue().encode())
+    files.write(path, text.getvalue())
 
 
 def read(path: str | os.PathLike[str]) -> Predictions:
@@ -128,11 +130,15 @@ def read(path: str | os.PathLike[str]) -> Predictions:
         column that is missing, repeated, or holds something else than a number.
     """
     # utf-8-sig: a spreadsheet that saves the file again marks it so.
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+    with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         header, *rows = list(csv.reader(file)) or [[]]
     _check_table(path, header, rows)
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
-    texts = {name: columns.pop(name) for name in _TEXTS if name in columns}
+    texts = {
+        name: tuple(map(text_cells.from_spreadsheet, columns.pop(name)))
+        for name in _TEXTS
+        if name in columns
+    }
     for name in (UNIT, SPACE):
         if len(set(texts.get(name, ("",)))) != 1:
             raise ValueError(f"{path}: column {name}: expected one {name}, got {set(texts[name])}")

@@ -2,13 +2,14 @@
 
 import functools
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
-from rich import box
-from rich.table import Table
 
+from ldl_jax.evaluation import cells
+from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
 from ldl_jax.metrics import table as metrics_table
@@ -55,32 +56,35 @@ def baseline_mae(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
     return float(np.mean(np.abs(np.asarray(test_labels, np.float64) - constant)))
 
 
-def table(rows: Sequence[Mapping[str, object]], unit: str = "years") -> Table:
+def table(rows: Sequence[Mapping[str, object]], unit: str = "years", keep: int = 1) -> Grid:
     """Returns the rows as a table for the terminal, with the units in the caption.
 
     A row holds "generation", "test pictures", anything else to be shown as it is, and a summary's
-    keys. A column that no row has is left out.
+    keys. A column that no row has is left out. The first `keep` columns say what a row is of.
     """
-    names, note = _columns(rows), footnote(rows, unit)
-    result = Table(
-        box=box.SIMPLE_HEAD, padding=0, show_edge=False, caption=note, caption_justify="left"
+    names = _columns(rows)
+    texts = {name for name in names if any(_is_text(row.get(name)) for row in rows)}
+    return Grid(
+        [Column(heading(name)[0], right=name not in texts) for name in names],
+        [[cell(row, name) for name in names] for row in rows],
+        keep,
+        footnote(rows, unit),
     )
-    for name in names:
-        # In a narrow terminal headings fold, numbers never do.
-        width = max(len(cell(row, name)) for row in rows)
-        result.add_column(heading(name)[0], justify="right", min_width=width, overflow="fold")
-    for row in rows:
-        result.add_row(*(cell(row, name) for name in names))
-    return result
 
 
 def markdown(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
     """Returns the same table in Markdown, with the units in a line below."""
     names = _columns(rows)
     lines = [[heading(name)[0] for name in names], ["---:"] * len(names)]
-    lines += [[cell(row, name) for name in names] for row in rows]
+    lines += [[cells.markdown(cell(row, name)) for name in names] for row in rows]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{text}\n\n{footnote(rows, unit)}\n"
+    return f"{text}\n\n{footnote(rows, cells.markdown(unit))}\n"
+
+
+def page(rows: Sequence[Mapping[str, object]], unit: str, notes: Sequence[str]) -> str:
+    """Returns the table in Markdown, with notes in a list below it."""
+    lines = [f"- {cells.markdown(note)}" for note in notes]
+    return "\n".join([markdown(rows, unit), *lines]) + "\n"
 
 
 def footnote(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
@@ -107,6 +111,11 @@ def cell(row: Mapping[str, object], name: str) -> str:
     if metrics_table.find(name) is None and not isinstance(value, float):
         return str(value)
     return heading(name)[1].format(value).removesuffix("%")
+
+
+def _is_text(value: object) -> bool:
+    """Returns whether a cell is a name, not a number or a text of numbers."""
+    return isinstance(value, str) and not re.match(r"[\d+–-]", value)
 
 
 def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:

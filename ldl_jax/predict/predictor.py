@@ -15,7 +15,7 @@ from ldl_jax.predict import foreign
 from ldl_jax.train import checkpoint
 from ldl_jax.train.record import Record
 from ldl_jax.train.state import Weights
-from ldl_jax.train.step import make_predict_step
+from ldl_jax.train.step import PredictStep, make_predict_step
 
 
 class Predictor:
@@ -36,7 +36,7 @@ class Predictor:
         method = methods.get(space=self.space, **about.method)
         predict = make_predict_step(model, method, flip=about.flip)
         self._weights = jax.device_put(weights)
-        self._model, self._method = model, method
+        self._model, self._method, self._predict = model, method, predict
 
         def answer(weights: Weights, images: jax.Array) -> Prediction:
             return predict(weights, prepare(images, self.preprocessing))
@@ -44,6 +44,11 @@ class Predictor:
         self._answer = jax.jit(answer)
         self._interval = jax.jit(decoders.interval, static_argnums=(1, 2))
         self._score_maps = jax.jit(self._mapped)
+
+    @property
+    def pure(self) -> tuple[PredictStep, Weights]:
+        """The pure `predict(weights, preprocessed images) -> Prediction`, and its weights."""
+        return self._predict, self._weights
 
     def __call__(self, images: np.ndarray) -> Prediction:
         """Returns the value [B], probabilities [B, K] and single heads' values [B], in NumPy.

@@ -1,13 +1,15 @@
 """Parses the command line of every command; bad input is one line and exit code 1."""
 
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from absl import app, flags, logging
 
+from ldl_jax.evaluation.cells import plain
 from ldl_jax.run.reading import renamed
 
 
@@ -29,8 +31,15 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
 
 def parse_flags(arguments: Sequence[str]) -> list[str]:
     """Parses as absl does, with its errors and those of `--config.KEY=VALUE` as one line."""
-    try:
+    with flag_errors():
         return flags.FLAGS(arguments)
+
+
+@contextlib.contextmanager
+def flag_errors() -> Iterator[None]:
+    """Ends the process with one line where a flag cannot be defined or parsed."""
+    try:
+        yield
     except (flags.Error, OSError, ValueError) as error:
         fail(str(error))
     except (AttributeError, KeyError, TypeError) as error:
@@ -53,5 +62,5 @@ def only_flags(arguments: Sequence[str]) -> None:
 
 def fail(message: str) -> NoReturn:
     """Says what is wrong in one line and ends the process with 1."""
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"error: {plain(' '.join(message.split()))}\n")
     sys.exit(1)

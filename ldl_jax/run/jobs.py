@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,14 +9,14 @@ from rich.console import Console
 
 from ldl_jax import processes, workdir
 from ldl_jax.data.splits import audit, split_file
-from ldl_jax.evaluation import analysis, gallery, predictions, report, spread
+from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spread
 from ldl_jax.run import experiment
 from ldl_jax.run.config import completed
-from ldl_jax.run.data import LogLine, Read
+from ldl_jax.run.data import Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
 from ldl_jax.run.plan import Run
-from ldl_jax.run.progress import ProgressBar
+from ldl_jax.run.progress import ProgressBar, teller
 from ldl_jax.run.resolved import Resolved, resolve
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt
@@ -78,16 +77,11 @@ def train(
             return
         look(built, opened)
     unit = built.job.method.space.unit
-    console.print(report.table(results, unit))
+    grid.show(console, report.table(results, unit))
     log(f"protocol: {built.protocol}")
     if unit != "identity":
         log(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
     log(f"results, predictions, checkpoints and figures: {folder}")
-
-
-def teller(console: Console) -> LogLine:
-    """Returns a function that prints a line as it is."""
-    return functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -139,9 +133,10 @@ def show_folds(path: Path, runs: Sequence[Run], console: Console) -> None:
     space = workdir.read_json(folders[0] / "config.json")["resolved"]["space"]
     table = spread.with_mean(rows, "fold")
     workdir.write_json(path / "folds.json", table)
-    console.print(report.table(table, space["unit"]))
+    grid.show(console, report.table(table, space["unit"]))
+    log = teller(console)
     tests = {f"fold {fold.name}": split_file.ids(fold / "split.json", "test") for fold in folders}
     shared = audit.overlapping_tests(tests)
     for line in shared or ("each picture is tested in one fold at most",):
-        console.print(f"{'OVERLAP: ' if shared else ''}{line}", markup=False, highlight=False)
-    console.print(f"the folds, their mean and spread: {path / 'folds.json'}", markup=False)
+        log(f"{'OVERLAP: ' if shared else ''}{line}")
+    log(f"the folds, their mean and spread: {path / 'folds.json'}")

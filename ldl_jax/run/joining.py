@@ -13,6 +13,7 @@ import jax
 from absl import flags, logging
 
 from ldl_jax import processes
+from ldl_jax.evaluation.cells import plain
 from ldl_jax.processes import address
 from ldl_jax.run.command import fail
 from ldl_jax.train.interrupt import Interrupted
@@ -84,6 +85,6 @@ def check_same(description: Mapping[str, object]) -> None:
 def end(text: str) -> NoReturn:
     """Ends this process at once, whatever its other threads do, with a line for the user."""
     if text:
-        sys.stderr.write(f"error: {' '.join(text.split())}\n")
+        sys.stderr.write(f"error: {plain(' '.join(text.split()))}\n")
         sys.stderr.flush()
     os._exit(1)

@@ -1,5 +1,7 @@
 """Shows a running job to a person: a progress bar in a terminal, plain lines elsewhere."""
 
+from collections.abc import Callable
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -9,6 +11,17 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from ldl_jax.evaluation.cells import plain_lines
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Returns a function that prints lines as they are, with nothing in them obeyed."""
+
+    def tell(text: str) -> None:
+        console.print(plain_lines(text), markup=False, highlight=False, soft_wrap=True)
+
+    return tell
 
 
 def bar(console: Console) -> Progress:
@@ -68,7 +81,7 @@ class ProgressBar:
 
     def log(self, text: str) -> None:
         """A line for the user."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        teller(self._console)(text)
 
     def _title(self, text: str) -> str:
         return f"generation {self._generation}/{self._generations}  {text}"

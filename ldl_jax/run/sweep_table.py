@@ -6,11 +6,11 @@ from pathlib import Path
 from rich.console import Console
 
 from ldl_jax import workdir
-from ldl_jax.evaluation import ablation, report
+from ldl_jax.evaluation import ablation, grid, report
 from ldl_jax.files import write
 from ldl_jax.run import sweep
 from ldl_jax.run.config import Config, ConfigError
-from ldl_jax.run.jobs import teller
+from ldl_jax.run.progress import teller
 from ldl_jax.run.resolved import Resolved
 from ldl_jax.run.sweep import Point
 
@@ -49,7 +49,6 @@ def show(
     space = workdir.read_json(runs[0].folder / "config.json")["resolved"]["space"]
     notes = f"Errors in {space['unit']}. {ablation.FOOTNOTE}"
     write(path / "table.md", f"{report.markdown(rows)}{notes}\n")
-    console.width = max(console.width, 400)  # folded by the terminal, not cut
-    console.print(report.table(rows))
+    grid.show(console, report.table(rows, keep=list(rows[0]).index("runs")))
     for line in (notes, f"table: {path / 'table.md'}; runs: {path / 'runs'}"):
         teller(console)(line)

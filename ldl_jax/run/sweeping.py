@@ -15,7 +15,7 @@ from ldl_jax.run.config import Config, ConfigError, completed
 from ldl_jax.run.data import Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
-from ldl_jax.run.progress import ProgressBar
+from ldl_jax.run.progress import ProgressBar, teller
 from ldl_jax.run.resolved import Resolved, fold_count, resolve
 from ldl_jax.run.sweep import Point
 from ldl_jax.run.sweep_table import check_columns, folder_of, show
@@ -117,7 +117,7 @@ class _Training:
 
     def __init__(self, checked: Sweep, console: Console, interrupt: Interrupt) -> None:
         self._config, self._path, self._resolved = checked.config, checked.path, checked.resolved
-        self._console, self._interrupt, self._log = console, interrupt, jobs.teller(console)
+        self._console, self._interrupt, self._log = console, interrupt, teller(console)
         self._like: Experiment | None = None
         self._programs: dict[Hashable, tuple[JittedStep | JittedSteps, Steps]] = {}
         self._said: set[str] = set()

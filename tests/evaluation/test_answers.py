@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ldl_jax.evaluation import answers
+from ldl_jax.evaluation import answers, grid
 from ldl_jax.evaluation.answers import Answer
 from ldl_jax.labels import ADIENCE, AGE, SCUT_FBP
 
@@ -22,7 +22,8 @@ def make(space=AGE, picture="a/b.jpg", box=(1.25, 2.0, 30.5, 41.0), seed=0, numb
 
 def printed(found, space, width=80):
     text = io.StringIO()
-    Console(file=text, width=width).print(answers.table(found, space, 0.9))
+    console = Console(file=text, width=width, force_terminal=True, color_system=None)
+    grid.show(console, answers.table(found, space, 0.9))
     return text.getvalue()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ldl_jax.evaluation import report
+from ldl_jax.evaluation import grid, report
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import ADIENCE, LabelSpace
 
@@ -129,7 +129,7 @@ def test_markdown() -> None:
 
 def test_table_shows_the_same() -> None:
     console = Console(file=io.StringIO(), width=200)
-    console.print(report.table(ROWS))
+    grid.show(console, report.table(ROWS))
     text = console.file.getvalue()
     for line in report.markdown(ROWS).splitlines()[2:4]:
         for cell in line.strip("| ").split(" | "):
@@ -141,7 +141,7 @@ def test_table_shows_the_same() -> None:
 def test_every_number_fits_in_80_columns() -> None:
     row = {"generation": 1, "test pictures": 6685, **report.summary(made())}
     console = Console(file=io.StringIO(), width=80)
-    console.print(report.table([row]))
+    grid.show(console, report.table([row]))
     cells = report.markdown([row]).splitlines()[2].strip("| ").split(" | ")
     assert len(cells) == 12
     assert cells in [line.split() for line in console.file.getvalue().splitlines()]
@@ -157,5 +157,5 @@ def test_table_of_a_summary_in_another_unit() -> None:
 
 
 def test_tables_of_no_row() -> None:
-    assert report.table([]).row_count == 0
+    assert report.table([]).rows == ()
     assert isinstance(report.markdown([]), str)

@@ -13,7 +13,7 @@ def test_every_method_is_listed_with_its_defaults(capsys, monkeypatch):
     methods.main(["methods"])
     printed = capsys.readouterr().out
     for name in METHODS:
-        assert f" {name} " in printed
+        assert f"\n{name} " in printed
     assert "lam=4.0" in printed
     assert "stages=(3, 3, 3)" in printed
     assert "alpha=1.0, decode='expectation', transfer_alpha=0.5" in " ".join(printed.split())

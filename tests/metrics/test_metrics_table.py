@@ -83,7 +83,7 @@ def test_a_metric_added_to_the_table_is_seen_everywhere(
     (workdir / "generation_1.json").write_text(json.dumps(row))
     (listed,), _ = runs.rows_of({"a": workdir})
     assert listed["above"] == 0.25
-    assert "above %" in [column.header for column in runs.table([listed]).columns]
+    assert "above %" in [column.heading for column in runs.table([listed]).columns]
     assert "| `above` | above % | more | % |  |" in table.markdown().splitlines()
 
 

@@ -1,0 +1,210 @@
+"""Scores trained models on a labelled set, without any training."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldl_jax.data.feed.feeds import Part
+from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.splits import protocols
+from ldl_jax.evaluation import analysis, compare, evaluate, report
+from ldl_jax.evaluation.compare import Difference
+from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.labels import LabelSpace
+from ldl_jax.placement import make_placement
+from ldl_jax.run import data, seen
+from ldl_jax.run.candidates import Candidate, load_all, same_values, spaces_of
+from ldl_jax.run.config import Config, ConfigError, DataConfig
+from ldl_jax.run.data import LogLine, Reader
+
+PARTS = ("test", "validation", "train", "all")
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A model's answers for the pictures, and what they are worth.
+
+    Attributes:
+      candidate: the model.
+      predictions: for each picture, in the space that it is compared in.
+      summary: the metrics.
+      analysis: of the errors.
+      difference: of the MAE from the first model's; None of the first.
+      notes: remarks for readers of the numbers.
+    """
+
+    candidate: Candidate
+    predictions: Predictions
+    summary: dict[str, float]
+    analysis: dict[str, Any]
+    difference: Difference | None
+    notes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """The models on one part of a dataset.
+
+    Attributes:
+      part: which, one of PARTS.
+      protocol: what a number of it may be called: the protocol's name, with what leaks.
+      models: a score a model.
+      notes: remarks on the dataset.
+    """
+
+    part: str
+    protocol: str
+    models: tuple[Score, ...]
+    notes: tuple[str, ...]
+
+
+def score(
+    checkpoints: Sequence[Path], config: Config, part: str, log: LogLine, progress: Progress
+) -> Scores:
+    """Returns the scores of models on a part of the dataset that a config's data section names.
+
+    A model sees the pictures as it was trained to: its own size, crop, colours and flip.
+
+    Args:
+      checkpoints: what `ldl_jax.load` takes.
+      config: `data` names the dataset and its parts, `evaluation` the pictures at a time and
+        whether their distributions are kept; all else is left alone.
+      part: one of PARTS; "all" needs no split.
+      log: takes lines for the user.
+      progress: called with how many pictures a model has answered for, and of how many.
+
+    Raises:
+      ConfigError, DataError, ValueError: what is wrong with a model, the dataset or the config.
+    """
+    candidates, read = load_all(checkpoints), Reader()
+    records = read(candidates[0].as_trained(config.data))
+    parts, rows = _chosen(config.data, records, part)
+    spaces = spaces_of(candidates, records, rows, config.data.space)
+    protocol = _protocol(config.data, records, parts, part, checkpoints, log)
+    log_once = _once(log if parts else _of_all(log))
+    scores: list[Score] = []
+    for candidate, (space, note) in zip(candidates, spaces, strict=True):
+        own_records = read(candidate.as_trained(config.data))  # faces are drawn in its size
+        answers, pictures = _answers(candidate, config, own_records, rows, log_once, progress)
+        answers = _in_space(answers, space)
+        trained = seen.note(candidate.checkpoint, config.data, records, rows)
+        notes = (note, candidate.alignment_note(records), trained)
+        first = scores[0].predictions if scores else None
+        scores.append(
+            Score(
+                candidate,
+                answers,
+                report.summary(answers),
+                analysis.analyse(answers, pictures.groups),
+                None if first is None else compare.paired_difference(answers, first),
+                tuple(filter(None, notes)),
+            )
+        )
+    return Scores(part, protocol, tuple(scores), records.notes)
+
+
+def _chosen(
+    config: DataConfig, records: Records, part: str
+) -> tuple[protocols.Parts | None, np.ndarray]:
+    """Returns the split, where one is needed, and the rows of the part."""
+    parts, rows = None, np.arange(len(records))
+    if part != "all":
+        if config.protocol in protocols.FOLDED and config.fold < 0 and not config.split_file:
+            raise ConfigError(
+                f"data.fold: the protocol {config.protocol!r} has several runs, name one of them, "
+                "as 0; or take --part=all"
+            )
+        try:
+            parts = data.parts_of(config, records)
+        except DataError as error:
+            raise DataError(f"{error}; or score every picture with --part=all") from None
+        rows = getattr(parts, part)
+        if not len(rows):
+            raise DataError(
+                f"{records.name}: the {part} part is empty; hold some pictures out with "
+                "data.validation_fraction, or take another --part"
+            )
+    unknown = rows[~np.isfinite(records.labels[rows])]
+    if len(unknown):
+        raise DataError(
+            f"{records.sources[unknown[0]]}: the label is no number; {len(unknown)} of {len(rows)} "
+            "are none"
+        )
+    return parts, rows
+
+
+def _protocol(
+    config: DataConfig,
+    records: Records,
+    parts: protocols.Parts | None,
+    part: str,
+    checkpoints: Sequence[Path],
+    log: LogLine,
+) -> str:
+    """Returns what a number may be called; `log` takes the auditor's verdict on a test part."""
+    for note in records.notes if parts is None else parts.notes:
+        log(note)
+    if parts is None:
+        return "all pictures"
+    if part != "test":
+        return f"{parts.protocol}, {part} part"
+    # A run on the same pictures has left their hashes.
+    workdir = next((run for path in checkpoints if (run := seen.workdir_of(path))), None)
+    return data.audited(config, records, parts, workdir, log)[0]
+
+
+def _answers(
+    candidate: Candidate,
+    config: Config,
+    records: Records,
+    rows: np.ndarray,
+    log: LogLine,
+    progress: Progress,
+) -> tuple[Predictions, Part]:
+    """Returns a model's answers for some rows, and these as a part."""
+    placement, predictor = make_placement(), candidate.predictor
+    batch_size = config.evaluation.batch_size
+    placement.check_batch("evaluation.batch_size", batch_size)
+    whole = -(-len(rows) // placement.devices) * placement.devices  # few pictures are one batch
+    alone = protocols.Parts(rows[:0], rows[:0], rows)
+    as_trained, space = candidate.as_trained(config.data), predictor.space
+    feed = data.feeds_of(as_trained, records, alone, space, placement, log)["test"]
+    predict, weights = predictor.pure
+    step = evaluate.jit_predict(
+        predict,
+        feed.fetch,
+        predictor.preprocessing,
+        placement,
+        distributions=config.evaluation.distributions,
+    )
+    weights, batch_size = placement.place(weights), min(batch_size, whole)
+    return evaluate.evaluate(step, weights, feed, space, batch_size, progress), feed.part
+
+
+def _in_space(answers: Predictions, space: LabelSpace) -> Predictions:
+    """Returns the answers in the space that they are compared in."""
+    if same_values(space, answers.space):
+        return answers
+    nothing = np.zeros((len(answers), 0), np.float32)
+    return dataclasses.replace(answers, probs=nothing, space=space, truth_kl=None)
+
+
+def _once(log: LogLine) -> LogLine:
+    """Returns a log that says a line once: models of one size see the same pictures."""
+    logged: set[str] = set()
+
+    def log_once(text: str) -> None:
+        if text not in logged:
+            log(text)
+        logged.add(text)
+
+    return log_once
+
+
+def _of_all(log: LogLine) -> LogLine:
+    """Returns a log that does not call all pictures of a dataset test pictures."""
+    return lambda text: log(text.replace(" test pictures, labels", " pictures, labels"))

@@ -1,0 +1,296 @@
+"""launch.evaluate: trained models scored on a labelled set, as a user calls it."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from absl import flags
+from PIL import Image
+from rich.console import Console
+
+import ldl_jax
+from launch import evaluate
+from ldl_jax import methods
+from ldl_jax.data.align import Alignment
+from ldl_jax.data.augment.augmentation import Preprocessing
+from ldl_jax.evaluation import predictions
+from ldl_jax.labels import AGE, SCUT_FBP, LabelSpace
+from ldl_jax.run import candidates, command, jobs, plan, scoring
+from ldl_jax.run import config as schema
+from ldl_jax.run.data import Reader
+from ldl_jax.train.interrupt import Interrupt
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+COUNT = 20
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, tiny_model, draw_weights, write_checkpoint):
+    """`checkpoint(name, space, **fields)`: a model that nobody trained."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+
+    def make(name, space=AGE, seed=3, **fields):
+        if not (folder / name).exists():
+            weights = draw_weights(tiny_model, methods.get("dldl", space=space), seed=seed)
+            write_checkpoint(folder / name, weights, space=space, **fields)
+        return folder / name
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """A CSV file of 20 pictures with labels, split and subjects."""
+    folder = tmp_path_factory.mktemp("faces")
+    lines = ["path,label,split,subject"]
+    for i in range(COUNT):
+        cells = np.random.default_rng(i).integers(0, 256, (6, 6, 3), np.uint8)
+        Image.fromarray(cells).resize((40, 48)).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,{20 + 2 * i},{'test' if i % 2 else 'train'},s{i // 2}")
+    (folder / "ages.csv").write_text("\n".join(lines) + "\n")
+    return folder / "ages.csv"
+
+
+def call(capsys, *arguments):
+    """The command in this process, with flags of its own; (exit code, printed, errors)."""
+    values = flags.FlagValues()
+    values["verbosity"] = flags.FLAGS["verbosity"]
+    code = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flags, "FLAGS", values)
+        patch.setattr("sys.argv", ["evaluate", *map(str, arguments)])
+        try:
+            with command.flag_errors():
+                evaluate.define_flags(values)
+            evaluate.main(command.parse_flags(["evaluate", *map(str, arguments)]))
+        except SystemExit as end:
+            code = end.code
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def of_csv(faces, *more):
+    return ["--config.data.name=csv_folder", f"--config.data.csv={faces}", *more]
+
+
+def test_a_model_on_a_csv_file(checkpoint, faces, tmp_path, capsys):
+    path, out = checkpoint("a"), tmp_path / "out"
+    code, printed, errors = call(
+        capsys, f"--checkpoint={path}", f"--out={out}", *of_csv(faces, "--part=all")
+    )
+    assert (code, errors) == (0, "")
+    answers = predictions.read(out / "predictions" / "a.csv")
+    images = np.stack([np.asarray(Image.open(faces.with_name(name))) for name in answers.ids])
+    expected = ldl_jax.load(path)(images).value
+    np.testing.assert_allclose(answers.values, expected, rtol=1e-4)
+    np.testing.assert_array_equal(answers.labels, np.arange(20, 60, 2))
+    content = json.loads((out / "evaluation.json").read_text())
+    (model,) = content["models"]
+    assert model["metrics"]["mae"] == pytest.approx(np.abs(expected - answers.labels).mean(), 1e-4)
+    assert f"{model['metrics']['mae']:.3f}" in printed
+    assert (content["pictures"], content["part"], content["unit"]) == (COUNT, "all", "years")
+    assert "whether it was trained on these pictures is not known" in printed
+    analysis = json.loads((out / "analysis" / "a.json").read_text())
+    assert sum(row["pictures"] for row in analysis["by_label"]) == COUNT
+    figures = {path.name for path in (out / "figures" / "a").iterdir()}
+    assert figures == {"predicted_against_true.png", "error_by_label.png", "analysis.png"}
+    assert "| a |" in (out / "table.md").read_text()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["out"]  # nothing beside it
+
+
+def test_two_models_in_one_table_with_a_paired_interval(checkpoint, faces, tmp_path, capsys):
+    out = tmp_path / "out"
+    first, second = checkpoint("a"), checkpoint("b", LabelSpace.range(16, 60), seed=4, flip=True)
+    given = [f"--checkpoint={first}", f"--checkpoint={second}", f"--out={out}"]
+    code, printed, _ = call(capsys, *given, *of_csv(faces))
+    assert code == 0
+    one, two = (predictions.read(out / "predictions" / f"{name}.csv") for name in "ab")
+    errors = [np.abs(answer.values - answer.labels) for answer in (one, two)]
+    difference = json.loads((out / "evaluation.json").read_text())["models"][1]["difference"]
+    assert difference["mean"] == pytest.approx((errors[1] - errors[0]).mean(), abs=1e-5)
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+    assert f"{difference['mean']:+.3f} [" in printed
+    assert len(one) == COUNT // 2  # the test part
+    assert "LEAK" in printed  # each subject is in both parts
+    assert "split: official with leaks" in printed
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A tiny run on drawn faces: its config, and its workdir."""
+    config = schema.defaults()
+    config.data.synthetic_count, config.data.size, config.data.space = 48, 32, "0:1:100"
+    config.model.name, config.method.name = "tiny", "dldl"
+    config.batch_size, config.epochs, config.chain.generations = 8, 1, 1
+    config.evaluation.batch_size = 16
+    path = tmp_path_factory.mktemp("trained") / "run"
+    parsed = schema.parse(config)
+    (run,) = plan.runs(parsed)
+    console = Console(file=io.StringIO())
+    with Interrupt() as interrupt:
+        jobs.train(path, jobs.check(path, run, Reader()), console, interrupt, "")
+    return parsed, path
+
+
+def test_a_run_on_its_own_test_part_has_its_own_numbers(trained, capsys):
+    config, path = trained
+    scores = scoring.score([path], config, "test", print, lambda *_: None)
+    kept = json.loads((path / "generation_1.json").read_text())
+    (model,) = scores.models
+    assert {key: kept[key] for key in model.summary} == pytest.approx(model.summary, rel=1e-5)
+    assert model.notes == ("it was not trained on these pictures",)
+    assert scores.protocol == "official"
+    capsys.readouterr()
+
+
+def test_a_run_on_what_it_was_trained_on_is_a_leak(trained, tmp_path, capsys):
+    config, path = trained
+    out = Console(file=io.StringIO(), width=200)
+    evaluate.run([path], config, "all", None, out)
+    assert "run: LEAK: " in out.file.getvalue()
+    scores = scoring.score([path], config, "train", print, lambda *_: None)
+    count = len(scores.models[0].predictions)
+    assert scores.models[0].notes == (f"LEAK: {count} of {count} pictures it was trained on",)
+    capsys.readouterr()
+
+
+def test_the_authors_file_on_ages(real_data, faces, capsys):
+    path = real_data / "ssrnet" / "imdb.h5"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    code, printed, errors = call(
+        capsys, f"--checkpoint={path}", *of_csv(faces, "--part=all", "--config.data.space=adience")
+    )
+    assert (code, errors) == (0, "")
+    assert (
+        "its values are compared, its distributions are over other labels and left out" in printed
+    )
+    assert "1-off %" in printed
+
+
+def test_one_program_answers_for_all_batches(checkpoint, faces, capsys):
+    before = scoring.evaluate.jit_predict
+    programs = []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def counted(*arguments, **options):
+            programs.append(before(*arguments, **options))
+            return programs[-1]
+
+        patch.setattr(scoring.evaluate, "jit_predict", counted)
+        data = of_csv(faces, "--part=all", "--config.evaluation.batch_size=8")
+        data.append("--config.evaluation.distributions=false")
+        code, *_ = call(capsys, f"--checkpoint={checkpoint('a')}", *data)
+    assert code == 0
+    assert [program._cache_size() for program in programs] == [1]
+
+
+@pytest.mark.parametrize(
+    ("own", "stated", "unit", "labels", "space", "note"),
+    [
+        (AGE, None, "years", [3, 70], AGE, ""),
+        (LabelSpace.range(16, 60), None, "years", [3, 30], LabelSpace.range(16, 60), "1 of 2"),
+        (AGE, LabelSpace.range(16, 77), "years", [30], LabelSpace.range(16, 77), "left out"),
+        (SCUT_FBP, None, "score", [1.5, 5], SCUT_FBP, ""),
+    ],
+)
+def test_spaces_that_are_compared(own, stated, unit, labels, space, note):
+    found = candidates.compared_in(own, stated, unit, np.array(labels, np.float32))
+    assert found[0] == space
+    assert note in found[1]
+    assert bool(note) == bool(found[1])
+
+
+@pytest.mark.parametrize(
+    ("own", "stated", "unit", "labels", "says"),
+    [
+        (AGE, None, "score", [3.0], "answers in years, and the labels are in score"),
+        (SCUT_FBP, None, "score", [1.5, 6.5], "the labels are from 1.5 to 6.5: another scale"),
+        (
+            SCUT_FBP,
+            LabelSpace.range(1, 7, 0.1, "score"),
+            "score",
+            [2],
+            "from 1 to 7: another scale",
+        ),
+    ],
+)
+def test_spaces_that_are_not(own, stated, unit, labels, says):
+    with pytest.raises(ValueError, match=says):
+        candidates.compared_in(own, stated, unit, np.array(labels, np.float32))
+
+
+def test_bad_input_is_one_line_before_anything_is_written(checkpoint, faces, tmp_path, capsys):
+    mine, file = tmp_path / "mine", tmp_path / "file"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("keep me")
+    file.write_text("")
+    model = f"--checkpoint={checkpoint('a')}"
+    score = f"--checkpoint={checkpoint('score', SCUT_FBP)}"
+    data = of_csv(faces)
+    cases = [
+        ([*data], "--checkpoint: give"),
+        (["--checkpoint=nowhere", "--checkpoint=no.h5", *data], "nowhere does not exist; no.h5"),
+        (
+            [score, model, *data],
+            "--checkpoint: score answers in score, and the labels are in years",
+        ),
+        ([model, "--config.data.csvv=x"], "csvv"),
+        ([model, *data, "--config.epochs=3"], "epochs is of training"),
+        ([model, *data, "--config.data.size=64"], "data.size is the model's own"),
+        ([model, *data, "--part=some"], "--part"),
+        ([model, *data, "--part=validation"], "the validation part is empty"),
+        ([model, *data, "--config.data.space=0:1:30"], "outside the label space 0..30"),
+        ([model, *data, "--config.data.protocol=kfold"], "data.fold: the protocol 'kfold'"),
+        ([model, *data, "--config.evaluation.batch_size=9"], "evaluation.batch_size: 9"),
+        ([model, *data, f"--out={mine}"], "holds other files than an evaluation's, as notes.txt"),
+        ([model, *data, f"--out={file}/x"], "is a file"),
+        ([model, *data, "extra"], "unknown arguments: extra"),
+    ]
+    for arguments, says in cases:
+        code, _, errors = call(capsys, *arguments)
+        assert (code, errors.count("\n")) == (1, 1), (arguments, errors)
+        assert errors.startswith("error: ")
+        assert says in errors
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine"]
+    assert (mine / "notes.txt").read_text() == "keep me"
+
+
+def test_an_earlier_evaluation_gives_way_whole(checkpoint, faces, tmp_path, capsys, monkeypatch):
+    out, data = tmp_path / "out", of_csv(faces, "--part=all")
+    assert call(capsys, f"--checkpoint={checkpoint('a')}", f"--out={out}", *data)[0] == 0
+    before = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def full(*_, **__):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ldl_jax.run.score_folder.error_analysis", full)
+        code, _, errors = call(capsys, f"--checkpoint={checkpoint('b')}", f"--out={out}", *data)
+    assert code == 1
+    assert "no space left" in errors
+    assert {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert call(capsys, f"--checkpoint={checkpoint('b')}", f"--out={out}", *data)[0] == 0
+    assert [path.name for path in (out / "predictions").iterdir()] == ["b.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_how_faces_were_cut_out_is_said(checkpoint, faces, capsys):
+    path = checkpoint("cut", alignment=Alignment("similarity", 0.2))
+    _, printed, _ = call(capsys, f"--checkpoint={path}", *of_csv(faces, "--part=all"))
+    assert "cut: its pictures were cut out by" in printed
+    assert "how these were is not known" in printed
+
+
+def test_another_size_and_crop_than_the_first_models(checkpoint, faces, tmp_path, capsys):
+    out = tmp_path / "out"
+    wide = checkpoint("wide", preprocessing=Preprocessing(64, 32, crop=0.5))
+    given = [f"--checkpoint={checkpoint('a')}", f"--checkpoint={wide}", f"--out={out}"]
+    assert call(capsys, *given, *of_csv(faces, "--part=all"))[0] == 0
+    answers = predictions.read(out / "predictions" / "wide.csv")
+    images = np.stack([np.asarray(Image.open(faces.with_name(name))) for name in answers.ids])
+    np.testing.assert_allclose(answers.values, ldl_jax.load(wide)(images).value, rtol=1e-4)
+    with (out / "predictions" / "wide.csv").open(newline="") as file:
+        assert next(csv.reader(file))[:3] == ["id", "label", "value"]
