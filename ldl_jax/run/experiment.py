@@ -135,13 +135,11 @@ def _job(
     init = Init(freeze=config.init.freeze)
     if backbone is not None:
         init = Init((backbone.params, backbone.model_state), backbone.head, config.init.freeze)
-    # Calls are long where steps may be short and an item is a row of indices.
-    single = jax.default_backend() == "cpu" or not feeds["train"].store
     schedule = Schedule(
         config.log_every,
         max(1, round(config.checkpoint_every * steps)),
         max(1, round(config.evaluation.every * steps)),
-        config.steps_per_call or (1 if single else _STEPS_PER_CALL),
+        config.steps_per_call or _steps_per_call(feeds["train"]),
     )
     about = Record(
         model=resolved.options,
@@ -172,6 +170,11 @@ def _job(
         best=config.best,
         use=config.use,
     )
+
+
+def _steps_per_call(train: Feed) -> int:
+    """Returns many where steps may be short and an item is a row of indices."""
+    return 1 if jax.default_backend() == "cpu" or not train.store else _STEPS_PER_CALL
 
 
 def rebuild(config: Config, job: Job) -> group.Rebuild:
