@@ -105,6 +105,10 @@ def together(*known: type[Exception]) -> Iterator[None]:
     except Interrupted:
         processes.leave()
         raise
+    except KeyboardInterrupt:  # before the run takes note of signals
+        if processes.count() == 1:
+            raise
+        processes.fail("stopped by SIGINT")
     except Exception as error:
         if processes.count() == 1:
             raise
