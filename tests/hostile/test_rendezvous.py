@@ -269,4 +269,4 @@ def test_jax_s_coordinator_listens_there_too(monkeypatch):
 
 def test_the_documents_say_that_the_network_must_be_trusted():
     text = (Path(__file__).parents[2] / "docs/hostile-input.md").read_text()
-    assert "the network between the processes must be trusted" in " ".join(text.split())
+    assert "the network between the processes must be trusted" in " ".join(text.lower().split())
