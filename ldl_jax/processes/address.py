@@ -92,8 +92,8 @@ def _bound(text: str, port: str) -> str:
     """Returns the host of HOST or HOST:PORT, whose port must be the coordinator's."""
     # An IPv6 address has colons of its own, and brackets where a port follows.
     ported = text.count(":") == 1 or re.fullmatch(r"\[.*\]:.*", text)
-    host, _, given = text.rpartition(":") if ported else (text, "", port)
-    if given != port:
+    host, _, own_port = text.rpartition(":") if ported else (text, "", port)
+    if own_port != port:
         raise ValueError(f"{BIND}: expected HOST or HOST:{port}, got {text!r}")
     return host.strip("[]")
 

@@ -28,7 +28,7 @@ _STRANGERS = 128  # connections that may be silent at a time; the oldest makes r
 
 
 class _TurnedAwayError(ValueError):
-    """What process 0 tells a process that it does not take."""
+    """Raised where process 0 tells a process that it does not take it, and why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,13 +131,13 @@ def _greeted(link: Link, key: bytes) -> _Guest | None:
     challenge = nonce()
     link.send({"challenge": challenge})
     greeting = link.receive(_SHORT, _GREET) or {}
-    own, (count, index) = greeting["nonce"], greeting[_GREETING]
-    if not signed(key, greeting["proof"], _GREETING, challenge, own, count, index):
+    word, (count, index) = greeting["nonce"], greeting[_GREETING]
+    if not signed(key, greeting["proof"], _GREETING, challenge, word, count, index):
         link.send({"denied": 1})
         return None
-    if not type(count) is type(index) is int or not 0 < index < count or len(own) > _SHORT:
+    if not type(count) is type(index) is int or not 0 < index < count or len(word) > _SHORT:
         return None
-    return _Guest(link, count, index, own)
+    return _Guest(link, count, index, word)
 
 
 def _admit(guest: _Guest, guests: dict[int, _Guest], address: Address, key: bytes) -> None:
@@ -190,7 +190,7 @@ def _come(address: Address, seconds: float, secret: Secret) -> tuple[dict[int, L
         link.close()
         if time.monotonic() > late:
             raise ValueError(
-                f"process 0 at {address} does not know this process by {secret.place}; give all "
+                f"process 0 at {address} does not know this process by {secret.source}; give all "
                 f"the same {VARIABLE}, or a workdir on a file system that all share"
             )
         time.sleep(_AGAIN)
@@ -207,18 +207,18 @@ def _introduced(link: Link, address: Address, secret: Secret, end: float) -> int
     challenge = (link.receive(_SHORT, _GREET) or {}).get("challenge")
     if not isinstance(challenge, str):
         raise ValueError("no challenge")
-    key, own = secret.read(), nonce()  # process 0 listens once its secret can be read
+    key, word = secret.read(), nonce()  # process 0 listens once its secret can be read
     if not key:
         return None
-    proof = sign(key, _GREETING, challenge, own, address.count, address.index)
+    proof = sign(key, _GREETING, challenge, word, address.count, address.index)
     link.patience(_GREET)
-    link.send({_GREETING: [address.count, address.index], "nonce": own, "proof": proof})
+    link.send({_GREETING: [address.count, address.index], "nonce": word, "proof": proof})
     left = max(1.0, end - time.monotonic())  # process 0 waits for the others
     answer: Message = link.receive(_LONG, left) or {}
     if "denied" in answer:
         return None
-    if signed(key, answer.get("proof"), _END, own, answer.get(_END)):
+    if signed(key, answer.get("proof"), _END, word, answer.get(_END)):
         raise _TurnedAwayError(str(answer[_END]))
-    if not signed(key, answer.get("proof"), _WELCOME, own, answer.get(_WELCOME)):
+    if not signed(key, answer.get("proof"), _WELCOME, word, answer.get(_WELCOME)):
         raise ValueError("no welcome")
     return int(answer[_WELCOME])

@@ -12,16 +12,16 @@ VARIABLE = "LDL_JAX_SECRET"  # of the environment
 
 @dataclasses.dataclass(frozen=True)
 class Secret:
-    """Where a process finds the secret.
+    """The source from which a process takes the secret.
 
     Attributes:
       read: returns it, or b"" where it is not there yet.
-      place: where that is, for messages.
+      source: where that is, for messages.
       patience: the seconds in which another one may appear there.
     """
 
     read: Callable[[], bytes]
-    place: str
+    source: str
     patience: float = 0.0
 
 

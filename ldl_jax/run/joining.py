@@ -57,10 +57,10 @@ def _secret(workdir: Path, primary: bool) -> Iterator[Secret]:
     Raises:
       ValueError: the user's is too short, or the folder of the run can hold none.
     """
-    if given := os.environ.get(VARIABLE, "").encode(errors="surrogateescape"):
-        if len(given) < _LEAST:
-            raise ValueError(f"{VARIABLE}: expected {_LEAST} characters or more, got {len(given)}")
-        yield Secret(lambda: given, VARIABLE)
+    if text := os.environ.get(VARIABLE, "").encode(errors="surrogateescape"):
+        if len(text) < _LEAST:
+            raise ValueError(f"{VARIABLE}: expected {_LEAST} characters or more, got {len(text)}")
+        yield Secret(lambda: text, VARIABLE)
         return
     path = workdir / SECRET
 
@@ -69,7 +69,7 @@ def _secret(workdir: Path, primary: bool) -> Iterator[Secret]:
             return path.read_bytes()
         return b""
 
-    made = [folder for folder in (workdir, *workdir.parents) if not folder.exists()]
+    new = [folder for folder in (workdir, *workdir.parents) if not folder.exists()]
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"workdir: {workdir} is a file; give a new folder")
     if not primary:
@@ -84,7 +84,7 @@ def _secret(workdir: Path, primary: bool) -> Iterator[Secret]:
     finally:
         path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # somebody else has written there meanwhile
-            for folder in made:
+            for folder in new:
                 folder.rmdir()
 
 

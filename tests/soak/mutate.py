@@ -66,5 +66,5 @@ def _within_archive(rng: random.Random, content: bytes) -> bytes:
             changed = bytearray(member)
             if name == worst:
                 _change(rng, changed)
-            archive.writestr(name, bytes(changed))
+            archive.writestr(zipfile.ZipInfo(name), bytes(changed))  # which has no time of its own
     return file.getvalue()

@@ -10,11 +10,10 @@ import numpy as np
 def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes the archive of today."""
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", _state(arrays))
-        archive.writestr("archive/byteorder", "little")
-        for key, array in enumerate(arrays.values()):
-            archive.writestr(f"archive/data/{key}", array.tobytes())
-        archive.writestr("archive/version", "3\n")
+        members = {"data.pkl": _state(arrays), "byteorder": b"little", "version": b"3\n"}
+        members |= {f"data/{key}": array.tobytes() for key, array in enumerate(arrays.values())}
+        for name, member in members.items():
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), member)
 
 
 def save_legacy(path: Path, arrays: dict[str, np.ndarray]) -> None:
