@@ -39,9 +39,11 @@ test-peers: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,peers]'
 	$(BIN)/python -m pytest -rs tests/peers
 
-# Fifty kills of a run at random moments; `make test` has three.
+# Fifty kills of a run at random moments, and ten thousand changed files (docs/hostile-input.md);
+# `make test` has three and four hundred.
 soak: install
 	SOAK_KILLS=50 $(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m tests.soak --count=10000
 
 lint: install
 	$(BIN)/ruff check .

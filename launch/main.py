@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
         fail("--workdir: give the folder of the run, e.g. --workdir=runs/quickstart")
     if not flags.FLAGS["config"].present:
         fail("--config: give a config file, e.g. --config=configs/quickstart.py")
-    come_together()
+    come_together(Path(_WORKDIR.value))
     console = Console(quiet=not processes.primary())
     try:
         with together(ValueError, OSError, NotFiniteError), compile_cache(_COMPILE_CACHE.value):

@@ -15,12 +15,12 @@ _PARTIAL = ".partial"  # in the name of a file that is being written
 
 
 @contextlib.contextmanager
-def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def whole(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]:
     """Opens a new file that takes the place of `path` once all of it is on the disk.
 
     A reader, or a process that is killed, never meets half a file. The folder is made if it is
     missing. The temporary file beside `path` has a name that nobody can foresee, is never an
-    existing file or link, and gets its permissions from the umask.
+    existing file or link, and gets its permissions from `mode` without those of the umask.
 
     Raises:
       OSError: the file cannot be written; one that was there stays as it was.
@@ -29,7 +29,7 @@ def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}{_PARTIAL}-{secrets.token_hex(8)}")
     try:
-        with partial.open("xb") as file:
+        with open(partial, "xb", opener=lambda name, how: os.open(name, how, mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -38,13 +38,13 @@ def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def write(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Writes a file, text as UTF-8, all of it or none.
+def write(path: str | os.PathLike[str], content: str | bytes, mode: int = 0o666) -> None:
+    """Writes a file, text as UTF-8, all of it or none; for `mode` see `whole`.
 
     File names in a text may hold bytes that are no UTF-8; they are written as they are.
     """
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
-    with whole(path) as file:
+    with whole(path, mode) as file:
         file.write(data)
 
 

@@ -35,9 +35,10 @@ KINDS = ("train", "fault", "validation", "test")
 # training goes on from a checkpoint on any number of devices, with the weights split or not.
 MAY_CHANGE = ("chain.generations", "keep", "mesh")
 _SEEN = 30.0  # seconds that a network file system may take to show a file to another host
+SECRET = ".secret"  # by which the processes of a run know one another while they meet
 _MEETING = ".meeting"  # where process 0 leaves a word for the others
 # What a new run may find: from a process that was killed at its start, and from earlier stages.
-_STARTED = (LOCK, _MEETING, "stages")
+_STARTED = (LOCK, _MEETING, SECRET, "stages")
 
 
 class WorkdirError(ValueError):

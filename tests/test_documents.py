@@ -14,10 +14,10 @@ from tests.test_layers import FLOORS
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")
-] + [ROOT / "docs/losses.md", ROOT / "docs/scaling.md"]
+] + [ROOT / f"docs/{name}.md" for name in ("losses", "scaling", "hostile-input")]
 README = (ROOT / "README.md").read_text()
 OURS = r"(?:ldl_jax|launch|configs|benchmarks|tests|docs)/"
-PATH = re.compile(rf"(?<![\w./]){OURS}[\w./]*\w(?![\w{{*])")
+PATH = re.compile(rf"(?<![\w./]){OURS}[\w./-]*\w(?![\w{{*])")
 LINK = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
 # They stand for a file of the reader's own.
 PLACEHOLDERS = re.compile("NAME|FAMILY")

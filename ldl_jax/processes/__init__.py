@@ -15,38 +15,43 @@ package stay beside it for what JAX's public functions do not do:
 
 from typing import Any, NoReturn
 
+from ldl_jax.processes import listening
 from ldl_jax.processes.address import Address
 from ldl_jax.processes.group import SILENCE, End, Group
-from ldl_jax.processes.meeting import free_port, meet
+from ldl_jax.processes.meeting import meet
+from ldl_jax.processes.secret import Secret
 
 _group: Group | None = None
 
 
-def join(address: Address, seconds: float, end: End) -> None:
+def join(address: Address, seconds: float, end: End, secret: Secret) -> None:
     """Makes this process one of several. It must come before anything else of JAX is called.
 
     Args:
       address: this process's.
       seconds: how long to wait for the others.
       end: ends this process with a line when another one has ended.
+      secret: the run's, by which its processes know one another.
 
     Raises:
       ValueError: not all came, or they do not fit one another; the message says what to do.
     """
     global _group
-    links, port = meet(address, seconds, free_port() if address.index == 0 else 0)
+    primary = address.index == 0
+    links, port = meet(address, seconds, listening.free_port(address) if primary else 0, secret)
     _group = Group(address.index, address.count, links, end)
-    host = f"[{address.host}]" if ":" in address.host else address.host
     import jax  # late, since preparing a dataset needs this package and no JAX
 
     jax.distributed.initialize(
-        f"{host}:{port}",
+        _with_port(address.host, port),
         address.count,
         address.index,
         cluster_detection_method="deactivate",
         initialization_timeout=60,
         # JAX's own watch over the processes sees what escapes the group's.
         heartbeat_timeout_seconds=int(2 * SILENCE),
+        # Without this JAX listens on all addresses of the machine.
+        coordinator_bind_address=_with_port(listening.host(address) or "::", port),
     )
 
 
@@ -100,6 +105,10 @@ def post(value: object) -> int:
 def collect(number: int) -> list[Any]:
     """Returns the values of a `post`, of all processes."""
     return _several().collect(number)
+
+
+def _with_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _several() -> Group:

@@ -11,6 +11,7 @@ VARIABLES = {
     "processes": "JAX_NUM_PROCESSES",
     "process": "JAX_PROCESS_ID",
 }
+BIND = "JAX_COORDINATOR_BIND_ADDRESS"  # where process 0 listens, if not at the coordinator's host
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")
 
 
@@ -23,12 +24,14 @@ class Address:
       port: where it listens.
       count: how many processes there are.
       index: which one this is, from 0.
+      bind: the address on which process 0 listens; "" for that of the host.
     """
 
     host: str
     port: int
     count: int
     index: int
+    bind: str = ""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -66,10 +69,10 @@ def find(
         raise ValueError(
             f"several processes take --coordinator, --processes and --process; missing {names}"
         )
-    return _checked(**text)
+    return _checked(**text, bind=environment.get(BIND, ""))
 
 
-def _checked(coordinator: str, processes: str, process: str) -> Address | None:
+def _checked(coordinator: str, processes: str, process: str, bind: str) -> Address | None:
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise ValueError(
@@ -82,7 +85,17 @@ def _checked(coordinator: str, processes: str, process: str) -> Address | None:
         raise ValueError(f"--process: expected 0 to {count - 1} of {count}, got {process}")
     if count == 1:
         return None
-    return Address(host.strip("[]"), int(port), count, int(process))
+    return Address(host.strip("[]"), int(port), count, int(process), _bound(bind, port))
+
+
+def _bound(text: str, port: str) -> str:
+    """Returns the host of HOST or HOST:PORT, whose port must be the coordinator's."""
+    # An IPv6 address has colons of its own, and brackets where a port follows.
+    ported = text.count(":") == 1 or re.fullmatch(r"\[.*\]:.*", text)
+    host, _, own_port = text.rpartition(":") if ported else (text, "", port)
+    if own_port != port:
+        raise ValueError(f"{BIND}: expected HOST or HOST:{port}, got {text!r}")
+    return host.strip("[]")
 
 
 def _of_slurm(environment: Mapping[str, str]) -> dict[str, str]:

@@ -4,10 +4,12 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from typing import Any
 
 Message = dict[str, Any]
 _MOST = 2**26  # bytes of a message; a description of a run is some KB
+_PIECE = 2**16  # bytes that are taken from the socket at a time
 
 
 class Link:
@@ -16,7 +18,7 @@ class Link:
     def __init__(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
-        self._incoming = connection.makefile("rb")
+        self._incoming = bytearray()
         self._sending = threading.Lock()
 
     def patience(self, seconds: float) -> None:
@@ -32,17 +34,40 @@ class Link:
         with self._sending:
             self._connection.sendall(json.dumps(message).encode() + b"\n")
 
-    def receive(self) -> Message | None:
+    def receive(self, most: int = _MOST, seconds: float | None = None) -> Message | None:
         """Returns the next message, or None where the other end has closed.
+
+        Args:
+          most: the bytes that a message may have.
+          seconds: how long the whole message may take to come; None for no limit but `patience`
+            between its pieces. It takes the place of `patience` afterwards, too.
 
         Raises:
           OSError: the connection is broken, or (TimeoutError) silent for too long.
-          ValueError: what came is no message.
+          ValueError: what came is no message, or a longer one.
         """
-        line = self._incoming.readline(_MOST)
-        if not line:
-            return None
-        message = json.loads(line)
+        end = None if seconds is None else time.monotonic() + seconds
+        searched = 0
+        while (length := self._incoming.find(b"\n", searched)) < 0:
+            searched = len(self._incoming)
+            if searched > most:
+                raise ValueError("a message is too long")
+            if end is not None:
+                if (left := end - time.monotonic()) <= 0:
+                    raise TimeoutError("a message came too slowly")
+                self._connection.settimeout(left)
+            piece = self._connection.recv(_PIECE)
+            if not piece and searched:
+                raise ValueError("the connection ended within a message")
+            if not piece:
+                return None
+            self._incoming += piece
+        line = bytes(self._incoming[:length])
+        del self._incoming[: length + 1]
+        try:
+            message = json.loads(line) if length <= most else None
+        except RecursionError:
+            message = None
         if not isinstance(message, dict):
             raise ValueError("no message")
         return message

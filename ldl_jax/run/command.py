@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
@@ -26,7 +27,13 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
     sys.modules["__main__"].__doc__ = module.__doc__
     for flag in flags.FLAGS.get_key_flags_for_module(module):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(main, flags_parser=parse_flags)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `launch` has left it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        app.run(main, flags_parser=parse_flags)
+    except KeyboardInterrupt:  # a run that trains takes note of it, and saves a checkpoint
+        sys.stderr.write("stopped by SIGINT; nothing was being trained\n")
+        sys.exit(130)
 
 
 def parse_flags(arguments: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ A config file fills in a `ConfigDict` made by `defaults()`; `parse` turns it int
 import copy
 import dataclasses
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -217,6 +218,10 @@ def _stages(content: object) -> dict[str, Config]:
         raise ConfigError(f"stages: expected whole configs by name, got {content!r}")
     stages = {}
     for name, stage in content.items():
+        if not re.fullmatch(r"\w[\w.+-]*", str(name)):  # it is the name of a folder
+            raise ConfigError(
+                f"stages: expected names of letters, digits and _.+- as keys, got {name!r}"
+            )
         if not isinstance(stage, dict):
             raise ConfigError(f"stages.{name}: expected a whole config, got {stage!r}")
         if stage.get("stages"):

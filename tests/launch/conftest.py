@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ldl_jax.processes.meeting import free_port
+from ldl_jax.processes.address import Address
+from ldl_jax.processes.listening import free_port
 
 ROOT = Path(__file__).parents[2]
 _GLOO = re.compile(r"\[Gloo\]|connected to|peer ranks|^[\d\s]*$")
@@ -31,7 +32,7 @@ def two_processes() -> Callable[..., list[Ended]]:
 
 
 def _two_processes(workdir: Path, *given: str, **environment: str) -> list[Ended]:
-    port, started = free_port(), []
+    port, started = free_port(Address("127.0.0.1", 0, 2, 0)), []
     for index in (0, 1):
         own = {
             name.removesuffix("_1"): value

@@ -207,21 +207,30 @@ def _flags_as_they_were() -> Iterator[None]:
             ["--coordinator=127.0.0.1:9", "--processes=2", "--process=1", "--connect_seconds=0.3"],
             "process 0 does not answer at 127.0.0.1:9 within 0.3 s (Connection refused); start it",
         ),
+        (
+            ["--coordinator=127.0.0.1:0", "--processes=2", "--process=0"],
+            "--coordinator: expected HOST:PORT of process 0",
+        ),
         (["--connect_seconds=0"], "--connect_seconds: expected more than 0, got 0"),
     ],
 )
 def test_processes_that_do_not_come_together(
-    given: list[str], line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    given: list[str],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     for name in launched.address.VARIABLES.values():
         monkeypatch.delenv(name, raising=False)
     flags.FLAGS.unparse_flags()
     flags.FLAGS(["main", *given])
     with pytest.raises(SystemExit) as ended:
-        launched.come_together()
+        launched.come_together(tmp_path / "run")
     assert ended.value.code == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert line in error
     assert processes.count() == 1
+    assert list(tmp_path.iterdir()) == []

@@ -10,15 +10,18 @@ import pytest
 
 from ldl_jax.processes.address import Address
 from ldl_jax.processes.group import REMEDY, Group
-from ldl_jax.processes.meeting import free_port, meet
+from ldl_jax.processes.meeting import meet
+from ldl_jax.processes.secret import Secret
 
 N = 3
+SECRET = Secret(lambda: b"of these processes alone", "LDL_JAX_SECRET")
 # A thread ends as the process would.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 
 def addresses(count=N):
-    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
     return [Address("127.0.0.1", port, count, index) for index in range(count)]
 
 
@@ -27,7 +30,7 @@ def come(places, seconds=5.0):
 
     def one(place):
         try:
-            return meet(place, seconds, 4000 + place.index)
+            return meet(place, seconds, 4000 + place.index, SECRET)
         except ValueError as error:
             return str(error)
 
@@ -184,7 +187,7 @@ def test_a_port_that_is_taken():
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = Address("127.0.0.1", server.getsockname()[1], 2, 0)
         with pytest.raises(ValueError, match=r"cannot listen on .* \(Address already in use\)"):
-            meet(place, 1, 0)
+            meet(place, 1, 0, SECRET)
 
 
 def test_somebody_else_who_listens_there():
@@ -198,13 +201,13 @@ def test_somebody_else_who_listens_there():
         threading.Thread(target=answer, daemon=True).start()
         place = Address("127.0.0.1", server.getsockname()[1], 2, 1)
         with pytest.raises(ValueError, match="is not process 0 of this command, or it ended"):
-            meet(place, 5, 0)
+            meet(place, 5, 0, SECRET)
 
 
 def test_somebody_else_who_comes_is_left():
     places = addresses(2)
     with ThreadPoolExecutor(2) as pool:
-        leader = pool.submit(meet, places[0], 5, 4000)
+        leader = pool.submit(meet, places[0], 5, 4000, SECRET)
         for word in (b"GET / HTTP/1.1\r\n\r\n", b"{}\n", b""):
             for _ in range(50):
                 try:
@@ -213,7 +216,7 @@ def test_somebody_else_who_comes_is_left():
                     break
                 except ConnectionRefusedError:
                     time.sleep(0.05)
-        other = pool.submit(meet, places[1], 5, 0)
+        other = pool.submit(meet, places[1], 5, 0, SECRET)
         assert other.result()[1] == 4000
         for links, _ in (leader.result(), other.result()):
             for link in links.values():
