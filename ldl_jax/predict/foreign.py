@@ -20,7 +20,7 @@ _METHOD: Options = {"name": "ssr", "stages": [3, 3, 3], "least": 0.0}
 _ALIGNMENT = Alignment("box", 0.4)
 
 
-def read(path: Path) -> tuple[Record, Arrays]:
+def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
     """Reads a file with a whole age model: the record and the weights that a run's would have.
 
     Raises:
