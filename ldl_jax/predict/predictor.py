@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -14,6 +14,7 @@ from PIL import Image
 from ldl_jax import decoders, encodings, methods, models
 from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.data.pictures import fit
+from ldl_jax.heads import Features
 from ldl_jax.methods import Method, Prediction
 from ldl_jax.models.functional import Model
 from ldl_jax.predict import foreign
@@ -22,7 +23,7 @@ from ldl_jax.train import checkpoint
 from ldl_jax.train.checkpoint import Arrays
 from ldl_jax.train.intact import LogLine, warn
 from ldl_jax.train.record import Record
-from ldl_jax.train.state import Weights
+from ldl_jax.train.state import PyTree, Weights
 from ldl_jax.train.step import make_predict_step
 from ldl_jax.train.transfer import check_finite, differences
 
@@ -39,8 +40,6 @@ class Predictor:
       alignment: how the pictures were cut out of larger ones.
       about: the checkpoint's record.
       older: a line on each newer checkpoint that is damaged, where this is an older one.
-      value_alone: whether the method gives a value alone, so that its distribution is only the
-        labels next to it, and an interval of it means nothing.
     """
 
     def __init__(self, about: Record, weights: Weights) -> None:
@@ -59,7 +58,30 @@ class Predictor:
         self._answer = jax.jit(answer)
         self._interval = jax.jit(decoders.interval, static_argnums=(1, 2))
         self._score_maps = jax.jit(self._mapped)
-        self.value_alone = _gives_value_alone(model, method, weights)
+
+    @cached_property
+    def value_alone(self) -> bool:
+        """Whether the method gives a value alone.
+
+        Its distribution is then the two labels next to the value, and an interval of it means
+        nothing. A distribution that is learnt is not so for random features.
+        """
+        if self.space.size < 3:
+            return False
+        rng = np.random.default_rng(0)
+        width = self._model.width
+
+        def draw(count: int) -> jax.Array:
+            return jnp.asarray(rng.normal(size=(8, count)), jnp.float32)
+
+        features = draw(width) if isinstance(width, int) else {n: draw(w) for n, w in width.items()}
+
+        def answer(head: PyTree, features: Features) -> tuple[jax.Array, jax.Array]:
+            value, probs, _ = self._method.predict(self._method.head.apply(head, features))
+            return probs, encodings.two_hot(value, self.space)
+
+        probs, stand_in = jax.jit(answer)(self._weights.params["head"], features)
+        return np.allclose(probs, stand_in, atol=1e-6)
 
     def __call__(self, images: np.ndarray) -> Prediction:
         """Returns the value [B], probabilities [B, K] and single heads' values [B], in NumPy.
@@ -196,24 +218,6 @@ def _fitting(about: Record, weights: Arrays, path: Path, allow_nonfinite: bool) 
     if not allow_nonfinite:
         check_finite(weights, path)
     return Weights(params, weights["model_state"])
-
-
-def _gives_value_alone(model: Model, method: Method, weights: Weights) -> bool:
-    """Returns whether a method's distribution is always the two labels next to its value.
-
-    Its head answers for a few random features: a distribution that is learnt is not so for them.
-    """
-    if method.space.size < 3:
-        return False
-    rng = np.random.default_rng(0)
-    width = model.width
-
-    def draw(count: int) -> jax.Array:
-        return jnp.asarray(rng.normal(size=(8, count)), jnp.float32)
-
-    features = draw(width) if isinstance(width, int) else {n: draw(w) for n, w in width.items()}
-    value, probs, _ = method.predict(method.head.apply(weights.params["head"], features))
-    return np.allclose(probs, encodings.two_hot(value, method.space), atol=1e-6)
 
 
 def _made(about: Record, source: str) -> tuple[Model, Method]:

@@ -263,7 +263,7 @@ def test_an_answer_that_is_no_number_is_said(folder, checkpoint, capsys, monkeyp
         return found._replace(value=value)
 
     monkeypatch.setattr(predictor, "answer", broken)
-    monkeypatch.setattr(ldl_jax, "load", lambda path: predictor)
+    monkeypatch.setattr(ldl_jax, "load", lambda path, **_: predictor)
     assert call(folder, f"--checkpoint={checkpoint}", "--aligned", "--json=-") == 1
     printed = capsys.readouterr()
     assert "b.png: face 1: the network's answer is no number" in printed.err
