@@ -119,11 +119,16 @@ def _head(
 
 
 def mobilenet_backbone(shapes: Shapes) -> Sources:
-    """Gives the sources of MobileNet's layers, which Keras names by its width and size."""
-    alpha = shapes["stem", "kernel"][-1] / 32
+    """Gives the sources of MobileNet's layers, which Keras names by its width and size.
+
+    A network of another form has none: with its padding the weights answer wrongly.
+    """
+    if ("conv1", "kernel") not in shapes:
+        return {}
+    alpha = shapes["conv1", "kernel"][-1] / 32
     size = 32 * math.isqrt(shapes["dense", "kernel"][0] // _MOBILE_REDUCED)
     start = f"mobilenet_{alpha:.2f}_{size}"
-    words = {"stem": "conv1", "depthwise": "conv_dw_", "point": "conv_pw_"}
+    words = {"conv": "conv", "stem": "conv1", "depthwise": "conv_dw_", "point": "conv_pw_"}
     sources: Sources = {}
     for path in shapes:
         kind, norm, digits = re.fullmatch(r"([a-z]+)(_norm)?(\d*)", path[0]).groups()  # type: ignore[union-attr]
@@ -166,7 +171,14 @@ def age_head(shapes: Shapes) -> Sources:
     return {("age", leaf): _keras("pred_a", leaf) for leaf in ("kernel", "bias")}
 
 
-MOBILENET = (WeightLayout("the authors' Keras MobileNet", mobilenet_backbone, age_head, _RAW),)
+MOBILENET = (
+    WeightLayout(
+        "the authors' Keras MobileNet (built here with form='keras')",
+        mobilenet_backbone,
+        age_head,
+        _RAW,
+    ),
+)
 DENSENET = (WeightLayout("the authors' Keras DenseNet", densenet_backbone, age_head, _RAW),)
 SSRNET = (
     WeightLayout("the authors' Keras SSR-Net", keras_backbone, keras_head, _RAW),

@@ -27,7 +27,10 @@ _SSR: Options = {"name": "ssr", "stages": [3, 3, 3], "least": 0.0}
 _VALUE: Options = {"name": "regression_l1"}
 _KINDS = (
     *(_Kind({"name": "ssrnet", "form": form}, _SSR) for form in ("keras", "pytorch")),
-    *(_Kind({"name": "mobilenet", "alpha": alpha}, _VALUE) for alpha in (0.25, 0.5)),
+    *(
+        _Kind({"name": "mobilenet", "alpha": alpha, "form": "keras"}, _VALUE)
+        for alpha in (0.25, 0.5)
+    ),
     *(_Kind({"name": "densenet", "depth": depth}, _VALUE) for depth in (19, 13)),
 )
 _ALIGNMENT = Alignment("box", 0.4)  # how faces were cut out for all of them
