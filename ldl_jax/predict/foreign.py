@@ -21,17 +21,18 @@ class _Kind(NamedTuple):
 
     network: Options
     method: Options
+    start: str  # of some array's name, which tells the kind without making the network
 
 
 _SSR: Options = {"name": "ssr", "stages": [3, 3, 3], "least": 0.0}
 _VALUE: Options = {"name": "regression_l1"}
 _KINDS = (
-    *(_Kind({"name": "ssrnet", "form": form}, _SSR) for form in ("keras", "pytorch")),
     *(
-        _Kind({"name": "mobilenet", "alpha": alpha, "form": "keras"}, _VALUE)
-        for alpha in (0.25, 0.5)
+        _Kind({"name": "mobilenet", "alpha": alpha, "form": "keras"}, _VALUE, f"mobilenet_{name}_")
+        for alpha, name in ((0.25, "0.25"), (0.5, "0.50"))
     ),
-    *(_Kind({"name": "densenet", "depth": depth}, _VALUE) for depth in (19, 13)),
+    *(_Kind({"name": "densenet", "depth": depth}, _VALUE, "densenet/") for depth in (19, 13)),
+    *(_Kind({"name": "ssrnet", "form": form}, _SSR, "") for form in ("keras", "pytorch")),
 )
 _ALIGNMENT = Alignment("box", 0.4)  # how faces were cut out for all of them
 
@@ -47,10 +48,12 @@ def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
       ValueError: it cannot be read, is of no known kind, or holds a network without a head for
         ages; the message names that network.
     """
-    with weight_files.opened(path):  # raises where it is no weight file at all
-        pass
+    with weight_files.opened(path) as file:  # raises where it is no weight file at all
+        names = [*file.arrays]
     reasons = []
     for kind in _KINDS:
+        if not any(name.startswith(kind.start) for name in names):
+            continue
         try:
             return _read(path, kind, allow_nonfinite)
         except NonFiniteWeightsError:
@@ -67,9 +70,10 @@ def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
             f"path: {path} holds the backbone of a {name} only, without a head for ages; train "
             f"one on it with --config.model.name={name} --config.init.path={path}"
         )
+    why = min(reasons, key=len, default="it has no arrays")[:300]
     raise ValueError(
         f"path: {path} is neither a whole age model (of SSR-Net's authors) nor the backbone of one "
-        f"of {', '.join(pretrained.LAYOUTS)}; as an SSR-Net: {min(reasons, key=len)[:300]}"
+        f"of {', '.join(pretrained.LAYOUTS)}; as an SSR-Net: {why}"
     )
 
 

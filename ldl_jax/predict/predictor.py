@@ -216,7 +216,8 @@ def _fitting(about: Record, weights: Arrays, path: Path, allow_nonfinite: bool) 
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise ValueError(f"{path} does not fit {model.name}: {'; '.join(faults[:5])}{more}")
     if not allow_nonfinite:
-        check_finite(weights, path)
+        remedy = " (--allow-nonfinite, or allow_nonfinite=True, takes them)"
+        check_finite(weights, path, remedy)
     return Weights(params, weights["model_state"])
 
 

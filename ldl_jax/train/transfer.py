@@ -73,6 +73,7 @@ def read_backbone(
     about, weights = checkpoint.read(path, lines.append, lines.append)
     if about.model["name"] != model.name:
         raise ValueError(f"{path} holds {about.model['name']}, model.name is {model.name}")
+    check_finite(weights, path)
     stored = about.preprocessing
     inputs = {"mean": stored.mean, "std": stored.std, "channels": stored.channels}
     trees, notes = _fitted(
@@ -123,8 +124,8 @@ def differences(stored: PyTree, wanted: PyTree) -> tuple[str, ...]:
     return tuple(sorted(faults))
 
 
-def check_finite(tree: PyTree, path: Path) -> None:
-    """Checks that all numbers of weights are finite.
+def check_finite(tree: PyTree, path: Path, remedy: str = "") -> None:
+    """Checks that all numbers of weights are finite; `remedy` ends the message.
 
     Raises:
       ValueError: some are NaN or infinite; the message names the first arrays.
@@ -138,7 +139,7 @@ def check_finite(tree: PyTree, path: Path) -> None:
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
         raise ValueError(
             f"{path}: weights are NaN or infinite in {', '.join(broken[:3])}{more}; such a network "
-            "gives no answers (--allow-nonfinite, or allow_nonfinite=True, takes them)"
+            f"gives no answers{remedy}"
         )
 
 
