@@ -61,7 +61,7 @@ class Predictor:
 
     @cached_property
     def value_alone(self) -> bool:
-        """Whether the method gives a value alone.
+        """Returns whether the method gives a value alone.
 
         Its distribution is then the two labels next to the value, and an interval of it means
         nothing. A distribution that is learnt is not so for random features.

@@ -59,7 +59,7 @@ def newest(
 
 def saved_in(folder: Path) -> list[Path]:
     """Returns the checkpoints in a generation's folder, latest first."""
-    steps = [path for path in folder.glob("*") if path.name.isdigit()]
+    steps = [path for path in folder.glob("*") if path.name.isascii() and path.name.isdigit()]
     return sorted(steps, key=lambda path: int(path.name), reverse=True)
 
 

@@ -110,7 +110,7 @@ def _latest(
     saved = saved_in(folder)
     newest_step = int(saved[0].name) if saved else -1
     for seal in folder.glob("*.sha256"):
-        if seal.stem.isdigit() and int(seal.stem) > newest_step:
+        if seal.stem.isascii() and seal.stem.isdigit() and int(seal.stem) > newest_step:
             older(f"checkpoint {seal.with_suffix('')} is not there, and its seal is")
     return _first(saved, folder, read_one, older)
 
