@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 from PIL import Image
 from rich.console import Console
@@ -45,6 +44,24 @@ _MARGIN = flags.DEFINE_float(
     "margin", None, "around a face, as a share of its box; by default the checkpoint's"
 )
 _COVERAGE = flags.DEFINE_float("coverage", 0.9, "what the intervals hold of the distribution")
+_THRESHOLD = flags.DEFINE_float(
+    "detector-threshold", None, "the least confidence of a face that is found, from 0 to 1"
+)
+_MEGAPIXELS = flags.DEFINE_float(
+    "max-megapixels",
+    None,
+    "the largest picture that is read, in millions of pixels; by default 178",
+)
+_TRUST = flags.DEFINE_multi_string(
+    "trust", [], "a module that the checkpoint may have imported, and so run: package.module"
+)
+_OLDER = flags.DEFINE_boolean(
+    "allow-older", False, "exit with 0 where a newer checkpoint is damaged and an older one answers"
+)
+_UNSEALED = flags.DEFINE_boolean(
+    "allow-unsealed", False, "read a checkpoint that was sealed once and has no seal now"
+)
+_NONFINITE = flags.DEFINE_boolean("allow-nonfinite", False, "take weights that are NaN or infinite")
 _BATCH = flags.DEFINE_integer("batch", 64, "faces at a time")
 _JSON = flags.DEFINE_string("json", None, "a JSON file to write; - for standard output")
 _CSV = flags.DEFINE_string("csv", None, "a CSV file to write; - for standard output")
@@ -83,9 +100,18 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
     _check_flags()
     walked = faces.walk(names)
     outputs = _outputs(walked)
-    predictor = ldl_jax.load(checkpoint)
-    drawings = _drawings(predictor, outputs)
     err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    warnings: list[str] = []
+    predictor = ldl_jax.load(
+        checkpoint,
+        trust=_TRUST.value,
+        allow_unsealed=_UNSEALED.value,
+        allow_nonfinite=_NONFINITE.value,
+        log=warnings.append,
+    )
+    for line in warnings:
+        err.print(f"warning: {line}")
+    drawings = _drawings(predictor, outputs)
     alignment = _alignment(predictor.alignment, err)
     detect = None if _ALIGNED.value else _detector()
     rows: list[Answer] = []
@@ -100,6 +126,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             batch=_BATCH.value,
             coverage=_COVERAGE.value,
             maps=_SCORE_MAP.value is not None,
+            workers=None if _MEGAPIXELS.value is None else faces.allow(_MEGAPIXELS.value),
         ):
             for problem in picture.problems:
                 err.print(plain(f"error: {' '.join(problem.split())}"))
@@ -108,13 +135,16 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
                 _draw(picture, drawings)
             # The maps are drawn by now, and each is as large as many distributions.
             rows += [dataclasses.replace(answer, score_map=None) for answer in picture.answers]
-            progress.advance(task)
-    if rows and all(np.count_nonzero(row.probs > 1e-6) <= 2 for row in rows):
+            progress.update(task, advance=1, description=f"{len(rows)} faces in pictures")
+    if rows and predictor.value_alone:
         err.print(
             f"the method {predictor.about.method['name']} gives a value alone: its distribution "
-            "is the labels next to it, and its interval says nothing of how sure it is"
+            "is the labels next to it, and it has no interval"
         )
-    _write(rows, predictor)
+    _write(rows, predictor, warnings)
+    if predictor.older and not _OLDER.value:
+        err.print("error: an older checkpoint answered; where that is wanted, give --allow-older")
+        return False
     return problems == 0
 
 
@@ -128,7 +158,11 @@ def _check_flags() -> None:
         raise ValueError(f"--coverage: expected between 0 and 1, got {_COVERAGE.value}")
     if _BATCH.value < 1:
         raise ValueError(f"--batch: expected 1 or more, got {_BATCH.value}")
-    for flag in (_ALIGN, _MARGIN):
+    if _THRESHOLD.value is not None and not 0 <= _THRESHOLD.value <= 1:
+        raise ValueError(f"--detector-threshold: expected 0 to 1, got {_THRESHOLD.value}")
+    if _MEGAPIXELS.value is not None and not 0 < _MEGAPIXELS.value < 1e5:
+        raise ValueError(f"--max-megapixels: expected above 0, got {_MEGAPIXELS.value}")
+    for flag in (_ALIGN, _MARGIN, _THRESHOLD):
         if _ALIGNED.value and flag.value is not None:
             raise ValueError(f"--{flag.name}: with --aligned no face is cut out; leave one of them")
     targets: dict[str | Path, str] = {}
@@ -205,7 +239,7 @@ def _alignment(stored: Alignment, err: Console) -> Alignment:
 
 def _detector() -> align.Detect:
     try:
-        return align.mtcnn()
+        return align.mtcnn() if _THRESHOLD.value is None else align.mtcnn(_THRESHOLD.value)
     except ValueError as error:
         raise ValueError(f"{error}; or give faces already cut out, with --aligned") from None
 
@@ -231,13 +265,13 @@ def _draw(picture: faces.Picture, drawings: Sequence[Drawing]) -> None:
             draw(image, picture.answers).save(file, "PNG")
 
 
-def _write(rows: Sequence[Answer], predictor: Predictor) -> None:
+def _write(rows: Sequence[Answer], predictor: Predictor, warnings: Sequence[str] = ()) -> None:
     """Prints the table, unless JSON or CSV go to standard output, and writes the files."""
     space, coverage = predictor.space, _COVERAGE.value
     if "-" not in (_JSON.value, _CSV.value) and rows:
         grid.show(Console(), answers.table(rows, space, coverage))
     if _JSON.value is not None:
-        _put(answers.to_json(rows, space, coverage), _JSON.value)
+        _put(answers.to_json(rows, space, coverage, warnings), _JSON.value)
     if _CSV.value is not None:
         _put(answers.to_csv(rows, space), _CSV.value)
 

@@ -70,10 +70,13 @@ class Square(NamedTuple):
 Detect = Callable[[Image.Image], list[Face]]
 
 
-def mtcnn() -> Detect:
+def mtcnn(threshold: float | None = None) -> Detect:
     """Loads the detector MTCNN (Zhang et al. 2016): RGB picture -> its faces, the largest first.
 
     In pictures of more than 1024 pixels faces are looked for in a reduced copy.
+
+    Args:
+      threshold: the least confidence of a face, from 0 to 1; None takes the detector's own.
 
     Raises:
       ValueError: the package `mtcnn`, or TensorFlow, is not installed.
@@ -89,13 +92,15 @@ def mtcnn() -> Detect:
             f"({error}); install it with: pip install 'ldl_jax[align]'"
         ) from error
     network = MTCNN(device="CPU:0")
+    settings = {} if threshold is None else {"threshold_onet": threshold}  # of its last stage
 
     def detect(image: Image.Image) -> list[Face]:
         scale = max(1.0, max(image.size) / _LONGEST)
         if scale > 1:
             width, height = (max(1, round(side / scale)) for side in image.size)
             image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        faces = [_face(detected, scale) for detected in network.detect_faces(np.asarray(image))]
+        found = network.detect_faces(np.asarray(image), **settings)
+        faces = [_face(detected, scale) for detected in found]
         return sorted(faces, key=lambda face: face.box[0] - face.box[2])
 
     return detect

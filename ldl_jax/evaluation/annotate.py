@@ -103,7 +103,8 @@ def _bars(draw: ImageDraw.ImageDraw, area: Box, answer: Answer, space: LabelSpac
         if height < 0.5:
             continue
         start = left + index * step
-        inside = answer.low - 1e-4 <= value <= answer.high + 1e-4
+        low, high = answer.low, answer.high
+        inside = low is not None and high is not None and low - 1e-4 <= value <= high + 1e-4
         draw.rectangle(
             (round(start), bottom - height, max(round(start), round(start + step) - 1), bottom),
             fill=_INSIDE if inside else _OUTSIDE,

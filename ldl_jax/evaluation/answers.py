@@ -17,15 +17,18 @@ Box = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answer:
-    """An answer for one face: an estimate in the label's unit, and the ends of its interval."""
+    """An answer for one face: an estimate in the label's unit, and the ends of its interval.
+
+    The ends are None where the method gives a value alone, which has no interval.
+    """
 
     picture: str  # its file
     face: int  # its number in the picture, from 1
     box: Box | None  # (left, top, right, bottom) in pixels; None where the picture is the face
     square: Box | None  # (x, y, side, angle) of what was cut out, as `data.align.Square`, or None
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     probs: np.ndarray  # [K], the distribution
     score_map: np.ndarray | None = None  # [h, w] over what was cut out, where it was asked for
 
@@ -38,8 +41,10 @@ def label_names(space: LabelSpace) -> list[str]:
 
 
 def summary(answer: Answer, space: LabelSpace) -> str:
-    """Returns the value and its interval in a few characters, as "34.2 [28, 41]"."""
+    """Returns the value and its interval, if it has one, as "34.2 [28, 41]"."""
     digits = 1 if space.high - space.low >= 10 else 2
+    if answer.low is None or answer.high is None:
+        return f"{answer.value:.{digits}f}"
     return f"{answer.value:.{digits}f} [{answer.low:g}, {answer.high:g}]"
 
 
@@ -51,11 +56,14 @@ def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Grid
     return Grid(columns, [_cells(answer, space) for answer in answers], caption=note)
 
 
-def to_json(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> str:
+def to_json(
+    answers: Sequence[Answer], space: LabelSpace, coverage: float, warnings: Sequence[str] = ()
+) -> str:
     """Returns a JSON document, a list with an object a face.
 
-    Keys: picture, face, box ([left, top, right, bottom] or null), value, interval ([low, high]),
-    coverage, unit, and distribution, the probability of each label by its name.
+    Keys: picture, face, box ([left, top, right, bottom] or null), value, interval ([low, high] or
+    null), coverage, unit, warnings (a line on each thing that is wrong with the checkpoint, mostly
+    none), and distribution, the probability of each label by its name.
     """
     names = label_names(space)
     rows = [
@@ -64,9 +72,10 @@ def to_json(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> st
             "face": answer.face,
             "box": None if answer.box is None else [round(x, 1) for x in answer.box],
             "value": _shortest(answer.value),
-            "interval": [_shortest(answer.low), _shortest(answer.high)],
+            "interval": _interval(answer),
             "coverage": coverage,
             "unit": space.unit,
+            "warnings": list(warnings),
             "distribution": dict(zip(names, map(_shortest, answer.probs), strict=True)),
         }
         for answer in answers
@@ -89,15 +98,22 @@ def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
     writer.writerow([*first, *names])
     for answer in answers:
         edges = [""] * 4 if answer.box is None else [round(x, 1) for x in answer.box]
-        numbers = [answer.value, answer.low, answer.high, *answer.probs]
+        numbers = [answer.value, *(_interval(answer) or [None, None]), *answer.probs]
         name = cells.spreadsheet(answer.picture)
         writer.writerow([name, answer.face, *edges, *map(_shortest, numbers)])
     return text.getvalue()
 
 
-def _shortest(x: float) -> float:
-    """Returns the number with the fewest digits that give the same float32 back."""
-    return float(str(np.float32(x)))
+def _interval(answer: Answer) -> list[float | None] | None:
+    """Returns the ends of an answer's interval, or None where it has none."""
+    if answer.low is None or answer.high is None:
+        return None
+    return [_shortest(answer.low), _shortest(answer.high)]
+
+
+def _shortest(x: float | None) -> float | None:
+    """Returns the number with the fewest digits that give the same float32 back; None as it is."""
+    return None if x is None else float(str(np.float32(x)))
 
 
 def _cells(answer: Answer, space: LabelSpace) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 
 from jax.typing import ArrayLike
@@ -115,8 +116,13 @@ def _factory(name: str) -> Callable[..., Method]:
         raise ValueError(f"method.name: unknown method {name!r}; known: {known}")
     try:
         factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"method.name: cannot import {name!r}: {error}") from error
+    except Exception as error:  # the module is somebody's own, and may raise anything
+        reason = str(error) if isinstance(error, (ImportError, AttributeError, ValueError)) else ""
+        reason = reason or f"{type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError):
+            own = [folder or "." for folder in sys.path if "site-packages" not in folder]
+            reason += f"; looked in {', '.join(own[:3])} and the installed packages"
+        raise ValueError(f"method.name: cannot import {name!r}: {reason}") from error
     if not callable(factory):
         raise ValueError(f"method.name: {name!r} is not callable, expected factory(space, ...)")
     return factory

@@ -63,13 +63,23 @@ def local_response(x: jax.Array) -> jax.Array:
 class MobileNet(nnx.Module):
     """Stacks separable convolutions (Howard et al. 2017), 20 channels and 32 hidden units."""
 
-    def __init__(self, alpha: float, cells: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, alpha: float, cells: int, keras: bool, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
         width = int(32 * alpha)
-        self.stem = Conv(3, width, 3, stride=2, dtype=dtype, rngs=rngs)
+        self.keras = keras
+        padding = 0 if keras else None  # of layers of stride 2
+        # The first layer has another name, so that weights of one form do not fit the other.
+        self.stem_name = "conv1" if keras else "stem"
+        stem = Conv(3, width, 3, stride=2, padding=padding, dtype=dtype, rngs=rngs)
+        setattr(self, self.stem_name, stem)
         self.stem_norm = Norm(width, dtype, rngs, **_KERAS)
         for layer, (channels, stride) in enumerate(_MOBILE, start=1):
             outputs = int(channels * alpha)
-            depthwise = DepthwiseConv(width, 3, stride=stride, dtype=dtype, rngs=rngs)
+            sides = padding if stride == 2 else None
+            depthwise = DepthwiseConv(
+                width, 3, stride=stride, padding=sides, dtype=dtype, rngs=rngs
+            )
             setattr(self, f"depthwise{layer}", depthwise)
             setattr(self, f"depthwise_norm{layer}", Norm(width, dtype, rngs, **_KERAS))
             setattr(self, f"point{layer}", Conv(width, outputs, 1, dtype=dtype, rngs=rngs))
@@ -80,14 +90,23 @@ class MobileNet(nnx.Module):
 
     def __call__(self, images: jax.Array, *, train: bool, key: jax.Array | None) -> jax.Array:
         """Maps images [B, size, size, 3] to float32 features [B, 32]."""
-        x = jax.nn.relu6(self.stem_norm(self.stem(images), train=train))
-        for layer in range(1, len(_MOBILE) + 1):
+        x = getattr(self, self.stem_name)(self._padded(images))
+        x = jax.nn.relu6(self.stem_norm(x, train=train))
+        for layer, (_, stride) in enumerate(_MOBILE, start=1):
+            x = self._padded(x) if stride == 2 else x
             for kind in ("depthwise", "point"):
                 x = getattr(self, f"{kind}{layer}")(x)
                 x = jax.nn.relu6(getattr(self, f"{kind}_norm{layer}")(x, train=train))
         x = jax.nn.relu(self.reduce(x)).reshape(x.shape[0], -1)
         x = dropout(x, _DROPOUT, key if train else None)
         return jax.nn.relu(self.dense(x)).astype(jnp.float32)
+
+    def _padded(self, x: jax.Array) -> jax.Array:
+        """Pads before a layer of stride 2 as Keras does, where the layer itself does not."""
+        if not self.keras:
+            return x
+        height, width = x.shape[1:3]
+        return jnp.pad(x, ((0, 0), (height % 2, 1), (width % 2, 1), (0, 0)))
 
 
 class DenseNet(nnx.Module):
@@ -150,7 +169,9 @@ def orcnn(size: int = 60, dtype: str = "float32") -> Model:
     return functional("orcnn", make, _ORCNN_HIDDEN, size=size, fixed=True)
 
 
-def mobilenet(alpha: float = 0.25, size: int = 64, dtype: str = "float32") -> Model:
+def mobilenet(
+    alpha: float = 0.25, size: int = 64, form: str = "symmetric", dtype: str = "float32"
+) -> Model:
     """MobileNet-0.25 of SSR-Net's Table 1 (Howard et al. 2017): 0.2M parameters, about 1 MB.
 
     It maps images [B, size, size, 3] to features [B, 32]. The convolutions have 218,544 numbers
@@ -159,6 +180,8 @@ def mobilenet(alpha: float = 0.25, size: int = 64, dtype: str = "float32") -> Mo
     Args:
       alpha: the share of MobileNet's channels.
       size: the side of the pictures in pixels; the dense layer depends on it.
+      form: "symmetric" pads both sides of a map before a layer of stride 2, and "keras" the end
+        alone where the map is even, as SSR-Net's authors' files need it.
       dtype: the type that it computes in.
 
     Raises:
@@ -168,7 +191,10 @@ def mobilenet(alpha: float = 0.25, size: int = 64, dtype: str = "float32") -> Mo
         raise ValueError(f"model.alpha: expected a share of channels from 1/32 to 1, got {alpha!r}")
     if size < 1:
         raise ValueError(f"model.size: expected at least 1 pixel, got {size!r}")
-    make = functools.partial(MobileNet, alpha, (-(-size // 32)) ** 2, jnp.dtype(dtype))
+    if form not in ("symmetric", "keras"):
+        raise ValueError(f"model.form: expected symmetric or keras, got {form!r}")
+    cells = (-(-size // 32)) ** 2
+    make = functools.partial(MobileNet, alpha, cells, form == "keras", jnp.dtype(dtype))
     return functional("mobilenet", make, 32, size=size, fixed=True, draws=True)
 
 

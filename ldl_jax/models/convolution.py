@@ -83,20 +83,31 @@ def plain() -> Iterator[None]:
 
 
 class DepthwiseConv(nnx.Module):
-    """Convolves each channel by itself with a square kernel [k, k, 1, C], without bias."""
+    """Convolves each channel by itself with a square kernel [k, k, 1, C], without bias.
+
+    `padding` is as in `Conv`.
+    """
 
     def __init__(
-        self, channels: int, size: int, *, stride: int = 1, dtype: jnp.dtype, rngs: nnx.Rngs
+        self,
+        channels: int,
+        size: int,
+        *,
+        stride: int = 1,
+        padding: int | None = None,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
     ) -> None:
         initial = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
         self.kernel = nnx.Param(initial(rngs.params(), (size, size, 1, channels), jnp.float32))
         self.stride = stride
+        self.padding = size // 2 if padding is None else padding
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolves x [B, H, W, C] into [B, H', W', C] in the compute dtype."""
         kernel = self.kernel[...].astype(self.dtype)
-        return depthwise(x.astype(self.dtype), kernel, self.stride, kernel.shape[0] // 2)
+        return depthwise(x.astype(self.dtype), kernel, self.stride, self.padding)
 
 
 def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:

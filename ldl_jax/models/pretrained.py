@@ -11,7 +11,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ldl_jax.models import layouts, weight_files
 from ldl_jax.models.functional import Model, ModelState, Params
 from ldl_jax.models.layouts import ArraySource, TrainedInputs, WeightLayout
-from ldl_jax.models.ssrnet_layouts import SSRNET
+from ldl_jax.models.ssrnet_layouts import DENSENET, MOBILENET, SSRNET
+from ldl_jax.models.weight_files import WeightFile
 
 __all__ = ["LAYOUTS", "Pretrained", "TrainedInputs", "load"]
 
@@ -19,12 +20,19 @@ LAYOUTS: dict[str, Sequence[WeightLayout]] = {
     "ssrnet": SSRNET,
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet18_adience"), layouts.RESNET),
     "vgg16": layouts.VGG16,
+    "mobilenet": MOBILENET,
+    "densenet": DENSENET,
     "vit_b16": layouts.VIT,
 }
 _LEAVES = ("kernel", "bias")
 _IGNORED = "num_batches_tracked"  # PyTorch's count of batches, which nothing here reads
 HeadShapes = Mapping[str, Mapping[str, jax.Array | jax.ShapeDtypeStruct]]
+Shapes = Mapping[str, jax.ShapeDtypeStruct]
 HeadArrays = dict[str, dict[str, np.ndarray]]
+
+
+class NonFiniteWeightsError(ValueError):
+    """Weights that fit the network are NaN or infinite."""
 
 
 class Pretrained(NamedTuple):
@@ -47,13 +55,20 @@ class Pretrained(NamedTuple):
 
 
 def load(
-    path: str | Path, model: Model, head: HeadShapes | None = None, *, strict: bool = False
+    path: str | Path,
+    model: Model,
+    head: HeadShapes | None = None,
+    *,
+    strict: bool = False,
+    allow_nonfinite: bool = False,
 ) -> Pretrained:
     """Reads the weights in a foreign file for a network and, where they fit, for its head.
 
-    It reads the authors' SSR-Net files (Keras's HDF5), those of SSR-Net's PyTorch port (for the
+    It reads the authors' files of SSR-Net and of the MobileNets and DenseNets that they compare it
+    with (Keras's HDF5), those of SSR-Net's PyTorch port (for the
     network built with form="pytorch"), and torchvision's and timm's ResNets, VGG16 and ViT-B/16, as
-    .safetensors or .pth. The names in a file tell its layout. No code in a file is run.
+    .safetensors or .pth. The names in a file tell its layout, without the prefixes of wrappers. No
+    code in a file is run, and no array is read before its shape is known to be the network's.
 
     Args:
       path: the file.
@@ -62,26 +77,35 @@ def load(
         the file's own head, of whatever size.
       strict: whether it is an error when the file lacks a layer of the head or has it in another
         size; otherwise that layer is left out with a notice.
+      allow_nonfinite: whether numbers may be NaN or infinite.
 
     Raises:
       ValueError: the file cannot be read, no layout is known for the network, or arrays are
-        missing, left over or of another shape; the message lists all of them.
+        missing, left over, of another shape or not finite; the message lists all of them.
     """
     if model.name not in LAYOUTS:
         raise ValueError(
             f"model.name: no layout of foreign weights is known for {model.name!r}; "
             f"known: {', '.join(LAYOUTS)}"
         )
-    arrays = {
-        name: array
-        for name, array in weight_files.read(path).items()
-        if not name.endswith(_IGNORED)
-    }
+    with weight_files.opened(path) as file:
+        return _load(file, path, model, head, strict, allow_nonfinite)
+
+
+def _load(
+    file: WeightFile,
+    path: str | Path,
+    model: Model,
+    head: HeadShapes | None,
+    strict: bool,
+    allow_nonfinite: bool,
+) -> Pretrained:
+    arrays = {name: array for name, array in file.arrays.items() if not name.endswith(_IGNORED)}
     params, model_state = map(flatten_dict, jax.eval_shape(model.init, jax.random.key(0)))
     shapes = {route: leaf.shape for route, leaf in (params | model_state).items()}
     layout = max(LAYOUTS[model.name], key=lambda layout: _overlap(layout, shapes, arrays))
     backbone, ends = layout.backbone(shapes), layout.head(shapes)
-    layers, notices = _head(ends, arrays, head)
+    fit, notices = _head(ends, arrays, head)
     known = {source.name for source in (*backbone.values(), *ends.values())}
     faults = [f"left over {name} {list(arrays[name].shape)}" for name in arrays.keys() - known]
     for route, source in backbone.items():
@@ -93,15 +117,30 @@ def load(
             f"path: {path} is not a {model.name} as in {layout.title}: {'; '.join(sorted(faults))}"
         )
 
+    broken: list[str] = []
+
+    def convert(source: ArraySource) -> np.ndarray:
+        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
+            array = source.conversion.convert(file.read(source.name)).astype(np.float32)
+        if not (allow_nonfinite or np.isfinite(array).all()):
+            broken.append(source.name)
+        return np.ascontiguousarray(array)
+
     def filled(routes: Iterable[layouts.Path]) -> Params:
-        return unflatten_dict({route: _convert(backbone[route], arrays) for route in routes})
+        return unflatten_dict({route: convert(backbone[route]) for route in routes})
 
-    return Pretrained(filled(params), filled(model_state), layers, tuple(notices), layout.inputs)
+    layers = {name: {leaf: convert(ends[name, leaf]) for leaf in _LEAVES} for name in fit}
+    trees = filled(params), filled(model_state)
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise NonFiniteWeightsError(
+            f"path: {path}: weights are NaN or infinite in {', '.join(broken[:3])}{more}; such a "
+            "network gives no answers (--allow-nonfinite, or allow_nonfinite=True, takes them)"
+        )
+    return Pretrained(*trees, layers, tuple(notices), layout.inputs)
 
 
-def _fault(
-    source: ArraySource, arrays: Mapping[str, np.ndarray], shape: layouts.Shape
-) -> list[str]:
+def _fault(source: ArraySource, arrays: Shapes, shape: layouts.Shape) -> list[str]:
     """Returns a line if the file's array is missing or does not fit this shape of ours."""
     if source.name not in arrays:
         return [f"missing {source.name}"]
@@ -111,13 +150,13 @@ def _fault(
     return [f"{source.name} is {list(actual)}, expected {list(expected)}"]
 
 
-def _overlap(layout: WeightLayout, shapes: layouts.Shapes, arrays: Mapping[str, np.ndarray]) -> int:
+def _overlap(layout: WeightLayout, shapes: layouts.Shapes, arrays: Shapes) -> int:
     return sum(source.name in arrays for source in layout.backbone(shapes).values())
 
 
 def _head(
-    ends: layouts.Sources, arrays: Mapping[str, np.ndarray], head: HeadShapes | None
-) -> tuple[HeadArrays, list[str]]:
+    ends: layouts.Sources, arrays: Shapes, head: HeadShapes | None
+) -> tuple[list[str], list[str]]:
     """Returns the layers that the file has for the head, and a line on each of the others."""
     theirs = {layer for layer, _ in ends}
     has = {layer for layer in theirs if all(ends[layer, leaf].name in arrays for leaf in _LEAVES)}
@@ -136,15 +175,9 @@ def _head(
                 notices.append(f"head: {layer} starts anew, since {' and '.join(faults)}")
             else:
                 fit.append(layer)
-    layers = {name: {leaf: _convert(ends[name, leaf], arrays) for leaf in _LEAVES} for name in fit}
-    return layers, notices
+    return fit, notices
 
 
-def _is_dense(layer: str, ends: layouts.Sources, arrays: Mapping[str, np.ndarray]) -> bool:
+def _is_dense(layer: str, ends: layouts.Sources, arrays: Shapes) -> bool:
     kernel, bias = (arrays[ends[layer, leaf].name] for leaf in _LEAVES)
     return kernel.ndim == 2 and bias.ndim == 1
-
-
-def _convert(source: ArraySource, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    array = arrays[source.name]
-    return np.ascontiguousarray(source.conversion.convert(array), dtype=np.float32)

@@ -1,7 +1,8 @@
-"""Layouts of SSR-Net's files: the authors' Keras weights (shamangary/SSR-Net), and those of the
-PyTorch port (oukohou/SSR_Net_Pytorch).
+"""Layouts of SSR-Net's files: the authors' Keras weights (shamangary/SSR-Net), with those of the
+two networks that they compare it with, and those of the PyTorch port (oukohou/SSR_Net_Pytorch).
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 
@@ -10,6 +11,12 @@ from ldl_jax.models.layouts import ArraySource, Shapes, Sources, TrainedInputs, 
 
 _KERAS_LEAVES = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
 _REDUCED = 10  # channels that each stage reduces a stream to
+_MOBILE_REDUCED = 20  # channels that MobileNet's maps are reduced to
+_RAW = TrainedInputs("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+# Keras has the channels of a depthwise kernel before its multiplier.
+_DEPTHWISE = layouts.Conversion(
+    lambda s: (s[0], s[1], s[3], s[2]), lambda x: x.transpose(0, 1, 3, 2)
+)
 
 
 def _parsed(name: str) -> tuple[str, int]:
@@ -111,13 +118,70 @@ def _head(
     }
 
 
-SSRNET = (
+def mobilenet_backbone(shapes: Shapes) -> Sources:
+    """Gives the sources of MobileNet's layers, which Keras names by its width and size.
+
+    A network of another form has none: with its padding the weights answer wrongly.
+    """
+    if ("conv1", "kernel") not in shapes:
+        return {}
+    alpha = shapes["conv1", "kernel"][-1] / 32
+    size = 32 * math.isqrt(shapes["dense", "kernel"][0] // _MOBILE_REDUCED)
+    start = f"mobilenet_{alpha:.2f}_{size}"
+    words = {"conv": "conv", "stem": "conv1", "depthwise": "conv_dw_", "point": "conv_pw_"}
+    sources: Sources = {}
+    for path in shapes:
+        kind, norm, digits = re.fullmatch(r"([a-z]+)(_norm)?(\d*)", path[0]).groups()  # type: ignore[union-attr]
+        if kind in ("reduce", "dense"):
+            sources[path] = _keras({"reduce": "conv2d_1", "dense": "feat_a"}[kind], path[-1])
+        elif norm:
+            layer = f"{start}/{words[kind]}{digits}_bn"
+            sources[path] = ArraySource(f"{layer}/{_KERAS_LEAVES[path[-1]]}:0", layouts.SAME)
+        else:
+            depthwise = kind == "depthwise"
+            leaf, change = (
+                ("depthwise_kernel", _DEPTHWISE) if depthwise else ("kernel", layouts.SAME)
+            )
+            sources[path] = ArraySource(f"{start}/{words[kind]}{digits}/{leaf}:0", change)
+    return sources
+
+
+def densenet_backbone(shapes: Shapes) -> Sources:
+    """Gives the sources of DenseNet's layers, which Keras numbers by kind, block after block."""
+    layers = sum(path[0].startswith("conv1_") for path in shapes)
+    sources: Sources = {}
+    for path in shapes:
+        if path[0] in ("dense1", "dense2"):
+            sources[path] = _keras({"dense1": "dense_1", "dense2": "feat_a"}[path[0]], path[-1])
+            continue
+        kind, block, layer = re.fullmatch(r"([a-z]+)(\d?)_?(\d*)", path[0]).groups()  # type: ignore[union-attr]
+        # A block's last layer, without a number of its own, leads to the next block.
+        index = 0 if kind == "stem" else (int(block) - 1) * (layers + 1) + int(layer or layers + 1)
+        if kind == "norm":
+            name = f"densenet/batch_normalization_{index}/{_KERAS_LEAVES[path[-1]]}:0"
+        else:
+            name = f"densenet/conv2d_{index + 1}/{path[-1]}:0"
+        sources[path] = ArraySource(name, layouts.SAME)
+    return sources
+
+
+def age_head(shapes: Shapes) -> Sources:
+    """Gives the sources of the last layer of both networks: an age in years, not a score."""
+    del shapes
+    return {("age", leaf): _keras("pred_a", leaf) for leaf in ("kernel", "bias")}
+
+
+MOBILENET = (
     WeightLayout(
-        "the authors' Keras SSR-Net",
-        keras_backbone,
-        keras_head,
-        TrainedInputs("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        "the authors' Keras MobileNet (built here with form='keras')",
+        mobilenet_backbone,
+        age_head,
+        _RAW,
     ),
+)
+DENSENET = (WeightLayout("the authors' Keras DenseNet", densenet_backbone, age_head, _RAW),)
+SSRNET = (
+    WeightLayout("the authors' Keras SSR-Net", keras_backbone, keras_head, _RAW),
     # The port feeds BGR pictures, but normalises them by ImageNet's moments in the order RGB.
     WeightLayout(
         "the PyTorch port's SSR-Net (built here with form='pytorch')",

@@ -1,56 +1,205 @@
-"""Reads foreign weight files as dicts of arrays: Keras's HDF5, safetensors, and PyTorch's .pth."""
+"""Opens foreign weight files: Keras's HDF5, safetensors, and PyTorch's .pth.
 
+A file first states the names, shapes and types of its arrays, which are checked against the size of
+the file. An array is read when it is asked for.
+"""
+
+import contextlib
+import json
+import math
 import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
+import jax
+import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from ldl_jax.models import torch_files
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_DEEPEST, _MOST = 32, 20_000  # groups in one another, and objects, of an HDF5 file
+_LONGEST = 16 * 2**20  # bytes of a safetensors header
+# The bytes that an array may take: so many, and so many times those of the file.
+_SPARE, _RATIO = 16 * 2**20, 16
+_SAFETENSORS = {
+    **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"},
+    **{"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "BOOL": "bool"},
+    **{"U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8"},
+    **{"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
+}
+# What wrappers put before all names, or before those of one part.
+_PREFIXES = (
+    *("module.", "_orig_mod.", "model.", "net.", "backbone."),
+    *("state_dict.", "model_state_dict.", "model_weights/"),
+)
+_OPTIMIZER = "optimizer_weights/"  # of a whole model that Keras saved
 
 
-def read(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads the arrays of a file by their names in it; its first bytes tell its format.
+class WeightFile(NamedTuple):
+    """An open file of weights.
+
+    Attributes:
+      arrays: the shape and type of each array, by its name.
+      read: `read(name)` gives an array.
+    """
+
+    arrays: Mapping[str, jax.ShapeDtypeStruct]
+    read: Callable[[str], np.ndarray]
+
+
+@contextlib.contextmanager
+def opened(path: str | Path) -> Iterator[WeightFile]:
+    """Opens a file; its first bytes tell its format.
+
+    What wrappers put before names is left off: "module." of DataParallel, "_orig_mod." of
+    torch.compile, "model.", "net.", "backbone.", in any order, and the names of containers.
 
     Raises:
-      ValueError: there is no such file, it is damaged, or it has another format.
+      ValueError: there is no such file, it is damaged, has another format, or states an array that
+        is too large for it. `read` raises it too.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"path: no weight file at {path}")
+    with contextlib.ExitStack() as stack:
+        file = _open(path, stack)
+        _check_sizes(path, file.arrays)
+        names = _plain(path, file.arrays)
+        arrays = {plain: file.arrays[name] for plain, name in names.items()}
+        yield WeightFile(arrays, lambda plain: file.read(names[plain]))
+
+
+def read(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads all arrays of a file by their names; raises ValueError as `opened` does."""
+    with opened(path) as file:
+        return {name: file.read(name) for name in file.arrays}
+
+
+def _open(path: Path, stack: contextlib.ExitStack) -> WeightFile:
     with path.open("rb") as file:
         start = file.read(16)
     if start.startswith(_HDF5_MAGIC):
-        return _read_hdf5(path)
+        return _open_hdf5(path, stack)
     # A safetensors file starts with the length of its header in 8 bytes, and the header is JSON.
     if start[8:9] == b"{":
-        return _read_safetensors(path)
+        return _open_safetensors(path, int.from_bytes(start[:8], "little"), stack)
     if zipfile.is_zipfile(path) or start[:1] == b"\x80":
-        return torch_files.read(path)
+        return WeightFile(*torch_files.opened(path, stack))
     raise ValueError(f"path: {path} is neither HDF5 (Keras), safetensors, nor a file of torch.save")
 
 
-def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {}
+def _check_sizes(path: Path, arrays: Mapping[str, jax.ShapeDtypeStruct]) -> None:
+    """Checks that the arrays, alone and together, are not much larger than their file."""
+    size = path.stat().st_size
+    allowed, total = _SPARE + _RATIO * size, 0
+    for name, array in arrays.items():
+        needed = math.prod(array.shape) * array.dtype.itemsize
+        total += needed
+        if total > allowed:
+            raise ValueError(
+                f"path: {path}: {name} {list(array.shape)} would take {needed:,} bytes, and the "
+                f"file has {size:,}"
+            )
 
-    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            arrays[name] = item[()]
 
+def _plain(path: Path, names: Mapping[str, object]) -> dict[str, str]:
+    """Returns the names by what is left of them without the prefixes of wrappers."""
+    plain: dict[str, str] = {}
+    for name in names:
+        short = name
+        if short.startswith(_OPTIMIZER):
+            continue
+        while prefix := next((p for p in _PREFIXES if short.startswith(p)), ""):
+            short = short.removeprefix(prefix)
+        if short in plain:
+            raise ValueError(f"path: {path}: {plain[short]} and {name} are both {short}")
+        plain[short] = name
+    return plain
+
+
+class _RefusedError(ValueError):
+    """A file that is whole, and has what is not read."""
+
+
+@contextlib.contextmanager
+def _damaged(path: Path, kind: str) -> Iterator[None]:
+    """Turns what a library raises into a ValueError; a damaged file can raise anything."""
     try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"path: {path} is a damaged HDF5 file ({error})") from error
-    return arrays
+        yield
+    except _RefusedError as error:
+        raise ValueError(f"path: {path}: {error}") from None
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"path: {path} is a damaged {kind} file ({reason})") from error
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"path: {path} is a damaged safetensors file ({error})") from error
+def _open_hdf5(path: Path, stack: contextlib.ExitStack) -> WeightFile:
+    with _damaged(path, "HDF5"):
+        file = stack.enter_context(h5py.File(path, "r"))
+        arrays = dict(_datasets(file))
+
+    def read(name: str) -> np.ndarray:
+        with _damaged(path, "HDF5"):
+            return np.asarray(file[name][()])
+
+    return WeightFile(arrays, read)
+
+
+def _datasets(file: h5py.File) -> Iterator[tuple[str, jax.ShapeDtypeStruct]]:
+    """Walks all datasets of a file by their names; none of another file is opened."""
+    groups = [("", file)]
+    count = 0
+    while groups:
+        start, group = groups.pop()
+        count += len(group)
+        if count > _MOST or start.count("/") > _DEEPEST:
+            raise _RefusedError(f"its groups have more than {_MOST:,} objects or {_DEEPEST} levels")
+        for name in group:
+            whole = f"{start}{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise _RefusedError(f"{whole[:100]} is a link to elsewhere, which is not followed")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                groups.append((f"{whole}/", item))
+            elif isinstance(item, h5py.Dataset):
+                yield whole, _dataset(whole, item)
+
+
+def _dataset(name: str, item: h5py.Dataset) -> jax.ShapeDtypeStruct:
+    if item.is_virtual or item.external:
+        raise _RefusedError(f"{name} has its numbers in other files, which are not opened")
+    if item.shape is None or item.dtype.kind not in "fiub":
+        raise _RefusedError(f"{name} is of type {item.dtype}, expected an array of numbers")
+    return jax.ShapeDtypeStruct(item.shape, item.dtype)
+
+
+def _open_safetensors(path: Path, length: int, stack: contextlib.ExitStack) -> WeightFile:
+    with _damaged(path, "safetensors"):
+        if length > _LONGEST:
+            raise _RefusedError(f"its header would take {length:,} bytes")
+        file = stack.enter_context(safe_open(path, framework="numpy"))  # checks all of the header
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        kinds = {name: part.get_dtype() for name, part in slices.items()}
+        if strange := [
+            f"{name} ({kind})" for name, kind in kinds.items() if kind not in _SAFETENSORS
+        ]:
+            raise _RefusedError(f"types of numbers that are not read: {', '.join(strange[:5])}")
+        arrays = {
+            name: jax.ShapeDtypeStruct(part.get_shape(), jnp.dtype(_SAFETENSORS[kinds[name]]))
+            for name, part in slices.items()
+        }
+        with path.open("rb") as raw:
+            header = json.loads(raw.read(8 + length)[8:])
+
+    def read(name: str) -> np.ndarray:
+        with _damaged(path, "safetensors"), path.open("rb") as raw:
+            start, end = header[name]["data_offsets"]
+            raw.seek(8 + length + start)
+            content = raw.read(end - start)
+            return np.frombuffer(content, arrays[name].dtype).reshape(arrays[name].shape)
+
+    return WeightFile(arrays, read)

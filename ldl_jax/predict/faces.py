@@ -6,6 +6,7 @@ the answers are kept.
 
 import dataclasses
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -85,6 +86,17 @@ def walk(names: Sequence[str]) -> list[tuple[Path, Path]]:
     return list(targets.items())
 
 
+def allow(megapixels: float) -> int | None:
+    """Sets the largest picture that is read; returns the threads that may read such pictures.
+
+    Pillow's own limit is 178 million pixels. One of 200 million takes 0.6 GB and more.
+    """
+    # Pillow refuses a picture of twice as many pixels, and warns of one with more than that.
+    Image.MAX_IMAGE_PIXELS = max(1, int(megapixels * 1e6 / 2))
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    return 1 if megapixels > 178 else None
+
+
 def answer(
     predictor: Predictor,
     paths: Sequence[Path],
@@ -144,13 +156,15 @@ def _compute(
     images[: len(faces)] = [crop.pixels for crop, _ in faces]
     prediction = predictor.answer(images)
     probs = np.asarray(prediction.probs)
-    low, high = predictor.interval(probs, coverage)
+    low = high = [None] * batch
+    if not predictor.value_alone:
+        low, high = (edges.tolist() for edges in predictor.interval(probs, coverage))
     scores = predictor.score_maps(images) if maps else [None] * batch
     for index, (crop, (path, _, problems, answers)) in enumerate(faces):
         number, value = len(answers) + 1, float(prediction.value[index])
         if not np.isfinite(value):
             problems.append(f"{path}: face {number}: the network's answer is no number")
-        numbers = (value, float(low[index]), float(high[index]))
+        numbers = (value, low[index], high[index])
         arrays = (probs[index].copy(), scores[index])
         answers.append(Answer(str(path), number, crop.box, crop.square, *numbers, *arrays))
 

@@ -1,65 +1,105 @@
 """Reads whole age models from other projects' files, as `checkpoint.read` reads a run's."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from ldl_jax import methods, models
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.labels import AGE
 from ldl_jax.models import pretrained, weight_files
+from ldl_jax.models.pretrained import HeadArrays, NonFiniteWeightsError
 from ldl_jax.train.checkpoint import Arrays
 from ldl_jax.train.record import Options, Record
 
-# The networks of files with a head for ages, their method, and how faces were cut out for them.
-_NETWORKS: tuple[Options, ...] = tuple(
-    {"name": "ssrnet", "form": form} for form in ("keras", "pytorch")
+
+class _Kind(NamedTuple):
+    """A kind of file with a head for ages: its network, and the method that reads its head."""
+
+    network: Options
+    method: Options
+    start: str  # of some array's name, which tells the kind without making the network
+
+
+_SSR: Options = {"name": "ssr", "stages": [3, 3, 3], "least": 0.0}
+_VALUE: Options = {"name": "regression_l1"}
+_KINDS = (
+    *(
+        _Kind({"name": "mobilenet", "alpha": alpha, "form": "keras"}, _VALUE, f"mobilenet_{name}_")
+        for alpha, name in ((0.25, "0.25"), (0.5, "0.50"))
+    ),
+    *(_Kind({"name": "densenet", "depth": depth}, _VALUE, "densenet/") for depth in (19, 13)),
+    *(_Kind({"name": "ssrnet", "form": form}, _SSR, "") for form in ("keras", "pytorch")),
 )
-_METHOD: Options = {"name": "ssr", "stages": [3, 3, 3], "least": 0.0}
-_ALIGNMENT = Alignment("box", 0.4)
+_ALIGNMENT = Alignment("box", 0.4)  # how faces were cut out for all of them
 
 
-def read(path: Path) -> tuple[Record, Arrays]:
+def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
     """Reads a file with a whole age model: the record and the weights that a run's would have.
+
+    Args:
+      path: the file.
+      allow_nonfinite: whether weights may be NaN or infinite.
 
     Raises:
       ValueError: it cannot be read, is of no known kind, or holds a network without a head for
         ages; the message names that network.
     """
-    weight_files.read(path)  # raises where it is no weight file at all
+    with weight_files.opened(path) as file:  # raises where it is no weight file at all
+        names = [*file.arrays]
     reasons = []
-    head = methods.get(space=AGE, **_METHOD).head
-    for network in _NETWORKS:
-        model = models.build(**network)
-        width = model.width
-        shapes = jax.eval_shape(lambda key, width=width: head.init(key, width), jax.random.key(0))
-        try:
-            loaded = pretrained.load(path, model, shapes, strict=True)
-        except ValueError as error:
-            reasons.append(str(error))
+    for kind in _KINDS:
+        if not any(name.startswith(kind.start) for name in names):
             continue
-        inputs = loaded.inputs
-        assert inputs is not None, "a whole model's layout says what pictures it takes"
-        channels = inputs.colours.lower()
-        preprocessing = Preprocessing(
-            model.size, model.size, inputs.mean, inputs.std, channels=channels
-        )
-        about = Record(network, _METHOD, AGE, preprocessing, _ALIGNMENT, flip=False)
-        return about, {
-            "params": {"backbone": loaded.params, "head": loaded.head},
-            "model_state": loaded.model_state,
-        }
+        try:
+            return _read(path, kind, allow_nonfinite)
+        except NonFiniteWeightsError:
+            raise
+        except ValueError as error:
+            if kind.method is _SSR:
+                reasons.append(str(error))
     for name in pretrained.LAYOUTS:
         try:
-            pretrained.load(path, models.build(name))
+            pretrained.load(path, models.build(name), allow_nonfinite=True)
         except ValueError:
             continue
         raise ValueError(
             f"path: {path} holds the backbone of a {name} only, without a head for ages; train "
             f"one on it with --config.model.name={name} --config.init.path={path}"
         )
+    why = min(reasons, key=len, default="it has no arrays")[:300]
     raise ValueError(
-        f"path: {path} is neither a whole age model (an SSR-Net) nor the backbone of one of "
-        f"{', '.join(pretrained.LAYOUTS)}; as an SSR-Net: {min(reasons, key=len)[:300]}"
+        f"path: {path} is neither a whole age model (of SSR-Net's authors) nor the backbone of one "
+        f"of {', '.join(pretrained.LAYOUTS)}; as an SSR-Net: {why}"
     )
+
+
+def _read(path: Path, kind: _Kind, allow_nonfinite: bool) -> tuple[Record, Arrays]:
+    model = models.build(**kind.network)
+    head = methods.get(space=AGE, **kind.method).head
+    shapes = jax.eval_shape(lambda key: head.init(key, model.width), jax.random.key(0))
+    if kind.method is _VALUE:
+        shapes = {"age": shapes["score"]}
+    loaded = pretrained.load(path, model, shapes, strict=True, allow_nonfinite=allow_nonfinite)
+    inputs = loaded.inputs
+    assert inputs is not None, "a whole model's layout says what pictures it takes"
+    channels = inputs.colours.lower()
+    preprocessing = Preprocessing(
+        model.size, model.size, inputs.mean, inputs.std, channels=channels
+    )
+    about = Record(kind.network, kind.method, AGE, preprocessing, _ALIGNMENT, flip=False)
+    top = _scored(loaded.head) if kind.method is _VALUE else loaded.head
+    return about, {
+        "params": {"backbone": loaded.params, "head": top},
+        "model_state": loaded.model_state,
+    }
+
+
+def _scored(head: HeadArrays) -> HeadArrays:
+    """Returns a head of ages in years as one of scores on the normalised scale of `AGE`."""
+    kernel, bias = (head["age"][leaf] for leaf in ("kernel", "bias"))
+    scale = np.float32(AGE.high - AGE.low)
+    return {"score": {"kernel": kernel / scale, "bias": (bias - np.float32(AGE.low)) / scale}}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from ldl_jax import files, processes
@@ -22,13 +21,12 @@ from ldl_jax.train.intact import (
     digest,
     newest,
     reason_of,
-    saved_in,
     seal_of,
 )
-from ldl_jax.train.record import Record, from_json
-from ldl_jax.workdir import read_results
+from ldl_jax.train.record import Record
+from ldl_jax.train.stored import Arrays, read, read_step, read_weights, renamed
 
-Arrays = dict[str, Any]  # "params" and "model_state", the fields of `state.Weights`
+__all__ = ["Arrays", "CheckpointError", "Checkpoints", "read", "read_step", "read_weights"]
 State = TypeVar("State")
 
 
@@ -96,6 +94,8 @@ class Checkpoints:
             intact = False
             try:
                 intact = check_seal(path, shared=True)
+                if not intact:
+                    log(f"checkpoint {path} has no seal: it is taken as it is")
                 return self._restored(int(path.name), abstract)
             except DamageError:
                 raise
@@ -129,11 +129,11 @@ class Checkpoints:
             }
         old = "trunk" in stored.get("weights", {}).get("params", {})
         if old:
-            fields = _renamed(fields, "backbone", "trunk")
+            fields = renamed(fields, "backbone", "trunk")
         args = ocp.args.Composite(state=ocp.args.StandardRestore(fields))
         state = self._manager.restore(step, args=args)["state"]
         if old:
-            state = _renamed(state, "trunk", "backbone")
+            state = renamed(state, "trunk", "backbone")
             if watch := state.get("watch"):  # its units are in the order of the old names
                 state["watch"] = watch._replace(idle=0 * watch.idle)
         return kind(**state) if optional else state
@@ -190,75 +190,3 @@ class Checkpoints:
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be written; the message names the last good one."""
-
-
-def read(path: Path) -> tuple[Record, Arrays]:
-    """Reads the last finished generation of a run's workdir, or one checkpoint.
-
-    A checkpoint is WORKDIR/checkpoints/generation_N, its folder "best", or a step in one of them.
-    Of a workdir they are those that the generation was tested with, its last or its best.
-
-    Raises:
-      ValueError: nothing that can be read is there.
-    """
-    if results := read_results(path):
-        folder = path / "checkpoints" / f"generation_{len(results)}"
-        return read_weights(folder / "best" if "best_step" in results[-1] else folder)
-    if path.name.isdigit() and (path / "state").is_dir():
-        return read_step(path)
-    if not saved_in(path):
-        raise ValueError(
-            f"{path} is neither the workdir of a run with a finished generation nor a "
-            "checkpoint (WORKDIR/checkpoints/generation_N or a step in it)"
-        )
-    return read_weights(path)
-
-
-def read_weights(folder: Path) -> tuple[Record, Arrays]:
-    """Reads the latest checkpoint of a generation's folder: its record, and NumPy arrays.
-
-    Raises:
-      ValueError: there is no checkpoint that can be read; the message names the folder.
-    """
-    if stored := newest(saved_in(folder), read_step):
-        return stored
-    raise ValueError(f"{folder} holds no checkpoint that can be read")
-
-
-def read_step(step_folder: Path) -> tuple[Record, Arrays]:
-    """Reads the record and the weights of one checkpoint: the moving average, where it has one.
-
-    Raises:
-      ValueError: its files are not as they were written, or its record cannot be read.
-    """
-    path = step_folder.absolute()
-    check_seal(path)
-    handler = ocp.CompositeCheckpointHandler(
-        state=ocp.PyTreeCheckpointHandler(), about=ocp.JsonCheckpointHandler()
-    )
-    with ocp.Checkpointer(handler) as checkpointer:
-        shapes = checkpointer.metadata(path).item_metadata["state"].tree
-        numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-        args = ocp.args.Composite(
-            state=ocp.args.PyTreeRestore(restore_args=numpy), about=ocp.args.JsonRestore()
-        )
-        restored = checkpointer.restore(path, args=args)
-    state = _renamed(restored["state"], "trunk", "backbone")
-    return from_json(restored["about"], step_folder), state.get("ema") or state["weights"]
-
-
-def _renamed(tree: Any, old: str, new: str) -> Any:
-    """Renames what is beside a head, in all trees of parameters of a training state.
-
-    Release 0.1.0 stored a backbone's parameters as "trunk".
-    """
-    if isinstance(tree, dict):
-        beside = "head" in tree
-        return {
-            new if beside and name == old else name: _renamed(value, old, new)
-            for name, value in tree.items()
-        }
-    if isinstance(tree, tuple | list):
-        values = [_renamed(value, old, new) for value in tree]
-        return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
-    return tree

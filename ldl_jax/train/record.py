@@ -14,7 +14,10 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.labels import LabelSpace
 
-VERSION = 1  # records of release 0.1.0 have no version and count as 0
+# Records of release 0.1.0 have no version and count as 0. Checkpoints with a record of version 2 or
+# newer are sealed, so that a missing seal is a fault.
+VERSION = 2
+SEALED = 2
 Options = Mapping[str, Any]  # arguments by name, of JSON's types
 
 
@@ -68,6 +71,12 @@ class Record:
         return {"version": VERSION, **dataclasses.asdict(self)}
 
 
+def is_sealed(content: object) -> bool:
+    """Returns whether a record says that its checkpoint was sealed when it was written."""
+    version = content.get("version") if isinstance(content, dict) else None
+    return isinstance(version, int) and version >= SEALED
+
+
 def from_json(content: object, source: Path) -> Record:
     """Reads what `Record.to_json` gave, in this version or an older one.
 
@@ -79,10 +88,12 @@ def from_json(content: object, source: Path) -> Record:
       RecordError: the record is of a newer version, or a field is missing, unknown or not valid.
     """
     if not isinstance(content, dict):
-        raise RecordError(f"{source}: its record: expected an object, got {content!r}")
+        raise RecordError(f"{source}: its record: expected an object, got {_shown(content)}")
     version = content.get("version", 0)
     if type(version) is not int or version < 0:
-        raise RecordError(f"{source}: its record: version: expected a number, got {version!r}")
+        raise RecordError(
+            f"{source}: its record: version: expected a number, got {_shown(version)}"
+        )
     if version > VERSION:
         raise RecordError(
             f"{source}: its record has version {version}, and this release reads up to {VERSION}; "
@@ -126,20 +137,29 @@ def _value(kind: Any, content: object, name: str) -> object:
     if origin is Mapping and isinstance(content, dict):
         if isinstance(content.get("name"), str):
             return content
-        raise ValueError(f"{name}.name: expected a text, got {content.get('name')!r}")
+        raise ValueError(f"{name}.name: expected a text, got {_shown(content.get('name'))}")
     if kind is float and type(content) is int:
         return float(content)
     if isinstance(kind, type) and type(content) is kind:
         return content
     expected = kind.__name__ if isinstance(kind, type) else str(kind)
-    raise ValueError(f"{name}: expected {expected}, got {content!r}")
+    raise ValueError(f"{name}: expected {expected}, got {_shown(content)}")
+
+
+def _shown(content: object) -> str:
+    """Returns a value for a message, cut short."""
+    try:
+        text = repr(content)
+    except RecursionError:
+        text = f"a {type(content).__name__} nested too deep"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _object(kind: type, content: object, name: str) -> object:
     """Converts a JSON object to a dataclass, with every field and no other."""
     prefix = f"{name}." if name else ""
     if not isinstance(content, dict):
-        raise ValueError(f"{name}: expected an object, got {content!r}")
+        raise ValueError(f"{name}: expected an object, got {_shown(content)}")
     kinds = typing.get_type_hints(kind)
     faults = [f"{prefix}{field} is missing" for field in kinds if field not in content]
     faults += [f"{prefix}{field} is not known" for field in content if field not in kinds]

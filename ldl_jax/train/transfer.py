@@ -69,18 +69,21 @@ def read_backbone(
         return Backbone(
             foreign.params, foreign.model_state, inputs, head=foreign.head if head else None
         )
-    about, weights = checkpoint.read(path)
+    lines: list[str] = []
+    about, weights = checkpoint.read(path, lines.append, lines.append)
     if about.model["name"] != model.name:
         raise ValueError(f"{path} holds {about.model['name']}, model.name is {model.name}")
+    check_finite(weights, path)
     stored = about.preprocessing
     inputs = {"mean": stored.mean, "std": stored.std, "channels": stored.channels}
     trees, notes = _fitted(
         (weights["params"]["backbone"], weights["model_state"]), model, key, path, strict
     )
+    notes = (*lines, *notes)
     if wanted is None:
         return Backbone(*trees, inputs, notes)
     stored_head = weights["params"]["head"]
-    faults = _differences(stored_head, wanted)
+    faults = differences(stored_head, wanted)
     if faults:
         raise ValueError(
             f"{path} holds another head than method {about.method['name']!r} has over these "
@@ -93,7 +96,7 @@ def _fitted(
     trees: PyTree, model: Model, key: jax.Array, path: Path, strict: bool
 ) -> tuple[tuple[PyTree, PyTree], tuple[str, ...]]:
     """Returns the arrays that the network has, and fresh ones where they do not fit."""
-    faults = _differences(trees, jax.eval_shape(model.init, key))
+    faults = differences(trees, jax.eval_shape(model.init, key))
     if not faults:
         return trees, ()
     if strict:
@@ -108,7 +111,7 @@ def _fitted(
     return jax.tree.map_with_path(choose, fresh), faults
 
 
-def _differences(stored: PyTree, wanted: PyTree) -> tuple[str, ...]:
+def differences(stored: PyTree, wanted: PyTree) -> tuple[str, ...]:
     """Returns what is missing from a tree of arrays, left over in it, or of another shape."""
     have, want = _by_route(stored), _by_route(wanted)
     faults = [f"missing {name}" for name in want if name not in have]
@@ -119,6 +122,25 @@ def _differences(stored: PyTree, wanted: PyTree) -> tuple[str, ...]:
         if name in have and have[name].shape != array.shape
     ]
     return tuple(sorted(faults))
+
+
+def check_finite(tree: PyTree, path: Path, remedy: str = "") -> None:
+    """Checks that all numbers of weights are finite; `remedy` ends the message.
+
+    Raises:
+      ValueError: some are NaN or infinite; the message names the first arrays.
+    """
+    broken = [
+        name
+        for name, array in _by_route(tree).items()
+        if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(np.asarray(array)).all()
+    ]
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise ValueError(
+            f"{path}: weights are NaN or infinite in {', '.join(broken[:3])}{more}; such a network "
+            f"gives no answers{remedy}"
+        )
 
 
 def _by_route(tree: PyTree) -> dict[str, jax.Array | np.ndarray]:

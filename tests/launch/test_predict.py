@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from ldl_jax.data.align import TEMPLATE, Alignment, Face
 from ldl_jax.labels import AGE
 from ldl_jax.predict import faces
 from ldl_jax.run.command import parse_flags
+from ldl_jax.train.checkpoint import Checkpoints
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -263,7 +265,7 @@ def test_an_answer_that_is_no_number_is_said(folder, checkpoint, capsys, monkeyp
         return found._replace(value=value)
 
     monkeypatch.setattr(predictor, "answer", broken)
-    monkeypatch.setattr(ldl_jax, "load", lambda path: predictor)
+    monkeypatch.setattr(ldl_jax, "load", lambda path, **_: predictor)
     assert call(folder, f"--checkpoint={checkpoint}", "--aligned", "--json=-") == 1
     printed = capsys.readouterr()
     assert "b.png: face 1: the network's answer is no number" in printed.err
@@ -281,6 +283,76 @@ def test_a_method_without_a_distribution_is_said_to_have_none(
     assert "regression_l1 gives a value alone" in capsys.readouterr().err
 
 
+def test_an_older_checkpoint_answers_with_a_line_and_one_only_where_allowed(
+    folder, tmp_path, capsys, tiny_model, draw_weights, make_record
+):
+    checkpoints = Checkpoints(tmp_path / "c")
+    for step in (1, 2):
+        weights = draw_weights(tiny_model, methods.get("dldl", space=AGE), seed=step)
+        checkpoints.save(step, {"weights": weights}, make_record(step=step))
+    checkpoints.close()
+    stored, out = tmp_path / "c", tmp_path / "answers.json"
+    arguments = [folder, f"--checkpoint={stored}", "--aligned", f"--json={out}"]
+    assert call(*arguments) == 0
+    assert {tuple(row["warnings"]) for row in json.loads(out.read_text())} == {()}
+    (stored / "2" / "about" / "metadata").write_text("{}")
+    capsys.readouterr()
+    for flag, code in (("--noallow-older", 1), ("--allow-older", 0)):
+        assert call(*arguments, flag) == code
+        said = f"checkpoint {stored / '2'} is damaged, falling back: its files are not as they were"
+        error = capsys.readouterr().err
+        assert error.startswith(f"warning: {said}")
+        assert ("give --allow-older" in error) == (code == 1)
+        rows = json.loads(out.read_text())
+        assert len(rows) == 5
+        assert all(row["warnings"][0].startswith(said) for row in rows)
+    (stored / "2.sha256").rename(stored / "3.sha256")
+    shutil.rmtree(stored / "2")
+    assert call(*arguments) == 1
+    assert f"checkpoint {stored / '3'} is not there, and its seal is" in capsys.readouterr().err
+
+
+def test_the_code_that_a_checkpoint_names_needs_a_flag(
+    folder, tmp_path, capsys, monkeypatch, tiny_model, draw_weights, write_checkpoint
+):
+    (tmp_path / "predict_own.py").write_text(
+        "from ldl_jax import methods\n"
+        "def factory(space):\n    return methods.get('dldl', space=space)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    weights = draw_weights(tiny_model, methods.get("dldl", space=AGE))
+    stored = write_checkpoint(tmp_path / "c", weights, method={"name": "predict_own:factory"})
+    arguments = [folder, f"--checkpoint={stored}", "--aligned"]
+    assert call(*arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "predict_own.py") in line
+    assert "--trust=predict_own" in line
+    assert "predict_own" not in sys.modules
+    assert call(*arguments, "--trust=predict_own") == 0
+
+
+def test_a_detectors_threshold_and_the_largest_picture(
+    folder, tmp_path, checkpoint, capsys, monkeypatch
+):
+    given = []
+
+    def make(threshold: float | None = None) -> Any:
+        given.append(threshold)
+        return lambda image: [Face((10, 10, 30, 30), TEMPLATE * 20 + 20)]
+
+    monkeypatch.setattr(align, "mtcnn", make)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    arguments = [folder / "b.png", f"--checkpoint={checkpoint}", "--align=box"]
+    assert call(*arguments, "--detector-threshold=0.95") == 0
+    assert given == [0.95]
+    large = draw_picture(tmp_path / "large.png", 1, (300, 200))
+    arguments = [large, f"--checkpoint={checkpoint}", "--aligned"]
+    assert call(*arguments, "--max-megapixels=0.06") == 0
+    capsys.readouterr()
+    assert call(*arguments, "--max-megapixels=0.05") == 1
+    assert "large.png: cannot be read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -291,6 +363,9 @@ def test_a_method_without_a_distribution_is_said_to_have_none(
         (["{empty}", "{c}"], "no pictures"),
         (["{pictures}", "{c}", "--coverage=1.5"], "--coverage"),
         (["{pictures}", "{c}", "--batch=0"], "--batch"),
+        (["{pictures}", "{c}", "--detector-threshold=2"], "--detector-threshold: expected 0 to 1"),
+        (["{pictures}", "{c}", "--max-megapixels=0"], "--max-megapixels: expected above 0"),
+        (["{pictures}", "{c}", "--aligned", "--detector-threshold=0.9"], "with --aligned no face"),
         (["{pictures}", "{c}", "--aligned", "--margin=0.2"], "--margin: with --aligned"),
         (["{pictures}", "{c}", "--align=square"], "--align"),
         (["{pictures}", "{c}", "--margin=-1"], "margin"),
