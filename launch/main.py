@@ -74,7 +74,7 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
     else:
         runs = plan.runs(config, fold_count(config, read))
     check_same({"runs": [run.folder for run in runs]})  # the folds are of the data
-    checked = [jobs.check(path, run, read) for run in runs]
+    checked = jobs.check_all(path, runs, read)
     left = processes.broadcast([job.run.folder for job in checked if not job.finished])
     with Interrupt() as interrupt:
         for job in checked:
