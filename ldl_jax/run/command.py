@@ -1,6 +1,7 @@
 """Parses the command line of every command; bad input is one line and exit code 1."""
 
 import difflib
+import itertools
 import logging as standard
 import os
 import re
@@ -48,12 +49,7 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
     given, known = sys.argv, flags.FLAGS
     takes_config = "config" in known
     if not _HELP.isdisjoint(arguments[1:]):
-        app.usage(shorthelp=True, writeto_stdout=True)
-        if takes_config:
-            from ldl_jax.run import config_help  # all networks, which other commands do without
-
-            print(f"\n{config_help.text()}")
-        sys.exit(0)
+        _show_help(takes_config)
     try:
         program, *rest = (_HOME.sub(lambda found: from_home(found[0]), x) for x in arguments)
         if takes_config:
@@ -79,10 +75,24 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
         sys.argv = given
 
 
+def _show_help(takes_config: bool) -> NoReturn:
+    """Shows a command's use, flags and config keys, and ends the process with 0."""
+    try:
+        app.usage(shorthelp=True, writeto_stdout=True)
+        if takes_config:
+            from ldl_jax.run import config_help  # all networks, which other commands do without
+
+            print(f"\n{config_help.text()}")
+        sys.stdout.flush()
+    except BrokenPipeError:  # a pager or `head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
 def _check_config_file(arguments: Sequence[str]) -> None:
     """Raises ValueError where the file that --config names is not there."""
     paths = [x.partition("=")[2] for x in arguments if re.match(r"--?config=", x)]
-    paths += [b for a, b in zip(arguments, arguments[1:], strict=False) if a.strip("-") == "config"]
+    paths += [b for a, b in itertools.pairwise(arguments) if a.strip("-") == "config"]
     for path in (Path(text.partition(":")[0]) for text in paths):
         if path.is_file():
             continue

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ldl_jax.run.config import Config
+from ldl_jax.run.identity import changes_numbers
 from ldl_jax.run.sections import MethodConfig, ModelConfig
 
 _WIDTH = 100
@@ -27,13 +28,10 @@ def text() -> str:
     lines = ["The config's keys, each given as --config.KEY=VALUE (type, default):", ""]
     for key, kind, default, meaning in keys(Config()):
         lines.append(f"  --config.{key}  ({kind}{'' if default is None else f', {default!r}'})")
-        lines += textwrap.wrap(
-            meaning,
-            _WIDTH,
-            initial_indent=" " * 6,
-            subsequent_indent=" " * 6,
-            break_on_hyphens=False,
-        )
+        wrapped = textwrap.wrap(meaning, _WIDTH - 6, break_on_hyphens=False)
+        lines += [f"      {line}" for line in wrapped]
+        if not changes_numbers(key):
+            lines.append("      A run may go on with another value.")
     return "\n".join(lines)
 
 
