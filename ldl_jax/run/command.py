@@ -14,6 +14,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from ldl_jax.files import from_home
+from ldl_jax.run import background
 from ldl_jax.run.reading import renamed
 
 _HELP = {"--help", "-help", "--h", "-h", "--helpshort", "-?", "--?"}
@@ -37,7 +38,13 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
     shared = [x for name, x in sys.modules.items() if name.startswith("ldl_jax.run.")]
     for flag in [f for x in (module, *shared) for f in flags.FLAGS.get_key_flags_for_module(x)]:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(main, flags_parser=parse_flags)
+    background.one_line_each()
+    try:
+        app.run(main, flags_parser=parse_flags)
+    except SystemExit as ended:
+        if ended.code == 1:
+            background.end_at_once(1)
+        raise
 
 
 def parse_flags(arguments: Sequence[str]) -> list[str]:

@@ -23,10 +23,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from tensorboardX import SummaryWriter
-
 from ldl_jax import processes
 from ldl_jax.files import LOCK, is_partial, lock, remove_partial, write, write_json
+from ldl_jax.workdir.events import Events
 from ldl_jax.workdir.reading import (
     KINDS,
     Row,
@@ -71,7 +70,7 @@ class Workdir:
         """
         self.path = path
         self._locked = contextlib.ExitStack()
-        self._files: tuple[TextIO, SummaryWriter] | None = None
+        self._files: tuple[TextIO, Events] | None = None
         self._here: tuple[int, int] | None = None
         if processes.primary():
             check(path, description, admit)
@@ -90,8 +89,8 @@ class Workdir:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._close()
-        self._locked.close()
+        with self._locked:  # which is left whatever the files say
+            self._close()
 
     def checkpoints(self, generation: int) -> Path:
         """Returns the folder of a generation's checkpoints."""
@@ -131,7 +130,7 @@ class Workdir:
         write(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._close()
         shown = max((row["total_step"] for row in rows), default=0)
-        events = SummaryWriter(str(self.path / "events"), purge_step=shown + 1)
+        events = Events(self.path / "events", shown + 1, f".{generation}")
         self._files = (path.open("a"), events)
 
     def write(self, row: Row, speed: float | None = None) -> None:
@@ -145,9 +144,9 @@ class Workdir:
         metrics.flush()
         for name, value in row.items():
             if isinstance(value, float):
-                events.add_scalar(f"{row['kind']}/{name}", value, row["total_step"])
+                events.scalar(f"{row['kind']}/{name}", value, row["total_step"])
         if speed is not None:
-            events.add_scalar("train/images_per_second", speed, row["total_step"])
+            events.scalar("train/images_per_second", speed, row["total_step"])
 
     def keep(self, name: str, content: bytes) -> None:
         """Writes a file, all of it or none, unless it has this content already."""
@@ -183,8 +182,10 @@ class Workdir:
             )
 
     def _close(self) -> None:
-        for file in self._files or ():
-            file.close()
+        files, self._files = self._files or (), None
+        with contextlib.ExitStack() as closing:  # all of them, though one may fail
+            for file in files:
+                closing.callback(file.close)
 
     def _marker(self, generation: int) -> Path:
         return self.path / f"generation_{generation}.json"
