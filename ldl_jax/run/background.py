@@ -1,4 +1,4 @@
-"""What fails in threads and callbacks that no one waits for: one line each, and never the last."""
+"""Shows what fails in threads that no one waits for as one line each, and never as the last.
 
 import contextlib
 import os

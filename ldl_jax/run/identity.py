@@ -1,4 +1,4 @@
-"""Whether a folder's run and the one that would go on in it are the same, key by key.
+"""Compares a folder's run with the one that would go on in it, key by key.
 
 `CHANGES` and `UNCHANGED` together name every key of a config: whether it changes a run's numbers.
 A key stands for all keys below it.

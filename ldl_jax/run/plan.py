@@ -26,7 +26,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Where the config has this run's keys: "stages.NAME." of a stage, else ""."""
+        """The place of this run's keys in the config: "stages.NAME." of a stage, else ""."""
         name = self.folder.removeprefix("stages/")
         return "" if name == self.folder else f"stages.{name}."
 

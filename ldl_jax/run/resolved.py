@@ -38,7 +38,7 @@ class Resolved:
 
     @functools.cached_property
     def data(self) -> dict[str, Any]:
-        """What the data is, wherever it lies: the label space, and the hash of labels and parts."""
+        """The data itself, wherever it lies: the label space, and the hash of labels and parts."""
         return {
             "space": dataclasses.asdict(self.space),
             "split": protocols.fingerprint(self.records, self.parts),
