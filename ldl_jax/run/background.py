@@ -1,4 +1,4 @@
-"""Shows what fails in threads that no one waits for as one line each, and never as the last.
+"""Shows what fails in threads that no one waits for as one line each, and never as the last."""
 
 import contextlib
 import os
