@@ -16,7 +16,7 @@ from rich.console import Console
 from ldl_jax import processes
 from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
-from ldl_jax.run import jobs, plan, sweeping
+from ldl_jax.run import devices, jobs, plan, sweeping
 from ldl_jax.run.command import fail, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.data import Reader
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         with together(ValueError, OSError, NotFiniteError), compile_cache(_COMPILE_CACHE.value):
             config = schema.parse(_CONFIG.value)
+            devices.check(jobs.teller(console))
             config = smoke(config, jax.device_count()) if _SMOKE.value else config
             run(config, Path(_WORKDIR.value), console, _PROFILE.value)
     except Interrupted as stop:
@@ -74,7 +75,7 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
     else:
         runs = plan.runs(config, fold_count(config, read))
     check_same({"runs": [run.folder for run in runs]})  # the folds are of the data
-    checked = [jobs.check(path, run, read) for run in runs]
+    checked = jobs.check_all(path, runs, read)
     left = processes.broadcast([job.run.folder for job in checked if not job.finished])
     with Interrupt() as interrupt:
         for job in checked:

@@ -38,6 +38,20 @@ def whole(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]
         partial.unlink(missing_ok=True)
 
 
+def from_home(path: str) -> str:
+    """Returns a path with its first "~" or "~NAME" replaced by that user's folder, as a shell does.
+
+    Raises:
+      ValueError: there is no such user; a folder that is named "~" is never meant.
+    """
+    if not path.startswith("~"):
+        return path
+    full = os.path.expanduser(path)
+    if full.startswith("~"):
+        raise ValueError(f"{path}: no user has this name; give ./{path} for a file so named")
+    return full
+
+
 def write(path: str | os.PathLike[str], content: str | bytes, mode: int = 0o666) -> None:
     """Writes a file, text as UTF-8, all of it or none; for `mode` see `whole`.
 

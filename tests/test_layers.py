@@ -26,7 +26,7 @@ FLOORS = [
 ]
 DEFINING = {"ldl_jax", "ldl_jax.processes"}  # packages that are more than names
 # The files that stand flat in ldl_jax/, and in data/. A new one belongs into a package.
-FLAT = {"__init__", "arrays", "files", "heads", "labels", "placement", "workdir"}
+FLAT = {"__init__", "arrays", "files", "heads", "labels", "placement"}
 FLAT_DATA = {"__init__", "align", "lazy", "packed", "pictures", "records"}
 PURE = ("labels", "arrays", "encodings", "decoders", "losses", "metrics", "heads", "methods")
 # Of the standard library, what opens files, logs, or runs something.

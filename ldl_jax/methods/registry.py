@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 
@@ -22,6 +23,7 @@ METHODS: dict[str, Callable[..., Method]] = {
 }
 # The hyper-parameters that have another name today, as {method: {old name: new name}}.
 RENAMED = {"sord": {"slope": "alpha", "alpha": "transfer_alpha"}}
+_PYTHON = re.compile(r"(site|dist)-packages|lib/python|\.zip$")  # where no user has own modules
 # Arguments of a factory that a run works out from its data; a config cannot set them.
 _FROM_DATA = ("space", "counts")
 
@@ -116,13 +118,14 @@ def _factory(name: str) -> Callable[..., Method]:
         raise ValueError(f"method.name: unknown method {name!r}; known: {known}")
     try:
         factory = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # the module is somebody's own, and may raise anything
-        reason = str(error) if isinstance(error, (ImportError, AttributeError, ValueError)) else ""
-        reason = reason or f"{type(error).__name__}: {error}"
-        if isinstance(error, ModuleNotFoundError):
-            own = [folder or "." for folder in sys.path if "site-packages" not in folder]
-            reason += f"; looked in {', '.join(own[:3])} and the installed packages"
-        raise ValueError(f"method.name: cannot import {name!r}: {reason}") from error
+    except Exception as error:  # a user's file is a program, and may raise anything
+        looked = ""
+        if isinstance(error, ModuleNotFoundError) and error.name in (module, module.split(".")[0]):
+            own = [path or "." for path in sys.path if not _PYTHON.search(path)]
+            looked = f"; looked for it in {', '.join(dict.fromkeys(own))}; PYTHONPATH adds a folder"
+        raise ValueError(
+            f"method.name: cannot import {name!r}: {type(error).__name__}: {error}{looked}"
+        ) from error
     if not callable(factory):
         raise ValueError(f"method.name: {name!r} is not callable, expected factory(space, ...)")
     return factory

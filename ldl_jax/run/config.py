@@ -19,7 +19,7 @@ from ldl_jax.data.augment.augmentation import Recipe
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
 from ldl_jax.run.reading import RENAMED as RENAMED
-from ldl_jax.run.reading import Content, filled, in_new_keys, read_section
+from ldl_jax.run.reading import Content, check_sections, filled, in_new_keys, read_section
 from ldl_jax.run.sections import (
     ConfigError,
     DataConfig,
@@ -196,7 +196,11 @@ def completed(saved: Content) -> Content:
     """Returns a run's saved config as it would be saved today.
 
     Its keys have today's names, and those that it lacks, as they came later, their defaults.
+
+    Raises:
+      ConfigError: a section of it is none.
     """
+    check_sections(saved, to_dict(Config()) | {"resolved": {}})
     content = in_new_keys(saved)
     method = content.get("method", {})
     name = method.get("name", "")

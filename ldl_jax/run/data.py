@@ -64,7 +64,10 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
         known = ", ".join(("synthetic", *catalogue.DATASETS))
         raise ConfigError(f"{key}.name: expected one of {known}, got {source.name!r}")
     if source.name != "synthetic":
-        return catalogue.read(source.name, source.root, csv=source.csv, **source.options)
+        try:
+            return catalogue.read(source.name, source.root, csv=source.csv, **source.options)
+        except DataError as error:  # which names the keys of data
+            raise DataError(str(error).replace("--config.data.", f"--config.{key}.")) from error
     if source.root or source.csv:
         raise ConfigError(
             f"{key}.root, {key}.csv: synthetic faces are drawn, not read; "

@@ -1,17 +1,19 @@
 """The one junction: a config becomes the objects of a run, all checked before a file is written."""
 
 import dataclasses
+import hashlib
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 from ldl_jax import encodings, methods, models
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.data.feed.feeds import Feed
-from ldl_jax.data.splits import hashes_file, protocols, split_file
+from ldl_jax.data.splits import hashes_file, split_file
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.heads import Head
 from ldl_jax.metrics import table
@@ -97,16 +99,25 @@ def make(
     if config.best:
         _check_best(resolved)
     job = _job(resolved, feeds, preprocessing, backbone)
-    description = resolved.description | {
-        "resolved": {
-            "space": dataclasses.asdict(resolved.space),
-            "pictures": {name: len(feed.part) for name, feed in feeds.items()},
-            "split": protocols.fingerprint(resolved.records, resolved.parts),
-            "protocol": protocol,
-        }
+    known = resolved.data | {
+        "pictures": {name: len(feed.part) for name, feed in feeds.items()},
+        "protocol": protocol,
     }
+    if backbone is not None:
+        known["weights"] = _fingerprint((backbone.params, backbone.model_state, backbone.head))
+    description = resolved.description | {"resolved": known}
     baseline = baseline_mae(feeds["train"].part.labels, feeds["test"].part.labels)
     return Experiment(job, description, baseline, protocol, files)
+
+
+def _fingerprint(tree: object) -> str:
+    """Returns the SHA-256 (hex) of a tree's names and arrays."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _pictures(

@@ -10,9 +10,9 @@ from rich.console import Console
 from ldl_jax import processes, workdir
 from ldl_jax.data.splits import audit, split_file
 from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spread
-from ldl_jax.run import experiment
-from ldl_jax.run.config import completed
-from ldl_jax.run.data import Read
+from ldl_jax.files import write_json
+from ldl_jax.run import experiment, identity, plan
+from ldl_jax.run.data import LogLine, Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
 from ldl_jax.run.plan import Run
@@ -46,9 +46,32 @@ def check(path: Path, run: Run, read: Read) -> Checked:
     """
     if run.folder.startswith("folds/") and (path / "config.json").exists():
         raise ValueError(f"workdir: {path} holds a single run, not one of folds; give a new folder")
-    checked = Checked(path / run.folder, run, resolve(run.config, read=read))
-    workdir.check(checked.folder, checked.resolved.description, completed)
+    with plan.keys_of(run):
+        checked = Checked(path / run.folder, run, resolve(run.config, read=read))
+    check_folder(checked.folder, checked.resolved, run.key)
     return checked
+
+
+def check_all(path: Path, runs: Sequence[Run], read: Read) -> list[Checked]:
+    """Checks all runs of a plan; raises ValueError with the faults of all of them."""
+    checked: list[Checked] = []
+    faults: dict[str, ValueError] = {}  # folds have the same
+    for run in runs:
+        try:
+            checked.append(check(path, run, read))
+        except ValueError as error:
+            faults.setdefault(str(error), error)
+    if len(faults) == 1:
+        raise next(iter(faults.values()))
+    if faults:
+        raise ValueError("; and ".join(faults))
+    return checked
+
+
+def check_folder(folder: Path, resolved: Resolved, key: str = "") -> None:
+    """Checks that a folder can take a run, or go on with it, before its pictures are read."""
+    admit = identity.admission(resolved.records, resolved.parts, key)
+    workdir.check(folder, resolved.description | {"resolved": resolved.data}, admit)
 
 
 def train(
@@ -61,18 +84,20 @@ def train(
     folder, run, log = checked.folder, checked.run, teller(console)
     if run.folder:
         log(f"--- {run.folder}")
-    built = experiment.make(checked.resolved, log, stages=path / "stages", workdir=folder)
+    with plan.keys_of(run):
+        built = experiment.make(checked.resolved, log, stages=path / "stages", workdir=folder)
     check_same(built.description)
     if processes.count() > 1:
         log(f"{processes.count()} processes with {built.job.placement.devices} devices")
     with (
         _going_on(folder),
         Trace(profile if processes.primary() else "", log) as trace,
-        open_folder(folder, built) as opened,
+        open_folder(folder, checked.resolved, built, log, run.key) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
     ):
         job = dataclasses.replace(built.job, trace=trace)
-        results = generations.run(job, opened, interrupt, progress)
+        with plan.keys_of(run):
+            results = generations.run(job, opened, interrupt, progress)
         if not processes.primary():
             return
         look(built, opened)
@@ -85,9 +110,19 @@ def train(
 
 
 @contextlib.contextmanager
-def open_folder(path: Path, built: Experiment) -> Iterator[Workdir]:
-    """Opens a run's folder, and keeps the run's files in it."""
-    with Workdir(path, built.description, completed) as opened:
+def open_folder(
+    path: Path, resolved: Resolved, built: Experiment, log: LogLine, key: str = ""
+) -> Iterator[Workdir]:
+    """Opens a run's folder, and keeps the run's files in it.
+
+    `log` takes a line on each key that has another value than when the run began.
+    """
+    if (path / "config.json").exists():
+        identity.check_pictures(path, built.files, resolved.records)
+        for text in identity.harmless(workdir.read_config(path), built.description):
+            log(f"the run goes on with another value, which changes no number: {text}")
+    admit = identity.admission(resolved.records, resolved.parts, key)
+    with Workdir(path, built.description, admit) as opened:
         for name, content in built.files.items():
             opened.keep(name, content)
         yield opened
@@ -130,9 +165,9 @@ def show_folds(path: Path, runs: Sequence[Run], console: Console) -> None:
     folders = [path / run.folder for run in runs if run.folder.startswith("folds/")]
     last = [workdir.read_results(folder)[-1] for folder in folders]
     rows = [{"fold": folder.name, **row} for folder, row in zip(folders, last, strict=True)]
-    space = workdir.read_json(folders[0] / "config.json")["resolved"]["space"]
+    space = workdir.read_config(folders[0])["resolved"]["space"]
     table = spread.with_mean(rows, "fold")
-    workdir.write_json(path / "folds.json", table)
+    write_json(path / "folds.json", table)
     grid.show(console, report.table(table, space["unit"]))
     log = teller(console)
     tests = {f"fold {fold.name}": split_file.ids(fold / "split.json", "test") for fold in folders}

@@ -20,7 +20,8 @@ from ldl_jax.processes import address
 from ldl_jax.processes.secret import VARIABLE, Secret
 from ldl_jax.run.command import fail
 from ldl_jax.train.interrupt import Interrupted
-from ldl_jax.workdir import SECRET, differences
+from ldl_jax.workdir import differences
+from ldl_jax.workdir.folder import SECRET
 
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "several processes: HOST:PORT where process 0 listens"

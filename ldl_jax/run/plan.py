@@ -1,8 +1,20 @@
 """The runs that one config asks for: its stages first, then the run itself, or all its folds."""
 
+import contextlib
 import dataclasses
+import re
+from collections.abc import Iterator
 
-from ldl_jax.run.config import Config, ConfigError
+from ldl_jax.data.records import DataError
+from ldl_jax.run.config import Config, ConfigError, to_dict
+from ldl_jax.train.log import NotFiniteError
+from ldl_jax.workdir import WorkdirError
+
+_KINDS = (ConfigError, DataError, NotFiniteError)
+# Keys in a message: "data.root" anywhere, "batch_size" at its beginning.
+_SECTIONS = "|".join(key for key, value in to_dict(Config()).items() if isinstance(value, dict))
+_PLAIN = "|".join(key for key, value in to_dict(Config()).items() if not isinstance(value, dict))
+_KEYS = re.compile(rf"(?<![\w./-])(?:{_SECTIONS})(?:\.[a-z]\w*)+|^(?:{_PLAIN})\b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,6 +23,30 @@ class Run:
 
     folder: str
     config: Config
+
+    @property
+    def key(self) -> str:
+        """The place of this run's keys in the config: "stages.NAME." of a stage, else ""."""
+        name = self.folder.removeprefix("stages/")
+        return "" if name == self.folder else f"stages.{name}."
+
+
+@contextlib.contextmanager
+def keys_of(run: Run) -> Iterator[None]:
+    """Names the keys in the errors of a stage as the whole config has them.
+
+    "data.root" of the stage "imdb_wiki" becomes "stages.imdb_wiki.data.root".
+    """
+    try:
+        yield
+    except (ValueError, NotFiniteError) as error:
+        if not run.key or isinstance(error, WorkdirError):
+            raise
+        text = str(error).replace("--config.", f"--config.{run.key}")
+        if not isinstance(error, DataError):  # which names files, as data.csv
+            text = _KEYS.sub(lambda found: f"{run.key}{found[0]}", text)
+        kind = type(error) if isinstance(error, _KINDS) else ValueError
+        raise kind(text) from error
 
 
 def runs(config: Config, folds: int = 1) -> tuple[Run, ...]:

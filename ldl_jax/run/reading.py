@@ -53,6 +53,16 @@ def filled(content: Content, defaults: Content) -> Content:
     return result
 
 
+def check_sections(content: Content, defaults: Content, prefix: str = "") -> None:
+    """Raises ConfigError where a section of nested dicts is no dict."""
+    for key, default in defaults.items():
+        if not isinstance(default, dict) or key not in content:
+            continue
+        if not isinstance(content[key], dict):
+            raise ConfigError(f"{prefix}{key}: expected a section, got {str(content[key])[:60]}")
+        check_sections(content[key], default, f"{prefix}{key}.")
+
+
 def read_section(schema: type[Section], content: object, prefix: str) -> Section:
     """Returns a dataclass of the schema from a dict, checked key by key.
 

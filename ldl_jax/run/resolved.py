@@ -1,6 +1,7 @@
 """The objects that a config names, but for pictures and trained weights; made and checked first."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,14 @@ class Resolved:
         """The config as it is kept in the workdir."""
         method = {"name": self.config.method.name, **self.method.hyper_parameters}
         return to_dict(self.config) | {"method": method}
+
+    @functools.cached_property
+    def data(self) -> dict[str, Any]:
+        """The data itself, wherever it lies: the label space, and the hash of labels and parts."""
+        return {
+            "space": dataclasses.asdict(self.space),
+            "split": protocols.fingerprint(self.records, self.parts),
+        }
 
     def metrics_of(self, rows: np.ndarray) -> tuple[str, ...]:
         """Returns the keys of `report.summary` that an evaluation of these pictures will have."""

@@ -5,12 +5,22 @@ from typing import Any
 
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.splits.protocols import PROTOCOLS
+from ldl_jax.files import from_home
 
 STAGE = "stage:"  # of init.path: the rest names a stage
 
 
 class ConfigError(ValueError):
     """A config that cannot be used; the message names the key, the value and what is expected."""
+
+
+def expand_paths(section: str, value: object, *keys: str) -> None:
+    """Replaces a "~" at the beginning of a new section's paths, as a shell does."""
+    for key in keys:
+        try:
+            object.__setattr__(value, key, from_home(getattr(value, key)))
+        except ValueError as error:
+            raise ConfigError(f"{section}.{key}: {error}") from None
 
 
 def at_least(name: str, value: float, least: int) -> None:
@@ -47,6 +57,9 @@ class TestSetConfig:
     root: str = ""
     csv: str = ""
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expand_paths("data.test", self, "root", "csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +131,7 @@ class DataConfig:
     split_file: str = ""
 
     def __post_init__(self) -> None:
+        expand_paths("data", self, "root", "csv", "split_file")
         at_least("data.size", self.size, 32)
         if self.stored_size and self.stored_size < self.size:
             raise ConfigError(
@@ -202,6 +216,7 @@ class InitConfig:
     strict: bool = True
 
     def __post_init__(self) -> None:
+        expand_paths("init", self, "path")
         positive("init.backbone_rate", self.backbone_rate)
         positive("init.layer_decay", self.layer_decay)
         if self.layer_decay > 1:

@@ -2,13 +2,16 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from ldl_jax.data.splits.protocols import FOLDED
 from ldl_jax.run.config import Config, DataConfig, InitConfig
+from ldl_jax.run.sweep import FREE
 
 _SIZE = 64  # pixels; no network takes much less
 _BATCH = 16  # or the next number that the devices divide
 _BATCHES = 4  # of pictures
+_ALIKE = 2  # runs of a sweep that differ in seed or fold
 # What is drawn for a label space; ages for all others.
 _KINDS = {"adience": "age_groups", "scut_fbp": "attractiveness", "cfd": "attractiveness"}
 
@@ -18,7 +21,8 @@ def smoke(config: Config, devices: int = 1) -> Config:
 
     One epoch of 64 drawn faces of at most 64 pixels in batches of 16, at most two generations, two
     folds. Weights from elsewhere are left out. Networks, methods, recipes, optimizers and stages
-    stay. Batches are larger, and faces more, where `devices` times `accumulate` does not divide 16.
+    stay; of a sweep's seeds and folds the first two do. Batches are larger, and faces more, where
+    `devices` times `accumulate` does not divide 16.
     """
     parts = devices * config.accumulate
     batch = parts * math.ceil(_BATCH / parts)
@@ -33,7 +37,14 @@ def smoke(config: Config, devices: int = 1) -> Config:
         chain=dataclasses.replace(config.chain, generations=min(2, config.chain.generations)),
         evaluation=dataclasses.replace(config.evaluation, batch_size=batch),
         stages={name: smoke(stage, devices) for name, stage in config.stages.items()},
+        sweep=tuple({key: _few(key, value) for key, value in x.items()} for x in config.sweep),
     )
+
+
+def _few(key: str, values: Any) -> Any:
+    """Returns a sweep's values of a key, of seeds and folds two: more run the same programs."""
+    alike = key in FREE and isinstance(values, (tuple, list))
+    return values[:_ALIKE] if alike else values
 
 
 def _data(config: DataConfig, pictures: int) -> DataConfig:

@@ -46,7 +46,7 @@ def show(
     reference, wanted = sweep.setting(config, points), config.table
     shape = {"generations": wanted.generations, "heads": wanted.heads}
     rows = ablation.rows(runs, reference, columns=wanted.columns.split(), **shape)
-    space = workdir.read_json(runs[0].folder / "config.json")["resolved"]["space"]
+    space = workdir.read_config(runs[0].folder)["resolved"]["space"]
     notes = f"Errors in {space['unit']}. {ablation.FOOTNOTE}"
     write(path / "table.md", f"{report.markdown(rows)}{notes}\n")
     grid.show(console, report.table(rows, keep=list(rows[0]).index("runs")))

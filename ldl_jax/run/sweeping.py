@@ -9,9 +9,9 @@ import jax
 from rich.console import Console
 
 from ldl_jax import processes, workdir
-from ldl_jax.files import is_partial
+from ldl_jax.files import is_partial, write_json
 from ldl_jax.run import experiment, jobs, plan, sweep
-from ldl_jax.run.config import Config, ConfigError, completed
+from ldl_jax.run.config import Config, ConfigError
 from ldl_jax.run.data import Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
@@ -26,7 +26,7 @@ from ldl_jax.train.log import NotFiniteError
 from ldl_jax.train.programs import Steps
 from ldl_jax.train.together import group, replicas
 from ldl_jax.train.together.group import Replica, Replicas
-from ldl_jax.workdir import WorkdirError
+from ldl_jax.workdir import Workdir, WorkdirError
 
 Built = tuple[Point, Experiment]  # a run of a sweep, ready to start
 _OWN = {"runs", "stages", "table.md", "ways.json"}
@@ -93,7 +93,7 @@ def check(config: Config, path: Path, read: Read) -> Sweep:
     last = None
     for point in points:
         last = resolved[point.name] = resolve(point.config, read=read, like=last)
-        workdir.check(folder_of(path, point), last.description, completed)
+        jobs.check_folder(folder_of(path, point), last)
     check_columns(config.table.columns.split(), resolved.values())
     return Sweep(config, path, points, resolved)
 
@@ -166,7 +166,7 @@ class _Training:
         if name not in ways:
             ways[name] = replicas.measure(whole)._asdict() | {"runs": len(whole.replicas)}
             self._path.mkdir(parents=True, exist_ok=True)
-            workdir.write_json(path, ways)
+            write_json(path, ways)
         seconds = ways[name]
         self._log(
             f"a step of {seconds['runs']} runs: {seconds['together'] * 1e3:.1f} ms together, "
@@ -178,10 +178,7 @@ class _Training:
         names = [point.name for point, _ in members]
         self._log(f"--- {len(names)} runs together: {'; '.join(names)}")
         with contextlib.ExitStack() as opened:
-            folders = [
-                opened.enter_context(jobs.open_folder(folder_of(self._path, point), built))
-                for point, built in members
-            ]
+            folders = [opened.enter_context(self._open(point, built)) for point, built in members]
             count = members[0][0].config.chain.generations
             progress = opened.enter_context(ProgressBar(self._console, count))
             lost = replicas.run(whole, folders, self._interrupt, progress)
@@ -200,7 +197,7 @@ class _Training:
             self._programs = {key: programs.jitted(built.job)}
         count = point.config.chain.generations
         with (
-            jobs.open_folder(folder_of(self._path, point), built) as folder,
+            self._open(point, built) as folder,
             ProgressBar(self._console, count) as progress,
         ):
             try:
@@ -211,13 +208,17 @@ class _Training:
                 self._stopped(folder.path, point.name, str(error))
         self._check_signal(built)
 
+    def _open(self, point: Point, built: Experiment) -> contextlib.AbstractContextManager[Workdir]:
+        folder, resolved = folder_of(self._path, point), self._resolved[point.name]
+        return jobs.open_folder(folder, resolved, built, self._log)
+
     def _check_signal(self, built: Experiment) -> None:
         if self._interrupt.check(now=True) is not None:
             self._interrupt.stop(built.job.chain.generations, len(built.job.order(1)))
 
     def _stopped(self, folder: Path, name: str, why: str) -> None:
         if processes.primary():
-            workdir.write_json(folder / _STOPPED, {"why": why})
+            write_json(folder / _STOPPED, {"why": why})
         self._log(f"{name}: {why}")
 
     def _build(self, point: Point) -> Experiment:

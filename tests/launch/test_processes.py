@@ -163,7 +163,7 @@ def test_processes_of_different_numbers_of_devices(monkeypatch: pytest.MonkeyPat
 def test_a_folder_that_the_other_process_does_not_see(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("ldl_jax.workdir._SEEN", 0.2)
+    monkeypatch.setattr("ldl_jax.workdir.folder._SEEN", 0.2)
     others(monkeypatch, 1, ["word", None], [None, None])
     with pytest.raises(
         WorkdirError, match=r"process 1 does not see what process 0 writes to .*run"

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ldl_jax.run import jobs, plan
+from ldl_jax.run import identity, jobs, plan
 from ldl_jax.run.config import (
     Config,
     ConfigError,
     DataConfig,
     EvaluationConfig,
     InitConfig,
-    completed,
 )
 from ldl_jax.run.data import read_records
 from ldl_jax.run.resolved import fold_count, resolve
@@ -127,12 +126,15 @@ def test_the_folder_of_an_older_version_is_gone_on_with(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(old))
     checked = jobs.check(tmp_path, run, read_records)
     assert not checked.finished
-    with Workdir(tmp_path, checked.resolved.description, completed):
+    resolved = checked.resolved
+    admit = identity.admission(resolved.records, resolved.parts)
+    with Workdir(tmp_path, resolved.description, admit):
         pass
     written = json.loads((tmp_path / "config.json").read_text())
     assert (written["chain"]["student"], written["steps_per_call"]) == ("teacher", 0)
     # A key that it lacks is at its default, and nothing else.
-    (other,) = plan.runs(dataclasses.replace(small, steps_per_call=4))
+    (other,) = plan.runs(dataclasses.replace(small, best="mae"))
+    del old["best"]
     (tmp_path / "config.json").write_text(json.dumps(old))
-    with pytest.raises(WorkdirError, match=r"another config's run \(steps_per_call: 0 -> 4\)"):
+    with pytest.raises(WorkdirError, match=r"another config's run \(best: '' -> 'mae'\)"):
         jobs.check(tmp_path, other, read_records)

@@ -18,14 +18,22 @@ class Colour:
     random order. With a factor f, uniform in 1 - value to 1 + value:
 
         brightness: f x;  contrast: f x + (1 - f) mean(luma);  saturation: f x + (1 - f) luma(x)
+
+    Attributes:
+      gray: probability that a picture loses its colours.
+      brightness: how far its factor goes from 1.
+      contrast: how far its factor goes from 1.
+      saturation: how far its factor goes from 1.
+      hue: greatest turn of HSV's hue, as a share of the circle; uniform, either way.
+      clip: whether the result is limited to 0-255.
     """
 
-    gray: float = 0.0  # probability that a picture loses its colours
-    brightness: float = 0.0  # how far the factor goes from 1
+    gray: float = 0.0
+    brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
-    hue: float = 0.0  # greatest turn of HSV's hue, as a share of the circle; uniform, either way
-    clip: bool = False  # whether the result is limited to 0-255
+    hue: float = 0.0
+    clip: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.gray <= 1:

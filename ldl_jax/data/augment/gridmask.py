@@ -15,12 +15,17 @@ class GridMask:
     multiplied by the mask, as in the authors' code: hidden pixels have the mean colour. The
     authors also rotate the grid; the Adience report, whose parameters these are, says nothing of
     that, and here it stays upright.
+
+    Attributes:
+      spacing: range of d as a share of the input's side; uniform, whole pixels: by default 96 to
+        224 pixels of 224.
+      keep: r, the share of a unit's side that is kept.
+      probability: that a picture has a grid, at the beginning of training and at its end; linear
+        in between.
     """
 
-    # Range of d as a share of the input's side; uniform, whole pixels: 96 to 224 pixels of 224.
     spacing: tuple[float, float] = (3 / 7, 1.0)
-    keep: float = 0.6  # r, the share of a unit's side that is kept
-    # That a picture has a grid, at the beginning of training and at its end; linear in between.
+    keep: float = 0.6
     probability: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:

@@ -15,23 +15,34 @@ class Warp:
     """Describes a random affine warp about the picture's middle; by default nothing moves.
 
     Rotation, shear, shift and zoom come in this order, each with its own probability.
+
+    Attributes:
+      rotation: greatest angle in degrees; uniform, either way.
+      rotation_probability: of a picture to be rotated.
+      shear: greatest angle in degrees; uniform, either way. Columns slide along themselves by the
+        angle's sine, and the width shrinks by its cosine (Keras).
+      shear_probability: of a picture to be sheared.
+      shift: greatest shift as a share of the side; uniform, either way, for each axis.
+      shift_probability: of a picture to be shifted.
+      zoom: range of how much of the side is seen, for each axis; above 1 the face is smaller
+        (Keras).
+      zoom_probability: of a picture to be zoomed.
+      resolution: range of the side, as a share of the network's input, that a picture is first
+        reduced to (uniform, whole pixels) before it is enlarged again: the face loses detail and
+        keeps its size.
+      border: the colour beyond the picture, "edge" (its nearest pixel) or "black".
     """
 
-    rotation: float = 0.0  # greatest angle in degrees; uniform, either way
+    rotation: float = 0.0
     rotation_probability: float = 1.0
-    # Greatest angle in degrees; uniform, either way. Columns slide along themselves by the angle's
-    # sine, and the width shrinks by its cosine (Keras).
     shear: float = 0.0
     shear_probability: float = 1.0
-    shift: float = 0.0  # greatest shift as a share of the side; uniform, either way, for each axis
+    shift: float = 0.0
     shift_probability: float = 1.0
-    # Range of how much of the side is seen, for each axis; above 1 the face is smaller (Keras).
     zoom: tuple[float, float] = (1.0, 1.0)
     zoom_probability: float = 1.0
-    # Range of the side, as a share of the network's input, that a picture is first reduced to
-    # (uniform, whole pixels) before it is enlarged again: the face loses detail and keeps its size.
     resolution: tuple[float, float] = (1.0, 1.0)
-    border: str = "edge"  # the colour beyond the picture, "edge" (its nearest pixel) or "black"
+    border: str = "edge"
 
     def __post_init__(self) -> None:
         for name, limit in (("rotation", 180), ("shear", 89), ("shift", 1)):

@@ -7,6 +7,7 @@ from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import LayoutError, Row, find_csv, read_csv
 from ldl_jax.data.records import DataError, Records
+from ldl_jax.files import from_home
 
 SPLITS = {"": "", "train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
@@ -27,8 +28,8 @@ def read(root: Path, csv: str = "", *, unit: str = "years") -> Records:
     path, label = table.column("path"), table.column("label")
     entries = [
         Entry(
-            id=row.text(path),
-            path=root / row.text(path),
+            id=name,
+            path=root / (from_home(name) if name.startswith("~/") else name),
             label=row.number(label),
             source=row.source,
             sigma=_sigma(row),
@@ -37,6 +38,7 @@ def read(root: Path, csv: str = "", *, unit: str = "years") -> Records:
             fold=_fold(row),
         )
         for row in table.rows
+        for name in [row.text(path)]
     ]
     return to_records("csv_folder", entries, unit=unit)
 

@@ -25,7 +25,10 @@ def dumped(records: Records, parts: Parts) -> bytes:
         "sha256": fingerprint(records, parts),
         "notes": list(parts.notes),
         **{part: [records.ids[row] for row in getattr(parts, part)] for part in PARTS},
+        "labels": _by_part(parts, records.labels),
     }
+    if records.sigma is not None:
+        content["sigma"] = _by_part(parts, records.sigma)
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -55,6 +58,41 @@ def read(path: Path, records: Records) -> Parts:
 def ids(path: Path, part: str) -> tuple[str, ...]:
     """Reads the ids of a part's pictures from such a file; raises DataError as `read` does."""
     return tuple(_content(path)[part])
+
+
+def by_id(path: Path) -> dict[str, dict[str, Any]]:
+    """Returns what a file says of each picture: "part", and where it has them "labels" and "sigma".
+
+    Raises:
+      DataError: the file is not there, or is no split.
+    """
+    content = _content(path)
+    columns = {"part": {part: [part] * len(content[part]) for part in PARTS}}
+    for key in ("labels", "sigma"):  # files of before have none
+        column = content.get(key)
+        if isinstance(column, dict) and all(isinstance(column.get(x), list) for x in PARTS):
+            columns[key] = column
+    return {
+        key: {
+            name: value
+            for part in PARTS
+            for name, value in zip(content[part], column[part], strict=False)
+        }
+        for key, column in columns.items()
+    }
+
+
+def plain(column: np.ndarray) -> list[float | None]:
+    """Returns values as a file has them: float32 in the fewest digits that tell them apart.
+
+    NaN is None.
+    """
+    return [None if np.isnan(x) else float(str(x)) for x in np.asarray(column, np.float32)]
+
+
+def _by_part(parts: Parts, column: np.ndarray) -> dict[str, list[float | None]]:
+    values = plain(column)
+    return {part: [values[row] for row in getattr(parts, part)] for part in PARTS}
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -16,24 +16,28 @@ A run that is repeated on the same machine writes the same rows.
 
 import contextlib
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from tensorboardX import SummaryWriter
-
 from ldl_jax import processes
 from ldl_jax.files import LOCK, is_partial, lock, remove_partial, write, write_json
+from ldl_jax.workdir.events import Events
+from ldl_jax.workdir.reading import (
+    KINDS,
+    Row,
+    WorkdirError,
+    differences,
+    read_config,
+    read_results,
+    read_rows,
+)
 
-Row = dict[str, Any]
-Complete = Callable[[dict[str, Any]], dict[str, Any]]
-# Rows of one step in the order they are written; a checkpoint is saved after "validation".
-KINDS = ("train", "fault", "validation", "test")
-# These keys may change when a run goes on: a finished chain may be given more generations, and
-# training goes on from a checkpoint on any number of devices, with the weights split or not.
-MAY_CHANGE = ("chain.generations", "keep", "mesh")
+# Raises WorkdirError where a folder's description, the second, is not of the run of the third.
+Admit = Callable[[Path, dict[str, Any], dict[str, Any]], None]
 _SEEN = 30.0  # seconds that a network file system may take to show a file to another host
 SECRET = ".secret"  # by which the processes of a run know one another while they meet
 _MEETING = ".meeting"  # where process 0 leaves a word for the others
@@ -41,17 +45,17 @@ _MEETING = ".meeting"  # where process 0 leaves a word for the others
 _STARTED = (LOCK, _MEETING, SECRET, "stages")
 
 
-class WorkdirError(ValueError):
-    """A folder that cannot take this run; the message says why and what to do."""
+def same(path: Path, saved: dict[str, Any], new: dict[str, Any]) -> None:
+    """Admits a run whose description is the folder's, and no other."""
+    if changes := differences(saved, new):
+        raise WorkdirError(f"workdir: {path} holds another run ({'; '.join(changes)})")
 
 
 class Workdir:
     """The folder of one run, locked while it is open; a context manager."""
 
-    def __init__(
-        self, path: Path, description: Mapping[str, object], complete: Complete = dict
-    ) -> None:
-        """Takes a new or empty folder, or one that holds a run of the same description.
+    def __init__(self, path: Path, description: Mapping[str, object], admit: Admit = same) -> None:
+        """Takes a new or empty folder, or one that holds this run.
 
         Where there are several processes, all open the folder, process 0 writes, and the others
         read what they need.
@@ -59,7 +63,7 @@ class Workdir:
         Args:
           path: the folder.
           description: the resolved config and the data's fingerprint, of JSON's types.
-          complete: as in `check`.
+          admit: as in `check`.
 
         Raises:
           WorkdirError: the folder holds something else, another run, or is in use, or a process
@@ -67,9 +71,10 @@ class Workdir:
         """
         self.path = path
         self._locked = contextlib.ExitStack()
-        self._files: tuple[TextIO, SummaryWriter] | None = None
+        self._files: tuple[TextIO, Events] | None = None
+        self._here: tuple[int, int] | None = None
         if processes.primary():
-            check(path, description, complete)
+            check(path, description, admit)
             path.mkdir(parents=True, exist_ok=True)
             try:
                 self._locked.enter_context(lock(path))
@@ -78,14 +83,15 @@ class Workdir:
             for folder in ("", "predictions", "analysis", "figures"):
                 remove_partial(path / folder)
             write_json(path / "config.json", description)
+            self._here = _identity(path)
         self._meet()
 
     def __enter__(self) -> "Workdir":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._close()
-        self._locked.close()
+        with self._locked:  # which is left whatever the files say
+            self._close()
 
     def checkpoints(self, generation: int) -> Path:
         """Returns the folder of a generation's checkpoints."""
@@ -105,24 +111,27 @@ class Workdir:
     def finish(self, generation: int, results: Row) -> None:
         """Marks a generation as finished."""
         if processes.primary():
+            self._check_here()
             write_json(self._marker(generation), results)
 
     def unfinish(self, generation: int) -> None:
         """Removes the mark of a finished generation, which is to be trained further."""
         if processes.primary():
+            self._check_here()
             self._marker(generation).unlink(missing_ok=True)
 
     def start_metrics(self, generation: int, step: int) -> None:
         """Opens metrics.jsonl at a checkpoint, and drops the rows after it."""
         if not processes.primary():
             return
+        self._check_here()
         path = self.path / "metrics.jsonl"
         end = (generation, step, KINDS.index("validation"))
         rows = [row for row in read_rows(path) if _position(row) <= end]
         write(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._close()
         shown = max((row["total_step"] for row in rows), default=0)
-        events = SummaryWriter(str(self.path / "events"), purge_step=shown + 1)
+        events = Events(self.path / "events", shown + 1, f".{generation}")
         self._files = (path.open("a"), events)
 
     def write(self, row: Row, speed: float | None = None) -> None:
@@ -131,31 +140,53 @@ class Workdir:
             return
         assert self._files is not None, "start_metrics comes first"
         metrics, events = self._files
+        self._check_here(metrics)
         metrics.write(json.dumps(row) + "\n")
         metrics.flush()
         for name, value in row.items():
             if isinstance(value, float):
-                events.add_scalar(f"{row['kind']}/{name}", value, row["total_step"])
+                events.scalar(f"{row['kind']}/{name}", value, row["total_step"])
         if speed is not None:
-            events.add_scalar("train/images_per_second", speed, row["total_step"])
+            events.scalar("train/images_per_second", speed, row["total_step"])
 
     def keep(self, name: str, content: bytes) -> None:
         """Writes a file, all of it or none, unless it has this content already."""
         path = self.path / name
-        if processes.primary() and not (path.is_file() and path.read_bytes() == content):
+        if not processes.primary():
+            return
+        self._check_here()
+        if not (path.is_file() and path.read_bytes() == content):
             write(path, content)
 
     def keep_analysis(self, generation: int, content: Mapping[str, object]) -> None:
         """Writes the analysis of a generation's predictions."""
+        self._check_here()
         write_json(self.path / "analysis" / f"generation_{generation}.json", content)
 
     def rows(self) -> list[Row]:
         """Reads all rows of metrics.jsonl."""
         return read_rows(self.path / "metrics.jsonl")
 
+    def _check_here(self, metrics: TextIO | None = None) -> None:
+        """Raises WorkdirError where the folder or its files are no longer those that were opened.
+
+        Only the process that writes asks.
+        """
+        here = _identity(self.path) == self._here and (self.path / "config.json").is_file()
+        if here and metrics is not None:
+            state = os.fstat(metrics.fileno())
+            here = _identity(self.path / "metrics.jsonl") == (state.st_dev, state.st_ino)
+        if not here:
+            raise WorkdirError(
+                f"workdir: {self.path} was removed or replaced while this run was writing to it; "
+                "what it held is lost, and nothing more is written there"
+            )
+
     def _close(self) -> None:
-        for file in self._files or ():
-            file.close()
+        files, self._files = self._files or (), None
+        with contextlib.ExitStack() as closing:  # all of them, though one may fail
+            for file in files:
+                closing.callback(file.close)
 
     def _marker(self, generation: int) -> Path:
         return self.path / f"generation_{generation}.json"
@@ -181,16 +212,16 @@ class Workdir:
             path.unlink()
 
 
-def check(path: Path, description: Mapping[str, object], complete: Complete = dict) -> None:
+def check(path: Path, description: Mapping[str, object], admit: Admit = same) -> None:
     """Checks that a folder can take the run of a description, or go on with it.
 
     Args:
       path: the folder.
-      description: the run's; one without "resolved" is compared by its config alone.
-      complete: brings the folder's own description into today's form before it is compared.
+      description: the run's.
+      admit: compares the folder's own description with the run's, both of JSON's types.
 
     Raises:
-      WorkdirError: it holds something else, or another run.
+      WorkdirError: it holds something else, another run, or files that are damaged.
     """
     if not path.exists():
         return
@@ -200,68 +231,18 @@ def check(path: Path, description: Mapping[str, object], complete: Complete = di
         if any(item.name not in _STARTED and not is_partial(item) for item in path.iterdir()):
             raise WorkdirError(f"workdir: {path} holds other files and no run; give a new folder")
         return
-    saved, new = complete(read_json(path / "config.json")), json.loads(json.dumps(description))
-    if "resolved" not in new:
-        saved.pop("resolved", None)
-    changes = [text for text in differences(saved, new) if not text.startswith(MAY_CHANGE)]
-    # Differences that follow from the config are shown only where the config itself is the same.
-    changes = [text for text in changes if not text.startswith("resolved.")] or changes
-    if changes:
-        raise WorkdirError(
-            f"workdir: {path} holds another config's run ({'; '.join(changes)}); "
-            "give another --workdir, or that config again to go on"
-        )
+    admit(path, read_config(path), json.loads(json.dumps(description)))
+    read_results(path)
+    read_rows(path / "metrics.jsonl")
 
 
-def differences(old: object, new: object, name: str = "") -> list[str]:
-    """Lists the differences of two nested dicts, each as "a.b: old -> new"."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        prefix = f"{name}." if name else ""
-        return [
-            text
-            for key in sorted(old.keys() | new.keys())
-            for text in differences(old.get(key), new.get(key), prefix + key)
-        ]
-    return [] if old == new else [f"{name}: {old!r} -> {new!r}"]
-
-
-def last_checkpoint(path: Path) -> Path | None:
-    """Returns the newest whole checkpoint of the run in `path`."""
-    steps = [p for p in path.glob("checkpoints/generation_*/*") if p.name.isdigit()]
-    return max(steps, key=lambda p: (int(p.parent.name.split("_")[1]), int(p.name)), default=None)
-
-
-def read_results(path: Path) -> list[Row]:
-    """Reads the results of the finished generations of the run in `path`, from the first."""
-    results: list[Row] = []
-    while (marker := path / f"generation_{len(results) + 1}.json").exists():
-        results.append(read_json(marker))
-    return results
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Reads the rows of a metrics.jsonl, without a last line that a kill cut short."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text(errors="replace").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-      WorkdirError: it is not JSON.
-    """
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Returns what tells a file or folder from others of its name; None where there is none."""
     try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WorkdirError(f"{path}: is not JSON ({error})") from None
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _position(row: Row) -> tuple[int, int, int]:

@@ -1,0 +1,41 @@
+"""Writes scalars for TensorBoard, in the thread that asks for it, so that it fails there too."""
+
+import time
+from pathlib import Path
+
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+_SECONDS = 30.0  # between flushes to the disk
+
+
+class Events:
+    """A file of scalars that TensorBoard shows from a step on; earlier files' later ones are gone.
+
+    Args:
+      folder: of the files; it is made where there is none.
+      step: the first step to come.
+      name: the end of the file's name, which begins with the time in seconds.
+    """
+
+    def __init__(self, folder: Path, step: int, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._writer = EventsWriter(str(folder / "events"), name)
+        self._flushed = time.monotonic()
+        self._write(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        """Writes a scalar of a step."""
+        self._write(Event(step=step, summary=summary.scalar(name, value)))
+
+    def close(self) -> None:
+        """Brings all of it onto the disk, and closes the file."""
+        self._writer.close()
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._writer.write_event(event)
+        if time.monotonic() - self._flushed > _SECONDS:
+            self._writer.flush()
+            self._flushed = time.monotonic()
