@@ -19,6 +19,7 @@ from rich.console import Console
 import ldl_jax
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import Alignment
+from ldl_jax.data.datasets import folders
 from ldl_jax.evaluation import answers, score_maps
 from ldl_jax.evaluation.annotate import annotate
 from ldl_jax.evaluation.answers import Answer
@@ -80,11 +81,14 @@ def main(arguments: Sequence[str]) -> None:
 def run(names: Sequence[str], checkpoint: str) -> bool:
     """Answers for pictures and folders; returns whether all of them went well."""
     _check_flags()
-    walked = faces.walk(names)
+    left: folders.Left = {}
+    walked = faces.walk(names, left)
     outputs = _outputs(walked)
     predictor = ldl_jax.load(checkpoint)
     drawings = _drawings(predictor, outputs)
     err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    for note in folders.left_notes(left):
+        err.print(note)
     alignment = _alignment(predictor.alignment, err)
     detect = None if _ALIGNED.value else _detector()
     rows: list[Answer] = []
