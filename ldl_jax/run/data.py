@@ -52,13 +52,8 @@ class Reader:
             for source in (config, config.test)
         ]
         drawn = (config.synthetic_count, stored_size(config), config.seed, config.crop)
-        key = repr(
-            (
-                sources,
-                config.unreadable,
-                drawn if "synthetic" in (config.name, config.test.name) else (),
-            )
-        )
+        is_drawn = "synthetic" in (config.name, config.test.name)
+        key = repr((sources, config.unreadable, drawn if is_drawn else ()))
         if key not in self._known:
             self._known[key] = read_records(config)
         return self._known[key]
