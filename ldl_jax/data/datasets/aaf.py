@@ -41,9 +41,8 @@ def read(root: Path, *, originals: bool = False) -> Records:
     entries = []
     for file, split in (("image sets/train.txt", "train"), ("image sets/val.txt", "test")):
         rows = read_list(find(root, file), root, ("file", "gender"))
-        entries += of_rows(
-            rows, partial(_entry, faces=faces, key_points=key_points, split=split), file
-        )
+        make = partial(_entry, faces=faces, key_points=key_points, split=split)
+        entries += of_rows(rows, make, file)
     return to_records("aaf", entries)
 
 

@@ -18,7 +18,8 @@ from ldl_jax.data.records import DataError, Faults, FoldSplit, Records
 PARTS = ("trn", "val", "tst")
 # PyYAML raises ValueError for a wrong date, RecursionError for lists nested too deep.
 _WRONG = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-_LONGEST = 1_000_000  # characters of a YAML file, which takes some seconds; the lists are short
+_LONGEST = 300_000  # characters of a YAML file, which takes seconds; the benchmark's are short
+_LARGEST_JSON = 128 * 2**20  # characters; values may take thirty times as many bytes
 
 
 class _Member(NamedTuple):
@@ -123,6 +124,8 @@ def _entries(
     if not os.path.isfile(database):  # also false for a name that no file could have
         raise LayoutError(f"{database.parent} has no {database.name!r}")
     text = read_text(database, database.name)
+    if len(text) > _LARGEST_JSON:
+        raise DataError(f"{database.name}: has {len(text):,} characters, more than can be read")
     try:
         listed = json.loads(text)
     except (ValueError, RecursionError) as error:
