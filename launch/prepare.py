@@ -162,7 +162,7 @@ def _check_apart(records: Records, out: Path | None, sheet_path: Path | None) ->
     """Raises ValueError where the outputs would be written among the pictures of a list."""
     if not _CSV.value:
         return
-    folders = {path.parent for path in records.paths} | {Path(_CSV.value).expanduser().parent}
+    folders = {path.parent for path in records.paths}
     for name, path in (("out", out), ("sheet", sheet_path)):
         for folder in sorted(folders) if path else ():
             _refuse_within(name, path, folder)

@@ -252,7 +252,7 @@ def _part(
             first = np.setdiff1d(rows, rows[readable])[0]
             log(
                 f"skipped {len(rows) - len(readable)} unreadable pictures of {len(rows)}; the "
-                f"first is {records.paths[first]} ({records.sources[first]})"
+                f"first is {(records.paths or records.ids)[first]} ({records.sources[first]})"
             )
         rows = rows[readable]
         images = None if streams else images

@@ -11,7 +11,7 @@ from ldl_jax.data.datasets.csv_folder import SPLITS
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes, pictures, subfolders
-from ldl_jax.data.datasets.numbers import Group
+from ldl_jax.data.datasets.numbers import Bounds
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Faults, Records
 
@@ -50,16 +50,16 @@ def read(root: Path) -> Records:
     return to_records("label_folders", entries, notes=left_notes(left), bounds=bounds)
 
 
-def _labels(root: Path, parts: list[str]) -> dict[str, Group]:
+def _labels(root: Path, parts: list[str]) -> dict[str, Bounds]:
     """Returns the number or group of each folder that names one; a number is a group of one."""
-    labels: dict[str, Group] = {}
+    labels: dict[str, Bounds] = {}
     faults = Faults(str(root))
     for part in parts:
         for name in subfolders(root / part):
             group = numbers.group(name)
             with contextlib.suppress(ValueError):
                 single = numbers.number(name)
-                group = Group(single, single)
+                group = Bounds(single, single)
             if group is not None:
                 labels[name] = group
             elif re.search(r"\d", name) and not any(letter.isalpha() for letter in name):
@@ -69,7 +69,7 @@ def _labels(root: Path, parts: list[str]) -> dict[str, Group]:
     return labels
 
 
-def _bounds(labels: Mapping[str, Group]) -> tuple[tuple[float, float], ...]:
+def _bounds(labels: Mapping[str, Bounds]) -> tuple[tuple[float, float], ...]:
     """Returns the groups in their order; () where every folder names a single number."""
     if all(group.low == group.high for group in labels.values()):
         return ()
@@ -84,7 +84,7 @@ def _bounds(labels: Mapping[str, Group]) -> tuple[tuple[float, float], ...]:
     return tuple((group.low, group.high) for group in ordered)
 
 
-def _entries(root: Path, part: str, labels: Mapping[str, Group], left: Left) -> Iterator[Entry]:
+def _entries(root: Path, part: str, labels: Mapping[str, Bounds], left: Left) -> Iterator[Entry]:
     for name in subfolders(root / part):
         folder = Path(part) / name
         group = labels.get(name)

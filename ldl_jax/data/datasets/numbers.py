@@ -12,7 +12,7 @@ _OPEN = re.compile(rf"({_DIGITS})\s*\+")
 _OPEN_ENDS = (100.0, 130.0)  # years; "60+" ends where Adience's last group does
 
 
-class Group(NamedTuple):
+class Bounds(NamedTuple):
     """Holds the least and the greatest value of a group, both inclusive."""
 
     low: float
@@ -64,7 +64,7 @@ def value(item: object) -> float:
     return result
 
 
-def group(text: str) -> Group | None:
+def group(text: str) -> Bounds | None:
     """Returns the group of values that a text names, as (4, 6), 4-6, 4_6 or 60+; None if none.
 
     A group without an end ends at 100, or where it starts there, at 130 (years). A low bound above
@@ -72,7 +72,7 @@ def group(text: str) -> Group | None:
 
     Examples:
       >>> group("(4, 6)"), group("60+")
-      (Group(low=4.0, high=6.0), Group(low=60.0, high=100.0))
+      (Bounds(low=4.0, high=6.0), Bounds(low=60.0, high=100.0))
     """
     stripped = text.strip()
     if stripped[:1] + stripped[-1:] in ("()", "[]"):
@@ -80,8 +80,8 @@ def group(text: str) -> Group | None:
     if match := _OPEN.fullmatch(stripped):
         low = float(match[1])
         high = next((end for end in _OPEN_ENDS if low < end), low)
-        return Group(low, high)
+        return Bounds(low, high)
     if (match := _RANGE.fullmatch(stripped)) is None:
         return None
     low, high = float(match[1]), float(match[2])
-    return Group(low, high) if low <= high else None
+    return Bounds(low, high) if low <= high else None

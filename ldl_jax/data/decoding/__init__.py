@@ -1,1 +1,1 @@
-"""What every picture's file passes before its pixels count: checks of formats, and modes to RGB."""
+"""Checks formats of pictures before their pixels count, and turns their modes into RGB."""
