@@ -18,9 +18,10 @@ def rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("F", "I") or image.mode.startswith("I;"):
         return _deep_grey(image).convert("RGB")
     if image.mode in _ALPHA or image.has_transparency_data:
-        layer = image.convert("RGBA")  # also of a grey value, or a colour, that is transparent
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
+        # Also a grey value, or a colour, may be transparent.
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = (255, 255, 255, 255)
+        return Image.alpha_composite(Image.new("RGBA", layer.size, white), layer).convert("RGB")
     if image.mode == "RGB":
         return image
     return image.convert("RGB")
@@ -41,7 +42,7 @@ def _deep_grey(image: Image.Image) -> Image.Image:
         raise ValueError(
             f"its pixels are {kind}, whose range is not defined; save it with 8 or 16 bits"
         )
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     grey = np.minimum(values >> (bits - 8), 255).astype(np.uint8)
     grey = 255 - grey if inverted else grey
     hidden = image.info.get("transparency")
