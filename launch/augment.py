@@ -7,6 +7,7 @@ python -m launch.augment --recipe=dldl_v2 --out=sheet.png
 python -m launch.augment --recipe=adience --out=sheet.png --images=faces/ --progress=0
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         originals = chosen(_IMAGES.value, _ROWS.value, _SIDE.value)
         drawn = draws(originals, RECIPES[_RECIPE.value], _DRAWS.value, _SEED.value, _PROGRESS.value)
-        with whole(_OUT.value) as file:
+        with whole(Path(_OUT.value).expanduser()) as file:
             Image.fromarray(tile(np.concatenate([originals[:, None], drawn], 1))).save(file, "PNG")
     except (ValueError, OSError) as error:
         fail(str(error))
@@ -56,11 +57,15 @@ def chosen(folder: str, count: int, side: int) -> np.ndarray:
         faces = synthetic.faces(max(8, count), side).images
         assert faces is not None
         return faces[:count]
-    files = list(folders.below(Path(folder)))
+    place = Path(folder).expanduser()
+    left: folders.Left = {}
+    files = list(folders.below(place, left))
+    for note in folders.left_notes(left):
+        sys.stderr.write(f"{note}\n")
     if not files:
         raise ValueError(f"--images: no picture in {folder}")
     indices = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
-    return np.stack([pictures.decode_one(Path(folder) / files[i], side) for i in indices])
+    return np.stack([pictures.decode_one(place / files[i], side) for i in indices])
 
 
 def draws(

@@ -18,6 +18,7 @@ from rich.console import Console
 import ldl_jax
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import Alignment
+from ldl_jax.data.datasets import folders
 from ldl_jax.evaluation import answers, grid, score_maps
 from ldl_jax.evaluation.annotate import annotate
 from ldl_jax.evaluation.answers import Answer
@@ -98,9 +99,12 @@ def main(arguments: Sequence[str]) -> None:
 def run(names: Sequence[str], checkpoint: str) -> bool:
     """Answers for pictures and folders; returns whether all of them went well."""
     _check_flags()
-    walked = faces.walk(names)
+    left: folders.Left = {}
+    walked = faces.walk(names, left)
     outputs = _outputs(walked)
     err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    for note in folders.left_notes(left):
+        err.print(plain(note))
     warnings: list[str] = []
     predictor = ldl_jax.load(
         checkpoint,
@@ -110,7 +114,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
         log=warnings.append,
     )
     for line in warnings:
-        err.print(f"warning: {line}")
+        err.print(plain(f"warning: {line}"))
     drawings = _drawings(predictor, outputs)
     alignment = _alignment(predictor.alignment, err)
     detect = None if _ALIGNED.value else _detector()

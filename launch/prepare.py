@@ -11,12 +11,13 @@ when it is given again. By default pictures keep their files, byte for byte; wha
 resized is a JPEG of quality 95, or with --png without loss.
 """
 
+import ast
 import inspect
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,7 +27,7 @@ from rich.console import Console
 
 from ldl_jax.data import align
 from ldl_jax.data.align import Alignment
-from ldl_jax.data.datasets import catalogue
+from ldl_jax.data.datasets import catalogue, numbers
 from ldl_jax.data.prepare import chunk, preparation, sheet
 from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import Records
@@ -43,6 +44,9 @@ _DATASET = flags.DEFINE_string(
 )
 _ROOT = flags.DEFINE_string("root", "", "the dataset's folder", **_SHARED)
 _CSV = flags.DEFINE_string("csv", None, "the list of datasets that take one", **_SHARED)
+_COLUMNS = flags.DEFINE_string(
+    "columns", None, """the CSV file's names of columns, as '{"path": "file"}'""", **_SHARED
+)
 _OPTION = flags.DEFINE_multi_string(
     "option", [], "NAME=VALUE of the dataset's reader, as originals=true; may be repeated"
 )
@@ -60,7 +64,7 @@ _PNG = flags.DEFINE_boolean("png", False, "write PNGs, without loss, instead of 
 _WHICH = "where a detector looks: which of several faces is taken, or none of them"
 _FACES = flags.DEFINE_enum("faces", "largest", list(chunk.FACES), _WHICH, **_SHARED)
 _UNREADABLE = flags.DEFINE_enum(
-    "unreadable", "stop", ["stop", "skip"], "at a picture that cannot be read", **_SHARED
+    "unreadable", "stop", ["stop", "skip"], "at a picture, or a row, that cannot be used", **_SHARED
 )
 _WORKERS = flags.DEFINE_integer("workers", 0, "processes; 0 for one a CPU core", 0, **_SHARED)
 _BEAM = flags.DEFINE_boolean("beam", False, "through Apache Beam pipelines", **_SHARED)
@@ -92,11 +96,13 @@ def main(arguments: Sequence[str]) -> None:
 def run(console: Console) -> None:
     """Prepares the set that the flags describe, and draws the sheet if one is asked for."""
     form = _form()
-    out = None if _OUT.value is None else Path(_OUT.value)
-    _check_places(out)
+    out = None if _OUT.value is None else Path(_OUT.value).expanduser()
+    sheet_path = None if _SHEET.value is None else Path(_SHEET.value).expanduser()
+    _check_places(out, sheet_path)
     records = _records()
-    if _SHEET.value is not None:
-        _draw(records, form)
+    _check_apart(records, out, sheet_path)
+    if sheet_path is not None:
+        _draw(records, form, sheet_path)
     if out is None:
         return
     for note in records.notes:
@@ -140,23 +146,61 @@ def _form() -> PictureForm:
     return PictureForm(Alignment(kind, margin), _SIZE.value or 0, _PNG.value, _FACES.value)
 
 
-def _check_places(out: Path | None) -> None:
+def _check_places(out: Path | None, sheet_path: Path | None) -> None:
     """Raises ValueError where the outputs would be written among the dataset's files."""
     reads_files = bool(_ROOT.value or _CSV.value)
     root = Path(_ROOT.value) if _ROOT.value else Path(_CSV.value or "").parent
-    for name, path in (("out", out), ("sheet", _SHEET.value and Path(_SHEET.value))):
-        if path and reads_files and path.resolve().is_relative_to(root.expanduser().resolve()):
-            problem = f"{path} lies in the dataset's folder {root}; give a place outside it"
-            raise ValueError(f"--{name}: {problem}")
-    if _SHEET.value is not None and Path(_SHEET.value).is_dir():
-        raise ValueError(f"--sheet: expected a file, {_SHEET.value} is a folder")
+    # A list's pictures lie anywhere below the root, which may be /: see `_check_apart`.
+    listed = _DATASET.value in catalogue.DATASETS and catalogue.DATASETS[_DATASET.value].takes_csv
+    for name, path in (("out", out), ("sheet", sheet_path)):
+        if path and reads_files and not (listed and _CSV.value):
+            _refuse_within(name, path, root.expanduser())
+    if sheet_path is not None and sheet_path.is_dir():
+        raise ValueError(f"--sheet: expected a file, {sheet_path} is a folder")
+
+
+def _check_apart(records: Records, out: Path | None, sheet_path: Path | None) -> None:
+    """Raises ValueError where the outputs would be written among the pictures of a list."""
+    if not _CSV.value:
+        return
+    folders = {path.parent for path in records.paths}
+    for name, path in (("out", out), ("sheet", sheet_path)):
+        for folder in sorted(folders) if path else ():
+            _refuse_within(name, path, folder)
+
+
+def _refuse_within(name: str, path: Path | None, folder: Path) -> None:
+    if path is not None and path.resolve().is_relative_to(folder.resolve()):
+        problem = f"{path} lies in the dataset's folder {folder}; give a place outside it"
+        raise ValueError(f"--{name}: {problem}")
+
+
+def _columns() -> dict[str, str]:
+    """Returns the names of columns that the flag gives."""
+    if _COLUMNS.value is None:
+        return {}
+    try:
+        columns = ast.literal_eval(_COLUMNS.value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        columns = None
+    if not isinstance(columns, dict):
+        expected = """expected names as '{"path": "file", "label": "age"}'"""
+        raise ValueError(f"--columns: {expected}, got {_COLUMNS.value!r}")
+    return columns
 
 
 def _records() -> Records:
     name = _DATASET.value
     if name != "synthetic":
         known = catalogue.DATASETS[name].options if name in catalogue.DATASETS else {}
-        return catalogue.read(name, _ROOT.value, csv=_CSV.value or "", **_options(known))
+        return catalogue.read(
+            name,
+            _ROOT.value,
+            csv=_CSV.value or "",
+            columns=_columns(),
+            unreadable=_UNREADABLE.value,
+            **_options(known),
+        )
     if _ROOT.value or _CSV.value:
         raise ValueError("--root, --csv: synthetic faces are drawn, not read")
     parameters = inspect.signature(faces.faces).parameters.values()
@@ -183,7 +227,11 @@ def _value(name: str, text: str, default: object) -> object:
     try:
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-        return kind(text)
+        strict: dict[type, Callable[[str], object]] = {
+            int: numbers.whole_number,
+            float: numbers.number,
+        }
+        return strict.get(kind, kind)(text)
     except (KeyError, ValueError):
         expected = f"{name} is a {kind.__name__} (as {default!r})"
         raise ValueError(f"--option: {expected}, got {text!r}") from None
@@ -198,8 +246,7 @@ def _beam_options() -> list[str]:
     return list(_BEAM_OPTION.value) or ["--runner=DirectRunner"]
 
 
-def _draw(records: Records, form: PictureForm) -> None:
-    out = Path(_SHEET.value)
+def _draw(records: Records, form: PictureForm, out: Path) -> None:
     page = sheet.sheet(records, form, _SHEET_COUNT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole(out) as file:

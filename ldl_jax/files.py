@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -65,6 +66,41 @@ def write(path: str | os.PathLike[str], content: str | bytes, mode: int = 0o666)
 def write_json(path: str | os.PathLike[str], content: object) -> None:
     """Writes a JSON file, all of it or none."""
     write(path, json.dumps(content, indent=2) + "\n")
+
+
+def content_of(path: str | os.PathLike[str], most: int = 2**30) -> bytes:
+    """Reads a regular file of at most `most` bytes; a pipe, a socket or a device is not opened.
+
+    Raises:
+      OSError: the file cannot be read, or changed while it was read.
+      ValueError: it is no regular file, or it is larger.
+    """
+    # Without O_NONBLOCK a pipe would be waited for. `open` would hold the interpreter three times
+    # as long, and threads wait.
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    if stat.S_ISDIR(mode := os.stat(path).st_mode):
+        raise IsADirectoryError("it is a folder")
+    if not stat.S_ISREG(mode):  # to open a device may already do something
+        raise ValueError("it is no regular file")
+    descriptor = os.open(path, flags)
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise ValueError("it is no regular file")
+        if before.st_size > most:
+            raise ValueError(f"it has {before.st_size:,} bytes, more than {most:,}")
+        content = os.read(descriptor, before.st_size)
+        while len(content) < before.st_size:
+            rest = os.read(descriptor, before.st_size - len(content))
+            if not rest:
+                break
+            content += rest
+        after = os.fstat(descriptor)
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise OSError("it changed while it was read")
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def is_partial(path: Path) -> bool:

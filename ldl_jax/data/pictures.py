@@ -1,7 +1,6 @@
 """Decodes picture files into one uint8 array, in threads."""
 
 import contextlib
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +10,16 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ldl_jax.data.decoding import formats, modes
 from ldl_jax.data.records import DataError
+from ldl_jax.files import content_of
 
-_SCAN = 0xDA  # the marker before a JPEG's pixels
+_SCAN = b"\xda"  # the marker before a JPEG's pixels
+# The suffixes of pictures, in lower case, that are looked for in folders.
+SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
+    *(".ppm", ".tif", ".tiff", ".webp"),
+)
 CHUNK = 64  # pictures a task: few enough to report progress, enough to make tasks cheap
 
 
@@ -34,14 +40,14 @@ def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.nda
 def decode_into(path: str | Path | bytes, out: np.ndarray, crop: float = 1.0) -> None:
     """Decodes as `decode_one`, into `out`, uint8 [size, size, 3], contiguous: a batch's row."""
     with _readable(path):
-        content = path if isinstance(path, bytes) else _content(path)
+        content = path if isinstance(path, bytes) else content_of(path)
         enough = round(2 * len(out) / crop)
         if _plain_jpeg_into(content, enough, out, crop):
             return
-        with Image.open(io.BytesIO(content)) as image:
+        with formats.opened(content) as image:
             image.draft("RGB", (enough, enough))
             ImageOps.exif_transpose(image, in_place=True)
-            out[...] = fit(_rgb(image), len(out), crop)
+            out[...] = fit(modes.rgb(image), len(out), crop)
 
 
 def read(path: str | Path | bytes, name: str = "") -> Image.Image:
@@ -52,23 +58,26 @@ def read(path: str | Path | bytes, name: str = "") -> Image.Image:
     Raises:
       DataError: the file is missing, not a picture, or broken.
     """
-    with _opened(path, name) as image:
-        return _rgb(ImageOps.exif_transpose(image))
+    with opened(path, name) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        shown = modes.rgb(image)
+        return shown.copy() if shown is image else shown
 
 
 def check(content: bytes, name: str = "") -> None:
     """Raises DataError where the bytes of a picture file cannot be decoded to their end."""
-    with _opened(content, name) as image:
+    with opened(content, name) as image:
         image.draft("RGB", (1, 1))  # all of a JPEG is read, but only an eighth reconstructed
-        image.load()
+        modes.rgb(image)
 
 
 @contextlib.contextmanager
-def _opened(source: str | Path | bytes, name: str = "") -> Iterator[Image.Image]:
-    """Opens a picture; errors until it is closed become a DataError."""
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with _readable(source, name), Image.open(file) as image:
-        yield image
+def opened(source: str | Path | bytes, name: str = "") -> Iterator[Image.Image]:
+    """Opens a picture's file or its bytes; errors until it is closed become a DataError."""
+    with _readable(source, name):
+        content = source if isinstance(source, bytes) else content_of(source)
+        with formats.opened(content) as image:
+            yield image
 
 
 @contextlib.contextmanager
@@ -86,21 +95,13 @@ def _readable(source: str | Path | bytes, name: str = "") -> Iterator[None]:
         raise DataError(f"{name or _name(source)}: cannot be read as a picture ({why})") from error
 
 
-def _content(path: str | Path) -> bytes:
-    """Reads a file. `open` would hold the interpreter three times as long, and threads wait."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    try:
-        size = os.fstat(descriptor).st_size
-        content = os.read(descriptor, size)
-        while len(content) < size and (rest := os.read(descriptor, size - len(content))):
-            content += rest
-        return content
-    finally:
-        os.close(descriptor)
-
-
 def _name(source: str | Path | bytes) -> str:
     return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """Returns a picture as RGB; see `ldl_jax.data.decoding.modes.rgb`."""
+    return modes.rgb(image)
 
 
 def fit(image: Image.Image, size: int, crop: float = 1.0) -> np.ndarray:
@@ -180,23 +181,29 @@ def decode(
 
 
 def _plain_jpeg_into(content: bytes, enough: int, out: np.ndarray, crop: float) -> bool:
-    """Decodes a JPEG in full colour that needs no turning and no reducing; returns if it was one.
+    """Decodes a JPEG in full colour that needs no turning; returns if it was one.
 
-    The decoder is libjpeg-turbo as in Pillow, and gives the same pixels. Without Pillow's copies of
+    What the decoder refuses raises ValueError: Pillow would answer for a damaged file, too.
+
+    The decoder is libjpeg-turbo as in Pillow, and gives the same pixels, also where it decodes at
+    1/2, 1/4 or 1/8, to no less than `enough` on each side. Without Pillow's copies of
     them it takes half the time, and other threads run meanwhile.
     """
-    try:
-        if not _unturned_jpeg(content):
-            return False
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
-        if colours != "YCbCr" or min(height, width) // enough >= 2:
-            return False
-        if crop == 1 and out.shape == (height, width, 3):
-            simplejpeg.decode_jpeg(content, "RGB", buffer=out)
-            return True
-        pixels = simplejpeg.decode_jpeg(content, "RGB")
-    except (ValueError, IndexError):
-        return False  # Pillow says what is broken
+    if not _unturned_jpeg(content):
+        return False
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
+    if colours != "YCbCr":
+        return False
+    formats.check_work(content, height, width)
+    sides = height, width
+    if crop == 1 and out.shape == (*sides, 3):
+        simplejpeg.decode_jpeg(content, "RGB", buffer=out)
+        return True
+    reduced = next(factor for factor in (8, 4, 2, 1) if factor <= max(1, min(sides) // enough))
+    least = [-(-side // reduced) for side in sides]  # as `Image.draft` chooses
+    pixels = simplejpeg.decode_jpeg(
+        content, "RGB", min_height=least[0], min_width=least[1], min_factor=reduced
+    )
     out[...] = fit(Image.fromarray(pixels), len(out), crop)
     return True
 
@@ -206,17 +213,9 @@ def _unturned_jpeg(content: bytes) -> bool:
     if not content.startswith(b"\xff\xd8\xff"):
         return False
     start = 2
-    while content[start + 1] != _SCAN:
-        if content[start] != 0xFF or content.startswith(b"Exif\0\0", start + 4):
+    while content[start + 1 : start + 2] != _SCAN:
+        marker = content[start : start + 4]
+        if len(marker) < 4 or marker[0] != 0xFF or content.startswith(b"Exif\0\0", start + 4):
             return False
-        start += 2 + int.from_bytes(content[start + 2 : start + 4])
+        start += 2 + int.from_bytes(marker[2:])
     return content[start] == 0xFF
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I;16"):
-        # Pillow's conversion of 16-bit grey clips at 255: every brighter pixel would turn white.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")

@@ -9,8 +9,10 @@ import numpy as np
 
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.lazy import LazyImages
+from ldl_jax.files import content_of
 
 T = TypeVar("T")
+_SHOWN = 20  # faults of a file that a message lists
 # The fields with an entry a picture.
 ROWS = (
     *("ids", "labels", "sources", "paths", "images", "packed", "sigma"),
@@ -27,6 +29,42 @@ class DataError(ValueError):
     def __init__(self, message: str) -> None:
         printable = (c if c.isprintable() else repr(c)[1:-1] for c in message)
         super().__init__("".join(printable))
+
+
+class FaultsError(DataError):
+    """Raised for all faults of one file at once: a line for each of the first, and their count."""
+
+    def __init__(self, name: str, faults: Sequence[str] = ()) -> None:
+        super().__init__(faults[0] if faults else name)
+        self.faults = tuple(faults)
+        if len(faults) > 1:
+            shown = [str(DataError(fault)) for fault in faults[:_SHOWN]]
+            more = len(faults) - len(shown)
+            shown += [f"and {more:,} more"] if more else []
+            self.args = ("\n  - ".join([f"{name}: {len(faults):,} faults", *shown]),)
+
+
+class Faults:
+    """Collects what is wrong with a file, to say all of it at once; `name` is the file's."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._texts: list[str] = []
+
+    def add(self, fault: object) -> None:
+        """Adds a fault: a text, or an error with one."""
+        if isinstance(fault, FaultsError):
+            self._texts += fault.faults
+        else:
+            self._texts.append(str(fault))
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def check(self) -> None:
+        """Raises FaultsError if there is any fault."""
+        if self._texts:
+            raise FaultsError(self._name, self._texts)
 
 
 class FoldSplit(NamedTuple):
@@ -67,6 +105,8 @@ class Records:
         where unknown.
       alignment: how the pictures were cut out of larger ones; None where that is not known.
       groups: N names of groups of people, as for errors by group; "" where unknown.
+      bounds: the least and the greatest value of each group of values, where labels are the middles
+        of groups; empty where they are numbers.
       notes: remarks for readers of the results, such as pictures that were left out, and why.
     """
 
@@ -89,6 +129,7 @@ class Records:
     points: np.ndarray | None = None
     alignment: Alignment | None = None
     groups: tuple[str, ...] = ()
+    bounds: tuple[tuple[float, float], ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -112,8 +153,8 @@ class Records:
             return self.packed[row]
         path = self.paths[row]
         try:
-            return path.read_bytes()
-        except OSError as error:
+            return content_of(path)
+        except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read ({error})") from error
 
     def take(self, rows: slice | np.ndarray) -> "Records":

@@ -19,12 +19,12 @@ from PIL import Image
 
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import Alignment, Detect, Square
+from ldl_jax.data.datasets.folders import Left, below
 from ldl_jax.data.records import DataError
 from ldl_jax.evaluation.answers import Answer, Box
 from ldl_jax.predict.predictor import Predictor
 
 T = TypeVar("T")
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +59,12 @@ class _Decoded(NamedTuple):
     answers: list[Answer]
 
 
-def walk(names: Sequence[str]) -> list[tuple[Path, Path]]:
+def walk(names: Sequence[str], left: Left | None = None) -> list[tuple[Path, Path]]:
     """Finds the pictures that files and folders name, each once.
 
     A file counts whatever it is called. In a folder and all folders below it, the files with the
-    suffix of a picture count, in sorted order.
+    suffix of a picture count, in sorted order, by the rule of `ldl_jax.data.datasets.folders`;
+    `left` takes what that leaves out.
 
     Returns:
       The path of each picture, and the relative path for what is drawn on it.
@@ -76,13 +77,18 @@ def walk(names: Sequence[str]) -> list[tuple[Path, Path]]:
         if name.is_file():
             targets.setdefault(name, Path(name.name))
         elif name.is_dir():
-            inside = (p for p in name.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            for path in sorted(inside):
+            omitted: Left = {}
+            for path in sorted(name / file for file in below(name, omitted)):
                 targets.setdefault(path, path.relative_to(name))
+            for reason, files in omitted.items():
+                if left is not None:
+                    left.setdefault(reason, []).extend(str(name / file) for file in files)
+        elif name.exists():
+            raise ValueError(f"{name}: is no regular file and no folder")
         else:
             raise ValueError(f"{name}: no such file or folder")
     if not targets:
-        raise ValueError(f"no pictures ({', '.join(SUFFIXES)}) in {', '.join(names)}")
+        raise ValueError(f"no pictures ({', '.join(pictures.SUFFIXES)}) in {', '.join(names)}")
     return list(targets.items())
 
 

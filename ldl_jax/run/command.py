@@ -156,6 +156,7 @@ def only_flags(arguments: Sequence[str]) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """Says what is wrong in one line and ends the process with 1."""
-    sys.stderr.write(f"error: {plain(' '.join(message.split()))}\n")
+    """Says what is wrong in one line, or one a fault of a file, and ends the process with 1."""
+    faults = [plain(" ".join(text.split())) for text in message.split("\n  - ")]
+    sys.stderr.write("error: " + "\n  - ".join(faults) + "\n")
     sys.exit(1)

@@ -130,6 +130,7 @@ def defaults() -> ml_collections.ConfigDict:
     config["model"] |= _unset(map(models.known_options, models.MODELS))
     config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
     readers = [faces.OPTIONS, *(source.options for source in catalogue.DATASETS.values())]
+    config["data"]["columns"] = config["data"]["test"]["columns"] = placeholder(object)
     config["data"]["options"] = _unset(readers)
     config["data"]["test"]["options"] = _unset(readers)
     config["stages"] = {}

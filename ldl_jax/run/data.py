@@ -48,11 +48,12 @@ class Reader:
     def __call__(self, config: DataConfig) -> Records:
         """Returns the pictures and labels that the config names."""
         sources = [
-            (source.name, source.root, source.csv, source.options)
+            (source.name, source.root, source.csv, source.columns, source.options)
             for source in (config, config.test)
         ]
         drawn = (config.synthetic_count, stored_size(config), config.seed, config.crop)
-        key = repr((sources, drawn if "synthetic" in (config.name, config.test.name) else ()))
+        is_drawn = "synthetic" in (config.name, config.test.name)
+        key = repr((sources, config.unreadable, drawn if is_drawn else ()))
         if key not in self._known:
             self._known[key] = read_records(config)
         return self._known[key]
@@ -65,7 +66,14 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
         raise ConfigError(f"{key}.name: expected one of {known}, got {source.name!r}")
     if source.name != "synthetic":
         try:
-            return catalogue.read(source.name, source.root, csv=source.csv, **source.options)
+            return catalogue.read(
+                source.name,
+                source.root,
+                csv=source.csv,
+                columns=source.columns,
+                unreadable=config.unreadable,
+                **source.options,
+            )
         except DataError as error:  # which names the keys of data
             raise DataError(str(error).replace("--config.data.", f"--config.{key}.")) from error
     if source.root or source.csv:
@@ -140,6 +148,10 @@ def label_space(text: str, records: Records, parts: protocols.Parts) -> LabelSpa
             raise ConfigError(f"data.space: {str(error).removeprefix('space: ')}") from None
         protocols.check_labels(records, space, used)
         return space
+    if records.bounds:
+        groups = LabelSpace.groups(records.bounds, unit=records.unit)
+        protocols.check_labels(records, groups, used)
+        return groups
     finite = records.labels[np.isfinite(records.labels)]
     everything = LabelSpace.range(np.floor(finite.min()), np.ceil(finite.max()) + 1)
     protocols.check_labels(records, everything, used)
@@ -243,7 +255,7 @@ def _part(
             first = np.setdiff1d(rows, rows[readable])[0]
             log(
                 f"skipped {len(rows) - len(readable)} unreadable pictures of {len(rows)}; the "
-                f"first is {records.paths[first]} ({records.sources[first]})"
+                f"first is {(records.paths or records.ids)[first]} ({records.sources[first]})"
             )
         rows = rows[readable]
         images = None if streams else images

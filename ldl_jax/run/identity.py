@@ -35,6 +35,7 @@ CHANGES = (
 UNCHANGED = (
     *("log_every", "checkpoint_every", "keep", "steps_per_call", "mesh"),
     *("data.root", "data.csv", "data.test.root", "data.test.csv", "data.split_file"),
+    *("data.columns", "data.test.columns"),
     *("data.audit", "data.unreadable", "data.feed", "data.memory_gb"),
     *("init.path", "init.strict", "chain.generations", "chain.early_end"),
     *("evaluation.batch_size", "faults.spike", "faults.dead_after"),

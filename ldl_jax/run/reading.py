@@ -102,6 +102,8 @@ def _value(kind: Any, value: Any, name: str) -> Any:
         if not isinstance(value, (list, tuple)) or len(value) != len(wanted):
             raise ConfigError(f"{name}: expected {len(wanted)} values, got {value!r}")
         return tuple(_value(k, v, name) for k, v in zip(wanted, value, strict=True))
+    if typing.get_origin(kind) is dict:
+        kind, value = dict, {} if value is None else value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is float and isinstance(value, float) and not math.isfinite(value):

@@ -50,12 +50,14 @@ class TestSetConfig:
         are trained on), "" for none. The protocol is "cross_dataset".
       root: its folder.
       csv: its CSV or .xlsx file, if it takes one.
+      columns: as `data.columns`.
       options: what its reader offers.
     """
 
     name: str = ""
     root: str = ""
     csv: str = ""
+    columns: dict[str, Any] = dataclasses.field(default_factory=dict)
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,6 +72,7 @@ class DataConfig:
       name: "synthetic", or one of `ldl_jax.data.datasets.catalogue.DATASETS`.
       root: the dataset's folder.
       csv: the CSV or .xlsx file of datasets that take one.
+      columns: the file's names of columns, where they are other ones: {"path": "file"}.
       options: what the dataset's reader offers, as Adience's `gaps`, or `synthetic.OPTIONS`.
       test: the dataset to test on, where it is another.
       space: the label values: low:step:high (as 0:1:100), a name (age, scut_fbp, cfd, adience), or
@@ -95,7 +98,8 @@ class DataConfig:
       validation_fraction: of the training pictures, held out.
       seed: of what is drawn, a split or the synthetic faces; apart from the run's, so that several
         runs see the same data.
-      unreadable: "stop" at a picture that cannot be read, or "skip" and count it.
+      unreadable: "stop" at a picture, or a row of a CSV file of one's own, that cannot be used, or
+        "skip" and count it.
       feed: "memory" (decoded once, kept on the devices), "stream" (decoded as they come), or
         "auto", which streams what does not fit into half of the free memory.
       memory_gb: "auto" keeps at most so many GB (1e9 bytes) of decoded pictures in memory; 0 for
@@ -108,6 +112,7 @@ class DataConfig:
     name: str = "synthetic"
     root: str = ""
     csv: str = ""
+    columns: dict[str, Any] = dataclasses.field(default_factory=dict)
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     test: TestSetConfig = dataclasses.field(default_factory=TestSetConfig)
     space: str = "train"

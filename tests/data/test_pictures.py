@@ -74,7 +74,7 @@ def test_16_bit_grey_keeps_its_range(tmp_path):
     np.testing.assert_array_equal(pictures.decode_one(tmp_path / "a.png", 4), 128)
 
 
-@pytest.mark.parametrize("size", [(64, 64), (65, 47), (17, 90)])
+@pytest.mark.parametrize("size", [(64, 64), (65, 47), (17, 90), (403, 331), (1200, 801)])
 @pytest.mark.parametrize(
     "options",
     [
@@ -91,7 +91,7 @@ def test_the_quick_decoder_gives_pillow_s_pixels(tmp_path, monkeypatch, size, op
         expected = np.asarray(image)
     content = (tmp_path / "a.jpg").read_bytes()
     pixels = np.empty_like(expected)
-    assert pictures._plain_jpeg_into(content, 64, pixels, 1.0)
+    assert pictures._plain_jpeg_into(content, max(size), pixels, 1.0)
     np.testing.assert_array_equal(pixels, expected)
     for side, crop in ((64, 1.0), (40, 1.0), (40, 0.8)):
         quick = pictures.decode_one(tmp_path / "a.jpg", side, crop)
@@ -100,7 +100,7 @@ def test_the_quick_decoder_gives_pillow_s_pixels(tmp_path, monkeypatch, size, op
             np.testing.assert_array_equal(quick, pictures.decode_one(content, side, crop))
 
 
-@pytest.mark.parametrize("odd", ["exif", "gray", "CMYK", "large", "png", "half"])
+@pytest.mark.parametrize("odd", ["exif", "gray", "CMYK", "png"])
 def test_the_quick_decoder_leaves_the_rest_to_pillow(tmp_path, odd):
     image = smooth(64, 48).convert({"gray": "L", "CMYK": "CMYK"}.get(odd, "RGB"))
     options = {"exif": Image.Exif()} if odd == "exif" else {}
@@ -108,9 +108,8 @@ def test_the_quick_decoder_leaves_the_rest_to_pillow(tmp_path, odd):
         options["exif"][0x0112] = 1
     image.save(tmp_path / "a", "PNG" if odd == "png" else "JPEG", **options)
     content = (tmp_path / "a").read_bytes()
-    content = content[: len(content) // 2] if odd == "half" else content
     pixels = np.empty((48, 64, 3), np.uint8)
-    assert not pictures._plain_jpeg_into(content, 24 if odd == "large" else 25, pixels, 1.0)
+    assert not pictures._plain_jpeg_into(content, 25, pixels, 1.0)
 
 
 def test_an_orientation_is_seen_wherever_it_is_written(tmp_path):

@@ -65,6 +65,25 @@ def test_a_list_of_pictures(faces, tmp_path, capsys):
     assert "(6 were done before)" in capsys.readouterr().out
 
 
+def test_a_list_elsewhere_with_columns_of_its_own(faces, tmp_path, monkeypatch, capsys):
+    """Absolute paths, all below the root /, a row without a label, and ~ in what is written."""
+    rows = "".join(f"{faces}/{i}.png;{i}\n" for i in range(5))
+    (tmp_path / "mine.csv").write_text(f"sep=;\nfile;age\n{rows}{faces}/5.png;\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    arguments = ["--dataset=csv_folder", "--root=/", f"--csv={tmp_path}/mine.csv", "--workers=1"]
+    columns = '--columns={"path": "file", "label": "age"}'
+    run(*arguments, columns, "--out=~/out", "--unreadable=skip")
+    captured = capsys.readouterr()
+    assert "5 of 5 pictures" in captured.out
+    assert "its label is empty or unusable " in captured.err
+    assert "mine.csv row 8)" in captured.err
+    assert len(catalogue.read("prepared", tmp_path / "out")) == 5
+    for flag, words in (("--columns=file", "--columns: expected names"), (columns, "lies in")):
+        with pytest.raises(SystemExit):
+            run(*arguments, flag, f"--out={faces}/out", "--unreadable=skip")
+        assert words in capsys.readouterr().err
+
+
 def test_drawn_faces_with_options_and_a_sheet(tmp_path, capsys):
     out, sheet = tmp_path / "out", tmp_path / "new" / "sheet.png"
     run("--dataset=synthetic", "--option=count=10", "--option=size=48", "--align=similarity",
@@ -105,6 +124,11 @@ def test_the_quads_usual_margin_is_none(tmp_path):
         (["--dataset=synthetic", "--option=counts=9", "--out=out"], ["--option", "count", "size"]),
         (["--dataset=synthetic", "--option=workers=9", "--out=out"], ["--option", "NAME one of"]),
         (["--dataset=synthetic", "--option=count=few", "--out=out"], ["count is a int", "'few'"]),
+        (["--dataset=synthetic", "--option=count=1_0", "--out=out"], ["count is a int", "'1_0'"]),
+        (
+            ["--dataset=imdb_wiki", "--option=min_face_score=3_5", "--out=out"],
+            ["min_face_score is a float", "'3_5'"],
+        ),
         (["--dataset=aaf", "--root=faces", "--option=originals=2", "--out=o"], ["bool", "'2'"]),
         (["--dataset=synthetic", "--option=count=4", "--out=out"], ["count", "at least 8"]),
         (["--dataset=synthetic", "--out=out", "--margin=0.1"], ["--margin", "--align"]),

@@ -1,14 +1,17 @@
 """All-Age-Faces: 13,322 people, one picture each, aged 2-80, mostly Asian."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ldl_jax.data.datasets import numbers
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.tables import Row, find, read_list
 from ldl_jax.data.records import DataError, Records
+from ldl_jax.files import content_of
 
 # Of the 49 key points, in iBUG's order without the jaw, these are the six about each eye, the tip
 # of the nose and the corners of the mouth, as 60 of the release's pictures show.
@@ -38,13 +41,14 @@ def read(root: Path, *, originals: bool = False) -> Records:
     entries = []
     for file, split in (("image sets/train.txt", "train"), ("image sets/val.txt", "test")):
         rows = read_list(find(root, file), root, ("file", "gender"))
-        entries += [_entry(row, faces, key_points, split) for row in rows]
+        make = partial(_entry, faces=faces, key_points=key_points, split=split)
+        entries += of_rows(rows, make, file)
     return to_records("aaf", entries)
 
 
 def _entry(row: Row, faces: Path, key_points: Path | None, split: str) -> Entry:
     file = row.text("file")
-    match = re.fullmatch(r"(\d{5})A(\d{2,3})(\.jpg)?", file)
+    match = re.fullmatch(r"([0-9]{5})A([0-9]{2,3})(\.jpg)?", file)
     if match is None:
         raise DataError(f"{row.source}: file must be NNNNNAaa.jpg, got {file!r}")
     person, age, suffix = match.groups()
@@ -63,7 +67,8 @@ def _entry(row: Row, faces: Path, key_points: Path | None, split: str) -> Entry:
 
 def _points(file: Path, source: str) -> tuple[float, ...]:
     try:
-        points = np.array([line.split() for line in file.read_text().splitlines()], np.float64)
+        lines = content_of(file).decode().splitlines()
+        points = np.array([[numbers.number(cell) for cell in line.split()] for line in lines])
         if points.shape != (KEY_POINTS, 2) or not np.isfinite(points).all():
             raise ValueError(f"numbers of shape {list(points.shape)}")
     except (OSError, ValueError) as error:

@@ -62,8 +62,8 @@ def group(age: str, nearest: bool) -> int | None:
     """Returns the index of an age's group; None if it is left out; ValueError if it is no age."""
     if age in GROUPS:
         return GROUPS.index(age)
-    single = re.fullmatch(r"\d+", age)
-    if single is None and age not in ("None", "") and not re.fullmatch(r"\(\d+, \d+\)", age):
+    single = re.fullmatch(r"[0-9]+", age)
+    if single is None and age not in ("None", "") and not re.fullmatch(r"\([0-9]+, [0-9]+\)", age):
         raise ValueError(f"age must be a number, a range as (25, 32), or None, got {age!r}")
     if not nearest:
         return None

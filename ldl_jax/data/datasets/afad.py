@@ -1,10 +1,11 @@
 """AFAD: about 160,000 faces of Asian students, aged 15-75, by age and sex."""
 
+import re
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
-from ldl_jax.data.datasets.folders import named, pictures, subfolders
+from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures, subfolders
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import Records
 
@@ -24,22 +25,23 @@ def read(root: Path) -> Records:
     """
     for name in ("AFAD-Full", "AFAD-Lite", ""):
         folder = root / name
-        ages = [age for age in subfolders(folder) if age.isdecimal()]
+        ages = [age for age in subfolders(folder) if re.fullmatch("[0-9]+", age)]
         if ages:
             break
     else:
         raise LayoutError(f"{root} has no folder of an age, as '15'")
+    left: Left = {}
     files = [
         f"{age}/{sex}/{file}"
         for age in ages
         for sex in SEXES
-        for file in pictures(folder / age / sex)
+        for file in pictures(folder / age / sex, left, f"{age}/{sex}/")
     ]
     entries = [
         Entry(file, folder / file, float(file.split("/")[0]), file, subject=match.group(1))
         for file, match in named(files, r"(\d+)-\d+\.jpg", "PERSON-N.jpg")
     ]
-    return to_records("afad", entries)
+    return to_records("afad", entries, notes=left_notes(left))
 
 
 DATASET = Dataset(

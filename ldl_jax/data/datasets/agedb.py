@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
-from ldl_jax.data.datasets.folders import named, pictures
+from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
 from ldl_jax.data.records import Records
 
 
@@ -19,11 +19,12 @@ def read(root: Path) -> Records:
     """
     folder = root / "AgeDB" if (root / "AgeDB").is_dir() else root
     pattern, expected = r"\d+_([^_]+)_(\d+)_[mf]\.jpg", "NUMBER_Name_AGE_SEX.jpg"
+    left: Left = {}
     entries = [
         Entry(file, folder / file, float(match.group(2)), file, subject=match.group(1))
-        for file, match in named(pictures(folder), pattern, expected)
+        for file, match in named(pictures(folder, left), pattern, expected)
     ]
-    return to_records("agedb", entries)
+    return to_records("agedb", entries, notes=left_notes(left))
 
 
 DATASET = Dataset(

@@ -1,15 +1,17 @@
 """CACD2000: 163,446 pictures of 2,000 celebrities, aged 14-62."""
 
+import math
 import re
 import unicodedata
 from pathlib import Path
 
+from ldl_jax.data.datasets import matlab
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
 from ldl_jax.data.records import DataError, Records
 
-PATTERN = r"(\d+)_(.+)_(\d+)\.jpg"
+PATTERN = r"([0-9]+)_(.+)_([0-9]+)\.jpg"
 VALIDATION, TEST = 2, 5  # the greatest ranks in these parts
 
 
@@ -32,7 +34,7 @@ def read(root: Path) -> Records:
     ranks = {} if mat is None else _ranks(mat)
     left: Left = {}
     entries = []
-    for file, match in named(pictures(folder), PATTERN, "AGE_Name_NNNN.jpg", left):
+    for file, match in named(pictures(folder, left), PATTERN, "AGE_Name_NNNN.jpg", left):
         age, person = float(match.group(1)), match.group(2)
         split = _split(file, person, ranks) if ranks else ""
         entries.append(Entry(file, folder / file, age, file, subject=person, split=split))
@@ -48,18 +50,16 @@ def _split(file: str, person: str, ranks: dict[str, int]) -> str:
 
 def _ranks(mat: Path) -> dict[str, int]:
     """Reads the rank of each celebrity, by the letters of the name."""
-    import scipy.io  # type: ignore[import-untyped]
-
     variable = "celebrityImageData"
     try:
-        data = scipy.io.loadmat(mat, simplify_cells=True, variable_names=[variable])[variable]
-        names, numbers = data["name"], data["rank"]
-    except Exception as error:  # a broken file raises ValueError, KeyError, zlib.error, ...
+        data = matlab.fields(mat, variable, ("name", "rank"))
+        names, numbers = data["name"], matlab.numbers(mat, data, "rank", len(data["name"]))
+    except (DataError, KeyError) as error:
         raise DataError(f"{mat.name}: has no {variable} with name and rank ({error})") from error
     ranks: dict[str, int] = {}
-    for name, rank in zip(names, numbers, strict=True):
+    for name, rank in zip(names, numbers.tolist(), strict=True):
         match = re.fullmatch(PATTERN, str(name))
-        if match is not None:
+        if match is not None and math.isfinite(rank):
             ranks[_letters(match.group(2))] = int(rank)
     return ranks
 

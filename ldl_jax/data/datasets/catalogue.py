@@ -3,16 +3,15 @@
 import dataclasses
 import importlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import OLDEST, Dataset
 from ldl_jax.data.datasets.tables import LayoutError
-from ldl_jax.data.records import DataError, Records
-
-OLDEST = 130  # years; nobody has lived so long
+from ldl_jax.data.records import DataError, Faults, Records
 
 # Each is the name of the reader's module, too.
 _NAMES = (
@@ -25,7 +24,15 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
-def read(name: str, root: str | Path, *, csv: str = "", **options: Any) -> Records:
+def read(
+    name: str,
+    root: str | Path,
+    *,
+    csv: str = "",
+    columns: Mapping[str, str] | None = None,
+    unreadable: str = "stop",
+    **options: Any,
+) -> Records:
     """Lists a dataset's pictures and labels; opens no picture.
 
     Links below the root are followed wherever they point, since the user made them; a list's path
@@ -35,6 +42,8 @@ def read(name: str, root: str | Path, *, csv: str = "", **options: Any) -> Recor
       name: one of `DATASETS`.
       root: the folder that holds the dataset's layout; "" with `csv`: the CSV file's folder.
       csv: the list of the datasets that take one; looked for in the root, then as given.
+      columns: the names of its columns, by those that the reader gives them, for `csv_folder`.
+      unreadable: "skip" leaves out rows of `csv_folder` that cannot be used, and counts them.
       options: options of the dataset's reader (`Dataset.options`).
 
     Raises:
@@ -46,13 +55,17 @@ def read(name: str, root: str | Path, *, csv: str = "", **options: Any) -> Recor
     dataset = DATASETS[name]
     if csv and not dataset.takes_csv:
         raise DataError(f"{name}: reads its official lists and takes no csv, got {csv!r}")
+    if columns and not dataset.takes_columns:
+        raise DataError(f"{name}: reads its official columns and takes no columns, got {columns!r}")
     for option in options:
         if option not in dataset.options:
             known = ", ".join(dataset.options) or "none"
             raise DataError(f"{name}: has no option {option!r}; its options: {known}")
     try:
         folder = _folder(root, csv)
-        arguments = (folder, csv) if dataset.takes_csv else (folder,)
+        arguments: tuple[object, ...] = (folder, csv) if dataset.takes_csv else (folder,)
+        if dataset.takes_columns:
+            arguments = (*arguments, columns, unreadable == "skip")
         records = dataset.read(*arguments, **options)
     except LayoutError as error:
         raise DataError(f"{name}: {error}. {_remedy(dataset)}") from None
@@ -64,14 +77,22 @@ def read(name: str, root: str | Path, *, csv: str = "", **options: Any) -> Recor
 
 def _check_inside(records: Records, root: Path) -> None:
     """Raises DataError if a picture's path leads out of the root."""
-    prefix = "" if root == Path() else f"{str(root).rstrip(os.sep)}{os.sep}"
+    as_given = "" if root == Path() else f"{str(root).rstrip(os.sep)}{os.sep}"
+    # A list's absolute path counts below a relative root, too. Nothing is resolved: "b/../x" is
+    # another file than "x" where b is a link.
+    absolute = f"{os.path.abspath(root).rstrip(os.sep)}{os.sep}"
+    faults = Faults(records.name)
     for path, source in zip(records.paths, records.sources, strict=True):
-        text = str(path)
-        below = text[len(prefix) :]
-        if not text.startswith(prefix) or below.startswith(os.sep) or ".." in below.split(os.sep):
-            raise DataError(
+        if not any(_is_below(str(path), start) for start in (as_given, absolute)):
+            faults.add(
                 f"{source}: {path} leaves the root {root}; give a root that holds all pictures"
             )
+    faults.check()
+
+
+def _is_below(path: str, start: str) -> bool:
+    rest = path[len(start) :]
+    return path.startswith(start) and not rest.startswith(os.sep) and ".." not in rest.split(os.sep)
 
 
 def _check_ages(records: Records) -> None:

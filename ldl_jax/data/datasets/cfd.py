@@ -78,7 +78,7 @@ def _neutral(images: Path) -> tuple[dict[str, str], Left]:
     """Finds the neutral picture of each model, by the model's name in the sheet."""
     files: dict[str, str] = {}
     left: Left = {}
-    for file in below(images):
+    for file in below(images, left):
         if (match := re.fullmatch(NAME, file.rsplit("/", 1)[-1])) is None:
             continue
         kind, first, second, again = match.groups(default="")

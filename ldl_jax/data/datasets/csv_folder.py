@@ -1,18 +1,31 @@
 """Reads any pictures that a CSV file or a spreadsheet lists."""
 
+import dataclasses
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
-from ldl_jax.data.datasets.tables import LayoutError, Row, find_csv, read_csv
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.datasets.dataset import OLDEST, Dataset
+from ldl_jax.data.datasets.entries import Entry, missing, to_records
+from ldl_jax.data.datasets.folders import Left, left_notes
+from ldl_jax.data.datasets.tables import LayoutError, Row, Table, file_name, find_csv, read_csv
+from ldl_jax.data.records import DataError, Faults, Records
 from ldl_jax.files import from_home
 
 SPLITS = {"": "", "train": "train", "validation": "validation", "val": "validation", "test": "test"}
+COLUMNS = ("path", "label", "sigma", "subject", "split", "fold")
+T = TypeVar("T")
 
 
-def read(root: Path, csv: str = "", *, unit: str = "years") -> Records:
+def read(
+    root: Path,
+    csv: str = "",
+    columns: Mapping[str, str] | None = None,
+    skip: bool = False,
+    *,
+    unit: str = "years",
+) -> Records:
     """Lists the pictures of a CSV file with columns path, label[, sigma, subject, split, fold].
 
     Labels are in `unit`; those in "years" must be ages.
@@ -20,52 +33,128 @@ def read(root: Path, csv: str = "", *, unit: str = "years") -> Records:
     Cells are separated by comma, semicolon or tab. Of a spreadsheet the first sheet is read that is
     not empty. Other columns are left alone. An empty sigma, subject, split or fold is an unknown
     one. Split is one of train, validation (or val), test; folds are numbered from 0; a sigma is
-    above 0.
+    above 0. All faults of the file are said at once.
+
+    Args:
+      root: the folder that paths are relative to.
+      csv: the file.
+      columns: the file's names of columns by those above, as {"path": "file"}.
+      skip: leaves out rows whose path or label is empty or unusable, whose picture does not exist,
+        and those that say again what an earlier one says, and counts them in the notes.
+      unit: what labels are measured in.
     """
     if not csv:
         raise LayoutError("no CSV file is given")
-    table = read_csv(find_csv(root, csv), root)
-    path, label = table.column("path"), table.column("label")
-    entries = [
-        Entry(
-            id=name,
-            path=root / (from_home(name) if name.startswith("~/") else name),
-            label=row.number(label),
-            source=row.source,
-            sigma=_sigma(row),
-            subject=row.cells.get("subject", ""),
-            split=_split(row),
-            fold=_fold(row),
-        )
-        for row in table.rows
-        for name in [row.text(path)]
-    ]
-    return to_records("csv_folder", entries, unit=unit)
+    path = find_csv(root, csv)
+    faults = Faults(file_name(path, root))
+    table = read_csv(path, root, faults=faults)
+    reader = _Rows(root, unit, _named(table, columns or {}), faults, {} if skip else None)
+    entries = [entry for row in table.rows if (entry := reader.entry(row)) is not None]
+    if reader.left is not None:
+        entries = _present(entries, reader.left)
+    if table.rows and not entries and not faults:
+        raise DataError(f"{table.file}: none of its {len(table.rows)} rows can be used")
+    notes = left_notes(reader.left or {})
+    return to_records("csv_folder", entries, unit=unit, notes=notes, faults=faults)
 
 
-def _sigma(row: Row) -> float:
-    if not row.cells.get("sigma"):
+@dataclasses.dataclass
+class _Rows:
+    """Makes entries of rows; `left` takes those that are left out, None where none may be."""
+
+    root: Path
+    unit: str
+    names: Mapping[str, str]
+    faults: Faults
+    left: Left | None
+    known: dict[str, Entry] = dataclasses.field(default_factory=dict)
+
+    def entry(self, row: Row) -> Entry | None:
+        """Returns a row's entry; None where it is left out, or has faults, which are kept."""
+        text = self._tried(lambda: row.text(self.names["path"]), "its path is empty", row)
+        label = self._tried(lambda: self._label(row), "its label is empty or unusable", row)
+        sigma = self._tried(lambda: _sigma(row, self.names), "", row)
+        split = self._tried(lambda: _split(row, self.names), "", row)
+        fold = self._tried(lambda: _fold(row, self.names), "", row)
+        if text is None or label is None or sigma is None or split is None or fold is None:
+            return None
+        subject = row.cells.get(self.names.get("subject", ""), "")
+        given = Path(from_home(text) if text.startswith("~/") else text)
+        made = Entry(text, self.root / given, label, row.source, sigma, subject, split, fold)
+        earlier = self.known.setdefault(text, made)
+        if self.left is not None and earlier is not made:
+            same = dataclasses.replace(earlier, source=row.source)
+            if repr(same) == repr(made):  # a sigma that is not known is NaN, and equals nothing
+                self.left.setdefault("an earlier row says the same", []).append(row.source)
+                return None
+        return made
+
+    def _tried(self, value: Callable[[], T], reason: str, row: Row) -> T | None:
+        """Returns a value; None after an error, which is a fault, or with a reason is left out."""
+        try:
+            return value()
+        except DataError as error:
+            if self.left is None or not reason:
+                self.faults.add(error)
+            elif row.source not in (listed := self.left.setdefault(reason, []))[-1:]:
+                listed.append(row.source)
+            return None
+
+    def _label(self, row: Row) -> float:
+        label = row.number(self.names["label"])
+        if self.unit == "years" and not 0 <= label <= OLDEST:
+            raise DataError(f"{row.source}: {label:g} is no age of 0 to {OLDEST} years")
+        return label
+
+
+def _named(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
+    """Returns the file's names of the columns that it has, by ours."""
+    for name, column in columns.items():
+        if name not in COLUMNS or not isinstance(column, str):
+            known = ", ".join(COLUMNS)
+            raise DataError(f"columns: expected names of columns by {known}, got {name}: {column}")
+    names = {name: columns[name].strip().lower() for name in columns}
+    needed = {name: table.column(column) for name, column in names.items()}
+    required = {name: table.column(name) for name in ("path", "label") if name not in needed}
+    others = {name: name for name in COLUMNS if name in table.columns and name not in needed}
+    return {**others, **required, **needed}
+
+
+def _present(entries: list[Entry], left: Left) -> list[Entry]:
+    """Returns the entries whose pictures exist; `left` takes the others."""
+    for reason, wrong in missing(entries).items():
+        if wrong:
+            left[f"they {reason}"] = [f"{entry.source}, {entry.path}" for entry in wrong]
+            gone = {entry.source for entry in wrong}
+            entries = [entry for entry in entries if entry.source not in gone]
+    return entries
+
+
+def _sigma(row: Row, names: Mapping[str, str]) -> float:
+    column = names.get("sigma", "")
+    if not row.cells.get(column):
         return math.nan
-    sigma = row.number("sigma")
+    sigma = row.number(column)
     if sigma <= 0:
-        raise DataError(f"{row.source}: sigma must be positive (or empty), got {sigma:g}")
+        raise DataError(f"{row.source}: {column} must be positive (or empty), got {sigma:g}")
     return sigma
 
 
-def _split(row: Row) -> str:
-    value = row.cells.get("split", "")
+def _split(row: Row, names: Mapping[str, str]) -> str:
+    value = row.cells.get(names.get("split", ""), "")
     if value.lower() not in SPLITS:
         expected = "train, validation, val or test"
-        raise DataError(f"{row.source}: split must be {expected}, got {value!r}")
+        raise DataError(f"{row.source}: {names['split']} must be {expected}, got {value!r}")
     return SPLITS[value.lower()]
 
 
-def _fold(row: Row) -> int:
-    if not row.cells.get("fold"):
+def _fold(row: Row, names: Mapping[str, str]) -> int:
+    column = names.get("fold", "")
+    if not row.cells.get(column):
         return -1
-    fold = row.number("fold")
+    fold = row.number(column)
     if not 0 <= fold < 1e6 or fold != int(fold):
-        raise DataError(f"{row.source}: fold must be a whole number of 0 or more, got {fold:g}")
+        raise DataError(f"{row.source}: {column} must be a whole number of 0 or more, got {fold:g}")
     return int(fold)
 
 
@@ -73,6 +162,8 @@ DATASET = Dataset(
     read=read,
     title="pictures of your own, listed in a CSV file",
     layout="a CSV file or a spreadsheet with columns path, label and, if known, sigma, subject, "
-    "split, fold, its paths relative to the root (default: the file's folder)",
+    "split, fold (or those that data.columns names), its paths relative to the root (default: the "
+    "file's folder)",
     takes_csv=True,
+    takes_columns=True,
 )

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from ldl_jax.data.records import Records
 
+OLDEST = 130  # years; nobody has lived so long
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
@@ -27,6 +29,7 @@ class Dataset:
     licence: str = ""  # the uses that are allowed
     where: str = ""  # the address to ask for it; "" for pictures of one's own
     takes_csv: bool = False  # whether its labels are in a file that the user names
+    takes_columns: bool = False  # whether the user names the file's columns, and may skip rows
     pictures: tuple[int, ...] = ()
 
     @property

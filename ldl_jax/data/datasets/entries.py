@@ -3,13 +3,13 @@
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ldl_jax.data.datasets.tables import Table
-from ldl_jax.data.records import DataError, FoldSplit, Records
+from ldl_jax.data.datasets.tables import Row, Table
+from ldl_jax.data.records import DataError, Faults, FoldSplit, Records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +42,16 @@ def from_table(
     sigma: str = "",
     subject: str = "",
     split: str = "",
-) -> Iterator[Entry]:
-    """Yields an entry for each row; file, label, sigma and subject are names of columns.
+) -> list[Entry]:
+    """Makes an entry of each row; file, label, sigma and subject are names of columns.
 
-    The id is the file's path below the root; `suffix` is added to it where the picture lies.
+    The id is the file's path below the root; `suffix` is added to it where the picture lies. What
+    is wrong with the rows is raised all at once.
     """
-    for row in table.rows:
+
+    def entry(row: Row) -> Entry:
         name = f"{folder}/{row.text(file)}" if folder else row.text(file)
-        yield Entry(
+        return Entry(
             id=name,
             path=root / f"{name}{suffix}",
             label=row.number(label),
@@ -59,6 +61,21 @@ def from_table(
             split=split,
         )
 
+    return of_rows(table.rows, entry, table.file)
+
+
+def of_rows(rows: Iterable[Row], entry: Callable[[Row], Entry], file: str) -> list[Entry]:
+    """Makes an entry of each row of a file; raises the DataErrors of all rows at once."""
+    faults = Faults(file)
+    made = []
+    for row in rows:
+        try:
+            made.append(entry(row))
+        except DataError as error:
+            faults.add(error)
+    faults.check()
+    return made
+
 
 def to_records(
     name: str,
@@ -66,18 +83,31 @@ def to_records(
     unit: str = "years",
     notes: Sequence[str] = (),
     fold_splits: Sequence[FoldSplit] = (),
+    bounds: Sequence[tuple[float, float]] = (),
+    faults: Faults | None = None,
 ) -> Records:
     """Makes records of entries.
 
     The optional fields (sigma, subjects, split, folds, quads, points) are there if some entry has
     its own.
 
+    Args:
+      name: the dataset's.
+      entries: its pictures.
+      unit: what a label is measured in.
+      notes: remarks for readers of the results.
+      fold_splits: how official runs part the folds.
+      bounds: the groups that labels are the middles of.
+      faults: what the caller found, to be said with what is found here.
+
     Raises:
-      DataError: no entry, an id twice, or a picture that does not exist.
+      DataError: no entry, an id twice, or a picture that does not exist or is no regular file.
     """
     rows = tuple(entries)
-    _check_unique(rows)
-    _check_exist(name, rows)
+    found = Faults(name) if faults is None else faults
+    _check_unique(rows, found)
+    _check_exist(name, rows, found)
+    found.check()
     sigma = np.asarray([row.sigma for row in rows], np.float32)
     subjects = tuple(row.subject for row in rows)
     split = tuple(row.split for row in rows)
@@ -94,6 +124,7 @@ def to_records(
         unit=unit,
         folds=None if (folds < 0).all() else folds,
         fold_splits=tuple(fold_splits),
+        bounds=tuple(bounds),
         quads=_coordinates([row.quad for row in rows], 4),
         points=_coordinates([row.points for row in rows], 5),
         notes=tuple(notes),
@@ -108,36 +139,52 @@ def _coordinates(values: Sequence[tuple[float, ...]], count: int) -> np.ndarray 
     return np.asarray([points or unknown for points in values], np.float32).reshape(-1, count, 2)
 
 
-def _check_unique(rows: Sequence[Entry]) -> None:
+def _check_unique(rows: Sequence[Entry], faults: Faults) -> None:
     sources: dict[str, str] = {}
     for row in rows:
         if row.id in sources:
-            raise DataError(f"{row.source}: {row.id!r} is listed already in {sources[row.id]}")
-        sources[row.id] = row.source
+            faults.add(f"{row.source}: {row.id!r} is listed already in {sources[row.id]}")
+        sources.setdefault(row.id, row.source)
 
 
-def _check_exist(name: str, rows: Sequence[Entry]) -> None:
+def _check_exist(name: str, rows: Sequence[Entry], faults: Faults) -> None:
+    for reason, wrong in missing(rows).items():
+        if wrong:
+            faults.add(
+                f"{name}: {len(wrong)} of {len(rows)} listed pictures {reason}; "
+                f"the first is {wrong[0].path} ({wrong[0].source})"
+            )
+
+
+def missing(rows: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Returns the entries whose pictures do not exist, or are no regular files, by that reason."""
     # A folder is listed once: a stat a picture takes minutes for 100k pictures on a network disk.
-    folders: dict[Path, set[str]] = {}
-    missing = []
+    folders: dict[Path, dict[str, bool]] = {}
+    absent: list[Entry] = []
+    irregular: list[Entry] = []
     for row in rows:
         folder = row.path.parent
         if folder not in folders:
             folders[folder] = _files(folder)
-        if row.path.name not in folders[folder]:
-            missing.append(row)
-    if missing:
-        raise DataError(
-            f"{name}: {len(missing)} of {len(rows)} listed pictures do not exist; "
-            f"the first is {missing[0].path} ({missing[0].source})"
-        )
+        is_file = folders[folder].get(row.path.name)
+        if not is_file:
+            (absent if is_file is None else irregular).append(row)
+    return {"do not exist": absent, "are no regular files": irregular}
 
 
-def _files(folder: Path) -> set[str]:
+def _files(folder: Path) -> dict[str, bool]:
+    """Returns whether each name in a folder is a regular file's."""
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
+            return {entry.name: _is_file(entry) for entry in entries}
     except PermissionError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
     except (OSError, ValueError):  # it is not there, or its name could be no folder's
-        return set()
+        return {}
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False

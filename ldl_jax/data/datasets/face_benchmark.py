@@ -7,12 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml  # type: ignore[import-untyped] # ml_collections brings it
+
+from ldl_jax.data.datasets import numbers
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import LARGEST, LayoutError, find_csv, read_text
-from ldl_jax.data.records import DataError, FoldSplit, Records
+from ldl_jax.data.records import DataError, Faults, FoldSplit, Records
 
 PARTS = ("trn", "val", "tst")
+# PyYAML raises ValueError for a wrong date, RecursionError for lists nested too deep.
+_WRONG = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_LONGEST = 300_000  # characters of a YAML file, which takes seconds; the benchmark's are short
+_LARGEST_JSON = 128 * 2**20  # characters; values may take thirty times as many bytes
 
 
 class _Member(NamedTuple):
@@ -56,22 +63,46 @@ def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
     return to_records("face_benchmark", entries, fold_splits=_splits(path, members, folds))
 
 
-def _members(path: Path, tag: str) -> list[_Member]:
-    # ml_collections brings it.
-    from yaml import YAMLError, safe_load  # type: ignore[import-untyped]
+class _Plain(yaml.SafeLoader):
+    """Loads YAML without aliases, of which a few lines may stand for any number of values."""
 
+    def compose_node(self, parent: object, index: object) -> object:
+        """Returns the next node; raises ComposerError where it is an alias."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", mark)
+        return super().compose_node(parent, index)
+
+
+# YAML's own rule takes 1_0 for 10 and 1:30 for 90.
+_Plain.add_constructor(
+    "tag:yaml.org,2002:int",
+    lambda loader, node: numbers.whole_number(loader.construct_scalar(node)),
+)
+
+
+def _folders(values: Sequence[object]) -> tuple[int, ...]:
+    """Returns folders' numbers; raises ValueError where one is none."""
+    whole = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+    if isinstance(values, str) or len(whole) != len(values):
+        raise ValueError(f"expected whole numbers of folders, got {values!r}"[:120])
+    return tuple(whole)
+
+
+def _members(path: Path, tag: str) -> list[_Member]:
     text = read_text(path, path.name)
+    if len(text) > _LONGEST:
+        raise DataError(f"{path.name}: has {len(text):,} characters, more than {_LONGEST:,}")
     try:
         members = [
             _Member(
                 path.parent / item["database"],
                 str(item.get("tag", Path(item["database"]).stem)),
-                [{part: tuple(map(int, split[part])) for part in PARTS} for split in item["split"]],
+                [{part: _folders(split[part]) for part in PARTS} for split in item["split"]],
             )
-            for item in safe_load(text)
+            for item in yaml.load(text, _Plain)
         ]
-    # PyYAML raises ValueError for a wrong date, RecursionError for lists nested too deep.
-    except (YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as e:
+    except (*_WRONG, yaml.YAMLError) as e:
         raise DataError(
             f"{path.name}: expected a list of {{database, tag, split: [{{trn, val, tst}}]}} "
             f"({type(e).__name__}: {e})".replace("\n", " ")
@@ -93,6 +124,8 @@ def _entries(
     if not os.path.isfile(database):  # also false for a name that no file could have
         raise LayoutError(f"{database.parent} has no {database.name!r}")
     text = read_text(database, database.name)
+    if len(text) > _LARGEST_JSON:
+        raise DataError(f"{database.name}: has {len(text):,} characters, more than can be read")
     try:
         listed = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -101,22 +134,28 @@ def _entries(
         raise DataError(f"{database.name}: expected a list of pictures")
     for folder in sorted({_folder(item) for item in listed} - {-1}):
         folds[index, folder] = len(folds)
+    faults = Faults(database.name)
     for position, item in enumerate(listed):
         source = f"{database.name} entry {position + 1}"
         fold = folds.get((index, _folder(item)), -1)
-        yield _entry(root, item, source, prefix, fold)
+        try:
+            yield _entry(root, item, source, prefix, fold)
+        except DataError as error:
+            faults.add(error)
+    faults.check()
 
 
 def _folder(item: object) -> int:
     folder = item.get("folder") if isinstance(item, Mapping) else None
-    return folder if isinstance(folder, int) else -1
+    return folder if isinstance(folder, int) and not isinstance(folder, bool) else -1
 
 
 def _entry(root: Path, item: Mapping[str, Any], source: str, prefix: str, fold: int) -> Entry:
     try:
         subject = str(item.get("id_num", item.get("name", "")))
-        label, sigma = float(item["age"]), float(item.get("std_age", math.nan))
-        if not abs(label) <= LARGEST or sigma < 0 or math.isinf(sigma):
+        label = numbers.value(item["age"])
+        sigma = numbers.value(item.get("std_age", math.nan))
+        if not abs(label) <= LARGEST or sigma < 0:
             raise ValueError(f"age is {label:g}, std_age {sigma:g}")
         return Entry(
             id=prefix + item["img_path"],
@@ -137,7 +176,7 @@ def _entry(root: Path, item: Mapping[str, Any], source: str, prefix: str, fold: 
 def _quad(corners: Sequence[float]) -> tuple[float, ...]:
     if len(corners) not in (0, 8):
         raise ValueError(f"aligned_bbox has {len(corners)} numbers, not 8")
-    return tuple(float(value) for value in corners)
+    return tuple(map(numbers.value, corners))
 
 
 def _splits(

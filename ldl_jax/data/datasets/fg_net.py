@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
-from ldl_jax.data.datasets.folders import named, pictures
+from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
 from ldl_jax.data.records import Records
 
 
@@ -21,11 +21,12 @@ def read(root: Path) -> Records:
     """
     folder = root / "images" if (root / "images").is_dir() else root
     pattern = r"(\d{3})[Aa](\d{2})[A-Za-z]?\.\w+"
+    left: Left = {}
     entries = [
         Entry(file, folder / file, float(match.group(2)), file, subject=match.group(1))
-        for file, match in named(pictures(folder), pattern, "PPPAaa.JPG")
+        for file, match in named(pictures(folder, left), pattern, "PPPAaa.JPG")
     ]
-    return to_records("fg_net", entries)
+    return to_records("fg_net", entries, notes=left_notes(left))
 
 
 DATASET = Dataset(

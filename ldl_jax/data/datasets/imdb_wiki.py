@@ -1,14 +1,12 @@
 """IMDB-WIKI: 523,051 pictures of celebrities with ages from their dates of birth; noisy."""
 
-import pickle
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from ldl_jax.data.datasets import matlab
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
@@ -17,13 +15,6 @@ from ldl_jax.data.records import DataError, Records
 
 NUMBERS = ("dob", "photo_taken", "face_score", "second_face_score")
 NEEDED = (*NUMBERS, "full_path")
-_LOAD = """
-import pickle, sys
-from scipy.io.matlab import loadmat
-path, name = sys.argv[1:]
-fields = loadmat(path, simplify_cells=True, variable_names=[name])[name]
-pickle.dump(fields, sys.stdout.buffer)
-"""
 LISTED = {"imdb": 460_723, "wiki": 62_328}
 
 
@@ -109,26 +100,18 @@ def _mat(root: Path, name: str) -> Path | None:
 
 
 def _fields(mat: Path, name: str) -> dict[str, np.ndarray]:
-    # This takes a process of its own, since SciPy's reader crashes on some damaged files.
-    command = [sys.executable, "-c", _LOAD, str(mat), name]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["it crashed"]
-        raise DataError(f"{mat.name}: cannot be read as a MATLAB file ({reason[-1]})")
-    loaded = pickle.loads(done.stdout)
-    missing = [field for field in NEEDED if not isinstance(loaded, dict) or field not in loaded]
+    loaded = matlab.fields(mat, name, (*NEEDED, "celeb_id"))
+    missing = [field for field in NEEDED if field not in loaded]
     if missing:
         raise DataError(f"{mat.name}: has no field {', '.join(missing)}")
-    fields = {field: np.atleast_1d(value) for field, value in loaded.items()}
-    count = len(fields["full_path"])
-    try:
-        for field in (*NUMBERS, *({"celeb_id"} & fields.keys())):
-            fields[field] = fields[field].astype(np.float64)
-            if fields[field].shape != (count,):
-                raise ValueError(f"shape {fields[field].shape}, not {(count,)}")
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{mat.name}: {field} are no numbers ({error})") from error
-    return fields
+    paths = loaded["full_path"]
+    if isinstance(paths, np.ndarray):
+        raise DataError(f"{mat.name}: full_path are numbers, not paths")
+    fields = {
+        field: matlab.numbers(mat, loaded, field, len(paths))
+        for field in (*NUMBERS, *({"celeb_id"} & loaded.keys()))
+    }
+    return {**fields, "full_path": np.array(paths, object)}
 
 
 def _filtered(

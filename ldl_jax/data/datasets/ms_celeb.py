@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
-from ldl_jax.data.datasets.folders import left_notes, pictures, subfolders
+from ldl_jax.data.datasets.folders import Left, left_notes, pictures, subfolders
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Records
 
@@ -35,9 +35,10 @@ def read(root: Path, *, min_pictures: int = 10, max_identities: int = 0) -> Reco
     entries: list[Entry] = []
     few: list[str] = []
     count = 0
-    identities = subfolders(root)
+    left: Left = {}
+    identities = subfolders(root, left)
     for identity in identities:
-        files = pictures(root / identity)
+        files = pictures(root / identity, left, f"{identity}/")
         if len(files) < min_pictures:
             few += [f"{identity}/{file}" for file in files]
             continue
@@ -50,7 +51,7 @@ def read(root: Path, *, min_pictures: int = 10, max_identities: int = 0) -> Reco
             break
     if not count:
         raise LayoutError(f"{root} has no folder of at least {min_pictures} pictures")
-    notes = left_notes({f"fewer than {min_pictures} of the identity": few})
+    notes = left_notes({**left, f"fewer than {min_pictures} of the identity": few})
     counted = f"{count:,} of {len(identities):,} identities"
     return to_records("ms_celeb", entries, unit="identity", notes=(counted, *notes))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ldl_jax.data.records import DataError
-from ldl_jax.files import LOCK, is_partial, lock, remove_partial, write_json
+from ldl_jax.files import LOCK, content_of, is_partial, lock, remove_partial, write_json
 
 NAME, SPLIT, VERSION = "faces", "pictures", "1.1.0"
 PARTS, PLAN, INDEX, ABOUT = "parts", "plan.json", "index.npz", "prepared.json"
@@ -108,8 +108,8 @@ def _read(path: Path) -> Json | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(content_of(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is no JSON ({error})") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected an object")

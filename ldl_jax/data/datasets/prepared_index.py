@@ -28,6 +28,8 @@ def to_arrays(records: Records) -> dict[str, np.ndarray]:
         arrays[f"{field}_of"] = np.array([index_of[text] for text in texts], np.int32)
     alignment = records.alignment
     whole = {field: getattr(records, field) for field in WHOLE}
+    if records.bounds:  # without them the file is as it always was
+        whole["bounds"] = records.bounds
     whole["alignment"] = None if alignment is None else dataclasses.asdict(alignment)
     arrays["whole"] = _packed(whole)
     return arrays
@@ -47,6 +49,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], pictures: Sequence[bytes]) -> 
         notes=tuple(whole["notes"]),
         fold_splits=tuple(FoldSplit(*map(tuple, parts)) for parts in whole["fold_splits"]),
         alignment=None if alignment is None else Alignment(**alignment),
+        bounds=tuple((low, high) for low, high in whole.get("bounds", ())),
         ids=tuple(_unpacked(arrays["ids"])),
         packed=pictures,
         **fields,

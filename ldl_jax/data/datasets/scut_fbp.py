@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.tables import Row, find, find_csv, read_csv
 from ldl_jax.data.records import DataError, Records
 
@@ -35,12 +35,12 @@ def read(root: Path, csv: str = "") -> Records:
     table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
     image, score = table.column("#image", "image"), table.column("attractiveness label", "score")
     std = next((name for name in DEVIATIONS if name in table.columns), "")
-    entries = [_entry(row, images, image, score, std) for row in table.rows]
+    entries = of_rows(table.rows, lambda row: _entry(row, images, image, score, std), table.file)
     return to_records("scut_fbp", entries, unit="score")
 
 
 def _entry(row: Row, images: Path, image: str, score: str, std: str) -> Entry:
-    match = re.fullmatch(r"(?:SCUT-FBP-)?(\d+)(?:\.0)?(?:\.jpg)?", row.text(image))
+    match = re.fullmatch(r"(?:SCUT-FBP-)?([0-9]+)(?:\.0)?(?:\.jpg)?", row.text(image))
     if match is None:
         raise DataError(f"{row.source}: image must be a number, got {row.text(image)!r}")
     name = f"SCUT-FBP-{int(match.group(1))}.jpg"

@@ -1,16 +1,14 @@
 """Reads spreadsheets (.xlsx, .xls and .ods) as rows of text, as a sheet saved as CSV has them."""
 
 import dataclasses
-import datetime
 import io
-import pickle
+import json
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
+from ldl_jax.data.datasets import children
 from ldl_jax.data.records import DataError
 
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods")
@@ -18,16 +16,17 @@ SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods")
 # 330,000 votes, the largest official file, need a fifth of LARGEST and a tenth of CELLS.
 LARGEST = 512 * 2**20  # bytes, unpacked
 CELLS = 20_000_000  # in one sheet; empty ones count
-_MEMORY = 8 * 2**30  # bytes of address space for the program that reads a file
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # how .xls files start, and encrypted .xlsx files
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
-_MODULE = re.compile(r"^[\w.]+\.(?=\w+(:|$))")  # in front of an exception's name
 # The reader makes an error (as #N/A) an empty cell, unless the file calls it a text. Only an .xls
 # file's errors stay empty.
 _ERRORS = {
     "xl/worksheets/": (re.compile(rb'(<(?:\w+:)?c\b[^>]*\s)t="e"'), rb'\1t="str"'),
     "content.xml": (re.compile(rb'office:string-value=""(?=[^>]*calcext:value-type="error")'), b""),
 }
+
+# Declarations of entities, which a spreadsheet has no use for, may multiply a text.
+_DECLARATION = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 Line = tuple[int, list[str]]  # a row's number, as the sheet counts, and its cells
 
@@ -67,23 +66,22 @@ def read(path: Path, file: str) -> Book:
       DataError: the file is no spreadsheet, protected by a password, damaged, or unpacks to more
         than `LARGEST` bytes.
     """
-    program = [sys.executable, "-P", str(Path(__file__).with_name("sheets_process.py"))]
-    command = [*program, str(CELLS), str(_MEMORY)]
-    done = subprocess.run(command, input=_content(path, file), capture_output=True, check=False)
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        # A process that a signal ended leaves no line of its own.
-        reason = last[0] if last and done.returncode > 0 else "its reader ran out of memory"
-        if "PasswordError" in reason:
-            raise DataError(f"{file}: is protected by a password; save it without one")
+    content = _content(children.read(path, file), file)
+    try:
+        sheets = json.loads(children.output("sheets_process.py", [str(CELLS)], content))
+    except children.ReaderError as error:
+        if "PasswordError" in str(error):
+            raise DataError(f"{file}: is protected by a password; save it without one") from None
         raise DataError(
-            f"{file}: cannot be read as a spreadsheet ({_MODULE.sub('', reason)}); open it with a "
-            "spreadsheet program and save it again, or get a new copy"
-        )
-    sheets = pickle.loads(done.stdout)
+            f"{file}: cannot be read as a spreadsheet ({error}); open it with a spreadsheet "
+            "program and save it again, or get a new copy"
+        ) from None
     if not sheets:
         raise DataError(f"{file}: has no sheet")
-    texts = {title: s if isinstance(s, str) else _lines(s) for title, s in sheets.items()}
+    texts = {
+        title: rows if isinstance(rows, str) else [(row, cells) for row, cells in rows]
+        for title, rows in sheets.items()
+    }
     return Book(file, texts)
 
 
@@ -110,33 +108,8 @@ def is_sheet(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def text(value: object) -> str:
-    """Returns a cell's value as text: "3", "3.5", "TRUE", "2001-02-28", "" for an empty cell."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).upper()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
-        return str(int(value))
-    if isinstance(value, datetime.datetime):
-        return str(value.date() if value.time() == datetime.time() else value)
-    return str(value).strip()
-
-
-def _lines(rows: Sequence[Sequence[object]]) -> list[Line]:
-    filled = []
-    for count, values in enumerate(rows, start=1):
-        cells = [text(value) for value in values]
-        while cells and not cells[-1]:
-            cells.pop()
-        if cells:
-            filled.append((count, cells))
-    return filled
-
-
-def _content(path: Path, file: str) -> bytes:
+def _content(content: bytes, file: str) -> bytes:
     """Returns a file's bytes, with errors in its cells as texts."""
-    content = path.read_bytes()
     if content.startswith(_OLE):
         if _ENCRYPTED in content:
             raise DataError(f"{file}: is protected by a password; save it without one")
@@ -155,8 +128,9 @@ def _content(path: Path, file: str) -> bytes:
                     f"{LARGEST // 2**20} that are read; save its sheet as CSV"
                 )
             return _with_error_texts(archive)
-    except DataError:
-        raise
+    except DataError as error:
+        text = str(error)
+        raise DataError(text if text.startswith(file) else f"{file}: {text}") from None
     except Exception as error:  # a damaged archive raises errors of many kinds
         raise DataError(
             f"{file}: cannot be read as a spreadsheet ({type(error).__name__}: {error}); get a "
@@ -169,6 +143,8 @@ def _with_error_texts(archive: zipfile.ZipFile) -> bytes:
     with zipfile.ZipFile(packed, "w") as copy:
         for name in dict.fromkeys(archive.namelist()):
             member = archive.read(name)
+            if name.endswith((".xml", ".rels")) and _DECLARATION.search(member):
+                raise DataError(f"{name} declares entities, which no spreadsheet program writes")
             for start, (pattern, replacement) in _ERRORS.items():
                 if name.startswith(start):
                     member = pattern.sub(replacement, member)

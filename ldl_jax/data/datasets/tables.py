@@ -4,16 +4,23 @@ import contextlib
 import csv
 import dataclasses
 import io
-import math
-from collections.abc import Generator, Sequence
+import itertools
+import re
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ldl_jax.data.datasets import sheets
-from ldl_jax.data.records import DataError
+from ldl_jax.data.datasets import numbers, sheets
+from ldl_jax.data.records import DataError, Faults
+from ldl_jax.files import content_of
 
 DELIMITERS = (";", "\t", ",")
+ROWS = 10_000_000  # of one file; each takes some 300 bytes of memory
+TEXT = 512 * 2**20  # bytes of one text file
+# The first line by which spreadsheets say how cells are parted.
+_SEPARATOR = re.compile(r'"?sep=(?P<sign>[;,|\t])?"?', re.IGNORECASE)
+_NEWLINE = re.compile("\r\n|\r|\n")
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -39,11 +46,11 @@ class Row:
         """Returns the cell of a column as a finite number (a float32); DataError if it is none."""
         value = self.text(column)
         try:
-            result = float(value)
-        except ValueError:
-            result = math.nan
-        if not abs(result) <= LARGEST:
-            raise DataError(f"{self.source}: {column} must be a finite number, got {value!r}")
+            result = numbers.number(value)
+            if abs(result) > LARGEST:
+                raise ValueError(f"must be a finite number (a float32), got {value!r}")
+        except ValueError as error:
+            raise DataError(f"{self.source}: {column} {error}") from None
         return result
 
     def deviation(self, column: str) -> float:
@@ -92,6 +99,8 @@ def find_csv(root: Path, csv_name: str) -> Path:
     for path in (root / csv_name, Path(csv_name).expanduser()):
         if path.is_file():
             return path
+    if (root / csv_name).exists() and not (root / csv_name).is_dir():
+        raise DataError(f"{root / csv_name}: is no regular file")
     raise LayoutError(f"{root} has no {csv_name!r}, and neither has the working directory")
 
 
@@ -111,30 +120,44 @@ def read_list(path: Path, root: Path, columns: Sequence[str]) -> tuple[Row, ...]
     return tuple(rows)
 
 
-def read_csv(path: Path, root: Path, columns: Sequence[str] = (), prefer: str = "") -> Table:
+def read_csv(
+    path: Path,
+    root: Path,
+    columns: Sequence[str] = (),
+    prefer: str = "",
+    faults: Faults | None = None,
+) -> Table:
     """Reads a CSV file or the sheet of a spreadsheet, with a header unless `columns` is given.
 
     CSV is separated by comma, semicolon or tab. Of a file with several sheets the first that is
     not empty is read, or the one called `prefer`. Names of columns are compared in lower case.
+    `faults` takes rows that cannot be used, for the caller to add those of the cells; without it
+    they are raised, all at once.
 
     Raises:
-      DataError: the file is empty, not UTF-8, repeats a column, or is no spreadsheet that can
-        be read; or a row's cells are too few or too many for the columns.
+      DataError: the file is empty, not UTF-8, repeats a column, has a quote out of place, or is no
+        spreadsheet that can be read; or a row's cells are too few or too many for the columns.
     """
     file = file_name(path, root)
     sheet = sheets.is_sheet(path)
     lines = sheets.lines(path, file, columns, prefer) if sheet else csv_lines(path, file)
+    found = Faults(file) if faults is None else faults
     rows = []
     empty = True
     with contextlib.closing(lines):
         for source, cells in lines:
             empty = False
-            if columns:
-                rows.append(_row(source, cells, columns))
-            else:
+            if not columns:
                 columns = _header(file, cells)
+                continue
+            try:
+                rows.append(_row(source, cells, columns))
+            except DataError as error:
+                found.add(error)
     if empty:
         raise DataError(f"{file}: is empty")
+    if faults is None:
+        found.check()
     return Table(file, tuple(columns), tuple(rows))
 
 
@@ -143,32 +166,75 @@ def csv_lines(
 ) -> Generator[tuple[str, list[str]], None, None]:
     """Yields the rows with a cell that is not empty, each after its place, "FILE row N".
 
-    Without a delimiter the one is taken that parts the first line best. DataError is raised where
-    the file is not UTF-8, or not CSV.
+    Without a delimiter that of a first line "sep=;" is taken, as spreadsheets write it, or else the
+    one that parts the first line best. DataError is raised where the file is not UTF-8, or not CSV:
+    a quote is not closed, stands within a cell, or takes in the rows after it.
     """
-    text = read_text(path, file)
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    lines = io.StringIO(read_text(path, file), newline="")
+    before, first = _first(lines)
+    if (hint := _SEPARATOR.fullmatch(first.strip("\r\n "))) is not None:
+        delimiter = hint["sign"] or delimiter
+        skipped, first = _first(lines)
+        before += skipped
     if not first:
         return
-    line = 1
+    raw: list[str] = []
+    chosen = delimiter or _delimiter(first)
+    reader = csv.reader(_kept(itertools.chain([first], lines), raw), delimiter=chosen, strict=True)
+    line, columns = before, 0
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or _delimiter(first))
         for record in reader:
+            _check_quotes("".join(raw), record, chosen, columns)
+            columns = columns or len(record)
             cells = [cell.strip() for cell in record]
             if any(cells):
                 yield f"{file} row {line}", cells
-            line = reader.line_num + 1  # a quoted cell may span lines; the first one counts
+            # A quoted cell may span lines; the first one counts.
+            line = before + reader.line_num
+            raw.clear()
+            if line > ROWS:
+                raise DataError(f"{file}: has more than the {ROWS:,} rows that are read")
     except csv.Error as error:
-        raise DataError(f"{file} row {line}: {error}") from error
+        reason = str(error).replace("unexpected end of data", "a quote is opened and not closed")
+        if "expected after" in reason:
+            reason = "a quote ends before its cell does: it, or one before it, is out of place"
+        raise DataError(f"{file} row {line}: {reason}") from error
+
+
+def _first(lines: Iterable[str]) -> tuple[int, str]:
+    """Returns the first line that is not blank, and its number from 1; (0, "") without one."""
+    return next(((number, line) for number, line in enumerate(lines, 1) if line.strip()), (0, ""))
+
+
+def _kept(lines: Iterable[str], raw: list[str]) -> Iterator[str]:
+    """Yields the lines, and keeps them in `raw` as they come."""
+    for line in lines:
+        raw.append(line)
+        yield line
+
+
+def _check_quotes(raw: str, record: Sequence[str], delimiter: str, columns: int) -> None:
+    """Raises csv.Error where a row's quotes do not enclose whole cells of this row alone."""
+    if '"' not in raw:
+        return
+    cell = f'(?:"[^"]*(?:""[^"]*)*"|[^"{delimiter}]*)'
+    if re.fullmatch(f"{cell}(?:[{delimiter}]{cell})*[\r\n]*", raw) is None:
+        raise csv.Error('a quote (") stands within a cell; enclose the whole cell, and double it')
+    # A line that would be a row of its own, of which a quoted cell holds a part.
+    rows = any(line.count(delimiter) >= columns - 1 for line in _NEWLINE.split(raw)[1:])
+    if rows and any(delimiter in line for cell in record for line in _NEWLINE.split(cell)[1:]):
+        raise csv.Error("a quote takes in the rows after it; close it, or leave it out")
 
 
 def read_text(path: Path, file: str) -> str:
     """Reads a text file; raises DataError, with `file` as its name, if it is not UTF-8."""
     try:
         # utf-8-sig: spreadsheets start their CSV files with a byte-order mark.
-        return path.read_text(encoding="utf-8-sig")
+        return content_of(path, TEXT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: is not UTF-8 text ({error})") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read ({error})") from error
 
 
 def _row(source: str, cells: Sequence[str], columns: Sequence[str]) -> Row:

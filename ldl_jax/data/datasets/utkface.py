@@ -27,7 +27,7 @@ def read(root: Path) -> Records:
     expected = "AGE_SEX_RACE_DATE.jpg"
     entries = [
         Entry(file, root / file, float(match.group(1)), file)
-        for file, match in named(tuple(below(root)), PATTERN, expected, left)
+        for file, match in named(tuple(below(root, left)), PATTERN, expected, left)
     ]
     return to_records("utkface", entries, notes=left_notes(left))
 

@@ -53,6 +53,7 @@ def combine(train: Records, test: Records) -> Records:
             *("test" for _ in test.ids),
         ),
         unit=train.unit,
+        bounds=train.bounds,
         quads=_filled(pair, "quads", (4, 2)),
         points=_filled(pair, "points", (5, 2)),
         alignment=train.alignment,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import io
 import itertools
 import os
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
+from ldl_jax.data import pictures
 from ldl_jax.data.pictures import CHUNK
 from ldl_jax.data.records import Records
 
@@ -142,11 +142,12 @@ def _hashed(records: Records, row: int) -> tuple[str, np.uint64, np.ndarray]:
     content = records.content(row)
     digest = hashlib.sha256(content).hexdigest()
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with pictures.opened(content) as image:
             # JPEGs are decoded at 1/2 to 1/8 of their size, if that is enough for the thumbnail.
             image.draft("L", (4 * LOOKS, 4 * LOOKS))
             image.load()
-            return digest, difference_hash(image), look(image)
+            shown = image if image.mode == "L" else pictures.rgb(image)
+            return digest, difference_hash(shown), look(shown)
     except MemoryError:
         raise
     except Exception as error:  # broken files raise OSError, SyntaxError, struct.error, ...

@@ -8,6 +8,7 @@ import numpy as np
 
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits.protocols import Parts, fingerprint
+from ldl_jax.files import content_of
 
 PARTS = ("train", "validation", "test")
 
@@ -47,6 +48,13 @@ def read(path: Path, records: Records) -> Parts:
             fields[part] = np.asarray([rows[name] for name in content[part]], int)
     except KeyError as error:
         raise DataError(f"{path.name}: {records.name} has no {error}") from error
+    seen: dict[str, str] = {}
+    for part in PARTS:
+        for name in content[part]:
+            if name in seen:
+                places = f"in {seen[name]} and again in {part}; take the run's own file"
+                raise DataError(f"{path.name}: lists {name!r} {places}")
+            seen[name] = part
     parts = Parts(**fields, notes=tuple(content["notes"]))
     if fingerprint(records, parts) != content["sha256"]:
         raise DataError(
@@ -98,7 +106,7 @@ def _by_part(parts: Parts, column: np.ndarray) -> dict[str, list[float | None]]:
 def _content(path: Path) -> dict[str, Any]:
     """Reads a file's content, of the types that `dumped` gives."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(content_of(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path.name}: is no split ({error})") from error
     if not isinstance(content, dict):
@@ -107,6 +115,7 @@ def _content(path: Path) -> dict[str, Any]:
     for name, kind in {**dict.fromkeys((*PARTS, "notes"), list), **kinds}.items():
         value = content.get(name)
         texts = value if isinstance(value, list) else ()
-        if not isinstance(value, kind) or not all(isinstance(text, str) for text in texts):
+        wrong = not isinstance(value, kind) or isinstance(value, bool)
+        if wrong or not all(isinstance(text, str) for text in texts):
             raise DataError(f"{path.name}: is no split: {name} is {str(value)[:60]!r}")
     return content

@@ -35,9 +35,7 @@ def test_line_ends_delimiters_and_marks(tmp_path, end, delimiter, mark):
 @pytest.mark.parametrize("label", ["-1", "-0.5", "130.5", "999", "1e30"])
 def test_an_age_that_is_none_is_named_with_its_row(tmp_path, label):
     listed(tmp_path, f"path,label\na.jpg,30\nb/c.jpg,{label}\n")
-    with pytest.raises(
-        DataError, match=r"^faces.csv row 3: .* is no age of 0 to 130 years; 1 of 2"
-    ):
+    with pytest.raises(DataError, match=r"^faces.csv row 3: .* is no age of 0 to 130 years$"):
         read(tmp_path)
     if float(label) > -1:
         assert read(tmp_path, unit="score").unit == "score"  # a label of another kind may be

@@ -55,11 +55,11 @@ def mutated(rng, content):
 
 
 def outcome(read, *where):
-    """Whether it was read, or refused in one line; a failure names what `where` holds."""
+    """Whether it was read, or refused in one line a fault; a failure names what `where` holds."""
     try:
         read()
     except ValueError as error:
-        text = str(error)
+        text = str(error).replace("\n  - ", "; ")  # the faults of one file are listed
         # A bare decoding error names no file.
         if not text.isprintable() or isinstance(error, UnicodeError | json.JSONDecodeError):
             raise AssertionError(f"{where}: {text!r}") from error

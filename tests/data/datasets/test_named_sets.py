@@ -143,6 +143,7 @@ def test_label_folders(tmp_path):
     assert records.split == ()
     assert records.notes == (
         "1 picture left out: the folder's name is no number (the first: other/c.jpg)",
+        "1 picture left out: it lies in no folder of a label (the first: d.jpg)",
     )
 
 

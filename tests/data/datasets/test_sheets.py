@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from imitation import book, ods, scut_fbp5500, write, xls
 
-from ldl_jax.data.datasets import catalogue, sheets
+from ldl_jax.data.datasets import catalogue, sheets, sheets_process
 from ldl_jax.data.records import DataError
 
 
@@ -39,7 +39,7 @@ def complaint(name, root, **arguments):
     ],
 )
 def test_text(value, expected):
-    assert sheets.text(value) == expected
+    assert sheets_process.text(value) == expected
 
 
 FACES = [

@@ -274,7 +274,7 @@ def test_mutated_pictures_are_read_or_left_out(folder, tmp_path, monkeypatch):
     records = catalogue.read("csv_folder", root, csv="list.csv")
     form = PictureForm(size=8)
     made = preparation.prepare(records, tmp_path / "out", form, unreadable="skip", workers=1)
-    assert 20 < made.pictures < 150
+    assert 5 < made.pictures < 40  # the decoder objects to most damage
     back = catalogue.read("prepared", tmp_path / "out")
     assert pictures.decode(back.packed, 8)[0].shape == (made.pictures, 8, 8, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mutated", "out", "temporary"]
