@@ -6,9 +6,12 @@ Only shapes and Python numbers are checked, so a check costs nothing once a func
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from ldl_jax.labels import LabelSpace
+
+Scalar = float | jax.Array  # a number, known or traced
 
 
 def float32(x: ArrayLike) -> jax.Array:
@@ -43,6 +46,35 @@ def with_labels(
 def absolute(x: jax.Array) -> jax.Array:
     """Returns |x| with gradient 0 at 0, as the papers' sign has it; that of `jnp.abs` is 1."""
     return x * jnp.sign(x)
+
+
+def nan_where(unknown: jax.Array, x: jax.Array) -> jax.Array:
+    """Returns x [..., *] with NaN where `unknown` [...] is true: a comparison would hide a NaN."""
+    wide = unknown.reshape(unknown.shape + (1,) * (x.ndim - unknown.ndim))
+    return jnp.where(wide, jnp.nan, x)
+
+
+def nan_of(given: jax.Array, x: jax.Array) -> jax.Array:
+    """Returns x [...] with NaN where one of `given` [..., n] is NaN."""
+    return nan_where(jnp.any(jnp.isnan(given), axis=-1), x)
+
+
+def finite_cost(weight: jax.Array, cost: jax.Array) -> jax.Array:
+    """Returns the cost with 0 for an infinity that has weight 0: 0 times infinity is 0 here."""
+    return jnp.where((weight == 0) & jnp.isinf(cost), 0.0, cost)
+
+
+def is_known(x: Scalar) -> bool:
+    """Returns whether a number can be checked; the value of a traced one is not known."""
+    return not isinstance(x, jax.core.Tracer)
+
+
+def whole(x: jax.Array) -> jax.Array:
+    """Returns x, gathered to each device where an axis of an explicit mesh splits it."""
+    sharding = jax.typeof(x).sharding
+    if all(axis is None for axis in sharding.spec):
+        return x
+    return jax.sharding.reshard(x, NamedSharding(sharding.mesh, PartitionSpec(*[None] * x.ndim)))
 
 
 def positive(name: str, x: ArrayLike) -> jax.Array:
@@ -97,3 +129,28 @@ def index(labels: jax.Array, space: LabelSpace) -> jax.Array:
     """Returns the index [...] int32 of each label's own value: the nearest one, or its group's."""
     above = labels[..., None] > row(thresholds(space), labels.ndim + 1)
     return jnp.sum(above, axis=-1, dtype=jnp.int32)
+
+
+def own(labels: jax.Array, space: LabelSpace) -> jax.Array:
+    """Returns whether each value is the label's own, [..., K] bool; a NaN has none."""
+    between = thresholds(space)
+    y = jnp.maximum(labels, space.values[0])[..., None]
+    lower = row(np.concatenate([[-np.inf], between]), y.ndim)
+    return (y > lower) & (y <= row(np.concatenate([between, [np.inf]]), y.ndim))
+
+
+def of_own(labels: jax.Array, x: jax.Array, space: LabelSpace) -> jax.Array:
+    """Returns x [..., K] at each label's own value, [...]; NaN where the label is.
+
+    The sum has one term. Unlike a gather it fuses with what comes before it, and shards as x does.
+    """
+    chosen = jnp.sum(jnp.where(own(labels, space), x, 0.0), axis=-1)
+    return nan_where(jnp.isnan(labels), chosen)
+
+
+def at(x: jax.Array, position: jax.Array) -> jax.Array:
+    """Returns x [..., K] at each position [...] along the last axis, at the last one beyond it."""
+    K = x.shape[-1]
+    last = jnp.minimum(position, K - 1)[..., None]
+    chosen = last == jnp.arange(K, dtype=last.dtype).reshape((1,) * (last.ndim - 1) + (K,))
+    return jnp.sum(jnp.where(chosen, x, jnp.zeros_like(x)), axis=-1)

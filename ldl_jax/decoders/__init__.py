@@ -1,7 +1,8 @@
 """Decoders turn outputs over a label space into a value [...] in the space's unit, float32.
 
 Inputs may have any float dtype. Every function can be jitted and vmapped with the `LabelSpace`
-static or closed over, and raises ValueError where K or the shapes disagree.
+static or closed over, and raises ValueError where K or the shapes disagree. A NaN among the numbers
+of a picture makes its result NaN. Results are float32 with `jax_enable_x64` too.
 
 - `probabilities`: probabilities [..., K] into an estimate, its spread, or an interval.
 - `outputs`: other outputs (ranks, scores, stages) into an estimate.

@@ -33,7 +33,7 @@ def rank_count(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
     """
     q = arrays.with_last_axis("rank_probs", rank_probs, space.size - 1)
     count = jnp.sum(q > 0.5, axis=-1, dtype=jnp.int32)
-    return jnp.take(jnp.asarray(space.values, jnp.float32), count, mode="clip")
+    return arrays.nan_of(q, arrays.at(arrays.grid(space, q.ndim), count))
 
 
 def rank_expectation(rank_probs: ArrayLike, space: LabelSpace) -> jax.Array:
@@ -128,12 +128,12 @@ def soft_stagewise(
     probs: Sequence[ArrayLike],
     offsets: Sequence[ArrayLike],
     deltas: Sequence[ArrayLike],
-    span: float,
+    span: ArrayLike,
     *,
-    low: float = 0.0,
-    offset_scale: float = 1.0,
-    delta_scale: float = 1.0,
-    least: float = 1e-3,
+    low: ArrayLike = 0.0,
+    offset_scale: ArrayLike = 1.0,
+    delta_scale: ArrayLike = 1.0,
+    least: ArrayLike = 1e-3,
 ) -> jax.Array:
     """SSR-Net's soft stagewise regression: each stage refines the bin of the one before.
 
@@ -166,6 +166,8 @@ def soft_stagewise(
             "probs, offsets, deltas: expected one of each a stage, "
             f"got {len(probs)}, {len(offsets)} and {len(deltas)}"
         )
+    span, low, least = (arrays.float32(x) for x in (span, low, least))
+    offset_scale, delta_scale = arrays.float32(offset_scale), arrays.float32(delta_scale)
     first = arrays.float32(deltas[0])
     value, width = jnp.full(first.shape, low, jnp.float32), jnp.full(first.shape, span, jnp.float32)
     for k, (stage, offset, change) in enumerate(zip(probs, offsets, deltas, strict=True)):

@@ -111,7 +111,7 @@ def mode(probs: ArrayLike, space: LabelSpace) -> jax.Array:
       [23.]
     """
     p = arrays.with_last_axis("probs", probs, space.size)
-    return _value_at(jnp.argmax(p, axis=-1), space)
+    return arrays.nan_of(p, _value_at(jnp.argmax(p, axis=-1), space))
 
 
 def quantile(probs: ArrayLike, space: LabelSpace, level: ArrayLike) -> jax.Array:
@@ -136,7 +136,9 @@ def quantile(probs: ArrayLike, space: LabelSpace, level: ArrayLike) -> jax.Array
     p = arrays.with_last_axis("probs", probs, space.size)
     mass = jax.lax.cumsum(p, axis=p.ndim - 1)
     needed = (arrays.with_shape("level", level, ()) - _TOLERANCE) * mass[..., -1:]
-    return _value_at(jnp.sum(mass < needed, axis=-1, dtype=jnp.int32), space)
+    least = _value_at(jnp.sum(mass < needed, axis=-1, dtype=jnp.int32), space)
+    # The last sum is NaN where a probability is, and so is what is needed where the level is.
+    return arrays.nan_where(jnp.isnan(needed[..., 0]), least)
 
 
 def interval(
@@ -199,10 +201,11 @@ def highest_density_interval(
     width = jnp.where(last < space.size, _value_at(last, space) - values, jnp.inf)
     finest = float(np.diff(space.values).min())
     shortest = width < jnp.min(width, axis=-1, keepdims=True) + 1e-3 * finest
-    held = jnp.take_along_axis(mass, jnp.minimum(last, space.size - 1), axis=-1) - before
+    held = arrays.at(mass[..., None, :], last) - before
     first = jnp.argmax(jnp.where(shortest, held, -1.0), axis=-1)
-    end = jnp.take_along_axis(last, first[..., None], axis=-1)[..., 0]
-    return _value_at(first, space), _value_at(end, space)
+    unknown = jnp.isnan(needed[..., -1])
+    low, high = _value_at(first, space), _value_at(arrays.at(last, first), space)
+    return arrays.nan_where(unknown, low), arrays.nan_where(unknown, high)
 
 
 def minimum_cost(probs: ArrayLike, space: LabelSpace, cost: ArrayLike) -> jax.Array:
@@ -230,11 +233,11 @@ def minimum_cost(probs: ArrayLike, space: LabelSpace, cost: ArrayLike) -> jax.Ar
     p = arrays.with_last_axis("probs", probs, space.size)
     matrix = arrays.with_shape("cost", cost, (space.size, space.size))
     risk = jnp.einsum("...j,ij->...i", p, matrix, precision=jax.lax.Precision.HIGHEST)
-    return _value_at(jnp.argmin(risk, axis=-1), space)
+    return arrays.nan_of(risk, _value_at(jnp.argmin(risk, axis=-1), space))
 
 
 def _value_at(index: jax.Array, space: LabelSpace) -> jax.Array:
-    return jnp.take(jnp.asarray(space.values, jnp.float32), index, mode="clip")
+    return arrays.at(arrays.grid(space, index.ndim + 1), index)
 
 
 def _unit_interval(name: str, x: ArrayLike) -> None:

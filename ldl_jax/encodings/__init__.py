@@ -1,7 +1,8 @@
 """Encodings turn labels [...] into a loss's target [..., K] (ranks: [..., K-1]), float32.
 
 Labels are in the space's unit, int32 or float32, may be fractional and have any leading shape.
-Every function can be jitted and vmapped with the `LabelSpace` static or closed over.
+Every function can be jitted and vmapped with the `LabelSpace` static or closed over. A NaN label or
+parameter gives NaN, and is in no count. Results are float32 with `jax_enable_x64` too.
 
 - `gaussian`: targets that depend on the label's value: one-hot, Gaussian, Laplace, SORD, two-hot
   and HL-Gauss; and the normalised label.

@@ -7,7 +7,8 @@ deep ordinal classification"), which gives them for K classes.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Literal
 
 import jax
@@ -16,7 +17,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from ldl_jax import arrays
+from ldl_jax.arrays import Scalar
 from ldl_jax.labels import LabelSpace
+
+Table = np.ndarray | jax.Array
 
 
 def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
@@ -26,18 +30,18 @@ def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       labels: [...], in the space's unit.
       space: the K label values.
 
-    Returns: [K] int32: for the weights in `losses` and for `methods.get`.
+    Returns: [K] int32: for the weights in `losses` and for `methods.get`. A NaN is counted nowhere.
 
     Examples:
       >>> print(encodings.label_counts(jnp.array([20, 21, 21, 24]), LabelSpace.range(20, 24)))
       [1 2 0 0 1]
     """
-    index = arrays.index(arrays.float32(labels), space)
-    return jnp.bincount(index.reshape(-1), length=space.size)
+    own = arrays.own(arrays.float32(labels), space)
+    return jnp.sum(own, axis=tuple(range(own.ndim - 1)), dtype=jnp.int32)
 
 
 def exponential(
-    labels: ArrayLike, space: LabelSpace, power: float = 1.0, temperature: float = 1.0
+    labels: ArrayLike, space: LabelSpace, power: Scalar = 1.0, temperature: Scalar = 1.0
 ) -> jax.Array:
     """A distribution that falls off exponentially with a power of the distance in steps.
 
@@ -60,9 +64,9 @@ def exponential(
       [0.067 0.183 0.498 0.183 0.067]
     """
     for name, value in (("power", power), ("temperature", temperature)):
-        if not value > 0:
+        if arrays.is_known(value) and not value > 0:
             raise ValueError(f"{name}: must be positive, got {value}")
-    return _rows(labels, space, _exponential_table(space.size, float(power), float(temperature)))
+    return _rows(labels, space, _tabled(_exponential_table, space.size, power, temperature))
 
 
 def binomial(labels: ArrayLike, space: LabelSpace) -> jax.Array:
@@ -115,7 +119,7 @@ def poisson(
     return _rows(labels, space, _poisson_table(space.size, normalisation))
 
 
-def triangular(labels: ArrayLike, space: LabelSpace, alpha: float = 0.01) -> jax.Array:
+def triangular(labels: ArrayLike, space: LabelSpace, alpha: Scalar = 0.01) -> jax.Array:
     """A triangular distribution that reaches only into the neighbouring values' bins.
 
     p_{j±1} = α,  p_j = 1 - 2α; at the ends α_1 = (1 - √(1 - 4(1 - 2α)(2α - √(2α))))^2 / 4 goes to
@@ -138,15 +142,15 @@ def triangular(labels: ArrayLike, space: LabelSpace, alpha: float = 0.01) -> jax
       >>> print(encodings.triangular(22, LabelSpace.range(20, 24), alpha=0.1))
       [0.  0.1 0.8 0.1 0. ]
     """
-    if not 0 <= alpha <= 2 / 9:
+    if arrays.is_known(alpha) and not 0 <= alpha <= 2 / 9:
         raise ValueError(f"alpha: must be in [0, 2/9], got {alpha}")
-    return _rows(labels, space, _triangular_table(space.size, float(alpha)))
+    return _rows(labels, space, _tabled(_triangular_table, space.size, alpha))
 
 
 def beta(
     labels: ArrayLike,
     space: LabelSpace,
-    concentration: float | None = None,
+    concentration: Scalar | None = None,
     *,
     shapes: Sequence[tuple[float, float]] | None = None,
 ) -> jax.Array:
@@ -176,34 +180,61 @@ def beta(
     """
     K = space.size
     if shapes is None:
-        c = float(K * K if concentration is None else concentration)
-        if not c >= 2 * K:
+        c = K * K if concentration is None else concentration
+        if arrays.is_known(c) and not c >= 2 * K:
             raise ValueError(f"concentration: must be at least 2K = {2 * K}, got {concentration}")
-        shapes = [(c * (j + 0.5) / K, c * (K - j - 0.5) / K) for j in range(K)]
+        return _rows(labels, space, _tabled(_concentrated_table, K, c))
     pairs = tuple((float(a), float(b)) for a, b in shapes)
     if len(pairs) != K or not all(a >= 1 and b >= 1 for a, b in pairs):
         raise ValueError(f"shapes: expected {K} pairs (a, b) with a, b >= 1, got {shapes}")
-    return _rows(labels, space, _beta_table(pairs))
+    return _rows(labels, space, _shaped_table(pairs))
 
 
-def _rows(labels: ArrayLike, space: LabelSpace, table: np.ndarray) -> jax.Array:
-    index = arrays.index(arrays.float32(labels), space)
-    return jnp.take(jnp.asarray(table, jnp.float32), index, axis=0, mode="clip")
+def _rows(labels: ArrayLike, space: LabelSpace, table: Table) -> jax.Array:
+    """Returns the table's row of each label, [..., K]: a product with its one-hot, which is exact.
+
+    A gather would not say on an explicit mesh how its result is sharded.
+    """
+    y = arrays.float32(labels)
+    own = arrays.own(y, space).astype(jnp.float32)
+    highest = jax.lax.Precision.HIGHEST
+    rows = jnp.einsum("...j,jk->...k", own, jnp.asarray(table, jnp.float32), precision=highest)
+    return arrays.nan_where(jnp.isnan(y), rows)
 
 
-def _softmax(exponent: np.ndarray) -> np.ndarray:
-    weight = np.exp(exponent - exponent.max(axis=-1, keepdims=True))
+def _tabled(make: Callable[..., Table], K: int, *parameters: Scalar) -> Table:
+    """Returns the table, once in float64 of known numbers, else in float32 of traced ones."""
+    if all(arrays.is_known(x) for x in parameters):
+        return _known(make, K, *(float(x) for x in parameters))
+    return make(K, *(arrays.with_shape("parameter", x, ()) for x in parameters), numpy=jnp)
+
+
+@functools.lru_cache(maxsize=64)
+def _known(make: Callable[..., Table], K: int, *parameters: float) -> Table:
+    return make(K, *parameters, numpy=np)
+
+
+def _as(numpy: ModuleType, x: np.ndarray) -> Table:
+    """Returns the constants of a table in its module's dtype."""
+    return jnp.asarray(x, jnp.float32) if numpy is jnp else x
+
+
+def _softmax(exponent: Table, numpy: ModuleType = np) -> Table:
+    weight = numpy.exp(exponent - exponent.max(axis=-1, keepdims=True))
     return weight / weight.sum(axis=-1, keepdims=True)
 
 
-@functools.lru_cache(maxsize=32)
-def _exponential_table(K: int, power: float, temperature: float) -> np.ndarray:
+def _exponential_table(K: int, power: Scalar, temperature: Scalar, *, numpy: ModuleType) -> Table:
     k = np.arange(K, dtype=np.float64)
-    return _softmax(-(np.abs(k[None] - k[:, None]) ** power) / temperature)
+    distance = np.abs(k[None] - k[:, None])
+    # The power of 0 is 0, but its gradient by the exponent has ln 0.
+    apart = _as(numpy, np.where(distance > 0, distance, 1.0))
+    powers = numpy.where(distance > 0, apart**power, 0.0)
+    return _softmax(-powers / temperature, numpy)
 
 
 @functools.lru_cache(maxsize=32)
-def _binomial_table(K: int) -> np.ndarray:
+def _binomial_table(K: int) -> Table:
     k = np.arange(K, dtype=np.float64)
     theta = np.linspace(0.1, 0.9, K)[:, None]
     log_choose = np.array([-math.lgamma(i + 1) - math.lgamma(K - i) for i in range(K)])
@@ -211,32 +242,49 @@ def _binomial_table(K: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=32)
-def _poisson_table(K: int, normalisation: str) -> np.ndarray:
+def _poisson_table(K: int, normalisation: str) -> Table:
     k = np.arange(K, dtype=np.float64)
     rate = k[:, None] + 1
     log_mass = k * np.log(rate) - rate - np.array([math.lgamma(i + 1) for i in range(K)])
     return _softmax(np.exp(log_mass) if normalisation == "softmax" else log_mass)
 
 
-@functools.lru_cache(maxsize=32)
-def _triangular_table(K: int, alpha: float) -> np.ndarray:
-    excess = (1 - 2 * alpha) * (2 * alpha - math.sqrt(2 * alpha))
-    first = ((1 - math.sqrt(1 - 4 * excess)) / 2) ** 2
-    last = ((1 - math.sqrt(1 - 4 * excess * ((K - 1) / K) ** 2)) / 2) ** 2
-    table = (1 - 2 * alpha) * np.eye(K) + alpha * (np.eye(K, k=1) + np.eye(K, k=-1))
-    table[0, :2] = 1 - first, first
-    table[-1, -2:] = last, 1 - last
-    return table
+def _triangular_table(K: int, alpha: Scalar, *, numpy: ModuleType) -> Table:
+    excess = (1 - 2 * alpha) * (2 * alpha - numpy.sqrt(2 * alpha))
+    first = ((1 - numpy.sqrt(1 - 4 * excess)) / 2) ** 2
+    last = ((1 - numpy.sqrt(1 - 4 * excess * ((K - 1) / K) ** 2)) / 2) ** 2
+    own, beside, of_first, of_last = np.zeros((4, K, K), np.float32)
+    own[range(1, K - 1), range(1, K - 1)] = 1
+    beside[range(1, K - 1), range(2, K)] = beside[range(1, K - 1), range(K - 2)] = 1
+    of_first[0, :2], of_last[-1, -2:] = (-1, 1), (1, -1)
+    ends = np.zeros((K, K), np.float32)
+    ends[0, 0] = ends[-1, -1] = 1
+    table = (1 - 2 * alpha) * own + alpha * beside
+    return table + ends + first * of_first + last * of_last
+
+
+def _concentrated_table(K: int, concentration: Scalar, *, numpy: ModuleType) -> Table:
+    j = _as(numpy, (np.arange(K)[:, None, None] + 0.5) / K)
+    return _beta_table(K, concentration * j, concentration * (1 - j), numpy)
 
 
 @functools.lru_cache(maxsize=32)
-def _beta_table(shapes: tuple[tuple[float, float], ...]) -> np.ndarray:
-    """Computes the masses by Gauss-Legendre quadrature: NumPy has no incomplete beta function."""
-    K = len(shapes)
+def _shaped_table(shapes: tuple[tuple[float, float], ...]) -> Table:
     a, b = np.asarray(shapes, np.float64).T[:, :, None, None]
+    return _beta_table(len(shapes), a, b, np)
+
+
+def _beta_table(K: int, a: Table, b: Table, numpy: ModuleType) -> Table:
+    """Computes the masses by Gauss-Legendre quadrature: NumPy has no incomplete beta function.
+
+    a and b are [K, 1, 1]. Densities are taken relative to x = a / (a + b), where float32 keeps the
+    logarithms' digits.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(64)
-    x = (np.arange(K)[:, None] + (nodes[None] + 1) / 2) / K
-    log_density = (a - 1) * np.log(x) + (b - 1) * np.log1p(-x)
-    density = np.exp(log_density - log_density.max(axis=(1, 2), keepdims=True))
-    mass = np.sum(density * weights, axis=-1)
+    x = _as(numpy, (np.arange(K)[:, None] + (nodes[None] + 1) / 2)[None] / K)
+    mean = a / (a + b)
+    away = x - mean
+    log_density = (a - 1) * numpy.log1p(away / mean) + (b - 1) * numpy.log1p(-away / (1 - mean))
+    density = numpy.exp(log_density - log_density.max(axis=(1, 2), keepdims=True))
+    mass = numpy.sum(density * _as(numpy, weights)[None, None], axis=-1)
     return mass / mass.sum(axis=-1, keepdims=True)

@@ -34,8 +34,8 @@ def one_hot(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       >>> print(encodings.one_hot(22.4, LabelSpace.range(20, 24)))
       [0. 0. 1. 0. 0.]
     """
-    index = arrays.index(arrays.float32(labels), space)
-    return jax.nn.one_hot(index, space.size, dtype=jnp.float32)
+    y = arrays.float32(labels)
+    return arrays.nan_where(jnp.isnan(y), arrays.own(y, space).astype(jnp.float32))
 
 
 def normalised(labels: ArrayLike, space: LabelSpace) -> jax.Array:

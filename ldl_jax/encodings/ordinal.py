@@ -39,7 +39,8 @@ def rank(labels: ArrayLike, space: LabelSpace) -> jax.Array:
     """
     y = arrays.float32(labels)
     levels = arrays.thresholds(space) if space.bounds else np.asarray(space.values[:-1], np.float32)
-    return (y[..., None] > arrays.row(levels, y.ndim + 1)).astype(jnp.float32)
+    above = (y[..., None] > arrays.row(levels, y.ndim + 1)).astype(jnp.float32)
+    return arrays.nan_where(jnp.isnan(y), above)
 
 
 def cumulative(labels: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0) -> jax.Array:
@@ -112,7 +113,8 @@ def ranks_from_distribution(probs: ArrayLike) -> jax.Array:
     if p.ndim < 1 or p.shape[-1] < 2:
         raise ValueError(f"probs: expected shape [..., K] with K > 1, got {list(p.shape)}")
     # Summed from the top, a small tail keeps the digits that 1 - c would lose.
-    return jax.lax.cumsum(p[..., 1:], axis=p.ndim - 1, reverse=True)
+    ranks = jax.lax.cumsum(p[..., 1:], axis=p.ndim - 1, reverse=True)
+    return arrays.nan_where(jnp.isnan(p[..., 0]), ranks)
 
 
 def distribution_from_ranks(ranks: ArrayLike, *, clip: bool = False) -> jax.Array:

@@ -4,6 +4,11 @@ Each function is one equation, never reduced over the batch, and raises ValueErr
 shapes disagree. `losses.NAME` is a plain function that a method takes as a value, and any function
 of the same shape can replace it.
 
+A NaN in an argument is NaN in the result; an infinite cost with weight 0 costs 0, so that a class
+may be masked by a logit of -inf. Everything is computed in float32 and the results are float32,
+also of bfloat16 and float64 arguments and with `jax_enable_x64`. All can be jitted, mapped over any
+argument, differentiated, and run on sharded arrays, also on meshes with explicit axes.
+
 - `papers`: whole objectives of CEN, DLDL-v2, DEX, SORD and MegaAge. (SSR-Net's is `l1` of
   `decoders.soft_stagewise`.)
 - `distribution`: from a target distribution to the softmax of logits.

@@ -64,9 +64,10 @@ def emd(logits: ArrayLike, target: ArrayLike, space: LabelSpace) -> jax.Array:
     x = arrays.with_last_axis("logits", logits, space.size)
     steps = arrays.row(np.diff(space.values), x.ndim)
     difference = jax.nn.softmax(x, axis=-1) - arrays.with_shape("target", target, x.shape)
-    return _sum_of_cumulative(
+    moved = _sum_of_cumulative(
         lambda gap, steps: arrays.absolute(gap) * steps, difference[..., :-1], steps
     )
+    return arrays.nan_where(jnp.isnan(difference[..., -1]), moved)
 
 
 def crps(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) -> jax.Array:

@@ -30,7 +30,8 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike) -> jax.Array:
     """
     x, p = pair(logits, target)
     top, log_sum = _log_sum(x)
-    return jnp.sum(p * (top - x), axis=-1) + jnp.sum(p, axis=-1) * log_sum
+    cost = arrays.finite_cost(p, top - x)
+    return jnp.sum(p * cost, axis=-1) + jnp.sum(p, axis=-1) * log_sum
 
 
 def kl_divergence(logits: ArrayLike, target: ArrayLike) -> jax.Array:
@@ -53,7 +54,7 @@ def kl_divergence(logits: ArrayLike, target: ArrayLike) -> jax.Array:
       [0.214 1.214]
     """
     x, p = pair(logits, target)
-    return jnp.sum(p * (_log(p) + surprisal(x)), axis=-1)
+    return jnp.sum(p * (_log(p) + arrays.finite_cost(p, surprisal(x))), axis=-1)
 
 
 def reverse_kl_divergence(
@@ -82,8 +83,9 @@ def reverse_kl_divergence(
     """
     x, p = pair(logits, target)
     cost = surprisal(x)
+    probs = jnp.exp(-cost)
     log_target = jnp.log(jnp.maximum(p, arrays.positive("epsilon", epsilon)))
-    return -jnp.sum(jnp.exp(-cost) * (cost + log_target), axis=-1)
+    return -jnp.sum(probs * (arrays.finite_cost(probs, cost) + log_target), axis=-1)
 
 
 def jensen_shannon(logits: ArrayLike, target: ArrayLike) -> jax.Array:
@@ -110,9 +112,10 @@ def jensen_shannon(logits: ArrayLike, target: ArrayLike) -> jax.Array:
     cost = surprisal(x)
     probs = jnp.exp(-cost)
     mixture = 0.5 * (p + probs)
+    cost = arrays.finite_cost(probs, cost)
     # Kept off zero, where the logarithm is multiplied by next to nothing.
     least = float(jnp.finfo(jnp.float32).tiny)
-    log_mixture = jnp.log(jnp.where(mixture > least, mixture, least))
+    log_mixture = jnp.log(jnp.where(mixture <= least, least, mixture))
     return 0.5 * jnp.sum(p * (_log(p) - log_mixture) - probs * (cost + log_mixture), axis=-1)
 
 
@@ -127,11 +130,7 @@ def pair(logits: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array]:
 def class_cross_entropy(x: jax.Array, y: jax.Array, space: LabelSpace) -> jax.Array:
     """Returns `cross_entropy` of logits x [..., K] and the one-hot of labels y [...]: -ln p̂_y."""
     top, log_sum = _log_sum(x)
-    # This is `arrays.index` by bisection: finding the index is most of the work here.
-    thresholds = jnp.asarray(arrays.thresholds(space))
-    index = jnp.searchsorted(thresholds, y, method="scan_unrolled")
-    logit = jnp.take_along_axis(x, index[..., None], axis=-1, mode="clip")
-    return (top - logit)[..., 0] + log_sum
+    return top[..., 0] - arrays.of_own(y, x, space) + log_sum
 
 
 def surprisal(x: jax.Array) -> jax.Array:

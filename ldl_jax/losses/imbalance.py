@@ -40,7 +40,7 @@ def focal(logits: ArrayLike, target: ArrayLike, gamma: ArrayLike = 2.0) -> jax.A
     # Kept off zero, where a power below 1 has no finite gradient.
     wrong = jnp.where(wrong > 1e-12, wrong, 1e-12)
     modulation = jnp.power(wrong, arrays.with_shape("gamma", gamma, ()))
-    return jnp.sum(p * modulation * cost, axis=-1)
+    return jnp.sum(p * modulation * arrays.finite_cost(p, cost), axis=-1)
 
 
 def balanced_softmax(logits: ArrayLike, target: ArrayLike, counts: ArrayLike) -> jax.Array:
@@ -71,7 +71,7 @@ def balanced_softmax(logits: ArrayLike, target: ArrayLike, counts: ArrayLike) ->
 
 
 def lds_weights(
-    counts: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0, *, power: float = 1.0
+    counts: ArrayLike, space: LabelSpace, sigma: ArrayLike = 2.0, *, power: ArrayLike = 1.0
 ) -> jax.Array:
     """Label distribution smoothing: weights by the inverse of the smoothed label density.
 
@@ -101,7 +101,7 @@ def lds_weights(
     kernel = jnp.exp(-0.5 * jnp.square(distance / arrays.positive("sigma", sigma)))
     density = jnp.sum(kernel * n[None, :], axis=-1)
     least = jnp.min(jnp.where(n > 0, density, jnp.inf))
-    weights = jnp.maximum(density, least) ** -power
+    weights = jnp.maximum(density, least) ** -arrays.with_shape("power", power, ())
     return weights * (jnp.sum(n) / jnp.sum(n * weights))
 
 
@@ -120,5 +120,5 @@ def weights_of(labels: ArrayLike, weights: ArrayLike, space: LabelSpace) -> jax.
       >>> print(losses.weights_of(jnp.array([22, 20]), jnp.array([0.5, 1.0, 3.0]), space))
       [3.  0.5]
     """
-    table = arrays.with_shape("weights", weights, (space.size,))
-    return jnp.take(table, arrays.index(arrays.float32(labels), space), mode="clip")
+    table, y = arrays.with_shape("weights", weights, (space.size,)), arrays.float32(labels)
+    return arrays.of_own(y, arrays.row(table, y.ndim + 1), space)

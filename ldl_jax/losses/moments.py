@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ldl_jax import arrays, encodings
+from ldl_jax import arrays
 from ldl_jax.labels import LabelSpace
 from ldl_jax.losses.distribution import class_cross_entropy, exponentials
 
@@ -52,7 +52,7 @@ def mean_residue(
     mean_weight: ArrayLike = 0.2,
     residue_weight: ArrayLike = 0.05,
     *,
-    epsilon: float = 0.0,
+    epsilon: arrays.Scalar = 0.0,
 ) -> jax.Array:
     """Mean-residue: cross-entropy, the squared error of the mean, and the residue's entropy.
 
@@ -79,19 +79,20 @@ def mean_residue(
       >>> print(losses.mean_residue(logits, jnp.array([20, 20]), LabelSpace.range(20, 22)))
       [0.454 2.656]
     """
-    if not epsilon >= 0:
+    known = arrays.is_known(epsilon)
+    if known and not epsilon >= 0:
         raise ValueError(f"epsilon: must not be negative, got {epsilon}")
     x, y = arrays.with_labels(logits, labels, space)
     log_probs = jax.nn.log_softmax(x, axis=-1)
-    target = encodings.one_hot(y, space)
-    log_label = jnp.sum(target * log_probs, axis=-1)
+    log_label = arrays.of_own(y, log_probs, space)
     residue = log_probs < log_label[..., None]
     probs = jnp.exp(log_probs)
-    if epsilon:
-        q = jnp.where(residue, probs, 0.0) + epsilon
-        entropy = -jnp.sum(q * jnp.log(q), axis=-1)
+    if known and epsilon == 0:
+        finite = arrays.finite_cost(probs, log_probs)
+        entropy = -jnp.sum(jnp.where(residue, probs * finite, 0.0), axis=-1)
     else:
-        entropy = -jnp.sum(jnp.where(residue, probs * log_probs, 0.0), axis=-1)
+        q = jnp.where(residue, probs, 0.0) + arrays.with_shape("epsilon", epsilon, ())
+        entropy = -jnp.sum(q * jnp.log(jnp.where(q == 0, 1.0, q)), axis=-1)
     error, _ = _moments(probs, y, space)
     mean_term = arrays.float32(mean_weight) * 0.5 * jnp.square(error)
     return -log_label + mean_term + arrays.float32(residue_weight) * entropy

@@ -194,11 +194,12 @@ def weighted_kappa(
     distance = np.abs(values[:, None] - values[None]) / (values[-1] - values[0])
     w = jnp.asarray(distance ** (2 if penalty == "quadratic" else 1), jnp.float32)
     p = jax.nn.softmax(x, axis=-1)
-    index = arrays.index(y, space)
-    cost = jnp.sum(p * jnp.take(w, index, axis=0, mode="clip"), axis=-1)
+    target = encodings.one_hot(y, space)
+    highest = jax.lax.Precision.HIGHEST
+    cost = jnp.sum(p * jnp.einsum("...j,jk->...k", target, w, precision=highest), axis=-1)
     leading = tuple(range(x.ndim - 1))
     mean_probs = jnp.mean(p, axis=leading)
-    mean_labels = jnp.mean(jax.nn.one_hot(index, space.size, dtype=jnp.float32), axis=leading)
+    mean_labels = jnp.mean(target, axis=leading)
     chance = jnp.sum(w * mean_probs[:, None] * mean_labels[None, :])
     # Chance costs nothing only where every example has one and the same label, all foretold.
     return cost / jnp.maximum(chance, 1e-10)
@@ -212,5 +213,6 @@ def _binary_cross_entropy(x: jax.Array, above: jax.Array, total: jax.Array | flo
     """
     # This is -|x|, but with a slope at 0.
     fall = jnp.where(x > 0, -x, x)
-    linear = jnp.where(x > 0, (total - above) * x, -above * x)
+    weight = jnp.where(x > 0, total - above, -above)
+    linear = weight * arrays.finite_cost(weight, x)
     return total * jnp.log1p(jnp.exp(fall)) + linear

@@ -214,7 +214,7 @@ def megaage(
     labels: ArrayLike,
     space: LabelSpace,
     sigma: ArrayLike = 2.0,
-    truncation: float = 3.0,
+    truncation: arrays.Scalar = 3.0,
 ) -> jax.Array:
     """MegaAge: ordinal hyperplanes away from the label, and the posterior over the values.
 
@@ -244,12 +244,14 @@ def megaage(
       >>> print(losses.megaage(logits, ranks, jnp.array([20, 20]), space, truncation=0.0))
       [1.336 2.876]
     """
-    if not truncation >= 0:
+    if arrays.is_known(truncation) and not truncation >= 0:
         raise ValueError(f"truncation: must not be negative, got {truncation}")
     x, y = arrays.with_labels(logits, labels, space)
     h = arrays.with_shape("rank_logits", rank_logits, (*y.shape, space.size - 1))
     away = arrays.grid(space, x.ndim)[..., :-1] - y[..., None]
-    far = (away < -truncation) | (away >= truncation)
+    d = arrays.with_shape("truncation", truncation, ())
+    near = (away >= -d) & (away < d)
     error = jnp.square(jax.nn.sigmoid(h) - encodings.rank(y, space))
-    hyperplanes = jnp.sum(jnp.where(far, error, 0.0), axis=-1)
+    hyperplanes = jnp.sum(jnp.where(near & ~jnp.isnan(error), 0.0, error), axis=-1)
+    hyperplanes = arrays.nan_where(jnp.isnan(d), hyperplanes)
     return hyperplanes + cross_entropy(x, encodings.gaussian(y, space, sigma))

@@ -51,7 +51,7 @@ def ece(probs: Rows, labels: Rows, space: LabelSpace, bins: int = 15) -> Array:
     index = jnp.sum(above, axis=1, dtype=jnp.int32)
     right = jnp.argmax(p, axis=1).astype(jnp.int32) == own_index(y, space)
     gap = right.astype(jnp.float32) - confidence
-    return jnp.where(index[:, None] == jnp.arange(bins)[None], gap[:, None], 0.0)
+    return jnp.where(index[:, None] == jnp.arange(bins, dtype=jnp.int32)[None], gap[:, None], 0.0)
 
 
 def _count(space: LabelSpace, levels: Levels) -> tuple[int, ...]:

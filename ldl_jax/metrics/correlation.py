@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from ldl_jax import arrays
 from ldl_jax.metrics import sums
 from ldl_jax.metrics.metric import Mask, Rows, Rules, accumulated, kept, pair
 from ldl_jax.metrics.sums import Sum
@@ -38,8 +39,8 @@ def _products(x: Array) -> Array:
 
 
 def _add_moments(acc: Moments, pred: Rows, labels: Rows, mask: Mask = None) -> Moments:
-    both = jnp.stack(pair(pred, labels), axis=-1)
-    keep = kept(mask, both.shape[0])
+    both = arrays.whole(jnp.stack(pair(pred, labels), axis=-1))
+    keep = arrays.whole(kept(mask, both.shape[0]))
     if both.shape[0] == 0:
         return acc
     # Taken from the first kept row, large numbers lose no digits and a constant is exactly 0.
@@ -112,8 +113,8 @@ def spearman(*, capacity: int | None = None) -> Rules[Stored, Array]:
         return Stored(nothing, nothing, jnp.zeros((), jnp.int32))
 
     def update(acc: Stored, pred: Rows, labels: Rows, mask: Mask = None) -> Stored:
-        estimates, truth = pair(pred, labels)
-        keep = kept(mask, estimates.shape[0])
+        estimates, truth = (arrays.whole(x) for x in pair(pred, labels))
+        keep = arrays.whole(kept(mask, estimates.shape[0]))
         room = 0 if capacity else estimates.shape[0]
         stored = [jnp.pad(x, (0, room)) for x in acc[:2]]
         behind = acc.rows + jnp.cumsum(keep, dtype=jnp.int32) - 1
@@ -125,14 +126,14 @@ def spearman(*, capacity: int | None = None) -> Rules[Stored, Array]:
         )
 
     def merge(a: Stored, b: Stored) -> Stored:
-        joined = update(a, b.pred, b.labels, jnp.arange(b.pred.shape[0]) < b.rows)
+        joined = update(a, b.pred, b.labels, jnp.arange(b.pred.shape[0], dtype=jnp.int32) < b.rows)
         return joined._replace(rows=a.rows + b.rows)
 
     return Rules(init, update, merge, _rank_correlation)
 
 
 def _rank_correlation(acc: Stored) -> Array:
-    keep = jnp.arange(acc.pred.shape[0]) < acc.rows
+    keep = jnp.arange(acc.pred.shape[0], dtype=jnp.int32) < acc.rows
     lost = acc.rows > acc.pred.shape[0]
     undefined = jnp.any(keep & (jnp.isnan(acc.pred) | jnp.isnan(acc.labels)))
     ranks = _ranks(acc.pred, keep), _ranks(acc.labels, keep)
@@ -143,7 +144,7 @@ def _ranks(x: Array, keep: Array) -> Array:
     """Returns the rank of each kept number among them, from 1; those not kept sort behind."""
     x = jnp.where(keep, x, jnp.inf)
     ordered = jnp.sort(x)
-    below = jnp.searchsorted(ordered, x, side="left")
-    up_to = jnp.searchsorted(ordered, x, side="right")
+    below = jnp.searchsorted(ordered, x, side="left").astype(jnp.int32)
+    up_to = jnp.searchsorted(ordered, x, side="right").astype(jnp.int32)
     last = jnp.minimum(up_to, jnp.sum(keep, dtype=jnp.int32))
     return (below + last + 1).astype(jnp.float32) / 2

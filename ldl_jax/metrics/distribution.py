@@ -12,7 +12,7 @@ from jax import Array
 
 from ldl_jax import arrays, decoders
 from ldl_jax.labels import LabelSpace
-from ldl_jax.metrics.metric import Rows, averaged, distributions, mean_of, own_index
+from ldl_jax.metrics.metric import Rows, averaged, distributions, mean_of
 
 
 class Coverage(NamedTuple):
@@ -38,7 +38,7 @@ def nll(probs: Rows, labels: Rows, space: LabelSpace) -> Array:
     0.693
     """
     p, y = distributions(probs, labels, space)
-    of_label = jnp.take_along_axis(p, own_index(y, space)[:, None], axis=1)[:, 0]
+    of_label = arrays.nan_of(p, arrays.of_own(y, p, space))
     return -jnp.log(jnp.maximum(of_label, jnp.finfo(jnp.float32).tiny))
 
 
@@ -68,11 +68,11 @@ def crps(probs: Rows, labels: Rows, space: LabelSpace) -> Array:
     below = jnp.clip(y[:, None] - arrays.grid(space, 2)[:, :-1], 0.0, step)
     inner = jnp.sum(jnp.square(F) * below + jnp.square(1.0 - F) * (step - below), axis=1)
     nearest = jnp.clip(y, space.values[0], space.values[-1])
-    return inner + jnp.abs(y - nearest)
+    return arrays.nan_where(jnp.isnan(p[:, -1]), inner + jnp.abs(y - nearest))
 
 
 def _pair(space: LabelSpace, level: float, shortest: bool) -> tuple[int]:
-    if not 0 <= level <= 1:
+    if arrays.is_known(level) and not 0 <= level <= 1:
         raise ValueError(f"level: expected a number in [0, 1], got {level}")
     return (2,)
 
@@ -110,6 +110,6 @@ def interval_coverage(
     p, y = distributions(probs, labels, space)
     interval = decoders.highest_density_interval if shortest else decoders.interval
     low, high = interval(p, space, level)
-    value = jnp.take(jnp.asarray(space.values, jnp.float32), own_index(y, space), mode="fill")
+    value = arrays.of_own(y, arrays.grid(space, 2), space)
     inside = (value >= low) & (value <= high)
     return jnp.stack([inside.astype(jnp.float32), high - low], axis=1)

@@ -45,8 +45,8 @@ def confusion_matrix(space: LabelSpace) -> Rules[Array, Array]:
         return jnp.zeros((space.size, space.size), jnp.int32)
 
     def update(acc: Array, pred: Rows, labels: Rows, mask: Mask = None) -> Array:
-        estimates, truth = pair(pred, labels)
-        keep = kept(mask, truth.shape[0]).astype(jnp.int32)
+        estimates, truth = (arrays.whole(x) for x in pair(pred, labels))
+        keep = arrays.whole(kept(mask, truth.shape[0])).astype(jnp.int32)
         return acc.at[own_index(truth, space), own_index(estimates, space)].add(keep, mode="drop")
 
     return Rules(init, update, jnp.add, lambda acc: acc)

@@ -40,6 +40,7 @@ def added(a: Sum, b: Sum) -> Sum:
     return Sum(rounded, low - (rounded - high))
 
 
+@jax.custom_jvp
 def over_rows(terms: Array, keep: Array) -> Sum:
     """Sums the float32 terms [N, ...] over the first axis, those where `keep` is true; [...].
 
@@ -47,6 +48,13 @@ def over_rows(terms: Array, keep: Array) -> Sum:
     """
     total: Sum = jax.lax.reduce(of(jnp.where(keep, terms, 0.0)), zeros(), added, (0,))
     return total
+
+
+@over_rows.defjvp
+def _over_rows_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Sum, Sum]:
+    """The derivative is the plain sum: JAX has none of a reduction by a function of one's own."""
+    keep = primals[1]
+    return over_rows(*primals), of(jnp.sum(jnp.where(keep, tangents[0], 0.0), axis=0))
 
 
 def value(total: Sum) -> Array:

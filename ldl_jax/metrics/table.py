@@ -65,7 +65,11 @@ def _classes(estimates: Estimates, space: LabelSpace) -> Arguments:
     """Identities are compared as they are, a value of groups as the group that holds it."""
     if not space.bounds:
         return (estimates.values, estimates.labels), None
-    return tuple(arrays.index(arrays.float32(x), space) for x in estimates[:2]), None
+    indices = []
+    for x in (arrays.float32(x) for x in estimates[:2]):
+        index = arrays.index(x, space).astype(jnp.float32)
+        indices.append(arrays.nan_where(jnp.isnan(x), index))
+    return tuple(indices), None
 
 
 def _with_sigma(estimates: Estimates, space: LabelSpace) -> Arguments:

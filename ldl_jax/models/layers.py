@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ldl_jax.models.convolution import rewrites
 from ldl_jax.models.normalise import Normed, batch_norm
 
 
@@ -14,7 +13,9 @@ class Norm(nnx.Module):
     """Normalises by batch in float32, whatever the network computes in, and casts back at the end.
 
     `momentum` is the share of the running statistics that a step keeps. The defaults of `epsilon`
-    and `momentum` are PyTorch's, whose own "momentum" 0.1 is the share that a step replaces.
+    and `momentum` are PyTorch's, whose own "momentum" 0.1 is the share that a step replaces. The
+    running variance averages the biased variances Σ (x - m)² / N of the batches, as Flax's and
+    Keras' do; PyTorch's averages the unbiased ones, N / (N - 1) times as large.
     """
 
     def __init__(
@@ -38,15 +39,12 @@ class Norm(nnx.Module):
         would subtract the bias again, so only the running mean takes it up. That saves a pass over
         x, and the bias has a gradient of exactly 0.
         """
-        if train and rewrites():
+        if train:
             return self.by_batch(batch_norm, x, bias)
         x = x.astype(jnp.float32)
-        if bias is not None and not train:
+        if bias is not None:
             x = x + bias.reshape((1,) * (x.ndim - 1) + bias.shape)
-        y = self.norm(x, use_running_average=not train)
-        if bias is not None and train:
-            self.norm.mean[...] += (1 - self.norm.momentum) * jax.lax.stop_gradient(bias)
-        return y.astype(self.dtype)
+        return self.norm(x, use_running_average=True).astype(self.dtype)
 
     def by_batch(
         self, form: Callable[..., Normed], x: jax.Array, bias: jax.Array | None = None
@@ -71,7 +69,10 @@ class LayerNorm(nnx.Module):
     """Normalises over the last axis in float32 and casts back at the end."""
 
     def __init__(self, features: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        self.norm = nnx.LayerNorm(features, epsilon=1e-6, dtype=jnp.float32, rngs=rngs)
+        # The "fast" variance E[x²] - E[x]² loses its digits where a mean is large.
+        self.norm = nnx.LayerNorm(
+            features, epsilon=1e-6, dtype=jnp.float32, use_fast_variance=False, rngs=rngs
+        )
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:

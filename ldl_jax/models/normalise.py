@@ -1,15 +1,16 @@
-"""Batch normalisation in training with its gradient written out, for CPUs.
+"""Batch normalisation in training with its gradient written out.
 
-Automatic differentiation goes back through mean and variance one by one, and XLA for CPUs keeps
-arrays of a map's size between them. The gradient in closed form (Ioffe and Szegedy, "Batch
-Normalization", ICML 2015, Sec. 3), with x̂ = (x - m) r, r = (v + ε)^-½ and N elements a channel, is
+Automatic differentiation goes back through mean and variance one by one: it would read x once more,
+and XLA for CPUs keeps arrays of a map's size between them. The gradient in closed form (Ioffe and
+Szegedy, "Batch Normalization", ICML 2015, Sec. 3), with x̂ = (x - m) r, r = (v + ε)^-½ and N
+elements a channel, is
 
     dx = γ r (dy - Σ dy / N - x̂ Σ(dy x̂) / N)
 
-It takes two passes over x. Two forms include the activation and pooling that follow, so that
-nothing of a map's size is kept for the gradient but x. All functions take x [..., C] in any dtype
-and compute in float32. Beside their result they return the batch's mean and variance, through
-which no gradient passes.
+It takes two passes over x, and so do the mean and the variance before it. Two forms include the
+activation and pooling that follow, so that nothing of a map's size is kept for the gradient but x.
+All functions take x [..., C] in any dtype and compute in float32. Beside their result they return
+the batch's mean and biased variance, through which no gradient passes.
 """
 
 import functools
@@ -130,10 +131,15 @@ def _normed(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> 
 
 
 def _moments(x: jax.Array) -> Pair:
+    """Returns the mean and the biased variance, [C] each, of x in two passes.
+
+    E[x²] - E[x]² would take one pass, but in float32 it has no right digit left once a channel's
+    mean is 1,000 times its deviation.
+    """
     axes = tuple(range(x.ndim - 1))
     x = x.astype(jnp.float32)
     mean = x.mean(axes)
-    return mean, jnp.maximum(0.0, jnp.square(x).mean(axes) - jnp.square(mean))
+    return mean, jnp.square(x - _wide(mean, x)).mean(axes)
 
 
 def _line(moments: Pair, scale: jax.Array, bias: jax.Array, epsilon: float) -> Pair:
