@@ -37,6 +37,12 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         "a run's workdir, one checkpoint, or the authors' SSR-Net file; may be repeated",
         flag_values=values,
     )
+    flags.DEFINE_multi_string(
+        "trust",
+        [],
+        "a module of a checkpoint's own method that may be run (package.module); may be repeated",
+        flag_values=values,
+    )
     config_flags.DEFINE_config_file(
         "config",
         only_data.__file__,
@@ -80,7 +86,7 @@ def run(
         def count(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        scores = scoring.score(checkpoints, config, part, log, count)
+        scores = scoring.score(checkpoints, config, part, log, count, flags.FLAGS.trust)
     rows = rows_of(scores)
     if out is not None:
         score_folder.put(out, scores, rows, config)

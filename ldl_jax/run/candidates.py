@@ -1,7 +1,7 @@
 """Loads the models that are to be scored, and says how each is compared with a dataset's labels."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +42,10 @@ class Candidate:
         return f"{text}, these by {these}: errors differ by that alone"
 
 
-def load_all(checkpoints: Sequence[Path]) -> list[Candidate]:
-    """Loads what `ldl_jax.load` takes.
+def load_all(
+    checkpoints: Sequence[Path], trust: Sequence[str], log: Callable[[str], None]
+) -> list[Candidate]:
+    """Loads what `ldl_jax.load` takes; `log` takes its warnings.
 
     Raises:
       ValueError: naming everything that cannot be read.
@@ -51,7 +53,7 @@ def load_all(checkpoints: Sequence[Path]) -> list[Candidate]:
     candidates, faults = [], []
     for name, path in zip(short_names(checkpoints), checkpoints, strict=True):
         try:
-            candidates.append(Candidate(name, path, load(path)))
+            candidates.append(Candidate(name, path, load(path, trust=trust, log=log)))
         except ValueError as error:
             faults.append(str(error).removeprefix("path: "))
     if faults:

@@ -63,7 +63,12 @@ class Scores:
 
 
 def score(
-    checkpoints: Sequence[Path], config: Config, part: str, log: LogLine, progress: Progress
+    checkpoints: Sequence[Path],
+    config: Config,
+    part: str,
+    log: LogLine,
+    progress: Progress,
+    trust: Sequence[str] = (),
 ) -> Scores:
     """Returns the scores of models on a part of the dataset that a config's data section names.
 
@@ -76,11 +81,12 @@ def score(
       part: one of PARTS; "all" needs no split.
       log: takes lines for the user.
       progress: called with how many pictures a model has answered for, and of how many.
+      trust: the modules of checkpoints' own methods that may be run, as of `ldl_jax.load`.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong with a model, the dataset or the config.
     """
-    candidates, read = load_all(checkpoints), Reader()
+    candidates, read = load_all(checkpoints, trust, log), Reader()
     records = read(candidates[0].as_trained(config.data))
     parts, rows = _chosen(config.data, records, part)
     spaces = spaces_of(candidates, records, rows, config.data.space)
