@@ -68,13 +68,19 @@ def main(arguments: Sequence[str]) -> None:
     try:
         _check_overrides([*config_flags.get_override_values(values["config"])])
         checkpoints = [Path(name).expanduser() for name in values.checkpoint]
-        run(checkpoints, schema.parse(values.config), values.part, out, Console())
+        config = schema.parse(values.config)
+        run(checkpoints, config, values.part, out, Console(), values.trust)
     except (ValueError, OSError) as error:
         fail(str(error))
 
 
 def run(
-    checkpoints: Sequence[Path], config: Config, part: str, out: Path | None, console: Console
+    checkpoints: Sequence[Path],
+    config: Config,
+    part: str,
+    out: Path | None,
+    console: Console,
+    trust: Sequence[str] = (),
 ) -> None:
     """Scores the models on a part, shows the table, and writes everything into `out`."""
     if out is not None:
@@ -86,7 +92,7 @@ def run(
         def count(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        scores = scoring.score(checkpoints, config, part, log, count, flags.FLAGS.trust)
+        scores = scoring.score(checkpoints, config, part, log, count, trust)
     rows = rows_of(scores)
     if out is not None:
         score_folder.put(out, scores, rows, config)

@@ -259,8 +259,9 @@ class _Unpickler(pickle.Unpickler):
             ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
         }
         if (module, name) not in known:
+            name = f"{module}.{name}".encode("unicode_escape").decode()
             raise ValueError(
-                f"refused to load {module}.{name}: only tensors are read, for a pickle can run "
+                f"refused to load {name}: only tensors are read, for a pickle can run "
                 "any code; save the network's state_dict() alone"
             )
         return known[module, name]

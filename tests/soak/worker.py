@@ -48,7 +48,7 @@ class Sample:
         try:
             answer = self.kind.read(self.folder)
         except (ValueError, OSError) as error:
-            text = str(error)
+            text = str(error).replace("\n  - ", "; ")  # a list's faults, a line each
             if isinstance(error, json.JSONDecodeError | UnicodeError) or not text.isprintable():
                 return "traceback", f"a line for the user: {type(error).__name__}: {text!r}"
             outcome = "refused", text
