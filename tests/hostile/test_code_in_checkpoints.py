@@ -83,7 +83,7 @@ def test_a_module_that_is_nowhere_is_not_asked_for_either(tmp_path, weights, wri
     stored = write_checkpoint(tmp_path / "c", weights, method={"name": "nowhere.at_all:f"})
     with pytest.raises(ValueError, match="which is not found here"):
         ldl_jax.load(stored)
-    with pytest.raises(ValueError, match=r"cannot import 'nowhere\.at_all:f'.*looked in"):
+    with pytest.raises(ValueError, match=r"cannot import 'nowhere\.at_all:f'.*looked for it in"):
         ldl_jax.load(stored, trust=("nowhere.at_all",))
 
 

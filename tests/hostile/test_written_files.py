@@ -13,7 +13,7 @@ from ldl_jax.workdir import Workdir
 
 ROOT = Path(__file__).parents[2]
 # Who opens a file to write it other than by `files`: what it appends to was written whole before.
-APPENDS = {("ldl_jax/workdir.py", "a")}
+APPENDS = {("ldl_jax/workdir/folder.py", "a")}
 
 
 def opened_to_write(path):

@@ -25,7 +25,14 @@ def folder(tmp_path):
 
     chain = {"generations": 2, "student": "fresh", "early_end": False}
     write("a", [{"mae": 5.25}, {"mae": 4.125, "ca5": 0.5}], chain=chain)
-    write("b", [{"mae": 3.5}], [{"total_step": 7}], chain=chain, seed=3, epochs=2)
+    write(
+        "b",
+        [{"mae": 3.5}],
+        [{"kind": "train", "generation": 1, "step": 7, "total_step": 7}],
+        chain=chain,
+        seed=3,
+        epochs=2,
+    )
     write("c")
     (tmp_path / "runs" / "c" / "config.json").write_text("{")
     return tmp_path / "runs"

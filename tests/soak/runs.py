@@ -18,7 +18,11 @@ from tests.conftest import Tiny
 from tests.predict.test_predictor import write_ssrnet
 
 TINY = functional("tiny", Tiny, 16)
-models.MODELS["tiny"] = lambda dtype="float32": TINY
+
+
+def register() -> None:
+    """Lists the network, in a worker: other tests of this process go through all networks."""
+    models.MODELS["tiny"] = lambda dtype="float32": TINY
 
 
 def make(folder: Path) -> None:

@@ -13,6 +13,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+from tests.soak import runs
 from tests.soak.kinds import KINDS, Kind
 from tests.soak.mutate import mutated
 
@@ -93,4 +94,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    runs.register()
     main()
