@@ -58,7 +58,7 @@ def unused_nvidia(system: Path = Path("/")) -> str:
     """
     cards = [*system.glob("dev/nvidia[0-9]*"), *system.glob("proc/driver/nvidia/gpus/*")]
     builds = [x.name for x in pkgutil.iter_modules() if re.fullmatch(r"jax_cuda\d+_plugin", x.name)]
-    asked = jax.config.jax_platforms
+    asked = jax.config.values["jax_platforms"]
     if not cards and not builds:
         return ""
     if asked and "cuda" not in asked and "gpu" not in asked:
