@@ -16,11 +16,12 @@ import scipy.io
 from PIL import Image
 
 from ldl_jax.data import pictures
-from ldl_jax.data.datasets import catalogue, children, matlab
+from ldl_jax.data.datasets import catalogue, matlab
 from ldl_jax.data.feed.part import Part
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits import protocols, split_file
 from ldl_jax.files import content_of
+from ldl_jax.isolated import children
 
 
 def noise(width=96, height=80):

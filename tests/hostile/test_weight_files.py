@@ -209,8 +209,11 @@ def test_numbers_that_are_not_finite_are_refused_unless_allowed(tmp_path, value)
     np.testing.assert_array_equal(got.params["w"], expected)
 
 
-def test_hundreds_of_mutations_are_one_line_each(tmp_path):
-    """Bytes are changed, cut and repeated: what is read is read whole, all else is one line."""
+def test_mutations_are_one_line_each(tmp_path):
+    """Bytes are changed, cut and repeated: what is read is read whole, all else is one line.
+
+    `make soak` has thousands.
+    """
     rng = np.random.default_rng(0)
     arrays = {f"layer{i}.weight": rng.normal(size=(3, 4)).astype(np.float32) for i in range(4)}
     save_file(arrays, tmp_path / "a")
@@ -223,7 +226,7 @@ def test_hundreds_of_mutations_are_one_line_each(tmp_path):
     (tmp_path / "d").write_bytes(b"".join(legacy) + struct.pack("<Q", 4) + bytes(16))
     assert all(len(weight_files.read(tmp_path / name)) for name in "abcd")
     outcomes = set()
-    for index in range(400):
+    for index in range(40):
         content = bytearray((tmp_path / "abcd"[index % 4]).read_bytes())
         for _ in range(rng.integers(1, 4)):
             place = int(rng.integers(len(content)))

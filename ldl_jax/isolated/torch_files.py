@@ -1,5 +1,7 @@
 """Reads PyTorch's .pth files without PyTorch and without executing anything in them.
 
+It is a program for `children.asked`, since a pickle can also ask for endless work.
+
 Both of `torch.save`'s formats hold the bytes of storages, and a pickle that says where each tensor
 lies in which storage. A pickle is a program that may call anything by name. Here it reaches only
 the names below, each of them a plain function or an empty class of this file; any other name is
@@ -18,9 +20,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+
+from ldl_jax.isolated import server
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of PyTorch's format before 1.6
 _LONGEST = 4 * 2**20  # bytes of a pickle; one of 1,000 tensors has 0.1 MB
@@ -48,8 +50,8 @@ _SKIPPED = {
     *(("builtins", "complex"), ("torch", "Size"), ("torch", "device"), ("argparse", "Namespace")),
     *(("pathlib", "PosixPath"), ("pathlib", "WindowsPath"), ("datetime", "datetime")),
 }
-Arrays = dict[str, jax.ShapeDtypeStruct]
-Reader = Callable[[str], np.ndarray]
+_BYTES = {"bfloat16": "uint16"}  # types that NumPy alone does not have, as numbers of their size
+_KEPT = 4  # storages in memory; tensors that share one mostly follow one another
 
 
 class _Storage(NamedTuple):
@@ -81,8 +83,10 @@ class _Skipped:
         del state
 
 
-def opened(path: Path, stack: contextlib.ExitStack) -> tuple[Arrays, Reader]:
-    """Opens a state dict: its tensors' shapes and types by their names, and what reads one.
+def opened(
+    path: Path, stack: contextlib.ExitStack
+) -> tuple[server.Described, Callable[[str], np.ndarray]]:
+    """Opens a state dict: its tensors' types and shapes by their names, and what reads one.
 
     The file holds a state dict, or a dict with one under "state_dict", "model_state_dict", "model"
     or "net". Plain Python and NumPy values beside the tensors are left out.
@@ -91,29 +95,30 @@ def opened(path: Path, stack: contextlib.ExitStack) -> tuple[Arrays, Reader]:
       ValueError: the file is damaged, needs a name that is refused, or holds no state dict; the
         reader raises it too.
     """
-
-    with _guarded(path):
+    with _guarded():
         tree, source = (_open_zip if zipfile.is_zipfile(path) else _open_legacy)(path, stack)
         tensors = _state_dict(tree)
-        arrays = {name: _described(tensor, source) for name, tensor in tensors.items()}
+        described = {name: _described(tensor, source) for name, tensor in tensors.items()}
 
     def read(name: str) -> np.ndarray:
-        with _guarded(path):
+        with _guarded():
             return _array(tensors[name], source)
 
-    return arrays, read
+    return described, read
 
 
 @contextlib.contextmanager
-def _guarded(path: Path) -> Iterator[None]:
+def _guarded() -> Iterator[None]:
     try:
         yield
+    except MemoryError:
+        raise
     except ValueError as error:
-        raise ValueError(f"path: {path}: {error}") from error
+        raise ValueError(f": {error}") from error
     # A damaged or hostile pickle can raise anything.
     except Exception as error:
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise ValueError(f"path: {path} is not a PyTorch file that can be read ({what})") from error
+        raise ValueError(f" is not a PyTorch file that can be read ({what})") from error
 
 
 def _open_zip(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Source]:
@@ -138,7 +143,7 @@ def _open_zip(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Source]
     data = f"{root}data/"
     return tree, _Source(
         {name.removeprefix(data): size for name, size in sizes.items() if name.startswith(data)},
-        functools.cache(lambda key: archive.read(f"{data}{key}")),
+        functools.lru_cache(_KEPT)(lambda key: archive.read(f"{data}{key}")),
     )
 
 
@@ -157,7 +162,7 @@ def _open_legacy(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Sour
     places: dict[str, tuple[int, int]] = {}
     for key in keys:
         count = int.from_bytes(file.read(8), "little")
-        size = count * jnp.dtype(storages[key]).itemsize
+        size = count * _plain(storages[key]).itemsize
         places[key] = file.tell(), size
         if places[key][0] + size > path.stat().st_size:
             raise ValueError(f"the storage {key!r} is cut short")
@@ -167,7 +172,8 @@ def _open_legacy(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Sour
         file.seek(places[key][0])
         return file.read(places[key][1])
 
-    return tree, _Source({key: size for key, (_, size) in places.items()}, functools.cache(read))
+    sizes = {key: size for key, (_, size) in places.items()}
+    return tree, _Source(sizes, functools.lru_cache(_KEPT)(read))
 
 
 def _load(file: BinaryIO) -> tuple[object, dict[str, str]]:
@@ -213,9 +219,13 @@ def _state_dict(tree: object) -> dict[str, _Tensor]:
     return tensors
 
 
-def _described(tensor: _Tensor, source: _Source) -> jax.ShapeDtypeStruct:
-    """Returns a tensor's shape and type, after checking that all of it lies in its storage."""
-    dtype = jnp.dtype(tensor.storage.dtype)
+def _plain(dtype: str) -> np.dtype:
+    return np.dtype(_BYTES.get(dtype, dtype))
+
+
+def _described(tensor: _Tensor, source: _Source) -> tuple[str, tuple[int, ...]]:
+    """Returns a tensor's type and shape, after checking that all of it lies in its storage."""
+    dtype = _plain(tensor.storage.dtype)
     shape, strides = tensor.shape, tensor.strides
     numbers = (tensor.offset, *shape, *strides)
     if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in numbers):
@@ -224,12 +234,12 @@ def _described(tensor: _Tensor, source: _Source) -> jax.ShapeDtypeStruct:
         last = tensor.offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         if last >= source.sizes[tensor.storage.key] // dtype.itemsize:
             raise ValueError(f"a tensor of shape {shape} reaches beyond its storage")
-    return jax.ShapeDtypeStruct(shape, dtype)
+    return tensor.storage.dtype, shape
 
 
 def _array(tensor: _Tensor, source: _Source) -> np.ndarray:
     """Returns a copy of the tensor's elements, which `_described` found in its storage."""
-    dtype = np.dtype(jnp.dtype(tensor.storage.dtype))
+    dtype = _plain(tensor.storage.dtype)
     if math.prod(tensor.shape) == 0:
         return np.zeros(tensor.shape, dtype)
     content = source.read(tensor.storage.key)
@@ -286,3 +296,7 @@ def _rebuilt(
     if len(size) > 32 or len(strides) > 32 or not isinstance(storage, _Storage):
         raise ValueError("a tensor of more than 32 axes, or without a storage")
     return _Tensor(storage, offset, tuple(size), tuple(strides))
+
+
+if __name__ == "__main__":
+    server.serve(opened)
