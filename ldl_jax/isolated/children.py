@@ -66,11 +66,11 @@ def output(program: str, arguments: Sequence[str], content: bytes) -> bytes:
         raise ReaderError(f"its reader took more than {SECONDS:g} s") from None
     if done.returncode == 0:
         return done.stdout
-    last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    last = done.stderr.strip().splitlines()[-1:]
     # A process that a signal ended leaves no line of its own.
-    if not last or done.returncode < 0 or "MemoryError" in last[0]:
+    if not last or done.returncode < 0 or b"MemoryError" in last[0]:
         raise ReaderError("its reader ran out of memory, or crashed")
-    raise ReaderError(_MODULE.sub("", last[0]))
+    raise ReaderError(_MODULE.sub("", _line(last[0])))
 
 
 @contextlib.contextmanager
@@ -151,13 +151,19 @@ def _answer(
         content = _exactly(process.stdout, length)
     except (OSError, EOFError):
         if late.is_set():
-            raise ReaderError(f"its reader took more than {given:g} s") from None
+            raise ReaderError(f"its reader took more than {given:.0f} s") from None
         raise ReaderError("its reader ran out of memory, or crashed") from None
     finally:
         timer.cancel()
     if is_error:
-        raise ReaderError(content.decode(errors="replace"))
+        raise ReaderError(_line(content))
     return content
+
+
+def _line(content: bytes | bytearray) -> str:
+    """Returns what a program says as one line, in which nothing is hidden from a terminal."""
+    text = " ".join(content.decode(errors="replace").split("\n"))
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _exactly(file: IO[bytes], count: int) -> bytearray:

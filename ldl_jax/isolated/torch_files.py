@@ -141,6 +141,9 @@ def _open_zip(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Source]
         raise ValueError(f"its data.pkl would take {sizes[pickles[0]]:,} bytes")
     tree = _load(io.BytesIO(archive.read(pickles[0])))[0]
     data = f"{root}data/"
+    for name in sizes:
+        if not name.startswith(data):
+            archive.read(name)  # which compares its check sum
     return tree, _Source(
         {name.removeprefix(data): size for name, size in sizes.items() if name.startswith(data)},
         functools.lru_cache(_KEPT)(lambda key: archive.read(f"{data}{key}")),

@@ -152,6 +152,8 @@ def _open_isolated(program: str, path: Path, stack: contextlib.ExitStack) -> Wei
         needed = math.prod(array.shape) * array.dtype.itemsize
         with _readable(path):
             content = ask(name, needed)
+            if len(content) != needed:
+                raise children.ReaderError(f"its reader gave other bytes than those of {name}")
             return np.frombuffer(content, array.dtype).reshape(array.shape)
 
     return WeightFile(arrays, read)
@@ -170,10 +172,13 @@ def _readable(path: Path) -> Iterator[None]:
 def _described(answer: bytes | bytearray) -> dict[str, jax.ShapeDtypeStruct]:
     """Reads what a program says of a file's arrays, which the file may have made it say."""
     try:
-        return {
+        arrays = {
             name: jax.ShapeDtypeStruct(tuple(map(operator.index, shape)), jnp.dtype(_TYPES[dtype]))
             for name, (dtype, shape) in json.loads(answer).items()
         }
+        if any(side < 0 for array in arrays.values() for side in array.shape):
+            raise ValueError("a shape below 0")
+        return arrays
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise children.ReaderError(f"its arrays are not described ({reason})") from error

@@ -96,6 +96,22 @@ def test_a_pickle_that_copies_and_copies(tmp_path):
     refused(tmp_path / "x.pth", "copies more than it holds")
 
 
+@pytest.mark.parametrize("member", ["byteorder", "version", "data/0", "data.pkl"])
+def test_the_check_sum_of_every_part_counts(tmp_path, member):
+    path, four = tmp_path / "x.pth", np.arange(4, dtype=np.float32).tobytes()
+    write_zip(path, rebuilt((4,), (1,), 4), four)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/byteorder", "little")
+        archive.writestr("archive/version", "3\n")
+    assert weight_files.read(path)["w"].tolist() == [0, 1, 2, 3]
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo(f"archive/{member}").header_offset
+    content = bytearray(path.read_bytes())
+    content[start + 30 + len(f"archive/{member}") + 1] ^= 1
+    path.write_bytes(content)
+    refused(path, r"x\.pth")
+
+
 def test_a_tensor_of_terabytes_over_four_numbers(tmp_path):
     path = tmp_path / "x.pth"
     four = np.arange(4, dtype=np.float32).tobytes()
