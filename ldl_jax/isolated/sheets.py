@@ -33,7 +33,7 @@ _DECLARATION = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _PASSWORD = "is protected by a password; save it without one"
 
 
-class _RefusedError(ValueError):
+class _UnreadableError(ValueError):
     """A file that is not read; the message says why."""
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     cells, largest = map(int, sys.argv[1:])
     try:
         sheets: object = _sheets(_content(sys.stdin.buffer.read(), largest), cells)
-    except _RefusedError as error:
+    except _UnreadableError as error:
         sheets = str(error)
     except PasswordError:
         sheets = _PASSWORD
@@ -53,10 +53,10 @@ def _content(content: bytes, largest: int) -> bytes:
     """Returns a file's bytes, with errors in its cells as texts."""
     if content.startswith(_OLE):
         if _ENCRYPTED in content:
-            raise _RefusedError(_PASSWORD)
+            raise _UnreadableError(_PASSWORD)
         return content
     if not zipfile.is_zipfile(io.BytesIO(content)):
-        raise _RefusedError(
+        raise _UnreadableError(
             "is no spreadsheet (neither a zip archive nor an old .xls file), or is cut short; get "
             "a new copy, or give it the name of what it is"
         )
@@ -64,15 +64,15 @@ def _content(content: bytes, largest: int) -> bytes:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             size = sum(member.file_size for member in archive.infolist())
             if size > largest:
-                raise _RefusedError(
+                raise _UnreadableError(
                     f"unpacks to {size / 2**20:,.0f} MiB, more than the {largest // 2**20} that "
                     "are read; save its sheet as CSV"
                 )
             return _with_error_texts(archive)
-    except (_RefusedError, MemoryError):
+    except (_UnreadableError, MemoryError):
         raise
     except Exception as error:  # a damaged archive raises errors of many kinds
-        raise _RefusedError(
+        raise _UnreadableError(
             f"cannot be read as a spreadsheet ({type(error).__name__}: {error}); get a new copy"
         ) from error
 
@@ -83,7 +83,7 @@ def _with_error_texts(archive: zipfile.ZipFile) -> bytes:
         for name in dict.fromkeys(archive.namelist()):
             member = archive.read(name)
             if name.endswith((".xml", ".rels")) and _DECLARATION.search(member):
-                raise _RefusedError(
+                raise _UnreadableError(
                     f"{name} declares entities, which no spreadsheet program writes"
                 )
             for start, (pattern, replacement) in _ERRORS.items():

@@ -115,8 +115,7 @@ def _guarded() -> Iterator[None]:
         raise
     except ValueError as error:
         raise ValueError(f": {error}") from error
-    # A damaged or hostile pickle can raise anything.
-    except Exception as error:
+    except Exception as error:  # a damaged or hostile pickle can raise anything
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise ValueError(f" is not a PyTorch file that can be read ({what})") from error
 
@@ -134,8 +133,7 @@ def _open_zip(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Source]
         raise ValueError("expected one data.pkl in the archive, as torch.save writes it")
     root = pickles[0].removesuffix("data.pkl")
     if f"{root}byteorder" in sizes:
-        order = archive.read(f"{root}byteorder")[:100].decode()
-        if order != "little":
+        if (order := archive.read(f"{root}byteorder")[:100].decode()) != "little":
             raise ValueError(f"expected little-endian storages, got {order!r}")
     if sizes[pickles[0]] > _LONGEST:
         raise ValueError(f"its data.pkl would take {sizes[pickles[0]]:,} bytes")
@@ -182,11 +180,8 @@ def _open_legacy(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Sour
 def _load(file: BinaryIO) -> tuple[object, dict[str, str]]:
     """Reads one pickle: what it makes, and the types of the storages that it names.
 
-    Its operations are looked through first, as some would take memory that it does not have.
-
-    Raises:
-      ValueError: it is damaged, too long, needs a name that is refused, or asks for more memory
-        than a pickle of its length can need.
+    Its operations are looked through first, as some would take memory that it does not have: that
+    is a ValueError, as is damage, and a name that is refused.
     """
     start = file.tell()
     content = file.read(_LONGEST)

@@ -89,6 +89,21 @@ def test_a_secret_file_is_its_owner_s_whatever_the_umask(tmp_path):
         os.umask(before)
 
 
+def test_a_run_is_its_owner_s_alone_where_the_umask_says_so(tmp_path):
+    before = os.umask(0o077)
+    try:
+        with Workdir(tmp_path / "run", {"seed": 0}) as workdir:
+            workdir.start_metrics(1, 0)
+            workdir.finish(1, {"generation": 1})
+            workdir.keep("split.json", b"{}")
+            workdir.keep_analysis(1, {})
+    finally:
+        os.umask(before)
+    written = [tmp_path / "run", *(tmp_path / "run").rglob("*")]
+    assert len(written) > 7
+    assert not [path for path in written if path.stat().st_mode & 0o077]
+
+
 # Links inside of a folder that was named
 
 LINKS = ("checkpoints", "predictions", "events", "analysis/generation_1.json", "stages/a/figures")
