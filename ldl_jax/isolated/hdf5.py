@@ -16,7 +16,7 @@ from ldl_jax.isolated import server
 _DEEPEST, _MOST = 32, 20_000  # groups in one another, and objects
 
 
-class _RefusedError(ValueError):
+class _ForeignError(ValueError):
     """A file that is whole, and has what is not read."""
 
 
@@ -46,7 +46,7 @@ def _guarded() -> Iterator[None]:
     """Turns what the library raises into a ValueError; a damaged file can raise anything."""
     try:
         yield
-    except _RefusedError as error:
+    except _ForeignError as error:
         raise ValueError(f": {error}") from None
     except MemoryError:
         raise
@@ -63,11 +63,11 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, tuple[str, tuple[int, ...]
         start, group = groups.pop()
         count += len(group)
         if count > _MOST or start.count("/") > _DEEPEST:
-            raise _RefusedError(f"its groups have more than {_MOST:,} objects or {_DEEPEST} levels")
+            raise _ForeignError(f"its groups have more than {_MOST:,} objects or {_DEEPEST} levels")
         for name in group:
             whole = f"{start}{name}"
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise _RefusedError(f"{whole[:100]} is a link to elsewhere, which is not followed")
+                raise _ForeignError(f"{whole[:100]} is a link to elsewhere, which is not followed")
             item = group[name]
             if isinstance(item, h5py.Group):
                 groups.append((f"{whole}/", item))
@@ -77,9 +77,9 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, tuple[str, tuple[int, ...]
 
 def _dataset(name: str, item: h5py.Dataset) -> tuple[str, tuple[int, ...]]:
     if item.is_virtual or item.external:
-        raise _RefusedError(f"{name} has its numbers in other files, which are not opened")
+        raise _ForeignError(f"{name} has its numbers in other files, which are not opened")
     if item.shape is None or item.dtype.kind not in "fiub" or item.dtype.itemsize > 8:
-        raise _RefusedError(f"{name} is of type {item.dtype}, expected an array of numbers")
+        raise _ForeignError(f"{name} is of type {item.dtype}, expected an array of numbers")
     return item.dtype.name, item.shape
 
 

@@ -132,9 +132,9 @@ def _open_zip(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Source]
     if len(pickles) != 1:
         raise ValueError("expected one data.pkl in the archive, as torch.save writes it")
     root = pickles[0].removesuffix("data.pkl")
-    if f"{root}byteorder" in sizes:
-        if (order := archive.read(f"{root}byteorder")[:100].decode()) != "little":
-            raise ValueError(f"expected little-endian storages, got {order!r}")
+    order = archive.read(name)[:100] if (name := f"{root}byteorder") in sizes else b"little"
+    if order != b"little":
+        raise ValueError(f"expected little-endian storages, got {order!r}")
     if sizes[pickles[0]] > _LONGEST:
         raise ValueError(f"its data.pkl would take {sizes[pickles[0]]:,} bytes")
     tree = _load(io.BytesIO(archive.read(pickles[0])))[0]
