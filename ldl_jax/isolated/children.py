@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO
 
 MEMORY = 4 * 2**30  # bytes of address space
-SECONDS = 120.0  # for a program that reads its whole file, and for one to start
+SECONDS = 120.0  # for a program that reads its whole file
+_START = 600.0  # for one to import what it needs, of which the file has no say
 _REPLY = 9  # bytes before a reply: whether it is an error, and its length
 _MODULE = re.compile(r"^[\w.]+\.(?=\w+(:|$))")  # in front of an exception's name
 _LIMITED = """
@@ -103,7 +104,7 @@ def asked(program: str, path: Path, seconds: float) -> Iterator[Ask]:
         return answer
 
     try:
-        _answer(process, None, 0, SECONDS, SECONDS)  # it has imported what it needs
+        _answer(process, None, 0, _START, _START)  # it has imported what it needs
         yield ask
     finally:
         process.kill()

@@ -24,7 +24,7 @@ from ldl_jax.isolated import children
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _LONGEST = 16 * 2**20  # bytes of what describes a file's arrays, as a safetensors header
 # What a reader in a process of its own has for a file: so long, and a second for so many bytes.
-_SECONDS, _SPEED = 20.0, 10e6
+_SECONDS, _SPEED = 60.0, 10e6
 # The bytes that an array may take: so many, and so many times those of the file.
 _SPARE, _RATIO = 16 * 2**20, 16
 _SAFETENSORS = {
