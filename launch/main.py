@@ -25,6 +25,7 @@ from ldl_jax.run.resolved import fold_count
 from ldl_jax.run.smoke import smoke
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import NotFiniteError
+from ldl_jax.workdir import check_links
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the run, e.g. configs/quickstart.py")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the run, e.g. runs/quickstart")
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str]) -> None:
 def run(config: schema.Config, path: Path, console: Console, profile: str = "") -> None:
     """Trains what is left of all runs that a config asks for, and shows the results."""
     check_same(dataclasses.asdict(config))
+    check_links(path)  # of all runs; each run looks at its own folder again
     read, swept = Reader(), None
     if config.sweep:  # its runs take the place of the last one
         if profile:

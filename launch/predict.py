@@ -200,7 +200,7 @@ def _outputs(walked: Sequence[tuple[Path, Path]]) -> dict[str, dict[Path, Path]]
     """Returns, by the flag of each folder of drawings, the file to write for each picture.
 
     Raises:
-      ValueError: two pictures would share a file, or a file would replace a picture that is read.
+      ValueError: two pictures would share a file, or one would replace a picture or lie elsewhere.
     """
     inputs = {path.resolve() for path, _ in walked}
     stems = [relative.with_suffix("") for _, relative in walked]
@@ -215,6 +215,8 @@ def _outputs(walked: Sequence[tuple[Path, Path]]) -> dict[str, dict[Path, Path]]
             # Pictures a.jpg and a.png in one folder keep their whole names.
             name = f"{stem}.png" if counts[stem] == 1 else f"{relative}.png"
             file = Path(flag.value) / name
+            if not file.parent.resolve().is_relative_to(Path(flag.value).resolve()):
+                raise ValueError(f"--{flag.name}: {file} leads out of that folder, by a link in it")
             if file in chosen:
                 raise ValueError(
                     f"--{flag.name}: {path} and another picture would both be {file}; "

@@ -19,7 +19,7 @@ from ldl_jax.run.command import fail, start
 from ldl_jax.run.listed import runs_in
 from ldl_jax.run.named import short_names
 from ldl_jax.run.progress import teller
-from ldl_jax.workdir import Row, read_json, read_results
+from ldl_jax.workdir import Row, check_links, read_json, read_results
 
 _GENERATION = flags.DEFINE_integer("generation", 0, "which one; 0 for each run's last")
 _MARKDOWN = flags.DEFINE_boolean("markdown", False, "print the table in Markdown")
@@ -55,6 +55,7 @@ def _workdirs(folders: Sequence[Path]) -> tuple[list[Path], list[str]]:
     workdirs: list[Path] = []
     unfinished: list[str] = []
     for folder in folders:
+        check_links(folder)
         runs = runs_in(folder)
         finished = [run for run in runs if runs == [folder] or read_results(run)]
         if not finished:

@@ -15,7 +15,15 @@ from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.metrics import table as metrics_table
 from ldl_jax.run.command import fail, start
 from ldl_jax.run.progress import teller
-from ldl_jax.workdir import Row, WorkdirError, differences, read_json, read_results, read_rows
+from ldl_jax.workdir import (
+    Row,
+    WorkdirError,
+    check_links,
+    differences,
+    read_json,
+    read_results,
+    read_rows,
+)
 
 _SORT = flags.DEFINE_string("sort", "", "a result to sort by, the least first, e.g. mae")
 DIFFERS = "differs from the first in"
@@ -85,6 +93,7 @@ def rows_of(workdirs: Mapping[str, Path]) -> tuple[list[Row], str]:
     for name, workdir in workdirs.items():
         rows.append({"run": name})
         try:
+            check_links(workdir)
             config = read_json(workdir / "config.json")
             rows[-1] |= _about(workdir, config)
             content = {key: value for key, value in config.items() if key != "resolved"}

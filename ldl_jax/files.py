@@ -103,6 +103,27 @@ def content_of(path: str | os.PathLike[str], most: int = 2**30) -> bytes:
         os.close(descriptor)
 
 
+def links_out(folder: Path) -> list[str]:
+    """Returns the links in a folder, to its depth, that lead out of it, as "link -> target".
+
+    The folder itself may be reached by links. Links to folders are not gone into.
+    """
+    around, leading = folder.resolve(), []
+    for place, folders, names in os.walk(folder):
+        for name in sorted([*folders, *names]):
+            link = os.path.join(place, name)
+            if os.path.islink(link) and not _resolved(link).is_relative_to(around):
+                leading.append(f"{os.path.relpath(link, folder)} -> {os.readlink(link)}")
+    return leading
+
+
+def _resolved(link: str) -> Path:
+    try:
+        return Path(link).resolve()
+    except (OSError, RuntimeError):  # it leads to itself, as older Pythons say
+        return Path(os.readlink(link)).absolute()
+
+
 def is_partial(path: Path) -> bool:
     """Returns whether a killed process may have left this file while it wrote another one."""
     return path.suffix == _PARTIAL or path.suffix.startswith(f"{_PARTIAL}-")

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # The floors of the house, from the ground up. A package imports from its own floor only itself,
 # and else from floors below; so no arrow points upwards and no two packages know each other.
 FLOORS = [
-    {"labels", "files", "processes"},
+    {"labels", "files", "processes", "isolated"},
     {"arrays", "workdir", "placement"},
     {"encodings"},
     {"decoders", "losses"},
@@ -69,7 +69,8 @@ FRAMEWORKS = {
 # The frameworks that a package may import; one that is not named here may import none of them.
 ALLOWED = {
     "files": {"filelock"},
-    "models": {"flax", "h5py", "safetensors"},
+    "isolated": {"h5py", "scipy"},
+    "models": {"flax", "safetensors"},
     "data": {"PIL", "array_record", "cv2", "grain", "scipy", "tensorflow_datasets"},
     "evaluation": {"PIL", "matplotlib", "rich", "scipy"},
     "train": {"optax", "orbax"},

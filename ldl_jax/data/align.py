@@ -17,6 +17,7 @@ KINDS = ("none", "box", "similarity", "quad")
 TEMPLATE = np.array(
     [(-0.18, -0.12), (0.18, -0.12), (0.0, 0.10), (-0.15, 0.255), (0.15, 0.255)], np.float64
 )
+_OUTSIDE = 8  # a square that is more times as wide as its picture is a mistake
 _LONGEST = 1024  # pixels of the side of a picture in which faces are looked for
 
 
@@ -156,6 +157,12 @@ def square_of(face: Face, alignment: Alignment) -> Square:
     left, top, right, bottom = face.box
     side = max(right - left, bottom - top) * wider
     return Square((left + right) / 2, (top + bottom) / 2, side, 0.0)
+
+
+def is_plausible(square: Square, size: tuple[int, int]) -> bool:
+    """Returns whether a square can be cut out of a picture of that size: finite, and not huge."""
+    finite = all(map(math.isfinite, square))
+    return finite and 1 <= square.side <= _OUTSIDE * max(size)
 
 
 def quad_square(points: np.ndarray) -> Square:

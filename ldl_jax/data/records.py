@@ -31,6 +31,14 @@ class DataError(ValueError):
         super().__init__("".join(printable))
 
 
+def file_content(path: Path, file: str) -> bytes:
+    """Returns a regular file's bytes; DataError, with `file` as its name, where it is none."""
+    try:
+        return content_of(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read ({error})") from error
+
+
 class FaultsError(DataError):
     """Raised for all faults of one file at once: a line for each of the first, and their count."""
 
@@ -151,11 +159,7 @@ class Records:
         """Reads a picture that is in a file or packed; raises DataError where that fails."""
         if self.packed is not None:
             return self.packed[row]
-        path = self.paths[row]
-        try:
-            return content_of(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read ({error})") from error
+        return file_content(self.paths[row], str(self.paths[row]))
 
     def take(self, rows: slice | np.ndarray) -> "Records":
         """Returns the records of some rows, a slice or int64 [M], in the order given."""

@@ -83,23 +83,21 @@ def load(
       ValueError: the file cannot be read, no layout is known for the network, or arrays are
         missing, left over, of another shape or not finite; the message lists all of them.
     """
-    if model.name not in LAYOUTS:
-        raise ValueError(
-            f"model.name: no layout of foreign weights is known for {model.name!r}; "
-            f"known: {', '.join(LAYOUTS)}"
-        )
+    _check_known(model)
     with weight_files.opened(path) as file:
-        return _load(file, path, model, head, strict, allow_nonfinite)
+        return fitted(file, path, model, head, strict=strict, allow_nonfinite=allow_nonfinite)
 
 
-def _load(
+def fitted(
     file: WeightFile,
     path: str | Path,
     model: Model,
-    head: HeadShapes | None,
-    strict: bool,
-    allow_nonfinite: bool,
+    head: HeadShapes | None = None,
+    *,
+    strict: bool = False,
+    allow_nonfinite: bool = False,
 ) -> Pretrained:
+    """Reads the weights as `load` does, of a file that is open already."""
     arrays = {name: array for name, array in file.arrays.items() if not name.endswith(_IGNORED)}
     params, model_state = map(flatten_dict, jax.eval_shape(model.init, jax.random.key(0)))
     shapes = {route: leaf.shape for route, leaf in (params | model_state).items()}
@@ -138,6 +136,14 @@ def _load(
             "network gives no answers (--allow-nonfinite, or allow_nonfinite=True, takes them)"
         )
     return Pretrained(*trees, layers, tuple(notices), layout.inputs)
+
+
+def _check_known(model: Model) -> None:
+    if model.name not in LAYOUTS:
+        raise ValueError(
+            f"model.name: no layout of foreign weights is known for {model.name!r}; "
+            f"known: {', '.join(LAYOUTS)}"
+        )
 
 
 def _fault(source: ArraySource, arrays: Shapes, shape: layouts.Shape) -> list[str]:

@@ -1,28 +1,30 @@
 """Opens foreign weight files: Keras's HDF5, safetensors, and PyTorch's .pth.
 
 A file first states the names, shapes and types of its arrays, which are checked against the size of
-the file. An array is read when it is asked for.
+the file. An array is read when it is asked for. HDF5 files and pickles are parsed by a process of
+their own (`ldl_jax.isolated`); the header of a safetensors file is JSON, and is parsed here.
 """
 
 import contextlib
 import json
 import math
+import operator
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import safe_open
 
-from ldl_jax.models import torch_files
+from ldl_jax.isolated import children
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-_DEEPEST, _MOST = 32, 20_000  # groups in one another, and objects, of an HDF5 file
-_LONGEST = 16 * 2**20  # bytes of a safetensors header
+_LONGEST = 16 * 2**20  # bytes of what describes a file's arrays, as a safetensors header
+# What a reader in a process of its own has for a file: so long, and a second for so many bytes.
+_SECONDS, _SPEED = 60.0, 10e6
 # The bytes that an array may take: so many, and so many times those of the file.
 _SPARE, _RATIO = 16 * 2**20, 16
 _SAFETENSORS = {
@@ -31,6 +33,7 @@ _SAFETENSORS = {
     **{"U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8"},
     **{"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
 }
+_TYPES = {dtype: dtype for dtype in _SAFETENSORS.values()}
 # What wrappers put before all names, or before those of one part.
 _PREFIXES = (
     *("module.", "_orig_mod.", "model.", "net.", "backbone."),
@@ -83,12 +86,12 @@ def _open(path: Path, stack: contextlib.ExitStack) -> WeightFile:
     with path.open("rb") as file:
         start = file.read(16)
     if start.startswith(_HDF5_MAGIC):
-        return _open_hdf5(path, stack)
+        return _open_isolated("hdf5", path, stack)
     # A safetensors file starts with the length of its header in 8 bytes, and the header is JSON.
     if start[8:9] == b"{":
         return _open_safetensors(path, int.from_bytes(start[:8], "little"), stack)
     if zipfile.is_zipfile(path) or start[:1] == b"\x80":
-        return WeightFile(*torch_files.opened(path, stack))
+        return _open_isolated("torch_files", path, stack)
     raise ValueError(f"path: {path} is neither HDF5 (Keras), safetensors, nor a file of torch.save")
 
 
@@ -137,44 +140,48 @@ def _damaged(path: Path, kind: str) -> Iterator[None]:
         raise ValueError(f"path: {path} is a damaged {kind} file ({reason})") from error
 
 
-def _open_hdf5(path: Path, stack: contextlib.ExitStack) -> WeightFile:
-    with _damaged(path, "HDF5"):
-        file = stack.enter_context(h5py.File(path, "r"))
-        arrays = dict(_datasets(file))
+def _open_isolated(program: str, path: Path, stack: contextlib.ExitStack) -> WeightFile:
+    """Opens a file in a process of its own, from which come names, types, shapes and bytes."""
+    seconds = _SECONDS + path.stat().st_size / _SPEED
+    with _readable(path):
+        ask = stack.enter_context(children.asked(program, path, seconds))
+        arrays = _described(ask("", _LONGEST))
 
     def read(name: str) -> np.ndarray:
-        with _damaged(path, "HDF5"):
-            return np.asarray(file[name][()])
+        array = arrays[name]
+        needed = math.prod(array.shape) * array.dtype.itemsize
+        with _readable(path):
+            content = ask(name, needed)
+            if len(content) != needed:
+                raise children.ReaderError(f"its reader gave other bytes than those of {name}")
+            return np.frombuffer(content, array.dtype).reshape(array.shape)
 
     return WeightFile(arrays, read)
 
 
-def _datasets(file: h5py.File) -> Iterator[tuple[str, jax.ShapeDtypeStruct]]:
-    """Walks all datasets of a file by their names; none of another file is opened."""
-    groups = [("", file)]
-    count = 0
-    while groups:
-        start, group = groups.pop()
-        count += len(group)
-        if count > _MOST or start.count("/") > _DEEPEST:
-            raise _RefusedError(f"its groups have more than {_MOST:,} objects or {_DEEPEST} levels")
-        for name in group:
-            whole = f"{start}{name}"
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise _RefusedError(f"{whole[:100]} is a link to elsewhere, which is not followed")
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                groups.append((f"{whole}/", item))
-            elif isinstance(item, h5py.Dataset):
-                yield whole, _dataset(whole, item)
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except children.ReaderError as error:
+        text = str(error)
+        joined = text if text.startswith((" ", ":")) else f": {text}"
+        raise ValueError(f"path: {path}{joined}") from error
 
 
-def _dataset(name: str, item: h5py.Dataset) -> jax.ShapeDtypeStruct:
-    if item.is_virtual or item.external:
-        raise _RefusedError(f"{name} has its numbers in other files, which are not opened")
-    if item.shape is None or item.dtype.kind not in "fiub":
-        raise _RefusedError(f"{name} is of type {item.dtype}, expected an array of numbers")
-    return jax.ShapeDtypeStruct(item.shape, item.dtype)
+def _described(answer: bytes | bytearray) -> dict[str, jax.ShapeDtypeStruct]:
+    """Reads what a program says of a file's arrays, which the file may have made it say."""
+    try:
+        arrays = {
+            name: jax.ShapeDtypeStruct(tuple(map(operator.index, shape)), jnp.dtype(_TYPES[dtype]))
+            for name, (dtype, shape) in json.loads(answer).items()
+        }
+        if any(side < 0 for array in arrays.values() for side in array.shape):
+            raise ValueError("a shape below 0")
+        return arrays
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise children.ReaderError(f"its arrays are not described ({reason})") from error
 
 
 def _open_safetensors(path: Path, length: int, stack: contextlib.ExitStack) -> WeightFile:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ldl_jax.data import align, pictures
-from ldl_jax.data.align import Alignment, Detect, Square
+from ldl_jax.data.align import Alignment, Detect, Face, Square
 from ldl_jax.data.datasets.folders import Left, below
 from ldl_jax.data.records import DataError
 from ldl_jax.evaluation.answers import Answer, Box
@@ -197,15 +197,14 @@ def _decoded(
             yield _Crop(np.asarray(image))
             return
         try:
-            faces = detect(image)
+            squares = [(face.box, _square(face, alignment, image)) for face in detect(image)]
         except Exception as error:  # a detector may raise anything; the other pictures go on
             reason = " ".join(str(error).split())
             raise DataError(f"{path}: the detector failed ({reason})") from error
-        if not len(faces):
+        if not squares:
             raise DataError(f"{path}: no face was found")
-        for face in faces:
-            square = align.square_of(face, alignment)
-            yield _Crop(predictor.fitted(align.cut(image, square, least)), face.box, square)
+        for box, square in squares:
+            yield _Crop(predictor.fitted(align.cut(image, square, least)), box, square)
 
     for path, image in _ahead(paths, read, workers, 2 * (workers if detect else batch)):
         picture = _Decoded(path, [], [], [])
@@ -214,6 +213,15 @@ def _decoded(
         except DataError as error:
             picture.problems.append(str(error))
         yield picture
+
+
+def _square(face: Face, alignment: Alignment, image: Image.Image) -> Square:
+    """Returns the square to cut out; ValueError where a detector cannot mean its face."""
+    square = align.square_of(face, alignment)
+    bare = square._replace(side=square.side / (1 + 2 * alignment.margin))
+    if not align.is_plausible(bare, image.size):
+        raise ValueError(f"it gave the box {face.box} in a picture of {image.size}")
+    return square
 
 
 def _ahead(

@@ -12,6 +12,7 @@ from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.labels import AGE
 from ldl_jax.models import pretrained, weight_files
 from ldl_jax.models.pretrained import HeadArrays, NonFiniteWeightsError
+from ldl_jax.models.weight_files import WeightFile
 from ldl_jax.train.checkpoint import Arrays
 from ldl_jax.train.record import Options, Record
 
@@ -49,13 +50,16 @@ def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
         ages; the message names that network.
     """
     with weight_files.opened(path) as file:  # raises where it is no weight file at all
-        names = [*file.arrays]
+        return _read_any(file, path, allow_nonfinite)
+
+
+def _read_any(file: WeightFile, path: Path, allow_nonfinite: bool) -> tuple[Record, Arrays]:
     reasons = []
     for kind in _KINDS:
-        if not any(name.startswith(kind.start) for name in names):
+        if not any(name.startswith(kind.start) for name in file.arrays):
             continue
         try:
-            return _read(path, kind, allow_nonfinite)
+            return _read(file, path, kind, allow_nonfinite)
         except NonFiniteWeightsError:
             raise
         except ValueError as error:
@@ -63,7 +67,7 @@ def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
                 reasons.append(str(error))
     for name in pretrained.LAYOUTS:
         try:
-            pretrained.load(path, models.build(name), allow_nonfinite=True)
+            pretrained.fitted(file, path, models.build(name), allow_nonfinite=True)
         except ValueError:
             continue
         raise ValueError(
@@ -77,13 +81,17 @@ def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
     )
 
 
-def _read(path: Path, kind: _Kind, allow_nonfinite: bool) -> tuple[Record, Arrays]:
+def _read(
+    file: WeightFile, path: Path, kind: _Kind, allow_nonfinite: bool
+) -> tuple[Record, Arrays]:
     model = models.build(**kind.network)
     head = methods.get(space=AGE, **kind.method).head
     shapes = jax.eval_shape(lambda key: head.init(key, model.width), jax.random.key(0))
     if kind.method is _VALUE:
         shapes = {"age": shapes["score"]}
-    loaded = pretrained.load(path, model, shapes, strict=True, allow_nonfinite=allow_nonfinite)
+    loaded = pretrained.fitted(
+        file, path, model, shapes, strict=True, allow_nonfinite=allow_nonfinite
+    )
     inputs = loaded.inputs
     assert inputs is not None, "a whole model's layout says what pictures it takes"
     channels = inputs.colours.lower()

@@ -21,7 +21,7 @@ from ldl_jax.train.intact import (
     warn,
 )
 from ldl_jax.train.record import Record, from_json, is_sealed
-from ldl_jax.workdir import read_results
+from ldl_jax.workdir import check_links, read_results
 
 Arrays = dict[str, Any]  # "params" and "model_state", the fields of `state.Weights`
 # The bytes that a checkpoint's arrays may have: so many, and so many times those of its files.
@@ -51,6 +51,7 @@ def read(
     Raises:
       ValueError: nothing that can be read is there.
     """
+    check_links(path)
     read_one = partial(read_step, log=log, sealed=not allow_unsealed)
     if results := _results(path):
         folder = path / "checkpoints" / f"generation_{len(results)}"

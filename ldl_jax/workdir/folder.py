@@ -30,6 +30,7 @@ from ldl_jax.workdir.reading import (
     KINDS,
     Row,
     WorkdirError,
+    check_links,
     differences,
     read_config,
     read_results,
@@ -221,12 +222,14 @@ def check(path: Path, description: Mapping[str, object], admit: Admit = same) ->
       admit: compares the folder's own description with the run's, both of JSON's types.
 
     Raises:
-      WorkdirError: it holds something else, another run, or files that are damaged.
+      WorkdirError: it holds something else, another run, links that lead out of it, or files that
+        are damaged.
     """
     if not path.exists():
         return
     if not path.is_dir():
         raise WorkdirError(f"workdir: {path} is a file; give a new folder")
+    check_links(path)
     if not (path / "config.json").exists():
         if any(item.name not in _STARTED and not is_partial(item) for item in path.iterdir()):
             raise WorkdirError(f"workdir: {path} holds other files and no run; give a new folder")

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ldl_jax.files import links_out
+
 Row = dict[str, Any]
 # Rows of one step in the order they are written; a checkpoint is saved after "validation".
 KINDS = ("train", "fault", "validation", "test")
@@ -24,6 +26,23 @@ def differences(old: object, new: object, name: str = "") -> list[str]:
             for text in differences(old.get(key), new.get(key), prefix + key)
         ]
     return [] if old == new else [f"{name}: {old!r} -> {new!r}"]
+
+
+def check_links(path: Path) -> None:
+    """Checks that no link in a run's folder, or in one of many runs, leads out of it.
+
+    What is written into such a folder would be written elsewhere, and what is read of a run could
+    be any file. The folder itself may be a link.
+
+    Raises:
+      WorkdirError: there are such links; the message lists the first.
+    """
+    if leading := links_out(path):
+        more = f" and {len(leading) - 3:,} more" if len(leading) > 3 else ""
+        raise WorkdirError(
+            f"workdir: {path} has links that lead out of it, which are not followed: "
+            f"{', '.join(leading[:3])}{more}; put the files there, or make the whole folder a link"
+        )
 
 
 def last_checkpoint(path: Path) -> Path | None:

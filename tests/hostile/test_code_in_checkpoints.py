@@ -117,6 +117,20 @@ def test_a_missing_seal_is_said_where_there_may_have_been_none(
         ldl_jax.load(stored)
 
 
+def test_a_checkpoint_of_another_version_is_one_line_and_stays(
+    tmp_path, weights, write_checkpoint, make_record, monkeypatch
+):
+    newer = make_record().to_json() | {"version": record.VERSION + 1, "method": {"name": "a.b:c"}}
+    monkeypatch.setattr(record.Record, "to_json", lambda self: newer)
+    stored = write_checkpoint(tmp_path / "c", weights)
+    before = {path: path.stat().st_mtime_ns for path in stored.rglob("*")}
+    for path in (stored, stored / "1"):
+        with pytest.raises(ValueError, match=r"and this release reads up to") as failed:
+            ldl_jax.load(path)
+        assert "\n" not in str(failed.value)
+    assert {path: path.stat().st_mtime_ns for path in stored.rglob("*")} == before
+
+
 @pytest.mark.parametrize("content", ["[1]", "3", "[" * 100_000, "not JSON"])
 def test_a_runs_files_that_are_no_objects_are_one_line(tmp_path, content):
     (tmp_path / "generation_1.json").write_text(content)

@@ -16,11 +16,12 @@ import scipy.io
 from PIL import Image
 
 from ldl_jax.data import pictures
-from ldl_jax.data.datasets import catalogue, children, matlab
+from ldl_jax.data.datasets import catalogue, matlab
 from ldl_jax.data.feed.part import Part
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits import protocols, split_file
 from ldl_jax.files import content_of
+from ldl_jax.isolated import children
 
 
 def noise(width=96, height=80):
@@ -136,6 +137,16 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_counts_twice(monkeypatch, mode):
+    """What is composed on white is kept several times: 2.7 GB for a file of 340 KB, before."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)
+    small, large = (encoded(Image.new(mode, (side, 100)), "PNG") for side in (50, 51))
+    assert pictures.decode_one(small, 16).shape == (16, 16, 3)
+    assert "it declares 5,100 pixels, more than the 5,000 that are read" in refused(large)
+    assert pictures.decode_one(encoded(Image.new("RGB", (100, 100)), "PNG"), 16).any() == 0
+
+
 def test_only_formats_of_pictures_are_opened():
     assert "of no known format" in refused(encoded(noise(), "EPS"))  # Pillow starts Ghostscript
     refused(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
@@ -241,6 +252,20 @@ def test_quotes_in_their_place_are_read(tmp_path):
     (tmp_path / "faces.csv").write_text(text)
     records = catalogue.read("csv_folder", tmp_path, csv="faces.csv")
     assert dict(zip(records.ids, records.labels, strict=True)) == {"a, b.jpg": 30, "c.jpg": 31}
+
+
+@pytest.mark.parametrize("unreadable", ["stop", "skip"])
+def test_a_column_without_a_name_is_none_of_ours(tmp_path, unreadable):
+    """As the index that pandas writes: it was read as whatever the file had no column for."""
+    for name in "ab":
+        (tmp_path / f"{name}.jpg").write_bytes(b"")
+    (tmp_path / "faces.csv").write_text(",path,label\n0,a.jpg,30\n1,b.jpg,31\n")
+    records = catalogue.read("csv_folder", tmp_path, csv="faces.csv", unreadable=unreadable)
+    assert records.labels.tolist() == [30, 31]
+    assert records.sigma is None
+    assert records.folds is None
+    assert not any(records.subjects)
+    assert not any(records.split)
 
 
 # Files that are none, and files that change

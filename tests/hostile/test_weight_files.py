@@ -5,7 +5,6 @@ import json
 import pickle
 import resource
 import struct
-import time
 import zipfile
 
 import h5py
@@ -21,13 +20,19 @@ from ldl_jax.models import layouts, pretrained, weight_files
 ROOM = 300 * 2**20
 
 
+def spent():
+    """The processor's seconds of this process and of those that it has waited for."""
+    both = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+
 @pytest.fixture(autouse=True)
 def bounded():
-    """Each test stays within 10 s, and takes little memory."""
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, time.monotonic()
+    """Each test stays within 10 s of work, whatever else the machine does, and little memory."""
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, spent()
     yield
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before < ROOM
-    assert time.monotonic() - start < 10
+    assert spent() - start < 10
 
 
 def refused(path, words):
@@ -94,6 +99,22 @@ def test_a_pickle_that_copies_and_copies(tmp_path):
     copies = b"ccollections\nOrderedDict\nh\x00\x85R0" * 10_000
     write_zip(tmp_path / "x.pth", b"\x80\x02" + pairs + copies + b".")
     refused(tmp_path / "x.pth", "copies more than it holds")
+
+
+@pytest.mark.parametrize("member", ["byteorder", "version", "data/0", "data.pkl"])
+def test_the_check_sum_of_every_part_counts(tmp_path, member):
+    path, four = tmp_path / "x.pth", np.arange(4, dtype=np.float32).tobytes()
+    write_zip(path, rebuilt((4,), (1,), 4), four)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/byteorder", "little")
+        archive.writestr("archive/version", "3\n")
+    assert weight_files.read(path)["w"].tolist() == [0, 1, 2, 3]
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo(f"archive/{member}").header_offset
+    content = bytearray(path.read_bytes())
+    content[start + 30 + len(f"archive/{member}") + 1] ^= 1
+    path.write_bytes(content)
+    refused(path, r"x\.pth")
 
 
 def test_a_tensor_of_terabytes_over_four_numbers(tmp_path):
@@ -209,8 +230,11 @@ def test_numbers_that_are_not_finite_are_refused_unless_allowed(tmp_path, value)
     np.testing.assert_array_equal(got.params["w"], expected)
 
 
-def test_hundreds_of_mutations_are_one_line_each(tmp_path):
-    """Bytes are changed, cut and repeated: what is read is read whole, all else is one line."""
+def test_mutations_are_one_line_each(tmp_path):
+    """Bytes are changed, cut and repeated: what is read is read whole, all else is one line.
+
+    `make soak` has thousands.
+    """
     rng = np.random.default_rng(0)
     arrays = {f"layer{i}.weight": rng.normal(size=(3, 4)).astype(np.float32) for i in range(4)}
     save_file(arrays, tmp_path / "a")
@@ -223,7 +247,7 @@ def test_hundreds_of_mutations_are_one_line_each(tmp_path):
     (tmp_path / "d").write_bytes(b"".join(legacy) + struct.pack("<Q", 4) + bytes(16))
     assert all(len(weight_files.read(tmp_path / name)) for name in "abcd")
     outcomes = set()
-    for index in range(400):
+    for index in range(24):
         content = bytearray((tmp_path / "abcd"[index % 4]).read_bytes())
         for _ in range(rng.integers(1, 4)):
             place = int(rng.integers(len(content)))

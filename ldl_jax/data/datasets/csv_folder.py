@@ -78,7 +78,7 @@ class _Rows:
         fold = self._tried(lambda: _fold(row, self.names), "", row)
         if text is None or label is None or sigma is None or split is None or fold is None:
             return None
-        subject = row.cells.get(self.names.get("subject", ""), "")
+        subject = _cell(row, self.names, "subject")
         given = Path(from_home(text) if text.startswith("~/") else text)
         made = Entry(text, self.root / given, label, row.source, sigma, subject, split, fold)
         earlier = self.known.setdefault(text, made)
@@ -130,10 +130,15 @@ def _present(entries: list[Entry], left: Left) -> list[Entry]:
     return entries
 
 
+def _cell(row: Row, names: Mapping[str, str], name: str) -> str:
+    """Returns a row's cell; "" where the file has no such column, though one may have no name."""
+    return row.cells[names[name]] if name in names else ""
+
+
 def _sigma(row: Row, names: Mapping[str, str]) -> float:
-    column = names.get("sigma", "")
-    if not row.cells.get(column):
+    if not _cell(row, names, "sigma"):
         return math.nan
+    column = names["sigma"]
     sigma = row.number(column)
     if sigma <= 0:
         raise DataError(f"{row.source}: {column} must be positive (or empty), got {sigma:g}")
@@ -141,7 +146,7 @@ def _sigma(row: Row, names: Mapping[str, str]) -> float:
 
 
 def _split(row: Row, names: Mapping[str, str]) -> str:
-    value = row.cells.get(names.get("split", ""), "")
+    value = _cell(row, names, "split")
     if value.lower() not in SPLITS:
         expected = "train, validation, val or test"
         raise DataError(f"{row.source}: {names['split']} must be {expected}, got {value!r}")
@@ -149,9 +154,9 @@ def _split(row: Row, names: Mapping[str, str]) -> str:
 
 
 def _fold(row: Row, names: Mapping[str, str]) -> int:
-    column = names.get("fold", "")
-    if not row.cells.get(column):
+    if not _cell(row, names, "fold"):
         return -1
+    column = names["fold"]
     fold = row.number(column)
     if not 0 <= fold < 1e6 or fold != int(fold):
         raise DataError(f"{row.source}: {column} must be a whole number of 0 or more, got {fold:g}")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ldl_jax.data.datasets import children
-from ldl_jax.data.records import DataError
+from ldl_jax.data.records import DataError, file_content
+from ldl_jax.isolated import children
 
 Fields = dict[str, np.ndarray | list[str]]
 
@@ -21,9 +21,9 @@ def fields(path: Path, variable: str, names: Sequence[str]) -> Fields:
     Raises:
       DataError: the file cannot be read as a MATLAB file, or has no such structure.
     """
-    content = children.read(path, path.name)
+    content = file_content(path, path.name)
     try:
-        written = children.output("matlab_process.py", [variable, *names], content)
+        written = children.output("matlab", [variable, *names], content)
         with np.load(io.BytesIO(written), allow_pickle=False) as arrays:
             loaded = {key: arrays[key] for key in arrays.files}
     except children.ReaderError as error:

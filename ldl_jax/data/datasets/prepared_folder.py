@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from ldl_jax.data.records import DataError
-from ldl_jax.files import LOCK, content_of, is_partial, lock, remove_partial, write_json
+from ldl_jax.files import (
+    LOCK,
+    content_of,
+    is_partial,
+    links_out,
+    lock,
+    remove_partial,
+    write_json,
+)
 
 NAME, SPLIT, VERSION = "faces", "pictures", "1.1.0"
 PARTS, PLAN, INDEX, ABOUT = "parts", "plan.json", "index.npz", "prepared.json"
@@ -65,6 +73,8 @@ def check_same(out: Path, old: Json, new: Json) -> None:
 def claimed(out: Path, plan: Json) -> Iterator[Path]:
     """Claims the folder of the parts; DataError where `out` holds something else or is in use."""
     parts = out / PARTS
+    if leading := links_out(out):
+        raise DataError(f"{out}: has links that lead out of it, as {leading[0]}; give a new folder")
     before = unfinished(out)
     if before is not None:
         check_same(out, before, plan)

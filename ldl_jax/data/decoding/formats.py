@@ -39,7 +39,7 @@ def opened(content: bytes) -> Image.Image:
 
 def check_work(content: bytes, height: int, width: int) -> None:
     """Raises ValueError for a JPEG that has more pixels, or more scans, than are decoded."""
-    _check_pixels(height * width)
+    check_pixels(height * width)
     scans = content.count(b"\xff\xda")
     if scans <= _FEW:
         return
@@ -62,16 +62,19 @@ def check_size(content: bytes) -> None:
         pixels = max((width * height for width, height in whole), default=0)
     else:
         return
-    _check_pixels(2 * pixels)
+    check_pixels(pixels, copies=2)
 
 
-def _check_pixels(pixels: int) -> None:
-    """Raises ValueError above Pillow's own limit, twice MAX_IMAGE_PIXELS, where that is set."""
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and pixels > 2 * limit:
-        raise ValueError(
-            f"it declares {pixels:,} pixels, more than the {2 * limit:,} that are read"
-        )
+def check_pixels(pixels: int, copies: int = 1) -> None:
+    """Raises ValueError above Pillow's own limit, twice MAX_IMAGE_PIXELS, where that is set.
+
+    The limit is shared out between the copies that a picture of its kind is kept in.
+    """
+    if Image.MAX_IMAGE_PIXELS is None:
+        return
+    most = 2 * Image.MAX_IMAGE_PIXELS // copies
+    if pixels > most:
+        raise ValueError(f"it declares {pixels:,} pixels, more than the {most:,} that are read")
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from ldl_jax.data.decoding import formats
+
 _BITS, _PHOTOMETRIC = 258, 262  # TIFF's tags
 _WHITE_IS_ZERO = 0
 _ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
@@ -12,12 +14,15 @@ def rgb(image: Image.Image) -> Image.Image:
     """Returns a picture as RGB: deep grey scaled by its range, transparency composed on white.
 
     Raises:
-      ValueError: its values have no defined range (floats, signed or 32-bit integers), or its
-        colours cannot be turned into RGB.
+      ValueError: its values have no defined range (floats, signed or 32-bit integers), its
+        colours cannot be turned into RGB, or it is transparent and has more than half the pixels
+        that are read of others.
     """
     if image.mode in ("F", "I") or image.mode.startswith("I;"):
         return _deep_grey(image).convert("RGB")
     if image.mode in _ALPHA or image.has_transparency_data:
+        # Composing takes several copies of a picture that a file of few bytes may declare.
+        formats.check_pixels(image.width * image.height, copies=2)
         # Also a grey value, or a colour, may be transparent.
         layer = image if image.mode == "RGBA" else image.convert("RGBA")
         white = (255, 255, 255, 255)

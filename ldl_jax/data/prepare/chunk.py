@@ -22,7 +22,6 @@ FACES = ("skip", "largest", "centre")
 QUALITY = 95  # the JPEGs' quality
 UNREADABLE = "the picture cannot be read"
 WRONG = "its landmarks cannot be right"
-_OUTSIDE = 8  # a square that is more times as wide as its picture is a mistake
 
 
 class LeftOut(ValueError):  # noqa: N818 - it is a reason, not an error
@@ -180,7 +179,7 @@ def chosen_square(records: Records, row: int, image: Image.Image, form: PictureF
         raise
     except ValueError as error:
         raise LeftOut(WRONG) from error
-    if not 1 <= square.side <= _OUTSIDE * max(image.size):
+    if not align.is_plausible(square, image.size):
         raise LeftOut(WRONG)
     return square
 

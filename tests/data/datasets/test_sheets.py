@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from imitation import book, ods, scut_fbp5500, write, xls
 
-from ldl_jax.data.datasets import catalogue, sheets, sheets_process
+from ldl_jax.data.datasets import catalogue, sheets
 from ldl_jax.data.records import DataError
+from ldl_jax.isolated import sheets as isolated_sheets
 
 
 def complaint(name, root, **arguments):
@@ -39,7 +40,7 @@ def complaint(name, root, **arguments):
     ],
 )
 def test_text(value, expected):
-    assert sheets_process.text(value) == expected
+    assert isolated_sheets.text(value) == expected
 
 
 FACES = [

@@ -1,5 +1,7 @@
 """Reads PyTorch's .pth files without PyTorch and without executing anything in them.
 
+It is a program for `children.asked`, since a pickle can also ask for endless work.
+
 Both of `torch.save`'s formats hold the bytes of storages, and a pickle that says where each tensor
 lies in which storage. A pickle is a program that may call anything by name. Here it reaches only
 the names below, each of them a plain function or an empty class of this file; any other name is
@@ -18,9 +20,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+
+from ldl_jax.isolated import server
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of PyTorch's format before 1.6
 _LONGEST = 4 * 2**20  # bytes of a pickle; one of 1,000 tensors has 0.1 MB
@@ -48,8 +50,8 @@ _SKIPPED = {
     *(("builtins", "complex"), ("torch", "Size"), ("torch", "device"), ("argparse", "Namespace")),
     *(("pathlib", "PosixPath"), ("pathlib", "WindowsPath"), ("datetime", "datetime")),
 }
-Arrays = dict[str, jax.ShapeDtypeStruct]
-Reader = Callable[[str], np.ndarray]
+_BYTES = {"bfloat16": "uint16"}  # types that NumPy alone does not have, as numbers of their size
+_KEPT = 4  # storages in memory; tensors that share one mostly follow one another
 
 
 class _Storage(NamedTuple):
@@ -81,8 +83,10 @@ class _Skipped:
         del state
 
 
-def opened(path: Path, stack: contextlib.ExitStack) -> tuple[Arrays, Reader]:
-    """Opens a state dict: its tensors' shapes and types by their names, and what reads one.
+def opened(
+    path: Path, stack: contextlib.ExitStack
+) -> tuple[server.Described, Callable[[str], np.ndarray]]:
+    """Opens a state dict: its tensors' types and shapes by their names, and what reads one.
 
     The file holds a state dict, or a dict with one under "state_dict", "model_state_dict", "model"
     or "net". Plain Python and NumPy values beside the tensors are left out.
@@ -91,29 +95,29 @@ def opened(path: Path, stack: contextlib.ExitStack) -> tuple[Arrays, Reader]:
       ValueError: the file is damaged, needs a name that is refused, or holds no state dict; the
         reader raises it too.
     """
-
-    with _guarded(path):
+    with _guarded():
         tree, source = (_open_zip if zipfile.is_zipfile(path) else _open_legacy)(path, stack)
         tensors = _state_dict(tree)
-        arrays = {name: _described(tensor, source) for name, tensor in tensors.items()}
+        described = {name: _described(tensor, source) for name, tensor in tensors.items()}
 
     def read(name: str) -> np.ndarray:
-        with _guarded(path):
+        with _guarded():
             return _array(tensors[name], source)
 
-    return arrays, read
+    return described, read
 
 
 @contextlib.contextmanager
-def _guarded(path: Path) -> Iterator[None]:
+def _guarded() -> Iterator[None]:
     try:
         yield
+    except MemoryError:
+        raise
     except ValueError as error:
-        raise ValueError(f"path: {path}: {error}") from error
-    # A damaged or hostile pickle can raise anything.
-    except Exception as error:
+        raise ValueError(f": {error}") from error
+    except Exception as error:  # a damaged or hostile pickle can raise anything
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise ValueError(f"path: {path} is not a PyTorch file that can be read ({what})") from error
+        raise ValueError(f" is not a PyTorch file that can be read ({what})") from error
 
 
 def _open_zip(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Source]:
@@ -128,17 +132,19 @@ def _open_zip(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Source]
     if len(pickles) != 1:
         raise ValueError("expected one data.pkl in the archive, as torch.save writes it")
     root = pickles[0].removesuffix("data.pkl")
-    if f"{root}byteorder" in sizes:
-        order = archive.read(f"{root}byteorder")[:100].decode()
-        if order != "little":
-            raise ValueError(f"expected little-endian storages, got {order!r}")
+    order = archive.read(name)[:100] if (name := f"{root}byteorder") in sizes else b"little"
+    if order != b"little":
+        raise ValueError(f"expected little-endian storages, got {order!r}")
     if sizes[pickles[0]] > _LONGEST:
         raise ValueError(f"its data.pkl would take {sizes[pickles[0]]:,} bytes")
     tree = _load(io.BytesIO(archive.read(pickles[0])))[0]
     data = f"{root}data/"
+    for name in sizes:
+        if not name.startswith(data):
+            archive.read(name)  # which compares its check sum
     return tree, _Source(
         {name.removeprefix(data): size for name, size in sizes.items() if name.startswith(data)},
-        functools.cache(lambda key: archive.read(f"{data}{key}")),
+        functools.lru_cache(_KEPT)(lambda key: archive.read(f"{data}{key}")),
     )
 
 
@@ -157,7 +163,7 @@ def _open_legacy(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Sour
     places: dict[str, tuple[int, int]] = {}
     for key in keys:
         count = int.from_bytes(file.read(8), "little")
-        size = count * jnp.dtype(storages[key]).itemsize
+        size = count * _plain(storages[key]).itemsize
         places[key] = file.tell(), size
         if places[key][0] + size > path.stat().st_size:
             raise ValueError(f"the storage {key!r} is cut short")
@@ -167,17 +173,15 @@ def _open_legacy(path: Path, stack: contextlib.ExitStack) -> tuple[object, _Sour
         file.seek(places[key][0])
         return file.read(places[key][1])
 
-    return tree, _Source({key: size for key, (_, size) in places.items()}, functools.cache(read))
+    sizes = {key: size for key, (_, size) in places.items()}
+    return tree, _Source(sizes, functools.lru_cache(_KEPT)(read))
 
 
 def _load(file: BinaryIO) -> tuple[object, dict[str, str]]:
     """Reads one pickle: what it makes, and the types of the storages that it names.
 
-    Its operations are looked through first, as some would take memory that it does not have.
-
-    Raises:
-      ValueError: it is damaged, too long, needs a name that is refused, or asks for more memory
-        than a pickle of its length can need.
+    Its operations are looked through first, as some would take memory that it does not have: that
+    is a ValueError, as is damage, and a name that is refused.
     """
     start = file.tell()
     content = file.read(_LONGEST)
@@ -213,9 +217,13 @@ def _state_dict(tree: object) -> dict[str, _Tensor]:
     return tensors
 
 
-def _described(tensor: _Tensor, source: _Source) -> jax.ShapeDtypeStruct:
-    """Returns a tensor's shape and type, after checking that all of it lies in its storage."""
-    dtype = jnp.dtype(tensor.storage.dtype)
+def _plain(dtype: str) -> np.dtype:
+    return np.dtype(_BYTES.get(dtype, dtype))
+
+
+def _described(tensor: _Tensor, source: _Source) -> tuple[str, tuple[int, ...]]:
+    """Returns a tensor's type and shape, after checking that all of it lies in its storage."""
+    dtype = _plain(tensor.storage.dtype)
     shape, strides = tensor.shape, tensor.strides
     numbers = (tensor.offset, *shape, *strides)
     if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in numbers):
@@ -224,12 +232,12 @@ def _described(tensor: _Tensor, source: _Source) -> jax.ShapeDtypeStruct:
         last = tensor.offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         if last >= source.sizes[tensor.storage.key] // dtype.itemsize:
             raise ValueError(f"a tensor of shape {shape} reaches beyond its storage")
-    return jax.ShapeDtypeStruct(shape, dtype)
+    return tensor.storage.dtype, shape
 
 
 def _array(tensor: _Tensor, source: _Source) -> np.ndarray:
     """Returns a copy of the tensor's elements, which `_described` found in its storage."""
-    dtype = np.dtype(jnp.dtype(tensor.storage.dtype))
+    dtype = _plain(tensor.storage.dtype)
     if math.prod(tensor.shape) == 0:
         return np.zeros(tensor.shape, dtype)
     content = source.read(tensor.storage.key)
@@ -286,3 +294,7 @@ def _rebuilt(
     if len(size) > 32 or len(strides) > 32 or not isinstance(storage, _Storage):
         raise ValueError("a tensor of more than 32 axes, or without a storage")
     return _Tensor(storage, offset, tuple(size), tuple(strides))
+
+
+if __name__ == "__main__":
+    server.serve(opened)

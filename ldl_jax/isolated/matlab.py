@@ -3,7 +3,7 @@
 It is a program of its own, since SciPy's reader crashes on some damaged files, and takes whatever
 memory a file declares. A field of numbers is the array "numbers:NAME", another "texts:NAME", JSON.
 
-python matlab_process.py VARIABLE FIELD ... < FILE
+python -m ldl_jax.isolated.matlab VARIABLE FIELD ... < FILE
 """
 
 import io
