@@ -1,10 +1,16 @@
 """A config in small: the same stages, methods and networks on a few drawn faces."""
 
+import contextlib
 import dataclasses
 import math
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
+import jax
+
 from ldl_jax.data.splits.protocols import FOLDED
+from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.config import Config, DataConfig, InitConfig
 from ldl_jax.run.sweep import FREE
 
@@ -39,6 +45,27 @@ def smoke(config: Config, devices: int = 1) -> Config:
         stages={name: smoke(stage, devices) for name, stage in config.stages.items()},
         sweep=tuple({key: _few(key, value) for key, value in x.items()} for x in config.sweep),
     )
+
+
+@contextlib.contextmanager
+def quickly_compiled(cache: str = "") -> Iterator[None]:
+    """While it is entered, a smoke run's programs are compiled as quickly as they can be.
+
+    Most of such a run's time is XLA's. For CPUs it leaves out what makes programs fast, which takes
+    longer than a few steps can win; a program that is there already, as the same network's in
+    another stage or method, is taken from a folder that lasts as long as the run.
+
+    Args:
+      cache: a folder that is to keep the programs, as `compile_cache` has it; "" for none.
+    """
+    name = "jax_disable_most_optimizations"
+    before = jax.config.values[name]
+    with contextlib.ExitStack() as opened:
+        folder = cache or opened.enter_context(tempfile.TemporaryDirectory())
+        opened.enter_context(compile_cache(folder))
+        opened.callback(jax.config.update, name, before)
+        jax.config.update(name, jax.default_backend() == "cpu")
+        yield
 
 
 def _few(key: str, values: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.pictures import SUFFIXES
-from ldl_jax.data.records import DataError
+from ldl_jax.data.records import DataError, Faults
 
 # Files that nobody takes for pictures: they are not counted among what is left out.
 _TEXTS = (
@@ -87,20 +87,22 @@ def named(
 
     Raises:
       LayoutError: there is no file.
-      DataError: a name has another form, and `left` is None.
+      DataError: names have another form, and `left` is None; it lists them.
     """
     if not files:
         raise LayoutError("the folder holds no picture")
     # \d would match the digits of all scripts, and \w is meant for suffixes alone.
     compiled = re.compile(pattern.replace(r"\d", "[0-9]"))
+    faults = Faults("names of files")
     for file in files:
         match = compiled.fullmatch(file.rsplit("/", 1)[-1])
         if match is not None:
             yield file, match
         elif left is None:
-            raise DataError(f"{file}: a file's name must be {expected}")
+            faults.add(f"{file}: a file's name must be {expected}")
         else:
             left.setdefault(f"the name is not {expected}", []).append(file)
+    faults.check()
 
 
 def left_notes(left: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
