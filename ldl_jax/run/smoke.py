@@ -15,7 +15,7 @@ from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.config import Config, DataConfig, InitConfig
 
 _SIZE = 64  # pixels; no network takes much less
-_BATCH = 16  # or the next number that the devices divide
+_BATCH = 8  # or the next number that the devices divide
 _BATCHES = 4  # of pictures
 # What is drawn for a label space; ages for all others.
 _KINDS = {"adience": "age_groups", "scut_fbp": "attractiveness", "cfd": "attractiveness"}
@@ -24,10 +24,10 @@ _KINDS = {"adience": "age_groups", "scut_fbp": "attractiveness", "cfd": "attract
 def smoke(config: Config, devices: int = 1) -> Config:
     """The run in less than a minute, to see that it goes from end to end; its numbers mean nothing.
 
-    One epoch of 64 drawn faces of at most 64 pixels in batches of 16, at most two generations, two
+    One epoch of 32 drawn faces of at most 64 pixels in batches of 8, at most two generations, two
     folds. Weights from elsewhere are left out. Networks, methods, recipes, optimizers and stages
     stay; of a sweep's runs, those that `_few` returns. Batches are larger, and faces more, where
-    `devices` times `accumulate` does not divide 16.
+    `devices` times `accumulate` does not divide 8.
     """
     parts = devices * config.accumulate
     batch = parts * math.ceil(_BATCH / parts)
@@ -75,11 +75,11 @@ def _few(config: Config) -> list[dict[str, Any]]:
     a difference.
     """
     groups = sweep.groups(sweep.points(config))
-    kept = [group[0] for group in groups]
+    runs = [group[0] for group in groups]
     for first in groups[:1]:
         others = sweep.program(first[-1].config) != sweep.program(first[0].config)
-        kept[1:1] = [*first[1:2], *(first[-1:] if others and len(first) > 2 else ())]
-    return [{key: (value,) for key, value in point.values.items()} for point in kept]
+        runs[1:1] = [*first[1:2], *(first[-1:] if others and len(first) > 2 else ())]
+    return [{key: (value,) for key, value in point.values.items()} for point in runs]
 
 
 def _data(config: DataConfig, pictures: int) -> DataConfig:

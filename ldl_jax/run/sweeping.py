@@ -94,10 +94,10 @@ def check(config: Config, path: Path, read: Read) -> Sweep:
     resolved: dict[str, Resolved] = {}
     last = None
     for point in points:
-        made = attempts.of(resolve, point.config, read=read, like=last)
-        if made is not None:
-            last = resolved[point.name] = made
-            attempts.of(jobs.check_folder, folder_of(path, point), made)
+        objects = attempts.of(resolve, point.config, read=read, like=last)
+        if objects is not None:
+            last = resolved[point.name] = objects
+            attempts.of(jobs.check_folder, folder_of(path, point), objects)
     if resolved:
         attempts.of(check_columns, config.table.columns.split(), resolved.values())
     attempts.end()

@@ -26,8 +26,8 @@ def read(root: Path) -> Records:
         table = read_csv(find(root, f"{folder}.csv"), root, faults, ("file", "mean", "std"))
         if table.rows and "." not in table.rows[0].text("file"):  # no file's name, so a header
             table = dataclasses.replace(table, rows=table.rows[1:])
-        given = {"folder": folder, "sigma": "std", "split": split}
-        entries += from_table(table, root, "file", "mean", faults, **given)
+        shared = {"folder": folder, "sigma": "std", "split": split}
+        entries += from_table(table, root, "file", "mean", faults, **shared)
     return to_records("chalearn15", entries, faults=faults)
 
 

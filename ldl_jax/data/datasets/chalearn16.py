@@ -30,8 +30,8 @@ def read(root: Path, *, train_on_validation: bool = False) -> Records:
         find(root, folder)
         table = read_csv(find(root, f"{folder}_gt.csv"), root, faults)
         image, mean, sigma = table.named(["image"], ["mean"], ["stdv", "std"])
-        given = {"folder": folder, "sigma": sigma, "split": split}
-        entries += from_table(table, root, image, mean, faults, **given)
+        shared = {"folder": folder, "sigma": sigma, "split": split}
+        entries += from_table(table, root, image, mean, faults, **shared)
     return to_records("chalearn16", entries, faults=faults)
 
 

@@ -75,8 +75,8 @@ def of_rows(
     rows: Iterable[Row], entry: Callable[[Row], Entry | None], faults: Faults
 ) -> list[Entry]:
     """Makes an entry of each row, but where there is None; `faults` takes the rows' DataErrors."""
-    made = (faults.tried(entry, row) for row in rows)
-    return [each for each in made if each is not None]
+    entries = (faults.tried(entry, row) for row in rows)
+    return [each for each in entries if each is not None]
 
 
 def to_records(
@@ -107,11 +107,11 @@ def to_records(
         exist or is no regular file; all of them at once.
     """
     rows = tuple(entries)
-    found = Faults(name) if faults is None else faults
-    _check_unique(rows, found)
-    _check_exist(name, rows, found)
-    check_labels([row.label for row in rows], [row.source for row in rows], unit, found)
-    found.check()
+    faults = Faults(name) if faults is None else faults
+    _check_unique(rows, faults)
+    _check_exist(name, rows, faults)
+    check_labels([row.label for row in rows], [row.source for row in rows], unit, faults)
+    faults.check()
     sigma = np.asarray([row.sigma for row in rows], np.float32)
     subjects = tuple(row.subject for row in rows)
     split = tuple(row.split for row in rows)
