@@ -79,14 +79,16 @@ class _Rows:
         if text is None or label is None or sigma is None or split is None or fold is None:
             return None
         subject = row.cells.get(self.names.get("subject", ""), "")
-        made = Entry(text, listed(self.root, text), label, row.source, sigma, subject, split, fold)
-        earlier = self.known.setdefault(text, made)
-        if self.left is not None and earlier is not made:
-            same = dataclasses.replace(earlier, source=row.source)
-            if repr(same) == repr(made):  # a sigma that is not known is NaN, and equals nothing
+        entry = Entry(text, listed(self.root, text), label, row.source, sigma, subject, split, fold)
+        earlier = self.known.setdefault(text, entry)
+        if self.left is not None and earlier is not entry:
+            earlier_here = dataclasses.replace(earlier, source=row.source)
+            if repr(earlier_here) == repr(
+                entry
+            ):  # a sigma that is not known is NaN, and equals nothing
                 self.left.setdefault("an earlier row says the same", []).append(row.source)
                 return None
-        return made
+        return entry
 
     def _tried(self, value: Callable[[], T], reason: str, row: Row) -> T | None:
         """Returns a value; None after an error, which is a fault, or with a reason is left out."""
@@ -114,8 +116,8 @@ def _named(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
             raise DataError(f"columns: expected names of columns by {known}, got {name}: {column}")
     names = {name: columns[name].strip().lower() for name in columns}
     needed = {name: name for name in ("path", "label")} | names
-    found = dict(zip(needed, table.named(*([name] for name in needed.values())), strict=True))
-    return {name: name for name in COLUMNS if name in table.columns} | found
+    own_names = dict(zip(needed, table.named(*([name] for name in needed.values())), strict=True))
+    return {name: name for name in COLUMNS if name in table.columns} | own_names
 
 
 def _present(entries: list[Entry], left: Left) -> list[Entry]:

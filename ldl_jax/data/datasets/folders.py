@@ -122,20 +122,20 @@ def _counted(reason: str, count: int) -> str:
 
 
 def _listing(folder: Path, left: Left | None, prefix: str) -> _Listing:
-    found = _Listing([], [])
+    listing = _Listing([], [])
     try:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
-        return found
+        return listing
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
     for entry in ordered:
-        _sort_in(entry, found, left, prefix)
-    return found
+        _sort_in(entry, listing, left, prefix)
+    return listing
 
 
-def _sort_in(entry: os.DirEntry[str], found: _Listing, left: Left | None, prefix: str) -> None:
+def _sort_in(entry: os.DirEntry[str], listing: _Listing, left: Left | None, prefix: str) -> None:
     name, suffix = entry.name, os.path.splitext(entry.name)[1].lower()
     try:
         is_folder = entry.is_dir()
@@ -147,12 +147,12 @@ def _sort_in(entry: os.DirEntry[str], found: _Listing, left: Left | None, prefix
         if name.startswith("."):
             _leave(left, _HIDDEN, f"{prefix}{name}")
         else:
-            found.folders.append((name, (key.st_dev, key.st_ino)))
+            listing.folders.append((name, (key.st_dev, key.st_ino)))
     elif suffix in SUFFIXES:
         if name.startswith("."):
             _leave(left, _HIDDEN, f"{prefix}{name}")
         elif is_regular:
-            found.pictures.append(name)
+            listing.pictures.append(name)
         else:
             _leave(left, _OTHER, f"{prefix}{name}")
     elif suffix not in _TEXTS and not name.startswith("."):

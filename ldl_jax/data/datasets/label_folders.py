@@ -64,8 +64,8 @@ def _labels(root: Path, parts: list[str], faults: Faults) -> dict[str, Bounds]:
             if group is not None:
                 labels[name] = group
             elif re.search(r"\d", name) and not any(letter.isalpha() for letter in name):
-                place = (Path(part) / name).as_posix()
-                faults.add(f"folder {place}: its name must be {_FORMS}, got {name!r}")
+                folder = (Path(part) / name).as_posix()
+                faults.add(f"folder {folder}: its name must be {_FORMS}, got {name!r}")
     return labels
 
 

@@ -75,10 +75,10 @@ class Table:
         Raises:
           DataError: columns are not there; it lists all of them.
         """
-        found = [next((x for x in names if x in self.columns), None) for names in columns]
+        own_names = [next((x for x in names if x in self.columns), None) for names in columns]
         absent = [
             " or ".join(map(repr, names))
-            for names, name in zip(columns, found, strict=True)
+            for names, name in zip(columns, own_names, strict=True)
             if name is None
         ]
         if absent:
@@ -86,7 +86,7 @@ class Table:
                 f"{self.file}: no column {', no column '.join(absent)}; "
                 f"columns found: {', '.join(self.columns)}"
             )
-        return tuple(name for name in found if name is not None)
+        return tuple(name for name in own_names if name is not None)
 
 
 def find(root: Path, *names: str) -> Path:
