@@ -107,13 +107,13 @@ def check(config: Config, path: Path, read: Read) -> Sweep:
 def stages(config: Config, points: Sequence[Point]) -> tuple[plan.Run, ...]:
     """Returns the stages that the runs start from, each once, in the order of their training.
 
-    Without runs, as their own settings cannot be used, it is those that the config starts from.
+    Without runs, as their own settings cannot be used, it is all stages of the config.
 
     Raises:
       ConfigError: a stage is not there, or no run starts from it.
     """
     if not points:
-        return tuple(plan.Run(f"stages/{name}", config.stages[name]) for name in plan.chain(config))
+        return tuple(plan.Run(f"stages/{name}", stage) for name, stage in config.stages.items())
     chains = [plan.chain(point.config) for point in points]
     names = dict.fromkeys(name for chain in chains for name in chain)
     for name in config.stages:
