@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         originals = chosen(_IMAGES.value, _ROWS.value, _SIDE.value)
         drawn = draws(originals, RECIPES[_RECIPE.value], _DRAWS.value, _SEED.value, _PROGRESS.value)
-        with whole(Path(_OUT.value).expanduser()) as file:
+        with whole(Path(_OUT.value)) as file:
             Image.fromarray(tile(np.concatenate([originals[:, None], drawn], 1))).save(file, "PNG")
     except (ValueError, OSError) as error:
         fail(str(error))
@@ -57,15 +57,15 @@ def chosen(folder: str, count: int, side: int) -> np.ndarray:
         faces = synthetic.faces(max(8, count), side).images
         assert faces is not None
         return faces[:count]
-    place = Path(folder).expanduser()
+    root = Path(folder)
     left: folders.Left = {}
-    files = list(folders.below(place, left))
+    files = list(folders.below(root, left))
     for note in folders.left_notes(left):
         sys.stderr.write(f"{note}\n")
     if not files:
         raise ValueError(f"--images: no picture in {folder}")
     indices = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
-    return np.stack([pictures.decode_one(place / files[i], side) for i in indices])
+    return np.stack([pictures.decode_one(root / files[i], side) for i in indices])
 
 
 def draws(

@@ -64,10 +64,10 @@ def main(arguments: Sequence[str]) -> None:
     values = flags.FLAGS
     if not values.checkpoint:
         fail("--checkpoint: give a run's workdir, a checkpoint, or the authors' SSR-Net file")
-    out = None if values.out is None else Path(values.out).expanduser()
+    out = None if values.out is None else Path(values.out)
     try:
         _check_overrides([*config_flags.get_override_values(values["config"])])
-        checkpoints = [Path(name).expanduser() for name in values.checkpoint]
+        checkpoints = [Path(name) for name in values.checkpoint]
         config = schema.parse(values.config)
         run(checkpoints, config, values.part, out, Console(), values.trust)
     except (ValueError, OSError) as error:

@@ -17,12 +17,13 @@ from ldl_jax import processes
 from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
 from ldl_jax.run import devices, jobs, plan, sweeping
+from ldl_jax.run.attempts import Attempts
 from ldl_jax.run.command import fail, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.data import Reader
 from ldl_jax.run.joining import check_same, come_together, together
 from ldl_jax.run.resolved import fold_count
-from ldl_jax.run.smoke import smoke
+from ldl_jax.run.smoke import quickly_compiled, smoke
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import NotFiniteError
 from ldl_jax.workdir import check_links
@@ -48,11 +49,13 @@ def main(arguments: Sequence[str]) -> None:
     come_together(Path(_WORKDIR.value))
     console = Console(quiet=not processes.primary())
     try:
-        with together(ValueError, OSError, NotFiniteError), compile_cache(_COMPILE_CACHE.value):
+        with together(ValueError, OSError, NotFiniteError):
             config = schema.parse(_CONFIG.value)
             devices.check(jobs.teller(console))
             config = smoke(config, jax.device_count()) if _SMOKE.value else config
-            run(config, Path(_WORKDIR.value), console, _PROFILE.value)
+            cached = quickly_compiled if _SMOKE.value else compile_cache
+            with cached(_COMPILE_CACHE.value):
+                run(config, Path(_WORKDIR.value), console, _PROFILE.value)
     except Interrupted as stop:
         text = f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
         text += f"  python -m launch.main {' '.join(sys.argv[1:])}"
@@ -69,15 +72,14 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
     check_same(dataclasses.asdict(config))
     check_links(path)  # of all runs; each run looks at its own folder again
     read, swept = Reader(), None
+    if config.sweep and profile:
+        raise ValueError("--profile: a sweep is not traced; trace one of its runs alone")
     if config.sweep:  # its runs take the place of the last one
-        if profile:
-            raise ValueError("--profile: a sweep is not traced; trace one of its runs alone")
-        swept = sweeping.check(config, path, read)
-        runs = sweeping.stages(config, swept.points)
+        swept, checked = _checked_sweep(config, path, read)
     else:
         runs = plan.runs(config, fold_count(config, read))
-    check_same({"runs": [run.folder for run in runs]})  # the folds are of the data
-    checked = jobs.check_all(path, runs, read)
+        check_same({"runs": [run.folder for run in runs]})  # the folds are of the data
+        checked = jobs.check_all(path, runs, read)
     left = processes.broadcast([job.run.folder for job in checked if not job.finished])
     with Interrupt() as interrupt:
         for job in checked:
@@ -89,6 +91,21 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
         sweeping.run(swept, console)
     elif runs[-1].folder and processes.primary():
         jobs.show_folds(path, runs, console)
+
+
+def _checked_sweep(
+    config: schema.Config, path: Path, read: Reader
+) -> tuple[sweeping.Sweep, list[jobs.Checked]]:
+    """Checks a sweep and its stages; raises ValueError with the faults of all of them."""
+    attempts = Attempts()
+    swept = attempts.of(sweeping.check, config, path, read)
+    stages = attempts.of(sweeping.stages, config, () if swept is None else swept.points) or ()
+    check_same({"runs": [run.folder for run in stages]})
+    checked = attempts.of(jobs.check_all, path, stages, read)
+    attempts.end()
+    assert swept is not None
+    assert checked is not None
+    return swept, checked
 
 
 def cli() -> None:

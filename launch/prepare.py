@@ -96,8 +96,8 @@ def main(arguments: Sequence[str]) -> None:
 def run(console: Console) -> None:
     """Prepares the set that the flags describe, and draws the sheet if one is asked for."""
     form = _form()
-    out = None if _OUT.value is None else Path(_OUT.value).expanduser()
-    sheet_path = None if _SHEET.value is None else Path(_SHEET.value).expanduser()
+    out = None if _OUT.value is None else Path(_OUT.value)
+    sheet_path = None if _SHEET.value is None else Path(_SHEET.value)
     _check_places(out, sheet_path)
     records = _records()
     _check_apart(records, out, sheet_path)
@@ -154,7 +154,7 @@ def _check_places(out: Path | None, sheet_path: Path | None) -> None:
     listed = _DATASET.value in catalogue.DATASETS and catalogue.DATASETS[_DATASET.value].takes_csv
     for name, path in (("out", out), ("sheet", sheet_path)):
         if path and reads_files and not (listed and _CSV.value):
-            _refuse_within(name, path, root.expanduser())
+            _refuse_within(name, path, root)
     if sheet_path is not None and sheet_path.is_dir():
         raise ValueError(f"--sheet: expected a file, {sheet_path} is a folder")
 

@@ -26,7 +26,7 @@ def whole(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]
     Raises:
       OSError: the file cannot be written; one that was there stays as it was.
     """
-    path = Path(path)
+    path = Path(from_home(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}{_PARTIAL}-{secrets.token_hex(8)}")
     try:
@@ -39,18 +39,30 @@ def whole(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]
         partial.unlink(missing_ok=True)
 
 
-def from_home(path: str) -> str:
+def from_home(path: str | os.PathLike[str]) -> str:
     """Returns a path with its first "~" or "~NAME" replaced by that user's folder, as a shell does.
+
+    This is the one rule for every path that a person gives: flags, config keys, and arguments of
+    the functions that open or write a named file or folder.
 
     Raises:
       ValueError: there is no such user; a folder that is named "~" is never meant.
     """
-    if not path.startswith("~"):
-        return path
-    full = os.path.expanduser(path)
+    text = os.fspath(path)
+    if not text.startswith("~"):
+        return text
+    full = os.path.expanduser(text)
     if full.startswith("~"):
-        raise ValueError(f"{path}: no user has this name; give ./{path} for a file so named")
+        raise ValueError(f"{text}: no user has this name; give ./{text} for a file so named")
     return full
+
+
+def listed(root: Path, text: str) -> Path:
+    """Returns where a file of a list lies: below `root`, or below the user's folder after "~/".
+
+    Other names that begin with "~" are those of files, as programs leave them.
+    """
+    return root / (from_home(text) if text.startswith("~/") else text)
 
 
 def write(path: str | os.PathLike[str], content: str | bytes, mode: int = 0o666) -> None:

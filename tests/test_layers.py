@@ -108,6 +108,15 @@ def names_imported(path):
             assert node.level == 0, f"{path}: a relative import"
             for alias in node.names:
                 yield f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from imported_by_name(path, node.args[0])
+
+
+def imported_by_name(path, argument):
+    """What import_module(f"package.{name}") may import: every other module of that package."""
+    if isinstance(argument, ast.JoinedStr) and isinstance(argument.values[0], ast.Constant):
+        start = argument.values[0].value
+        yield from (name for name in MODULES if name.startswith(start) and MODULES[name] != path)
 
 
 def module_of(name):
@@ -205,6 +214,11 @@ def test_launch_holds_commands_alone():
         assert not names, f"{module} imports {names}"
         if path.stem != "__init__":
             assert "__main__" in path.read_text(), module
+
+
+def test_readers_that_the_catalogue_imports_by_name_are_seen():
+    names = imports("ldl_jax.data.datasets.catalogue")[0]
+    assert {"ldl_jax.data.datasets.agedb", "ldl_jax.data.datasets.csv_folder"} <= names
 
 
 def test_no_cycles():

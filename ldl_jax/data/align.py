@@ -100,8 +100,8 @@ def mtcnn(threshold: float | None = None) -> Detect:
         if scale > 1:
             width, height = (max(1, round(side / scale)) for side in image.size)
             image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        found = network.detect_faces(np.asarray(image), **settings)
-        faces = [_face(detected, scale) for detected in found]
+        detections = network.detect_faces(np.asarray(image), **settings)
+        faces = [_face(detected, scale) for detected in detections]
         return sorted(faces, key=lambda face: face.box[0] - face.box[2])
 
     return detect

@@ -1,7 +1,7 @@
 """Lists a dataset, a row a picture, before any picture is opened."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -68,6 +68,14 @@ class Faults:
 
     def __len__(self) -> int:
         return len(self._texts)
+
+    def tried(self, function: Callable[..., T], *arguments: object) -> T | None:
+        """Returns `function(*arguments)`; None after a DataError, which is a fault."""
+        try:
+            return function(*arguments)
+        except DataError as error:
+            self.add(error)
+            return None
 
     def check(self) -> None:
         """Raises FaultsError if there is any fault."""

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import safe_open
 
+from ldl_jax.files import from_home
 from ldl_jax.isolated import children
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -65,7 +66,7 @@ def opened(path: str | Path) -> Iterator[WeightFile]:
       ValueError: there is no such file, it is damaged, has another format, or states an array that
         is too large for it. `read` raises it too.
     """
-    path = Path(path)
+    path = Path(from_home(path))
     if not path.is_file():
         raise ValueError(f"path: no weight file at {path}")
     with contextlib.ExitStack() as stack:

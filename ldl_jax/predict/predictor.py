@@ -14,6 +14,7 @@ from PIL import Image
 from ldl_jax import decoders, encodings, methods, models
 from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.data.pictures import fit
+from ldl_jax.files import from_home
 from ldl_jax.heads import Features
 from ldl_jax.methods import Method, Prediction
 from ldl_jax.models.functional import Model
@@ -189,7 +190,7 @@ def load(
       ValueError: nothing that can be read is there, only a network without a head for ages, weights
         that do not fit their network or are not finite, or code that is not trusted.
     """
-    path = Path(path)
+    path = Path(from_home(path))
     if not path.exists():
         raise ValueError(f"path: {path} does not exist")
     older: list[str] = []

@@ -73,14 +73,14 @@ def admission(records: Records, parts: Parts, key: str = "") -> Admit:
 def harmless(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
     """Lists the differences of two descriptions that change no number, as "a.b: old -> new"."""
     plain = json.loads(json.dumps(new))
-    found = differences(_config(completed(dict(old))), _config(plain))
-    return [text for text in found if not changes_numbers(_key(text))]
+    changes = differences(_config(completed(dict(old))), _config(plain))
+    return [text for text in changes if not changes_numbers(_key(text))]
 
 
 def _check_config(path: Path, saved: Content, new: Content, key: str) -> None:
     """Raises WorkdirError where a key that changes the numbers has another value."""
-    found = differences(_config(saved), _config(new))
-    changes = [text for text in found if changes_numbers(_key(text))]
+    differing = differences(_config(saved), _config(new))
+    changes = [text for text in differing if changes_numbers(_key(text))]
     changes += _other_weights(saved, new)
     if not changes:
         return
@@ -105,8 +105,8 @@ def _other_weights(saved: Content, new: Content) -> list[str]:
     old_path, new_path = (str(x.get("init", {}).get("path", "")) for x in (saved, new))
     if old_hash and new_hash:
         return ["init.path: holds other weights than before"] * (old_hash != new_hash)
-    same = [os.path.realpath(text) if text else "" for text in (old_path, new_path)]
-    return [] if same[0] == same[1] else [f"init.path: {old_path!r} -> {new_path!r}"]
+    real_paths = [os.path.realpath(text) if text else "" for text in (old_path, new_path)]
+    return [] if real_paths[0] == real_paths[1] else [f"init.path: {old_path!r} -> {new_path!r}"]
 
 
 def _check_data(path: Path, old: Content, new: Content, records: Records, parts: Parts) -> None:
@@ -174,20 +174,20 @@ def data_changes(path: Path, records: Records, parts: Parts) -> list[str]:
 
 def _values(records: Records, parts: Parts, column: np.ndarray | None) -> dict[str, object]:
     """Returns a column by picture as a split.json has it, or without one each picture's part."""
-    given = {part: getattr(parts, part) for part in split_file.PARTS}
+    rows_of = {part: getattr(parts, part) for part in split_file.PARTS}
     if column is None:
-        return {records.ids[row]: part for part, rows in given.items() for row in rows}
+        return {records.ids[row]: part for part, rows in rows_of.items() for row in rows}
     values = split_file.plain(column)
-    return {records.ids[row]: values[row] for rows in given.values() for row in rows}
+    return {records.ids[row]: values[row] for rows in rows_of.values() for row in rows}
 
 
 def _some(names: list[str], what: str) -> str:
     """Returns "3 pictures WHAT: a, b, c", or "" where there are none."""
     if not names:
         return ""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     noun = "picture" if len(names) == 1 else "pictures"
-    return f"{len(names)} {noun} {what}: {', '.join(names[:_SHOWN])}{more}"
+    return f"{len(names)} {noun} {what}: {', '.join(names[:_SHOWN])}{rest}"
 
 
 def _space(space: object) -> str:

@@ -12,6 +12,7 @@ from ldl_jax.data.splits import audit, split_file
 from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spread
 from ldl_jax.files import write_json
 from ldl_jax.run import experiment, identity, plan
+from ldl_jax.run.attempts import Attempts
 from ldl_jax.run.data import LogLine, Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
@@ -54,18 +55,10 @@ def check(path: Path, run: Run, read: Read) -> Checked:
 
 def check_all(path: Path, runs: Sequence[Run], read: Read) -> list[Checked]:
     """Checks all runs of a plan; raises ValueError with the faults of all of them."""
-    checked: list[Checked] = []
-    faults: dict[str, ValueError] = {}  # folds have the same
-    for run in runs:
-        try:
-            checked.append(check(path, run, read))
-        except ValueError as error:
-            faults.setdefault(str(error), error)
-    if len(faults) == 1:
-        raise next(iter(faults.values()))
-    if faults:
-        raise ValueError("; and ".join(faults))
-    return checked
+    attempts = Attempts()  # folds have the same faults
+    checked = [attempts.of(check, path, run, read) for run in runs]
+    attempts.end()
+    return [each for each in checked if each is not None]
 
 
 def check_folder(folder: Path, resolved: Resolved, key: str = "") -> None:

@@ -44,7 +44,7 @@ def come_together(workdir: Path) -> None:
         if _SECONDS.value <= 0:
             fail(f"--connect_seconds: expected more than 0, got {_SECONDS.value:g}")
         if rendezvous is not None:
-            with _secret(workdir.expanduser(), rendezvous.index == 0) as secret:
+            with _secret(workdir, rendezvous.index == 0) as secret:
                 processes.join(rendezvous, _SECONDS.value, end, secret)
     except ValueError as error:
         fail(str(error))

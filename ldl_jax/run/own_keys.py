@@ -22,10 +22,10 @@ def taken_out(arguments: Sequence[str]) -> tuple[list[str], Keys]:
     known: set[str] = set()
     left, keys = [], []
     for argument in arguments:
-        found = _METHOD.fullmatch(argument)
-        known = known or (set(defaults().method) if found else set())
-        if found and found[2] not in known:
-            keys.append((found[1], found[2], found[3]))
+        match = _METHOD.fullmatch(argument)
+        known = known or (set(defaults().method) if match else set())
+        if match and match[2] not in known:
+            keys.append((match[1], match[2], match[3]))
         else:
             left.append(argument)
     return left, keys

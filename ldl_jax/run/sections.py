@@ -1,6 +1,7 @@
 """The sections of a config: every field with its type, its default and its meaning."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from ldl_jax.data.align import Alignment
@@ -15,12 +16,24 @@ class ConfigError(ValueError):
 
 
 def expand_paths(section: str, value: object, *keys: str) -> None:
-    """Replaces a "~" at the beginning of a new section's paths, as a shell does."""
-    for key in keys:
+    """Replaces a "~" at the beginning of a new section's paths, as a shell does.
+
+    Of keys that hold options, all texts are looked at, as a flag's are.
+    """
+    faults = []
+
+    def expanded(key: str, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            return {name: expanded(f"{key}.{name}", text) for name, text in given.items()}
         try:
-            object.__setattr__(value, key, from_home(getattr(value, key)))
+            return from_home(given) if isinstance(given, str) else given
         except ValueError as error:
-            raise ConfigError(f"{section}.{key}: {error}") from None
+            faults.append(f"{section}.{key}: {error}")
+
+    for key in keys:
+        object.__setattr__(value, key, expanded(key, getattr(value, key)))
+    if faults:
+        raise ConfigError("; ".join(faults))
 
 
 def at_least(name: str, value: float, least: int) -> None:
@@ -61,7 +74,7 @@ class TestSetConfig:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        expand_paths("data.test", self, "root", "csv")
+        expand_paths("data.test", self, "root", "csv", "options")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +149,7 @@ class DataConfig:
     split_file: str = ""
 
     def __post_init__(self) -> None:
-        expand_paths("data", self, "root", "csv", "split_file")
+        expand_paths("data", self, "root", "csv", "split_file", "options")
         at_least("data.size", self.size, 32)
         if self.stored_size and self.stored_size < self.size:
             raise ConfigError(
@@ -185,6 +198,9 @@ class ModelConfig:
     dtype: str = "float32"
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        expand_paths("model", self, "options")
+
 
 @dataclasses.dataclass(frozen=True)
 class MethodConfig:
@@ -192,6 +208,9 @@ class MethodConfig:
 
     name: str = "cen"
     hyper_parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expand_paths("method", self, "hyper_parameters")
 
 
 @dataclasses.dataclass(frozen=True)

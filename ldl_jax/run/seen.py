@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import Records
 from ldl_jax.data.splits import split_file
+from ldl_jax.files import from_home
 from ldl_jax.run.config import DataConfig, completed, to_dict
-from ldl_jax.workdir import WorkdirError, read_json
+from ldl_jax.workdir import read_json
 
 _SOURCE = ("name", "root", "csv", "options")
 _DRAWN = ("seed", "synthetic_count")
@@ -41,7 +42,7 @@ def note(path: Path, config: DataConfig, records: Records, rows: np.ndarray) -> 
         ids = {records.ids[row] for row in rows.tolist()}
         trained = ids.intersection(split_file.ids(workdir / "split.json", "train"))
         chosen = ids.intersection(split_file.ids(workdir / "split.json", "validation"))
-    except (WorkdirError, DataError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return "whether it was trained on these pictures is not known: its run cannot be read"
     shared = [
         f"{len(some)} of {len(rows)} pictures {what}"
@@ -55,6 +56,6 @@ def _source(data: dict[str, Any]) -> list[Any]:
     """Returns what says which pictures a data section names, with paths in one form."""
     values = [data[key] for key in (*_SOURCE, *(_DRAWN if data["name"] == "synthetic" else ()))]
     for index in (1, 2):
-        values[index] = values[index] and os.path.realpath(os.path.expanduser(values[index]))
+        values[index] = values[index] and os.path.realpath(from_home(values[index]))
     listed: list[Any] = json.loads(json.dumps([*values, data["test"]["name"]]))
     return listed

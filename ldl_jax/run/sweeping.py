@@ -11,6 +11,7 @@ from rich.console import Console
 from ldl_jax import processes, workdir
 from ldl_jax.files import is_partial, write_json
 from ldl_jax.run import experiment, jobs, plan, sweep
+from ldl_jax.run.attempts import Attempts
 from ldl_jax.run.config import Config, ConfigError
 from ldl_jax.run.data import Read
 from ldl_jax.run.experiment import Experiment
@@ -73,7 +74,7 @@ def check(config: Config, path: Path, read: Read) -> Sweep:
     """Checks the runs of a sweep, and that the folder can take them or go on with them.
 
     Raises:
-      ConfigError, WorkdirError: something is wrong with them, or with the folder.
+      ValueError: what is wrong with them, or with the folder; the faults of all runs at once.
     """
     grids, folds = config.sweep, fold_count(config, read)
     if folds > 1:  # a run for each, where the sweep names none
@@ -88,22 +89,31 @@ def check(config: Config, path: Path, read: Read) -> Sweep:
             )
         sweep.check_together(points)
     check_same({"runs": [point.name for point in points]})  # the folds are of the data
-    _check_folder(path)
+    attempts = Attempts()
+    attempts.of(_check_folder, path)
     resolved: dict[str, Resolved] = {}
     last = None
     for point in points:
-        last = resolved[point.name] = resolve(point.config, read=read, like=last)
-        jobs.check_folder(folder_of(path, point), last)
-    check_columns(config.table.columns.split(), resolved.values())
+        objects = attempts.of(resolve, point.config, read=read, like=last)
+        if objects is not None:
+            last = resolved[point.name] = objects
+            attempts.of(jobs.check_folder, folder_of(path, point), objects)
+    if resolved:
+        attempts.of(check_columns, config.table.columns.split(), resolved.values())
+    attempts.end()
     return Sweep(config, path, points, resolved)
 
 
 def stages(config: Config, points: Sequence[Point]) -> tuple[plan.Run, ...]:
     """Returns the stages that the runs start from, each once, in the order of their training.
 
+    Without runs, as their own settings cannot be used, it is all stages of the config.
+
     Raises:
       ConfigError: a stage is not there, or no run starts from it.
     """
+    if not points:
+        return tuple(plan.Run(f"stages/{name}", stage) for name, stage in config.stages.items())
     chains = [plan.chain(point.config) for point in points]
     names = dict.fromkeys(name for chain in chains for name in chain)
     for name in config.stages:

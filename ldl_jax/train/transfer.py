@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ldl_jax.files import from_home
 from ldl_jax.heads import Head
 from ldl_jax.models import pretrained
 from ldl_jax.models.functional import Model
@@ -56,7 +57,7 @@ def read_backbone(
     Raises:
       ValueError: there is nothing that can be read, it holds another network, or does not fit.
     """
-    path = Path(path)
+    path = Path(from_home(path))
     wanted = None
     if head is not None:
         wanted = jax.eval_shape(lambda key: head.init(key, model.width), key)

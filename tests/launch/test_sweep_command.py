@@ -73,9 +73,10 @@ def test_the_papers_tables_in_small(
 ) -> None:
     """Every sweep's structure on tiny faces: a run a row and seed, a table of the paper's rows."""
     module = importlib.import_module(f"configs.sweeps.{name}")
-    config = smoke(schema.parse(module.get_config()))
+    whole = schema.parse(module.get_config())
+    config = smoke(whole)
     # Two seeds, to have a spread, of as few as shows the table.
-    grids = tuple({**grid, "seed": (0, 1)} for grid in config.sweep)
+    grids = tuple({**grid, "seed": (0, 1)} for grid in whole.sweep)
     for network in getattr(module, "NETWORKS", ()):
         monkeypatch.setitem(models.MODELS, network, lambda dtype="float32": tiny_model)
     config = dataclasses.replace(config, sweep=grids, model=schema.ModelConfig("tiny"))

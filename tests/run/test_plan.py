@@ -90,7 +90,7 @@ def test_every_config_in_small_is_a_run(name):
 
 @pytest.mark.parametrize(
     ("devices", "accumulate", "batch"),
-    [(1, 1, 16), (8, 2, 16), (6, 1, 18), (3, 2, 18), (7, 1, 21)],
+    [(1, 1, 8), (8, 2, 16), (6, 1, 12), (3, 2, 12), (7, 1, 14)],
 )
 def test_devices_divide_a_batch_in_small(devices, accumulate, batch):
     config = dataclasses.replace(

@@ -10,7 +10,7 @@ from ldl_jax.data.datasets import numbers
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.tables import Row, find, read_list
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import DataError, Faults, Records
 from ldl_jax.files import content_of
 
 # Of the 49 key points, in iBUG's order without the jaw, these are the six about each eye, the tip
@@ -38,12 +38,12 @@ def read(root: Path, *, originals: bool = False) -> Records:
         faces, key_points = find(root, "original images"), find(root, "key points")
     else:
         faces, key_points = find(root, "aligned faces", "aglined faces"), None
-    entries = []
+    entries, faults = [], Faults("aaf")
     for file, split in (("image sets/train.txt", "train"), ("image sets/val.txt", "test")):
-        rows = read_list(find(root, file), root, ("file", "gender"))
+        rows = read_list(find(root, file), root, ("file", "gender"), faults)
         make = partial(_entry, faces=faces, key_points=key_points, split=split)
-        entries += of_rows(rows, make, file)
-    return to_records("aaf", entries)
+        entries += of_rows(rows, make, faults)
+    return to_records("aaf", entries, faults=faults)
 
 
 def _entry(row: Row, faces: Path, key_points: Path | None, split: str) -> Entry:

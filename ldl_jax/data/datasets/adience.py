@@ -1,14 +1,13 @@
 """Adience: 19,370 faces from Flickr albums in eight groups of age and five official folds."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
-from ldl_jax.data.datasets.tables import LayoutError, Table, find, read_csv
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.datasets.tables import LayoutError, Row, Table, find, read_csv
+from ldl_jax.data.records import DataError, Faults, Records
 from ldl_jax.labels import ADIENCE
 
 FOLDS = 5
@@ -50,12 +49,14 @@ def read(root: Path, *, gaps: str = "drop") -> Records:
     left: Left = {}
     listed: set[str] = set()
     entries: list[Entry] = []
+    faults = Faults("adience")
     for fold in range(FOLDS):
         file = find(root, f"fold_{fold}_data.txt", f"folds/fold_{fold}_data.txt")
-        entries += _entries(read_csv(file, root), faces, fold, gaps == "nearest", listed, left)
-    if not entries:
+        table = read_csv(file, root, faults)
+        entries += _entries(table, faces, fold, gaps == "nearest", listed, left, faults)
+    if not entries and not faults:
         raise LayoutError("the five lists name no face with an age")
-    return to_records("adience", entries, notes=left_notes(left))
+    return to_records("adience", entries, notes=left_notes(left), faults=faults)
 
 
 def group(age: str, nearest: bool) -> int | None:
@@ -79,16 +80,22 @@ def _nearest(age: int) -> int:
 
 
 def _entries(
-    table: Table, faces: Path, fold: int, nearest: bool, listed: set[str], left: Left
-) -> Iterator[Entry]:
-    user, image = table.column("user_id"), table.column("original_image")
-    face, age = table.column("face_id"), table.column("age")
-    for row in table.rows:
-        name = f"landmark_aligned_face.{row.text(face)}.{row.text(image)}"
-        file = f"{row.text(user)}/{name}"
+    table: Table,
+    faces: Path,
+    fold: int,
+    nearest: bool,
+    listed: set[str],
+    left: Left,
+    faults: Faults,
+) -> list[Entry]:
+    user, image, face, age = table.named(["user_id"], ["original_image"], ["face_id"], ["age"])
+
+    def entry(row: Row) -> Entry | None:
+        subject, name = row.text(user), f"landmark_aligned_face.{row.text(face)}.{row.text(image)}"
+        file = f"{subject}/{name}"
         if file in listed:
             left.setdefault("the face is listed already", []).append(row.source)
-            continue
+            return None
         listed.add(file)
         try:
             index = group(row.cells[age], nearest)
@@ -97,15 +104,11 @@ def _entries(
         if index is None:
             reason = "there is no age" if row.cells[age] in ("None", "") else "the age is no group"
             left.setdefault(reason, []).append(row.source)
-            continue
-        yield Entry(
-            id=file,
-            path=faces / row.text(user) / name,
-            label=ADIENCE.values[index],
-            source=row.source,
-            subject=row.text(user),
-            fold=fold,
-        )
+            return None
+        path, label = faces / subject / name, ADIENCE.values[index]
+        return Entry(file, path, label, row.source, subject=subject, fold=fold)
+
+    return of_rows(table.rows, entry, faults)
 
 
 DATASET = Dataset(

@@ -5,9 +5,10 @@ from pathlib import Path
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, from_table, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import DataError, Faults, Records
 
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
+COLUMNS = {"apparent": ("apparent_age_avg", "apparent_age_std"), "real": ("real_age",)}
 
 
 def read(root: Path, *, age: str = "apparent", faces: bool = True) -> Records:
@@ -24,18 +25,17 @@ def read(root: Path, *, age: str = "apparent", faces: bool = True) -> Records:
     Residual Regressors on APPA-REAL Database", FG 2017. Layout and counts: the release's own
     description; columns: public readers of the release. No copy was seen.
     """
-    if age not in ("apparent", "real"):
+    if age not in COLUMNS:
         raise DataError(f"appa_real: age must be 'apparent' or 'real', got {age!r}")
     entries: list[Entry] = []
+    faults = Faults("appa_real")
     for folder, split in SPLITS.items():
         find(root, folder)
-        table = read_csv(find(root, f"gt_avg_{folder}.csv"), root)
-        columns = [table.column("file_name")]
-        columns.append(table.column("real_age" if age == "real" else "apparent_age_avg"))
-        sigma = "" if age == "real" else table.column("apparent_age_std")
+        table = read_csv(find(root, f"gt_avg_{folder}.csv"), root, faults)
+        file, label, *sigma = table.named(["file_name"], *([name] for name in COLUMNS[age]))
         shared = {"folder": folder, "suffix": "_face.jpg" if faces else "", "split": split}
-        entries += from_table(table, root, *columns, sigma=sigma, **shared)
-    return to_records("appa_real", entries)
+        entries += from_table(table, root, file, label, faults, sigma="".join(sigma), **shared)
+    return to_records("appa_real", entries, faults=faults)
 
 
 DATASET = Dataset(

@@ -9,7 +9,7 @@ from ldl_jax.data.datasets import matlab
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import DataError, Faults, Records
 
 PATTERN = r"([0-9]+)_(.+)_([0-9]+)\.jpg"
 VALIDATION, TEST = 2, 5  # the greatest ranks in these parts
@@ -33,12 +33,13 @@ def read(root: Path) -> Records:
     mat = next((path for path in places if path.is_file()), None)
     ranks = {} if mat is None else _ranks(mat)
     left: Left = {}
-    entries = []
+    entries, faults = [], Faults("cacd2000")
     for file, match in named(pictures(folder, left), PATTERN, "AGE_Name_NNNN.jpg", left):
         age, person = float(match.group(1)), match.group(2)
-        split = _split(file, person, ranks) if ranks else ""
-        entries.append(Entry(file, folder / file, age, file, subject=person, split=split))
-    return to_records("cacd2000", entries, notes=left_notes(left))
+        split = faults.tried(_split, file, person, ranks) if ranks else ""
+        if split is not None:
+            entries.append(Entry(file, folder / file, age, file, subject=person, split=split))
+    return to_records("cacd2000", entries, notes=left_notes(left), faults=faults)
 
 
 def _split(file: str, person: str, ranks: dict[str, int]) -> str:

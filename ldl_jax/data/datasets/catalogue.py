@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ldl_jax.data.datasets.dataset import OLDEST, Dataset
+from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Faults, Records
+from ldl_jax.files import from_home
 
 # Each is the name of the reader's module, too.
 _NAMES = (
@@ -62,6 +61,10 @@ def read(
             known = ", ".join(dataset.options) or "none"
             raise DataError(f"{name}: has no option {option!r}; its options: {known}")
     try:
+        root, csv = from_home(root), from_home(csv)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}") from None
+    try:
         folder = _folder(root, csv)
         arguments: tuple[object, ...] = (folder, csv) if dataset.takes_csv else (folder,)
         if dataset.takes_columns:
@@ -71,7 +74,6 @@ def read(
         raise DataError(f"{name}: {error}. {_remedy(dataset)}") from None
     if records.paths:
         _check_inside(records, folder)
-    _check_ages(records)
     return dataclasses.replace(records, notes=records.notes + _count_notes(dataset, records))
 
 
@@ -95,19 +97,6 @@ def _is_below(path: str, start: str) -> bool:
     return path.startswith(start) and not rest.startswith(os.sep) and ".." not in rest.split(os.sep)
 
 
-def _check_ages(records: Records) -> None:
-    """Raises DataError if labels in years are no ages, or not known."""
-    if records.unit != "years":
-        return
-    wrong = np.flatnonzero(~((records.labels >= 0) & (records.labels <= OLDEST)))
-    if wrong.size:
-        row = int(wrong[0])
-        raise DataError(
-            f"{records.sources[row]}: {records.labels[row]:g} is no age of 0 to {OLDEST} years; "
-            f"{wrong.size} of {len(records)} labels are none"
-        )
-
-
 def _count_notes(dataset: Dataset, records: Records) -> tuple[str, ...]:
     if not dataset.pictures or len(records) in dataset.pictures:
         return ()
@@ -118,10 +107,10 @@ def _count_notes(dataset: Dataset, records: Records) -> tuple[str, ...]:
     )
 
 
-def _folder(root: str | Path, csv: str) -> Path:
-    if str(root) == "" and csv == "":
+def _folder(root: str, csv: str) -> Path:
+    if root == "" and csv == "":
         raise LayoutError("no root is given")
-    folder = Path(root).expanduser() if str(root) else Path(csv).expanduser().parent
+    folder = Path(root) if root else Path(csv).parent
     if not folder.is_dir():
         raise LayoutError(f"{folder} is not a folder")
     return folder

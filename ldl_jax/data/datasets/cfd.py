@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from ldl_jax.data.datasets import sheets
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes
 from ldl_jax.data.datasets.tables import LayoutError, Row, csv_lines, file_name, find, find_csv
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import DataError, Faults, Records
 
 BOOKS = "CFD*Norming*Codebook*"
 EXPECTED = "the columns 'Model' or 'Target' and 'Attractive'"
@@ -46,19 +46,24 @@ def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
     """
     images = find(root, "Images")
     path = find_csv(root, csv) if csv else _norming(root)
+    faults = Faults(file_name(path, root))
     ratings, notes = _ratings(path, file_name(path, root), norming_sheet)
-    files, left = _neutral(images)
-    entries = []
-    for row in _rows(ratings):
-        person = row.text("model")
-        if person not in files:
-            raise DataError(f"{row.source}: {person} has no neutral picture in {images.name}")
-        file = files.pop(person)
-        label = row.number("attractive")
-        entries.append(Entry(file, images / file, label, row.source, subject=person))
+    files, left = _neutral(images, faults)
+
+    def entry(row: Row) -> Entry | None:
+        person, label = row.text("model"), faults.tried(row.number, "attractive")
+        file = files.pop(person, None)
+        if file is None:
+            faults.add(f"{row.source}: {person} has no neutral picture in {images.name}")
+        if file is None or label is None:
+            return None
+        return Entry(file, images / file, label, row.source, subject=person)
+
+    entries = of_rows(_rows(ratings, faults), entry, faults)
     if files:
         left["the sheet does not rate the person"] = sorted(files.values())
-    return to_records("cfd", entries, unit="score", notes=left_notes(left) + notes)
+    notes = left_notes(left) + notes
+    return to_records("cfd", entries, unit="score", notes=notes, faults=faults)
 
 
 def _norming(root: Path) -> Path:
@@ -74,7 +79,7 @@ def _norming(root: Path) -> Path:
     return books[0]
 
 
-def _neutral(images: Path) -> tuple[dict[str, str], Left]:
+def _neutral(images: Path, faults: Faults) -> tuple[dict[str, str], Left]:
     """Finds the neutral picture of each model, by the model's name in the sheet."""
     files: dict[str, str] = {}
     left: Left = {}
@@ -85,8 +90,8 @@ def _neutral(images: Path) -> tuple[dict[str, str], Left]:
         # The Indian extension's models have two numbers and no dash after the letters.
         person = (f"{kind}{first}-{second}" if kind[0] == "I" else f"{kind}-{first}") + again
         if person in files:
-            raise DataError(f"{file}: {person} has another neutral picture, {files[person]}")
-        files[person] = file
+            faults.add(f"{file}: {person} has another neutral picture, {files[person]}")
+        files.setdefault(person, file)
     if not files:
         raise LayoutError(f"{images} has no CFD-XX-NNN-NNN-N.jpg")
     return files, left
@@ -152,7 +157,7 @@ def _headed(lines: Sequence[tuple[str, Sequence[str]]]) -> _Ratings | None:
     return None
 
 
-def _rows(ratings: _Ratings) -> list[Row]:
+def _rows(ratings: _Ratings, faults: Faults) -> list[Row]:
     model, attractive = ratings.columns
     rows: dict[str, Row] = {}
     for source, cells in ratings.lines:
@@ -160,7 +165,8 @@ def _rows(ratings: _Ratings) -> list[Row]:
             continue  # the sheets have rows of units and blanks after the header
         person = cells[model]
         if person in rows:
-            raise DataError(f"{source}: {person} is rated already")
+            faults.add(f"{source}: {person} is rated already")
+            continue
         rating = cells[attractive] if len(cells) > attractive else ""
         rows[person] = Row(source, {"model": person, "attractive": rating})
     return list(rows.values())

@@ -6,7 +6,7 @@ from pathlib import Path
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, from_table, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
-from ldl_jax.data.records import Records
+from ldl_jax.data.records import Faults, Records
 
 
 def read(root: Path) -> Records:
@@ -20,13 +20,15 @@ def read(root: Path) -> Records:
     Recognition Datasets and Results", ICCV Workshops 2015.
     """
     entries: list[Entry] = []
+    faults = Faults("chalearn15")
     for folder, split in (("Train", "train"), ("Validation", "test")):
         find(root, folder)
-        table = read_csv(find(root, f"{folder}.csv"), root, columns=("file", "mean", "std"))
+        table = read_csv(find(root, f"{folder}.csv"), root, faults, ("file", "mean", "std"))
         if table.rows and "." not in table.rows[0].text("file"):  # no file's name, so a header
             table = dataclasses.replace(table, rows=table.rows[1:])
-        entries += from_table(table, root, "file", "mean", folder=folder, sigma="std", split=split)
-    return to_records("chalearn15", entries)
+        shared = {"folder": folder, "sigma": "std", "split": split}
+        entries += from_table(table, root, "file", "mean", faults, **shared)
+    return to_records("chalearn15", entries, faults=faults)
 
 
 DATASET = Dataset(

@@ -5,7 +5,7 @@ from pathlib import Path
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, from_table, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
-from ldl_jax.data.records import Records
+from ldl_jax.data.records import Faults, Records
 
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 
@@ -23,15 +23,16 @@ def read(root: Path, *, train_on_validation: bool = False) -> Records:
     the benchmark's converter reads; no copy of the set itself was seen.
     """
     entries: list[Entry] = []
+    faults = Faults("chalearn16")
     for folder, split in SPLITS.items():
         if train_on_validation and split == "validation":
             split = "train"
         find(root, folder)
-        table = read_csv(find(root, f"{folder}_gt.csv"), root)
-        columns = table.column("image"), table.column("mean")
-        sigma = table.column("stdv", "std")
-        entries += from_table(table, root, *columns, folder=folder, sigma=sigma, split=split)
-    return to_records("chalearn16", entries)
+        table = read_csv(find(root, f"{folder}_gt.csv"), root, faults)
+        image, mean, sigma = table.named(["image"], ["mean"], ["stdv", "std"])
+        shared = {"folder": folder, "sigma": sigma, "split": split}
+        entries += from_table(table, root, image, mean, faults, **shared)
+    return to_records("chalearn16", entries, faults=faults)
 
 
 DATASET = Dataset(

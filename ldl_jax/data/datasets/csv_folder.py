@@ -11,7 +11,7 @@ from ldl_jax.data.datasets.entries import Entry, missing, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
 from ldl_jax.data.datasets.tables import LayoutError, Row, Table, file_name, find_csv, read_csv
 from ldl_jax.data.records import DataError, Faults, Records
-from ldl_jax.files import from_home
+from ldl_jax.files import listed
 
 SPLITS = {"": "", "train": "train", "validation": "validation", "val": "validation", "test": "test"}
 COLUMNS = ("path", "label", "sigma", "subject", "split", "fold")
@@ -47,7 +47,7 @@ def read(
         raise LayoutError("no CSV file is given")
     path = find_csv(root, csv)
     faults = Faults(file_name(path, root))
-    table = read_csv(path, root, faults=faults)
+    table = read_csv(path, root, faults)
     reader = _Rows(root, unit, _named(table, columns or {}), faults, {} if skip else None)
     entries = [entry for row in table.rows if (entry := reader.entry(row)) is not None]
     if reader.left is not None:
@@ -79,15 +79,14 @@ class _Rows:
         if text is None or label is None or sigma is None or split is None or fold is None:
             return None
         subject = _cell(row, self.names, "subject")
-        given = Path(from_home(text) if text.startswith("~/") else text)
-        made = Entry(text, self.root / given, label, row.source, sigma, subject, split, fold)
-        earlier = self.known.setdefault(text, made)
-        if self.left is not None and earlier is not made:
-            same = dataclasses.replace(earlier, source=row.source)
-            if repr(same) == repr(made):  # a sigma that is not known is NaN, and equals nothing
+        entry = Entry(text, listed(self.root, text), label, row.source, sigma, subject, split, fold)
+        earlier = self.known.setdefault(text, entry)
+        if self.left is not None and earlier is not entry:
+            same_row = dataclasses.replace(earlier, source=row.source)
+            if repr(same_row) == repr(entry):  # an unknown sigma is NaN, and equals nothing
                 self.left.setdefault("an earlier row says the same", []).append(row.source)
                 return None
-        return made
+        return entry
 
     def _tried(self, value: Callable[[], T], reason: str, row: Row) -> T | None:
         """Returns a value; None after an error, which is a fault, or with a reason is left out."""
@@ -114,10 +113,9 @@ def _named(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
             known = ", ".join(COLUMNS)
             raise DataError(f"columns: expected names of columns by {known}, got {name}: {column}")
     names = {name: columns[name].strip().lower() for name in columns}
-    needed = {name: table.column(column) for name, column in names.items()}
-    required = {name: table.column(name) for name in ("path", "label") if name not in needed}
-    others = {name: name for name in COLUMNS if name in table.columns and name not in needed}
-    return {**others, **required, **needed}
+    needed = {name: name for name in ("path", "label")} | names
+    own_names = dict(zip(needed, table.named(*([name] for name in needed.values())), strict=True))
+    return {name: name for name in COLUMNS if name in table.columns} | own_names
 
 
 def _present(entries: list[Entry], left: Left) -> list[Entry]:

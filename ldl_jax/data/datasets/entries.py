@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ldl_jax.data.datasets.dataset import OLDEST
 from ldl_jax.data.datasets.tables import Row, Table
 from ldl_jax.data.records import DataError, Faults, FoldSplit, Records
+from ldl_jax.files import listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,7 @@ def from_table(
     root: Path,
     file: str,
     label: str,
+    faults: Faults,
     *,
     folder: str = "",
     suffix: str = "",
@@ -45,36 +48,35 @@ def from_table(
 ) -> list[Entry]:
     """Makes an entry of each row; file, label, sigma and subject are names of columns.
 
-    The id is the file's path below the root; `suffix` is added to it where the picture lies. What
-    is wrong with the rows is raised all at once.
+    The id is the file's path below the root; `suffix` is added to it where the picture lies.
+    `faults` takes what is wrong with each cell.
     """
 
-    def entry(row: Row) -> Entry:
-        name = f"{folder}/{row.text(file)}" if folder else row.text(file)
+    def entry(row: Row) -> Entry | None:
+        name, value = faults.tried(row.text, file), faults.tried(row.number, label)
+        deviation = faults.tried(row.deviation, sigma) if sigma else math.nan
+        if name is None or value is None or deviation is None:
+            return None
+        name = f"{folder}/{name}" if folder else name
         return Entry(
             id=name,
-            path=root / f"{name}{suffix}",
-            label=row.number(label),
+            path=listed(root, f"{name}{suffix}"),
+            label=value,
             source=row.source,
-            sigma=row.deviation(sigma) if sigma else math.nan,
+            sigma=deviation,
             subject=row.cells[subject] if subject else "",
             split=split,
         )
 
-    return of_rows(table.rows, entry, table.file)
+    return of_rows(table.rows, entry, faults)
 
 
-def of_rows(rows: Iterable[Row], entry: Callable[[Row], Entry], file: str) -> list[Entry]:
-    """Makes an entry of each row of a file; raises the DataErrors of all rows at once."""
-    faults = Faults(file)
-    made = []
-    for row in rows:
-        try:
-            made.append(entry(row))
-        except DataError as error:
-            faults.add(error)
-    faults.check()
-    return made
+def of_rows(
+    rows: Iterable[Row], entry: Callable[[Row], Entry | None], faults: Faults
+) -> list[Entry]:
+    """Makes an entry of each row, but where there is None; `faults` takes the rows' DataErrors."""
+    entries = (faults.tried(entry, row) for row in rows)
+    return [each for each in entries if each is not None]
 
 
 def to_records(
@@ -101,13 +103,15 @@ def to_records(
       faults: what the caller found, to be said with what is found here.
 
     Raises:
-      DataError: no entry, an id twice, or a picture that does not exist or is no regular file.
+      DataError: no entry, an id twice, a label in years that is no age, or a picture that does not
+        exist or is no regular file; all of them at once.
     """
     rows = tuple(entries)
-    found = Faults(name) if faults is None else faults
-    _check_unique(rows, found)
-    _check_exist(name, rows, found)
-    found.check()
+    faults = Faults(name) if faults is None else faults
+    _check_unique(rows, faults)
+    _check_exist(name, rows, faults)
+    check_labels([row.label for row in rows], [row.source for row in rows], unit, faults)
+    faults.check()
     sigma = np.asarray([row.sigma for row in rows], np.float32)
     subjects = tuple(row.subject for row in rows)
     split = tuple(row.split for row in rows)
@@ -129,6 +133,16 @@ def to_records(
         points=_coordinates([row.points for row in rows], 5),
         notes=tuple(notes),
     )
+
+
+def check_labels(
+    labels: Sequence[float] | np.ndarray, sources: Sequence[str], unit: str, faults: Faults
+) -> None:
+    """Adds a fault for each label in years that is no age, or is not known."""
+    values = np.asarray(labels, np.float32)
+    wrong = ~((values >= 0) & (values <= OLDEST)) if unit == "years" else np.zeros(0, bool)
+    for row in np.flatnonzero(wrong).tolist():
+        faults.add(f"{sources[row]}: {values[row]:g} is no age of 0 to {OLDEST} years")
 
 
 def _coordinates(values: Sequence[tuple[float, ...]], count: int) -> np.ndarray | None:

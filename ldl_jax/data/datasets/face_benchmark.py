@@ -57,10 +57,12 @@ def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
     members = [_Member(path, path.stem, [])] if alone else _members(path, tag)
     folds: dict[tuple[int, int], int] = {}
     entries: list[Entry] = []
+    faults = Faults(path.name)
     for index, member in enumerate(members):
         prefix = f"{member.tag}:" if len(members) > 1 else ""
-        entries += _entries(root, member.database, prefix, index, folds)
-    return to_records("face_benchmark", entries, fold_splits=_splits(path, members, folds))
+        entries += _entries(root, member.database, prefix, index, folds, faults)
+    fold_splits = _splits(path, members, folds)
+    return to_records("face_benchmark", entries, fold_splits=fold_splits, faults=faults)
 
 
 class _Plain(yaml.SafeLoader):
@@ -119,7 +121,12 @@ def _members(path: Path, tag: str) -> list[_Member]:
 
 
 def _entries(
-    root: Path, database: Path, prefix: str, index: int, folds: dict[tuple[int, int], int]
+    root: Path,
+    database: Path,
+    prefix: str,
+    index: int,
+    folds: dict[tuple[int, int], int],
+    faults: Faults,
 ) -> Iterator[Entry]:
     if not os.path.isfile(database):  # also false for a name that no file could have
         raise LayoutError(f"{database.parent} has no {database.name!r}")
@@ -134,15 +141,12 @@ def _entries(
         raise DataError(f"{database.name}: expected a list of pictures")
     for folder in sorted({_folder(item) for item in listed} - {-1}):
         folds[index, folder] = len(folds)
-    faults = Faults(database.name)
     for position, item in enumerate(listed):
         source = f"{database.name} entry {position + 1}"
         fold = folds.get((index, _folder(item)), -1)
-        try:
-            yield _entry(root, item, source, prefix, fold)
-        except DataError as error:
-            faults.add(error)
-    faults.check()
+        entry = faults.tried(_entry, root, item, source, prefix, fold)
+        if entry is not None:
+            yield entry
 
 
 def _folder(item: object) -> int:

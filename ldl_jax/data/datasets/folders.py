@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.pictures import SUFFIXES
-from ldl_jax.data.records import DataError
+from ldl_jax.data.records import DataError, Faults
 
 # Files that nobody takes for pictures: they are not counted among what is left out.
 _TEXTS = (
@@ -87,20 +87,22 @@ def named(
 
     Raises:
       LayoutError: there is no file.
-      DataError: a name has another form, and `left` is None.
+      DataError: names have another form, and `left` is None; it lists them.
     """
     if not files:
         raise LayoutError("the folder holds no picture")
     # \d would match the digits of all scripts, and \w is meant for suffixes alone.
     compiled = re.compile(pattern.replace(r"\d", "[0-9]"))
+    faults = Faults("names of files")
     for file in files:
         match = compiled.fullmatch(file.rsplit("/", 1)[-1])
         if match is not None:
             yield file, match
         elif left is None:
-            raise DataError(f"{file}: a file's name must be {expected}")
+            faults.add(f"{file}: a file's name must be {expected}")
         else:
             left.setdefault(f"the name is not {expected}", []).append(file)
+    faults.check()
 
 
 def left_notes(left: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -120,20 +122,20 @@ def _counted(reason: str, count: int) -> str:
 
 
 def _listing(folder: Path, left: Left | None, prefix: str) -> _Listing:
-    found = _Listing([], [])
+    listing = _Listing([], [])
     try:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
-        return found
+        return listing
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
     for entry in ordered:
-        _sort_in(entry, found, left, prefix)
-    return found
+        _sort_in(entry, listing, left, prefix)
+    return listing
 
 
-def _sort_in(entry: os.DirEntry[str], found: _Listing, left: Left | None, prefix: str) -> None:
+def _sort_in(entry: os.DirEntry[str], listing: _Listing, left: Left | None, prefix: str) -> None:
     name, suffix = entry.name, os.path.splitext(entry.name)[1].lower()
     try:
         is_folder = entry.is_dir()
@@ -145,12 +147,12 @@ def _sort_in(entry: os.DirEntry[str], found: _Listing, left: Left | None, prefix
         if name.startswith("."):
             _leave(left, _HIDDEN, f"{prefix}{name}")
         else:
-            found.folders.append((name, (key.st_dev, key.st_ino)))
+            listing.folders.append((name, (key.st_dev, key.st_ino)))
     elif suffix in SUFFIXES:
         if name.startswith("."):
             _leave(left, _HIDDEN, f"{prefix}{name}")
         elif is_regular:
-            found.pictures.append(name)
+            listing.pictures.append(name)
         else:
             _leave(left, _OTHER, f"{prefix}{name}")
     elif suffix not in _TEXTS and not name.startswith("."):

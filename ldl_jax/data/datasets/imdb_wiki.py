@@ -11,7 +11,7 @@ from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
 from ldl_jax.data.datasets.tables import LayoutError
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import DataError, Faults, Records
 
 NUMBERS = ("dob", "photo_taken", "face_score", "second_face_score")
 NEEDED = (*NUMBERS, "full_path")
@@ -107,11 +107,14 @@ def _fields(mat: Path, name: str) -> dict[str, np.ndarray]:
     paths = loaded["full_path"]
     if isinstance(paths, np.ndarray):
         raise DataError(f"{mat.name}: full_path are numbers, not paths")
-    fields = {
-        field: matlab.numbers(mat, loaded, field, len(paths))
+    faults = Faults(mat.name)
+    numbers = {
+        field: faults.tried(matlab.numbers, mat, loaded, field, len(paths))
         for field in (*NUMBERS, *({"celeb_id"} & loaded.keys()))
     }
-    return {**fields, "full_path": np.array(paths, object)}
+    faults.check()
+    known = {field: values for field, values in numbers.items() if values is not None}
+    return {**known, "full_path": np.array(paths, object)}
 
 
 def _filtered(

@@ -13,7 +13,7 @@ from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes, pictures, subfolders
 from ldl_jax.data.datasets.numbers import Bounds
 from ldl_jax.data.datasets.tables import LayoutError
-from ldl_jax.data.records import DataError, Faults, Records
+from ldl_jax.data.records import Faults, Records
 
 _FORMS = "a number (25, 3.5) or a group (4_6, 4-6, (4, 6), 60+)"
 
@@ -33,7 +33,9 @@ def read(root: Path) -> Records:
     left: Left = {}
     folders = subfolders(root, left)
     parts = [name for name in folders if SPLITS.get(name.lower())]
-    labels = _labels(root, parts or [""])
+    faults = Faults(str(root))
+    labels = _labels(root, parts or [""], faults)
+    bounds = _bounds(labels, faults)
     entries: list[Entry] = []
     for part in parts or [""]:
         entries += _entries(root, part, labels, left)
@@ -44,16 +46,15 @@ def read(root: Path) -> Records:
         stray += [f"{prefix}{file}" for file in pictures(root / part, left if part else None)]
     if stray:
         left.setdefault("it lies in no folder of a label", []).extend(sorted(stray))
-    if not entries:
+    if not entries and not faults:
         raise LayoutError(f"{root} has no folder of pictures named by a number")
-    bounds = _bounds(labels)
-    return to_records("label_folders", entries, notes=left_notes(left), bounds=bounds)
+    notes = left_notes(left)
+    return to_records("label_folders", entries, notes=notes, bounds=bounds, faults=faults)
 
 
-def _labels(root: Path, parts: list[str]) -> dict[str, Bounds]:
+def _labels(root: Path, parts: list[str], faults: Faults) -> dict[str, Bounds]:
     """Returns the number or group of each folder that names one; a number is a group of one."""
     labels: dict[str, Bounds] = {}
-    faults = Faults(str(root))
     for part in parts:
         for name in subfolders(root / part):
             group = numbers.group(name)
@@ -63,13 +64,12 @@ def _labels(root: Path, parts: list[str]) -> dict[str, Bounds]:
             if group is not None:
                 labels[name] = group
             elif re.search(r"\d", name) and not any(letter.isalpha() for letter in name):
-                place = (Path(part) / name).as_posix()
-                faults.add(f"folder {place}: its name must be {_FORMS}, got {name!r}")
-    faults.check()
+                folder = (Path(part) / name).as_posix()
+                faults.add(f"folder {folder}: its name must be {_FORMS}, got {name!r}")
     return labels
 
 
-def _bounds(labels: Mapping[str, Bounds]) -> tuple[tuple[float, float], ...]:
+def _bounds(labels: Mapping[str, Bounds], faults: Faults) -> tuple[tuple[float, float], ...]:
     """Returns the groups in their order; () where every folder names a single number."""
     if all(group.low == group.high for group in labels.values()):
         return ()
@@ -77,7 +77,7 @@ def _bounds(labels: Mapping[str, Bounds]) -> tuple[tuple[float, float], ...]:
     ordered = sorted(names)
     for first, second in itertools.pairwise(ordered):
         if second.low <= first.high:
-            raise DataError(
+            faults.add(
                 f"folders {names[first]!r} and {names[second]!r}: overlap; groups of labels must "
                 "not share a value"
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import find, read_list
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import Faults, Records
 
 
 def read(root: Path) -> Records:
@@ -14,20 +14,22 @@ def read(root: Path) -> Records:
 
     Source: Y. Zhang et al., "Quantifying Facial Age by Posterior of Age Comparisons", BMVC 2017.
     """
-    entries = [entry for split in ("train", "test") for entry in _entries(root, split)]
-    return to_records("megaage_asian", entries)
+    faults = Faults("megaage_asian")
+    entries = [entry for split in ("train", "test") for entry in _entries(root, split, faults)]
+    return to_records("megaage_asian", entries, faults=faults)
 
 
-def _entries(root: Path, split: str) -> Iterator[Entry]:
+def _entries(root: Path, split: str, faults: Faults) -> Iterator[Entry]:
     folder = find(root, split)
     names_file, ages_file = f"list/{split}_name.txt", f"list/{split}_age.txt"
-    names = read_list(find(root, names_file), root, ("name",))
-    ages = read_list(find(root, ages_file), root, ("age",))
+    names = read_list(find(root, names_file), root, ("name",), faults)
+    ages = read_list(find(root, ages_file), root, ("age",), faults)
     if len(names) != len(ages):
-        raise DataError(f"{names_file} has {len(names)} rows, {ages_file} has {len(ages)}")
-    for name, age in zip(names, ages, strict=True):
-        file = name.text("name")
-        yield Entry(f"{split}/{file}", folder / file, age.number("age"), age.source, split=split)
+        faults.add(f"{names_file} has {len(names)} rows, {ages_file} has {len(ages)}")
+    for name, age in zip(names, ages, strict=False):
+        file, label = faults.tried(name.text, "name"), faults.tried(age.number, "age")
+        if file is not None and label is not None:
+            yield Entry(f"{split}/{file}", folder / file, label, age.source, split=split)
 
 
 DATASET = Dataset(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import from_table, to_records
-from ldl_jax.data.datasets.tables import find, find_csv, read_csv
-from ldl_jax.data.records import Records
+from ldl_jax.data.datasets.tables import file_name, find, find_csv, read_csv
+from ldl_jax.data.records import Faults, Records
 
 LISTS = ("morph.csv", "morph_2008_nonCommercial.csv")
 
@@ -24,10 +24,13 @@ def read(root: Path, csv: str = "") -> Records:
     Source: K. Ricanek and T. Tesafaye, "MORPH: A Longitudinal Image Database of Normal Adult
     Age-Progression", FG 2006.
     """
-    table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
-    path, age = table.column("path", "photo"), table.column("age")
-    subject = table.column("subject", "subject_id", "id_num", "id")
-    return to_records("morph", from_table(table, root, path, age, subject=subject))
+    file = find_csv(root, csv) if csv else find(root, *LISTS)
+    faults = Faults(file_name(file, root))
+    table = read_csv(file, root, faults)
+    subjects = "subject", "subject_id", "id_num", "id"
+    path, age, subject = table.named(["path", "photo"], ["age"], subjects)
+    entries = from_table(table, root, path, age, faults, subject=subject)
+    return to_records("morph", entries, faults=faults)
 
 
 DATASET = Dataset(

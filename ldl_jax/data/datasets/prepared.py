@@ -7,9 +7,10 @@ import numpy as np
 
 from ldl_jax.data.datasets import prepared_folder, prepared_index
 from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.entries import check_labels
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.packed import Packed
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.records import DataError, Faults, Records
 
 
 def read(root: Path) -> Records:
@@ -34,7 +35,11 @@ def read(root: Path) -> Records:
                 raise DataError(f"{path}: {state}; copy the set whole, or prepare it again")
         packed = Packed([path for path, _, _ in shards], [count for _, count, _ in shards])
         with np.load(folder / prepared_folder.INDEX) as arrays:
-            return prepared_index.from_arrays(arrays, packed)
+            records = prepared_index.from_arrays(arrays, packed)
+        faults = Faults(records.name)
+        check_labels(records.labels, records.sources, records.unit, faults)
+        faults.check()
+        return records
     except DataError:
         raise
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
-from ldl_jax.data.datasets.tables import Row, find, find_csv, read_csv
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.datasets.tables import Row, file_name, find, find_csv, read_csv
+from ldl_jax.data.records import DataError, Faults, Records
 
 LISTS = (
     "Rating_Collection/Attractiveness label.csv",
@@ -32,26 +32,29 @@ def read(root: Path, csv: str = "") -> Records:
     public readers of the release.
     """
     images = find(root, "Data_Collection")
-    table = read_csv(find_csv(root, csv) if csv else find(root, *LISTS), root)
-    image, score = table.column("#image", "image"), table.column("attractiveness label", "score")
+    file = find_csv(root, csv) if csv else find(root, *LISTS)
+    faults = Faults(file_name(file, root))
+    table = read_csv(file, root, faults)
+    image, score = table.named(["#image", "image"], ["attractiveness label", "score"])
     std = next((name for name in DEVIATIONS if name in table.columns), "")
-    entries = of_rows(table.rows, lambda row: _entry(row, images, image, score, std), table.file)
-    return to_records("scut_fbp", entries, unit="score")
+
+    def entry(row: Row) -> Entry | None:
+        name, label = faults.tried(_name, row, image), faults.tried(row.number, score)
+        sigma = faults.tried(row.deviation, std) if std else math.nan
+        if name is None or label is None or sigma is None:
+            return None
+        return Entry(name, images / name, label, row.source, sigma, subject=name)
+
+    entries = of_rows(table.rows, entry, faults)
+    return to_records("scut_fbp", entries, unit="score", faults=faults)
 
 
-def _entry(row: Row, images: Path, image: str, score: str, std: str) -> Entry:
-    match = re.fullmatch(r"(?:SCUT-FBP-)?([0-9]+)(?:\.0)?(?:\.jpg)?", row.text(image))
+def _name(row: Row, column: str) -> str:
+    """Returns the name of a row's picture."""
+    match = re.fullmatch(r"(?:SCUT-FBP-)?([0-9]+)(?:\.0)?(?:\.jpg)?", row.text(column))
     if match is None:
-        raise DataError(f"{row.source}: image must be a number, got {row.text(image)!r}")
-    name = f"SCUT-FBP-{int(match.group(1))}.jpg"
-    return Entry(
-        id=name,
-        path=images / name,
-        label=row.number(score),
-        source=row.source,
-        sigma=row.deviation(std) if std else math.nan,
-        subject=name,
-    )
+        raise DataError(f"{row.source}: image must be a number, got {row.text(column)!r}")
+    return f"SCUT-FBP-{int(match.group(1))}.jpg"
 
 
 DATASET = Dataset(

@@ -1,15 +1,14 @@
 """SCUT-FBP5500: the attractiveness of 5,500 faces, 1-5, the mean of 60 raters."""
 
-import dataclasses
 import math
 from pathlib import Path
 
 import numpy as np
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
-from ldl_jax.data.datasets.tables import LayoutError, find, read_csv, read_list
-from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
+from ldl_jax.data.datasets.tables import LayoutError, Row, find, read_csv, read_list
+from ldl_jax.data.records import Faults, Records
 
 FOLDERS = ("train_test_files/split_of_60%training and 40%testing", "train_test_files")
 RATINGS = "All_Ratings"
@@ -40,52 +39,57 @@ def read(root: Path) -> Records:
     train = find(root, *(f"{folder}/train.txt" for folder in FOLDERS))
     test = train.with_name("test.txt")
     lists = [(train, "train"), *([(test, "test")] if test.exists() else [])]
-    folds = _folds(root) if (root / FOLDS).is_dir() else None
-    sigma = _sigma(root)
+    faults = Faults("scut_fbp5500")
+    folds, sigma = _folds(root, faults), _sigma(root, faults)
+    damaged = bool(faults)  # what these lists lack is then not said of every picture
     entries = []
     for part, split in lists:
-        for row in read_list(part, root, ("file", "score")):
-            file = row.text("file")
-            score = row.number("score")
-            if folds is not None and file not in folds:
-                raise DataError(f"{row.source}: {file} is in none of the five test lists")
-            if sigma and file not in sigma:
-                raise DataError(
+
+        def entry(row: Row, split: str = split) -> Entry:
+            file, score = row.text("file"), row.number("score")
+            if folds and file not in folds and not damaged:
+                faults.add(f"{row.source}: {file} is in none of the five test lists")
+            if sigma and file not in sigma and not damaged:
+                faults.add(
                     f"{row.source}: {file} has fewer than two votes in {RATINGS}; move that file "
                     "away to go on without sigma"
                 )
-            entry = Entry(f"Images/{file}", images / file, score, row.source, split=split)
-            fold, deviation = (-1 if folds is None else folds[file]), sigma.get(file, math.nan)
-            entries.append(dataclasses.replace(entry, fold=fold, sigma=deviation))
+            fold, deviation = folds.get(file, -1), sigma.get(file, math.nan)
+            path = images / file
+            return Entry(f"Images/{file}", path, score, row.source, deviation, "", split, fold)
+
+        entries += of_rows(read_list(part, root, ("file", "score"), faults), entry, faults)
     notes = (f"sigma is the raters' deviation, from the votes of {RATINGS}",) if sigma else ()
-    return to_records("scut_fbp5500", entries, unit="score", notes=notes)
+    return to_records("scut_fbp5500", entries, unit="score", notes=notes, faults=faults)
 
 
-def _sigma(root: Path) -> dict[str, float]:
+def _sigma(root: Path, faults: Faults) -> dict[str, float]:
     """Returns the deviation of each picture's votes by its file's name; {} without votes."""
     try:
         path = find(root, f"{RATINGS}.csv")
     except LayoutError:
         return {}
     # Sheets for one race and sex may follow the one with the votes on all pictures.
-    table = read_csv(path, root, prefer="ALL")
-    file, rating = table.column("filename"), table.column("rating")
+    table = read_csv(path, root, faults, prefer="ALL")
+    file, rating = table.named(["filename"], ["rating"])
     votes: dict[str, list[float]] = {}
     for row in table.rows:
-        votes.setdefault(row.text(file), []).append(row.number(rating))
+        name, vote = faults.tried(row.text, file), faults.tried(row.number, rating)
+        if name is not None and vote is not None:
+            votes.setdefault(name, []).append(vote)
     return {name: float(np.std(each, ddof=1)) for name, each in votes.items() if len(each) > 1}
 
 
-def _folds(root: Path) -> dict[str, int]:
-    """Returns the fold, from 0, that each picture is tested in."""
+def _folds(root: Path, faults: Faults) -> dict[str, int]:
+    """Returns the fold, from 0, that each picture is tested in; {} without the five lists."""
     folds: dict[str, int] = {}
-    for fold in range(5):
+    for fold in range(5 if (root / FOLDS).is_dir() else 0):
         path = find(root, f"{FOLDS}/cross_validation_{fold + 1}/test_{fold + 1}.txt")
-        for row in read_list(path, root, ("file", "score")):
+        for row in read_list(path, root, ("file", "score"), faults):
             file = row.text("file")
             if file in folds:
-                raise DataError(f"{row.source}: {file} is in fold {folds[file] + 1} already")
-            folds[file] = fold
+                faults.add(f"{row.source}: {file} is in fold {folds[file] + 1} already")
+            folds.setdefault(file, fold)
     return folds
 
 

@@ -69,15 +69,24 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
-    def column(self, *names: str) -> str:
-        """Returns the first of `names` that is a column; DataError lists them if none is."""
-        for name in names:
-            if name in self.columns:
-                return name
-        raise DataError(
-            f"{self.file}: no column {' or '.join(map(repr, names))}; "
-            f"columns found: {', '.join(self.columns)}"
-        )
+    def named(self, *columns: Sequence[str]) -> tuple[str, ...]:
+        """Returns the name that each column has here, given the names that it may have.
+
+        Raises:
+          DataError: columns are not there; it lists all of them.
+        """
+        own_names = [next((x for x in names if x in self.columns), None) for names in columns]
+        absent = [
+            " or ".join(map(repr, names))
+            for names, name in zip(columns, own_names, strict=True)
+            if name is None
+        ]
+        if absent:
+            raise DataError(
+                f"{self.file}: no column {', no column '.join(absent)}; "
+                f"columns found: {', '.join(self.columns)}"
+            )
+        return tuple(name for name in own_names if name is not None)
 
 
 def find(root: Path, *names: str) -> Path:
@@ -96,7 +105,7 @@ def find(root: Path, *names: str) -> Path:
 
 def find_csv(root: Path, csv_name: str) -> Path:
     """Finds a CSV file relative to `root`, or else as given; LayoutError if there is neither."""
-    for path in (root / csv_name, Path(csv_name).expanduser()):
+    for path in (root / csv_name, Path(csv_name)):
         if path.is_file():
             return path
     if (root / csv_name).exists() and not (root / csv_name).is_dir():
@@ -109,39 +118,40 @@ def file_name(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
-def read_list(path: Path, root: Path, columns: Sequence[str]) -> tuple[Row, ...]:
-    """Reads a list without a header, cells parted by blanks; only the first may hold blanks."""
+def read_list(path: Path, root: Path, columns: Sequence[str], faults: Faults) -> tuple[Row, ...]:
+    """Reads a list without a header, cells parted by blanks; only the first may hold blanks.
+
+    `faults` takes rows with too few cells.
+    """
     file = file_name(path, root)
     rows = []
     for count, line in enumerate(read_text(path, file).splitlines(), start=1):
-        cells = line.rsplit(maxsplit=len(columns) - 1)
-        if cells:
-            rows.append(_row(f"{file} row {count}", [cell.strip() for cell in cells], columns))
+        cells = [cell.strip() for cell in line.rsplit(maxsplit=len(columns) - 1)]
+        if cells and (row := faults.tried(_row, f"{file} row {count}", cells, columns)) is not None:
+            rows.append(row)
     return tuple(rows)
 
 
 def read_csv(
     path: Path,
     root: Path,
+    faults: Faults,
     columns: Sequence[str] = (),
     prefer: str = "",
-    faults: Faults | None = None,
 ) -> Table:
     """Reads a CSV file or the sheet of a spreadsheet, with a header unless `columns` is given.
 
     CSV is separated by comma, semicolon or tab. Of a file with several sheets the first that is
     not empty is read, or the one called `prefer`. Names of columns are compared in lower case.
-    `faults` takes rows that cannot be used, for the caller to add those of the cells; without it
-    they are raised, all at once.
+    `faults` takes rows with too few or too many cells for the columns.
 
     Raises:
       DataError: the file is empty, not UTF-8, repeats a column, has a quote out of place, or is no
-        spreadsheet that can be read; or a row's cells are too few or too many for the columns.
+        spreadsheet that can be read.
     """
     file = file_name(path, root)
     sheet = sheets.is_sheet(path)
     lines = sheets.lines(path, file, columns, prefer) if sheet else csv_lines(path, file)
-    found = Faults(file) if faults is None else faults
     rows = []
     empty = True
     with contextlib.closing(lines):
@@ -150,14 +160,10 @@ def read_csv(
             if not columns:
                 columns = _header(file, cells)
                 continue
-            try:
-                rows.append(_row(source, cells, columns))
-            except DataError as error:
-                found.add(error)
+            if (row := faults.tried(_row, source, cells, columns)) is not None:
+                rows.append(row)
     if empty:
         raise DataError(f"{file}: is empty")
-    if faults is None:
-        found.check()
     return Table(file, tuple(columns), tuple(rows))
 
 

@@ -48,13 +48,13 @@ def read(path: Path, records: Records) -> Parts:
             fields[part] = np.asarray([rows[name] for name in content[part]], int)
     except KeyError as error:
         raise DataError(f"{path.name}: {records.name} has no {error}") from error
-    seen: dict[str, str] = {}
+    part_of: dict[str, str] = {}
     for part in PARTS:
         for name in content[part]:
-            if name in seen:
-                places = f"in {seen[name]} and again in {part}; take the run's own file"
+            if name in part_of:
+                places = f"in {part_of[name]} and again in {part}; take the run's own file"
                 raise DataError(f"{path.name}: lists {name!r} {places}")
-            seen[name] = part
+            part_of[name] = part
     parts = Parts(**fields, notes=tuple(content["notes"]))
     if fingerprint(records, parts) != content["sha256"]:
         raise DataError(
