@@ -80,10 +80,11 @@ ALLOWED = {
 # Packages of `data`, each with those that it may know beside the flat files.
 DATA = {
     "augment": set(),
+    "detect": set(),
     "decoding": set(),
     "datasets": {"synthetic"},
     "feed": set(),
-    "prepare": {"datasets"},
+    "prepare": {"datasets", "detect"},
     "splits": set(),
     "synthetic": set(),
 }
