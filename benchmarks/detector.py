@@ -55,9 +55,10 @@ def main(arguments: Sequence[str]) -> None:
 
 def _drawn(folder: Path) -> list[Path]:
     paths = []
-    for index, pixels in enumerate(faces.faces(count=24, size=448).images or ()):
+    drawn = np.asarray(faces.faces(count=24, size=448).images)
+    for index, pixels in enumerate(drawn):
         paths.append(folder / f"{index}.png")
-        Image.fromarray(np.asarray(pixels)).save(paths[-1])
+        Image.fromarray(pixels).save(paths[-1])
     return paths
 
 

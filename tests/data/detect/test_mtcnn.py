@@ -113,9 +113,7 @@ def test_files_that_hold_no_such_weights(tmp_path):
         for index, shape in enumerate(shapes)
     }
     save_file(given | {"pnet.1": np.zeros(3), "rnet.1": np.full(28, np.nan)}, path)
-    with pytest.raises(
-        ValueError, match=r"pnet has arrays of shapes .*; rnet has weights that are"
-    ):
+    with pytest.raises(ValueError, match=r"pnet has arrays of shapes .*; rnet has"):
         choice.load(str(path))
 
 
