@@ -70,7 +70,7 @@ FRAMEWORKS = {
 ALLOWED = {
     "files": {"filelock"},
     "models": {"flax", "h5py", "safetensors"},
-    "data": {"PIL", "array_record", "cv2", "grain", "scipy", "tensorflow_datasets"},
+    "data": {"PIL", "array_record", "cv2", "grain", "safetensors", "scipy", "tensorflow_datasets"},
     "evaluation": {"PIL", "matplotlib", "rich", "scipy"},
     "train": {"optax", "orbax"},
     "predict": {"PIL"},

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
-Arrays = Sequence[jax.Array | np.ndarray]
+Arrays = Sequence[ArrayLike]
 
 # The shape of each array of each network, in the order in which Keras lists them.
 SHAPES: dict[str, list[tuple[int, ...]]] = {
@@ -55,25 +55,25 @@ def pnet(weights: Arrays, images: jax.Array, sizes: jax.Array) -> tuple[jax.Arra
       and the probability of a face [N, H, W]. Place (y, x) sees the 12 x 12 pixels from (2y, 2x);
       places that see beyond the picture's edge mean nothing.
     """
-    hidden = _prelu(_convolution(images, weights[0]) + weights[1], weights[2])
+    hidden = _prelu(_convolution(images, weights[0], weights[1]), weights[2])
     # The pooling's last window may hang over the picture's edge, and is the maximum of what it
     # holds of the picture alone.
     inside = _inside(hidden.shape[1:3], sizes - 2)
     hidden = jnp.where(inside, hidden, -jnp.inf)
     hidden = jnp.where(_pool(inside, 2, "SAME"), _pool(hidden, 2, "SAME"), 0.0)
-    hidden = _prelu(_convolution(hidden, weights[3]) + weights[4], weights[5])
-    hidden = _prelu(_convolution(hidden, weights[6]) + weights[7], weights[8])
-    shifts = _convolution(hidden, weights[9]) + weights[10]
-    return shifts, _face(_convolution(hidden, weights[11]) + weights[12])
+    hidden = _prelu(_convolution(hidden, weights[3], weights[4]), weights[5])
+    hidden = _prelu(_convolution(hidden, weights[6], weights[7]), weights[8])
+    shifts = _convolution(hidden, weights[9], weights[10])
+    return shifts, _face(_convolution(hidden, weights[11], weights[12]))
 
 
 def rnet(weights: Arrays, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Judges candidates [N, 24, 24, 3]: shifts of the box [N, 4] in its size, face [N]."""
-    hidden = _pool(_prelu(_convolution(images, weights[0]) + weights[1], weights[2]), 3, "SAME")
-    hidden = _pool(_prelu(_convolution(hidden, weights[3]) + weights[4], weights[5]), 3, "VALID")
-    hidden = _prelu(_convolution(hidden, weights[6]) + weights[7], weights[8])
-    hidden = _prelu(_flat(hidden) @ weights[9] + weights[10], weights[11])
-    return hidden @ weights[12] + weights[13], _face(hidden @ weights[14] + weights[15])
+    hidden = _pool(_prelu(_convolution(images, weights[0], weights[1]), weights[2]), 3, "SAME")
+    hidden = _pool(_prelu(_convolution(hidden, weights[3], weights[4]), weights[5]), 3, "VALID")
+    hidden = _prelu(_convolution(hidden, weights[6], weights[7]), weights[8])
+    hidden = _prelu(_dense(_flat(hidden), weights[9], weights[10]), weights[11])
+    return _dense(hidden, weights[12], weights[13]), _face(_dense(hidden, weights[14], weights[15]))
 
 
 def onet(weights: Arrays, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -82,24 +82,36 @@ def onet(weights: Arrays, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.
     The points [N, 10] are x of both eyes, the nose and both corners of the mouth, then y, from the
     candidate's left and top edge in its size.
     """
-    hidden = _pool(_prelu(_convolution(images, weights[0]) + weights[1], weights[2]), 3, "SAME")
-    hidden = _pool(_prelu(_convolution(hidden, weights[3]) + weights[4], weights[5]), 3, "VALID")
-    hidden = _pool(_prelu(_convolution(hidden, weights[6]) + weights[7], weights[8]), 2, "SAME")
-    hidden = _prelu(_convolution(hidden, weights[9]) + weights[10], weights[11])
-    hidden = _prelu(_flat(hidden) @ weights[12] + weights[13], weights[14])
-    shifts, points = hidden @ weights[15] + weights[16], hidden @ weights[17] + weights[18]
-    return shifts, _face(hidden @ weights[19] + weights[20]), points
+    hidden = _pool(_prelu(_convolution(images, weights[0], weights[1]), weights[2]), 3, "SAME")
+    hidden = _pool(_prelu(_convolution(hidden, weights[3], weights[4]), weights[5]), 3, "VALID")
+    hidden = _pool(_prelu(_convolution(hidden, weights[6], weights[7]), weights[8]), 2, "SAME")
+    hidden = _prelu(_convolution(hidden, weights[9], weights[10]), weights[11])
+    hidden = _prelu(_dense(_flat(hidden), weights[12], weights[13]), weights[14])
+    shifts, points = (
+        _dense(hidden, weights[15], weights[16]),
+        _dense(hidden, weights[17], weights[18]),
+    )
+    return shifts, _face(_dense(hidden, weights[19], weights[20])), points
 
 
-def _convolution(images: jax.Array, kernel: jax.Array | np.ndarray) -> jax.Array:
+def _convolution(images: jax.Array, kernel: ArrayLike, bias: ArrayLike) -> jax.Array:
     layout = ("NHWC", "HWIO", "NHWC")
     kernel = jnp.asarray(kernel)
-    return lax.conv_general_dilated(images, kernel, (1, 1), "VALID", dimension_numbers=layout)
+    result = lax.conv_general_dilated(images, kernel, (1, 1), "VALID", dimension_numbers=layout)
+    return result + _last(bias, result.ndim)
 
 
-def _prelu(values: jax.Array, slope: jax.Array | np.ndarray) -> jax.Array:
-    slope = jnp.reshape(slope, (1,) * (values.ndim - 1) + (-1,))
-    return jnp.where(values >= 0, values, slope * values)
+def _dense(features: jax.Array, kernel: ArrayLike, bias: ArrayLike) -> jax.Array:
+    return features @ jnp.asarray(kernel) + _last(bias, features.ndim)
+
+
+def _last(values: ArrayLike, rank: int) -> jax.Array:
+    """Returns values of the last axis with leading axes of one, up to a rank."""
+    return jnp.reshape(values, (1,) * (rank - 1) + (-1,))
+
+
+def _prelu(values: jax.Array, slope: ArrayLike) -> jax.Array:
+    return jnp.where(values >= 0, values, _last(slope, values.ndim) * values)
 
 
 def _pool(values: jax.Array, size: int, padding: str) -> jax.Array:
@@ -111,9 +123,11 @@ def _pool(values: jax.Array, size: int, padding: str) -> jax.Array:
 
 
 def _inside(shape: tuple[int, ...], sizes: jax.Array) -> jax.Array:
-    rows, columns = jnp.arange(shape[0])[:, None], jnp.arange(shape[1])[None]
-    heights, widths = sizes[:, 0, None, None], sizes[:, 1, None, None]
-    return ((rows < heights) & (columns < widths))[..., None]
+    """Returns which places [N, H, W, 1] of arrays of that height and width lie in their picture."""
+    rows, columns = jnp.arange(shape[0])[None, :, None, None], jnp.arange(shape[1])[None, None]
+    heights, widths = sizes[:, 0], sizes[:, 1]
+    inside = rows < heights[:, None, None, None]
+    return inside & (columns[..., None] < widths[:, None, None, None])
 
 
 def _flat(values: jax.Array) -> jax.Array:

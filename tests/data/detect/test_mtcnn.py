@@ -82,7 +82,7 @@ def test_a_large_picture_is_reduced_first(picture):
 def test_settings_choose_among_the_faces(picture):
     sure = choice.load("mtcnn", threshold=0.99)
     assert len(sure(picture)) == 1
-    large = choice.load("mtcnn", smallest=100)
+    large = choice.load("mtcnn", smallest=260)
     assert len(large(picture)) < 2
     assert choice.load("mtcnn")(Image.new("RGB", (200, 200))) == []
     assert choice.load("mtcnn")(Image.new("RGB", (11, 400))) == []
