@@ -7,6 +7,7 @@ python -m launch.predict faces/ --checkpoint=imdb.h5 --aligned --csv=ages.csv
 import collections
 import dataclasses
 import functools
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,9 +17,10 @@ from PIL import Image
 from rich.console import Console
 
 import ldl_jax
-from ldl_jax.data import align, pictures
-from ldl_jax.data.align import Alignment
+from ldl_jax.data import pictures
+from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.data.datasets import folders
+from ldl_jax.data.detect import choice
 from ldl_jax.evaluation import answers, grid, score_maps
 from ldl_jax.evaluation.annotate import annotate
 from ldl_jax.evaluation.answers import Answer
@@ -45,6 +47,16 @@ _MARGIN = flags.DEFINE_float(
     "margin", None, "around a face, as a share of its box; by default the checkpoint's"
 )
 _COVERAGE = flags.DEFINE_float("coverage", 0.9, "what the intervals hold of the distribution")
+_DETECTOR = flags.DEFINE_string(
+    "detector",
+    "mtcnn",
+    "what finds the faces: mtcnn, a .safetensors file of its weights, or package.module:factory",
+)
+_DETECTOR_OPTION = flags.DEFINE_multi_string(
+    "detector-option",
+    [],
+    "NAME=VALUE of the detector, as smallest=40 or factor=0.8 of mtcnn's; may be repeated",
+)
 _THRESHOLD = flags.DEFINE_float(
     "detector-threshold", None, "the least confidence of a face that is found, from 0 to 1"
 )
@@ -166,8 +178,8 @@ def _check_flags() -> None:
         raise ValueError(f"--detector-threshold: expected 0 to 1, got {_THRESHOLD.value}")
     if _MEGAPIXELS.value is not None and not 0 < _MEGAPIXELS.value < 1e5:
         raise ValueError(f"--max-megapixels: expected above 0, got {_MEGAPIXELS.value}")
-    for flag in (_ALIGN, _MARGIN, _THRESHOLD):
-        if _ALIGNED.value and flag.value is not None:
+    for flag in (_ALIGN, _MARGIN, _THRESHOLD, _DETECTOR, _DETECTOR_OPTION):
+        if _ALIGNED.value and flag.present:
             raise ValueError(f"--{flag.name}: with --aligned no face is cut out; leave one of them")
     targets: dict[str | Path, str] = {}
     for flag in (_JSON, _CSV, _ANNOTATE, _SCORE_MAP):
@@ -243,9 +255,22 @@ def _alignment(stored: Alignment, err: Console) -> Alignment:
     return chosen
 
 
-def _detector() -> align.Detect:
+def _option(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"--detector-option: expected NAME=VALUE, got {text!r}")
     try:
-        return align.mtcnn() if _THRESHOLD.value is None else align.mtcnn(_THRESHOLD.value)
+        return name, json.loads(value)  # a number, true or false
+    except ValueError:
+        return name, value
+
+
+def _detector() -> Detect:
+    settings: dict[str, object] = dict(map(_option, _DETECTOR_OPTION.value))
+    if _THRESHOLD.value is not None:
+        settings["threshold"] = _THRESHOLD.value
+    try:
+        return choice.load(_DETECTOR.value, **settings)
     except ValueError as error:
         raise ValueError(f"{error}; or give faces already cut out, with --aligned") from None
 

@@ -28,6 +28,7 @@ from rich.console import Console
 from ldl_jax.data import align
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.datasets import catalogue, numbers
+from ldl_jax.data.detect import choice
 from ldl_jax.data.prepare import chunk, preparation, sheet
 from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import Records
@@ -63,6 +64,12 @@ _SIZE = flags.DEFINE_integer(
 _PNG = flags.DEFINE_boolean("png", False, "write PNGs, without loss, instead of JPEGs", **_SHARED)
 _WHICH = "where a detector looks: which of several faces is taken, or none of them"
 _FACES = flags.DEFINE_enum("faces", "largest", list(chunk.FACES), _WHICH, **_SHARED)
+_DETECTOR = flags.DEFINE_string(
+    "detector",
+    choice.MTCNN,
+    "what finds the faces: mtcnn, a .safetensors file of its weights, or package.module:factory",
+    **_SHARED,
+)
 _UNREADABLE = flags.DEFINE_enum(
     "unreadable", "stop", ["stop", "skip"], "at a picture, or a row, that cannot be used", **_SHARED
 )
@@ -143,7 +150,9 @@ def _form() -> PictureForm:
         raise ValueError("--margin: is around a face that is cut out; give --align")
     default = 0.0 if kind == "quad" else Alignment().margin
     margin = default if _MARGIN.value is None else _MARGIN.value
-    return PictureForm(Alignment(kind, margin), _SIZE.value or 0, _PNG.value, _FACES.value)
+    return PictureForm(
+        Alignment(kind, margin), _SIZE.value or 0, _PNG.value, _FACES.value, _DETECTOR.value
+    )
 
 
 def _check_places(out: Path | None, sheet_path: Path | None) -> None:

@@ -71,7 +71,7 @@ ALLOWED = {
     "files": {"filelock"},
     "isolated": {"h5py", "scipy"},
     "models": {"flax", "safetensors"},
-    "data": {"PIL", "array_record", "cv2", "grain", "scipy", "tensorflow_datasets"},
+    "data": {"PIL", "array_record", "cv2", "grain", "safetensors", "scipy", "tensorflow_datasets"},
     "evaluation": {"PIL", "matplotlib", "rich", "scipy"},
     "train": {"optax", "orbax"},
     "predict": {"PIL"},
@@ -81,10 +81,11 @@ ALLOWED = {
 # Packages of `data`, each with those that it may know beside the flat files.
 DATA = {
     "augment": set(),
+    "detect": set(),
     "decoding": set(),
     "datasets": {"synthetic"},
     "feed": set(),
-    "prepare": {"datasets"},
+    "prepare": {"datasets", "detect"},
     "splits": set(),
     "synthetic": set(),
 }

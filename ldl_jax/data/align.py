@@ -1,9 +1,7 @@
-"""Finds faces in pictures and cuts them out, upright and to one size."""
+"""Cuts the faces that a detector found out of pictures, upright and to one size."""
 
 import dataclasses
-import importlib.util
 import math
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,7 +16,6 @@ TEMPLATE = np.array(
     [(-0.18, -0.12), (0.18, -0.12), (0.0, 0.10), (-0.15, 0.255), (0.15, 0.255)], np.float64
 )
 _OUTSIDE = 8  # a square that is more times as wide as its picture is a mistake
-_LONGEST = 1024  # pixels of the side of a picture in which faces are looked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,51 +66,6 @@ class Square(NamedTuple):
 
 
 Detect = Callable[[Image.Image], list[Face]]
-
-
-def mtcnn(threshold: float | None = None) -> Detect:
-    """Loads the detector MTCNN (Zhang et al. 2016): RGB picture -> its faces, the largest first.
-
-    In pictures of more than 1024 pixels faces are looked for in a reduced copy.
-
-    Args:
-      threshold: the least confidence of a face, from 0 to 1; None takes the detector's own.
-
-    Raises:
-      ValueError: the package `mtcnn`, or TensorFlow, is not installed.
-    """
-    # TensorFlow would print on standard error about other kernels, which are no faster.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    try:
-        from mtcnn import MTCNN
-    except ImportError as error:
-        raise ValueError(
-            "faces are found with MTCNN, which cannot be imported "
-            f"({error}); install it with: pip install 'ldl_jax[align]'"
-        ) from error
-    network = MTCNN(device="CPU:0")
-    settings = {} if threshold is None else {"threshold_onet": threshold}  # of its last stage
-
-    def detect(image: Image.Image) -> list[Face]:
-        scale = max(1.0, max(image.size) / _LONGEST)
-        if scale > 1:
-            width, height = (max(1, round(side / scale)) for side in image.size)
-            image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        detections = network.detect_faces(np.asarray(image), **settings)
-        faces = [_face(detected, scale) for detected in detections]
-        return sorted(faces, key=lambda face: face.box[0] - face.box[2])
-
-    return detect
-
-
-def check_mtcnn() -> None:
-    """Raises ValueError where the package `mtcnn` is not installed; loads nothing."""
-    if importlib.util.find_spec("mtcnn") is None:
-        raise ValueError(
-            "faces are found with MTCNN, which is not installed; install it with: "
-            "pip install 'ldl_jax[align]'"
-        )
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -254,11 +206,3 @@ def paste(image: Image.Image, square: Square, size: tuple[int, int]) -> Image.Im
     matrix = (c, s, half - c * square.x - s * square.y, -s, c, half + s * square.x - c * square.y)
     clear = image.convert("RGBA")
     return clear.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-
-
-def _face(detected: dict, scale: float) -> Face:
-    left, top, width, height = (float(value) for value in detected["box"])
-    names = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-    points = np.array([detected["keypoints"][name] for name in names], np.float64) * scale
-    box = (left * scale, top * scale, (left + width) * scale, (top + height) * scale)
-    return Face(box, points)

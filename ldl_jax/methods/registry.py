@@ -1,10 +1,7 @@
 """The methods by name: `METHODS` lists their factories, and `get` makes one."""
 
 import dataclasses
-import importlib
 import inspect
-import re
-import sys
 from collections.abc import Callable, Mapping
 
 from jax.typing import ArrayLike
@@ -13,6 +10,7 @@ from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import distribution, moments, ordinal, regression
 from ldl_jax.methods.cen import cen
 from ldl_jax.methods.contract import Method
+from ldl_jax.methods.factories import imported
 from ldl_jax.methods.ssr import ssr
 
 # A family's module lists its methods in `__all__`; a method has its factory's name.
@@ -23,7 +21,6 @@ METHODS: dict[str, Callable[..., Method]] = {
 }
 # The hyper-parameters that have another name today, as {method: {old name: new name}}.
 RENAMED = {"sord": {"slope": "alpha", "alpha": "transfer_alpha"}}
-_PYTHON = re.compile(r"(site|dist)-packages|lib/python|\.zip$")  # where no user has own modules
 # Arguments of a factory that a run works out from its data; a config cannot set them.
 _FROM_DATA = ("space", "counts")
 
@@ -112,20 +109,7 @@ def _current(name: str, values: Mapping[str, object], known: list[str]) -> dict[
 def _factory(name: str) -> Callable[..., Method]:
     if name in METHODS:
         return METHODS[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         known = ", ".join((*METHODS, "or 'package.module:factory'"))
         raise ValueError(f"method.name: unknown method {name!r}; known: {known}")
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a user's file is a program, and may raise anything
-        looked = ""
-        if isinstance(error, ModuleNotFoundError) and error.name in (module, module.split(".")[0]):
-            own = [path or "." for path in sys.path if not _PYTHON.search(path)]
-            looked = f"; looked for it in {', '.join(dict.fromkeys(own))}; PYTHONPATH adds a folder"
-        raise ValueError(
-            f"method.name: cannot import {name!r}: {type(error).__name__}: {error}{looked}"
-        ) from error
-    if not callable(factory):
-        raise ValueError(f"method.name: {name!r} is not callable, expected factory(space, ...)")
-    return factory
+    return imported("method.name", name, "factory(space, ...)")

@@ -1,8 +1,6 @@
 """Faces cut out of pictures: the transform against its definition, and pixels where they belong."""
 
 import math
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -124,46 +122,3 @@ def test_paste_puts_back_what_was_cut():
 def test_refuses(changes, says):
     with pytest.raises(ValueError, match=says):
         Alignment(**changes)
-
-
-def test_mtcnn_that_is_not_there_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mtcnn", None)
-    with pytest.raises(ValueError, match=r"pip install 'ldl_jax\[align\]'"):
-        align.mtcnn()
-
-
-def test_mtcnns_answer_becomes_faces_in_the_pictures_own_pixels(monkeypatch):
-    """As the package gives it, in a picture that it sees at half the size."""
-    names = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-    points = {name: [10 + i, 20 + i] for i, name in enumerate(names)}
-    seen = []
-
-    class MTCNN:
-        def __init__(self, device):
-            assert device == "CPU:0"
-
-        def detect_faces(self, image):
-            seen.append(image.shape)
-            small = {"box": [1, 2, 3, 4], "keypoints": points, "confidence": 0.9}
-            return [small, {**small, "box": [5, 6, 30, 40]}]
-
-    monkeypatch.setitem(sys.modules, "mtcnn", types.SimpleNamespace(MTCNN=MTCNN))
-    first, second = align.mtcnn()(Image.new("RGB", (2048, 1000)))
-    assert seen == [(500, 1024, 3)]
-    assert first.box == (10, 12, 70, 92)  # the larger one
-    assert second.box == (2, 4, 8, 12)
-    np.testing.assert_array_equal(first.points[:2], [[20, 40], [22, 42]])
-
-
-def test_mtcnn_finds_a_real_face(real_data):
-    pytest.importorskip("mtcnn")
-    folder = real_data / "aaf" / "original images"
-    path = sorted(folder.glob("*.jpg"))[0]
-    with Image.open(path) as image:
-        (found, *_) = align.mtcnn()(image.convert("RGB"))
-        size = image.size
-    left, top, right, bottom = found.box
-    assert 0 <= left < right <= size[0]
-    assert 0 <= top < bottom <= size[1]
-    assert (found.points > [left, top]).all()
-    assert (found.points < [right, bottom]).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
 import shutil
@@ -19,8 +20,9 @@ from PIL import Image
 import ldl_jax
 from launch import predict
 from ldl_jax import methods, models
-from ldl_jax.data import align, pictures
+from ldl_jax.data import pictures
 from ldl_jax.data.align import TEMPLATE, Alignment, Face
+from ldl_jax.data.detect import choice
 from ldl_jax.labels import AGE
 from ldl_jax.predict import faces
 from ldl_jax.run.command import parse_flags
@@ -79,7 +81,7 @@ def detector(monkeypatch: pytest.MonkeyPatch, *boxes: tuple[float, float, float]
             for x, y, s in boxes
         ]
 
-    monkeypatch.setattr(align, "mtcnn", lambda: detect)
+    monkeypatch.setattr(choice, "load", lambda name, **settings: detect)
 
 
 def test_a_folder_of_aligned_faces(folder, checkpoint, tmp_path, capsys):
@@ -222,7 +224,7 @@ def test_what_cannot_be_read_or_has_no_face_is_said_and_the_rest_goes_on(
             raise RuntimeError("out of luck")
         return []
 
-    monkeypatch.setattr(align, "mtcnn", lambda: detect)
+    monkeypatch.setattr(choice, "load", lambda name, **settings: detect)
     assert call(folder, f"--checkpoint={checkpoint}", "--align=box", f"--json={out}") == 1
     lines = capsys.readouterr().err.splitlines()
     assert [("no face" in x, "cannot be read" in x) for x in lines[:4]] == [
@@ -336,15 +338,16 @@ def test_a_detectors_threshold_and_the_largest_picture(
 ):
     given = []
 
-    def make(threshold: float | None = None) -> Any:
-        given.append(threshold)
+    def make(name: str, **settings: Any) -> Any:
+        given.append((name, settings))
         return lambda image: [Face((10, 10, 30, 30), TEMPLATE * 20 + 20)]
 
-    monkeypatch.setattr(align, "mtcnn", make)
+    monkeypatch.setattr(choice, "load", make)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     arguments = [folder / "b.png", f"--checkpoint={checkpoint}", "--align=box"]
-    assert call(*arguments, "--detector-threshold=0.95") == 0
-    assert given == [0.95]
+    flags = ("--detector-threshold=0.95", "--detector-option=smallest=40", "--detector=own:make")
+    assert call(*arguments, *flags) == 0
+    assert given == [("own:make", {"threshold": 0.95, "smallest": 40})]
     large = draw_picture(tmp_path / "large.png", 1, (300, 200))
     arguments = [large, f"--checkpoint={checkpoint}", "--aligned"]
     assert call(*arguments, "--max-megapixels=0.06") == 0
@@ -366,6 +369,9 @@ def test_a_detectors_threshold_and_the_largest_picture(
         (["{pictures}", "{c}", "--detector-threshold=2"], "--detector-threshold: expected 0 to 1"),
         (["{pictures}", "{c}", "--max-megapixels=0"], "--max-megapixels: expected above 0"),
         (["{pictures}", "{c}", "--aligned", "--detector-threshold=0.9"], "with --aligned no face"),
+        (["{pictures}", "{c}", "--detector=mtcn"], "detector: unknown 'mtcn'; expected mtcnn,"),
+        (["{pictures}", "{c}", "--detector=nothing.here:make"], "detector: cannot import"),
+        (["{pictures}", "{c}", "--detector-option=smallest"], "expected NAME=VALUE"),
         (["{pictures}", "{c}", "--aligned", "--margin=0.2"], "--margin: with --aligned"),
         (["{pictures}", "{c}", "--align=square"], "--align"),
         (["{pictures}", "{c}", "--margin=-1"], "margin"),
@@ -386,7 +392,7 @@ def test_a_detectors_threshold_and_the_largest_picture(
 def test_what_is_wrong_is_one_line(
     folder, checkpoint, tmp_path, monkeypatch, capsys, arguments, says
 ):
-    monkeypatch.setitem(sys.modules, "mtcnn", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.chdir(tmp_path)
     draw_picture(folder / "deep/a.jpg", 3)
     (tmp_path / "empty").mkdir()

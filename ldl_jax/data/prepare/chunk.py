@@ -15,6 +15,7 @@ from PIL import Image
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import Alignment, Detect, Face, Square
 from ldl_jax.data.datasets import prepared_index
+from ldl_jax.data.detect import choice
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.files import whole
 
@@ -32,7 +33,8 @@ class LeftOut(ValueError):  # noqa: N818 - it is a reason, not an error
 class PictureForm:
     """Says how each picture is made ready.
 
-    Where a detector looks for faces, `faces` "skip" takes pictures with exactly one, "largest" the
+    `detector` names what looks for faces (`ldl_jax.data.detect.choice`). Of those that it finds
+    `faces` "skip" takes pictures with exactly one, "largest" the
     largest of several (as the unified benchmark), "centre" the one nearest the middle. Pictures
     without a face are left out.
     """
@@ -42,6 +44,7 @@ class PictureForm:
     size: int = 0  # side of the result in pixels; 0 for about as many as the picture has there
     png: bool = False  # write PNGs, without loss, instead of JPEGs of quality 95
     faces: str = "largest"
+    detector: str = choice.MTCNN
 
     def __post_init__(self) -> None:
         if not 0 <= self.size <= 4096:
@@ -205,7 +208,7 @@ def _square(records: Records, row: int, image: Image.Image, form: PictureForm) -
             return square._replace(side=square.side * (1 + 2 * alignment.margin))
     if records.points is not None and np.isfinite(records.points[row]).all():
         return align.square_of(align.face_of(records.points[row]), alignment)
-    return align.square_of(_face(_detector()(image), image, form.faces), alignment)
+    return align.square_of(_face(_detector(form.detector)(image), image, form.faces), alignment)
 
 
 def _face(faces: list[Face], image: Image.Image, policy: str) -> Face:
@@ -217,8 +220,8 @@ def _face(faces: list[Face], image: Image.Image, policy: str) -> Face:
 
 
 @functools.cache  # a process loads it once, which takes seconds
-def _detector() -> Detect:
-    return align.mtcnn()
+def _detector(name: str) -> Detect:
+    return choice.load(name)
 
 
 def _name(records: Records, row: int) -> str:

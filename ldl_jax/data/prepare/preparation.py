@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ldl_jax.data import align
 from ldl_jax.data.datasets import prepared_folder, prepared_index
 from ldl_jax.data.datasets.folders import left_notes
 from ldl_jax.data.datasets.prepared_folder import Json
+from ldl_jax.data.detect import choice
 from ldl_jax.data.prepare import builder as prepare_builder
 from ldl_jax.data.prepare import chunk as prepare_chunk
 from ldl_jax.data.prepare import work
@@ -218,7 +218,7 @@ def _check(records: Records, form: PictureForm, unreadable: str, workers: int) -
     missing = int(np.count_nonzero(~prepare_chunk.is_given(records, form)))
     if missing:
         try:
-            align.check_mtcnn()
+            choice.check(form.detector)
         except ValueError as error:
             bare = f"{missing} of {len(records)} pictures come without landmarks"
             raise ValueError(f"{bare}: {error}") from None
@@ -232,7 +232,7 @@ def _plan(records: Records, form: PictureForm, chunk: int, command: str) -> Json
         "records": prepared_index.fingerprint(records),
         "align": form.alignment.kind,
         "margin": form.alignment.margin,
-        **{name: getattr(form, name) for name in ("size", "png", "faces")},
+        **{name: getattr(form, name) for name in ("size", "png", "faces", "detector")},
         "chunk": chunk,
         "command": command,
     }

@@ -1,6 +1,7 @@
 """Faces cut out when a set is prepared: which square, whose, and what is left out and why."""
 
 import dataclasses
+import importlib.util
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from ldl_jax.data import align, pictures
 from ldl_jax.data.align import TEMPLATE, Alignment, Face, Square
 from ldl_jax.data.datasets import catalogue
+from ldl_jax.data.detect import choice
 from ldl_jax.data.prepare import chunk, preparation, sheet
 from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import DataError
@@ -130,7 +132,7 @@ def test_a_face_of_points_has_the_templates_box():
 
 def detector(monkeypatch, found):
     """A stand-in for MTCNN that finds so many faces, the largest first, the last in the middle."""
-    monkeypatch.setattr(align, "check_mtcnn", lambda: None)
+    monkeypatch.setattr(choice, "check", lambda name: None)
     chunk._detector.cache_clear()
 
     def detect(image):
@@ -143,7 +145,7 @@ def detector(monkeypatch, found):
             faces.append(Face(box, points_at(x, 60, side)))
         return faces
 
-    monkeypatch.setattr(align, "mtcnn", lambda: detect)
+    monkeypatch.setattr(choice, "load", lambda name: detect)
     return detect
 
 
@@ -183,7 +185,7 @@ def test_no_face_or_several(bare, tmp_path, policy, pictures_left, reasons):
 def test_without_a_detector_it_says_how_many_need_one(raw, tmp_path, monkeypatch):
     points = raw.points.copy()
     points[1] = np.nan
-    monkeypatch.setitem(__import__("sys").modules, "mtcnn", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"1 of 3 pictures come without landmarks: .*\[align\]"):
         prepared(
             dataclasses.replace(raw, points=points),

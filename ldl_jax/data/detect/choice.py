@@ -1,0 +1,79 @@
+"""A detector by its name: MTCNN, a file of its weights, or anybody's factory."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ldl_jax.data.align import Detect, Face
+from ldl_jax.methods.factories import imported
+
+MTCNN = "mtcnn"
+_KNOWN = "expected mtcnn, a .safetensors file of its weights, or package.module:factory"
+
+
+def check(name: str = MTCNN) -> None:
+    """Raises ValueError where a detector cannot be had; loads no network."""
+    from ldl_jax.data.detect import weights
+
+    if name == MTCNN:
+        weights.folder()
+    elif name.endswith(".safetensors"):
+        weights.load(name)
+    elif ":" not in name:
+        raise ValueError(f"detector: unknown {name!r}; {_KNOWN}")
+
+
+def load(name: str = MTCNN, **settings: Any) -> Detect:
+    """Loads a detector: RGB picture -> its faces.
+
+    Args:
+      name: "mtcnn"; a `.safetensors` file of its weights; or "package.module:factory". Such a
+        factory takes the settings that were given, and returns a function from an RGB
+        `PIL.Image` to a list of `ldl_jax.data.align.Face`, the most important first.
+      **settings: of `mtcnn.Settings`; those left out take their defaults.
+
+    Raises:
+      ValueError: the name is unknown, what it names cannot be loaded, or a setting is not its.
+    """
+    check(name)
+    if ":" in name and not name.endswith(".safetensors"):
+        factory = imported("detector", name, "factory(**settings)")
+        try:
+            detect = factory(**settings)
+        except TypeError as error:
+            raise ValueError(f"detector: {name!r} cannot be made: {error}") from error
+        if not callable(detect):
+            kind = type(detect).__name__
+            raise ValueError(f"detector: {name!r} returned {kind}, expected a function")
+        return _held_to_contract(name, detect)
+    # JAX is loaded here alone: preparing a set whose faces are known does not need it.
+    from ldl_jax.data.detect import mtcnn
+
+    known = {field.name for field in dataclasses.fields(mtcnn.Settings)}
+    if unknown := settings.keys() - known:
+        names, all_names = ", ".join(sorted(unknown)), ", ".join(sorted(known))
+        raise ValueError(f"detector: MTCNN has no setting {names}; it has: {all_names}")
+    path = None if name == MTCNN else name
+    return mtcnn.detector(mtcnn.Settings(**settings), path)
+
+
+def _held_to_contract(name: str, detect: Detect) -> Detect:
+    def checked(image: Image.Image) -> list[Face]:
+        faces = detect(image)
+        if not isinstance(faces, Sequence) or not all(isinstance(face, Face) for face in faces):
+            raise ValueError(f"{name} returned {faces!r:.80}, expected a list of Face")
+        for face in faces:
+            shape = np.shape(face.points)
+            if shape != (5, 2) or len(face.box) != 4:
+                raise ValueError(
+                    f"{name} gave a face of {len(face.box)} edges and points of shape {shape}, "
+                    "expected 4 and (5, 2)"
+                )
+            if not np.isfinite([*face.box, *np.ravel(face.points)]).all():
+                raise ValueError(f"{name} gave a face whose box or points are not finite")
+        return list(faces)
+
+    return checked
