@@ -116,6 +116,8 @@ def _check_data(path: Path, old: Content, new: Content, records: Records, parts:
         changes += data_changes(path / "split.json", records, parts)
     if "space" in old and "space" in new and old["space"] != new["space"]:
         changes.append(f"label space: {_space(old['space'])} -> {_space(new['space'])}")
+    if "votes" in old and "votes" in new and old["votes"] != new["votes"]:
+        changes.append("other votes on the training pictures")
     if not changes and "pictures" in old and "pictures" in new:
         changes += differences(old["pictures"], new["pictures"], "readable pictures")
     if changes:

@@ -18,11 +18,11 @@ PredictStep = Callable[[Weights, jax.Array], Prediction]
 
 
 # `step(state, batch, key, teacher) -> (state, scalars)`: batch holds "images", preprocessed float
-# [B, H, W, 3], and "labels" and "sigma", float32 [B]; key is the step's. With a teacher, the
-# `Weights` of the previous generation, that network runs frozen on the same images and hands over
-# its distributions and slack. The scalars are the mean loss, the mean absolute error of the
-# estimate, the gradient's norm, those that the method watches and those of `faults.observe`, all
-# float32 [].
+# [B, H, W, 3], "labels" and "sigma", float32 [B], and where people voted "votes" [B, K]; key is the
+# step's. With a teacher, the `Weights` of the previous generation, that network runs frozen on the
+# same images and hands over its distributions and slack. The scalars are the mean loss, the mean
+# absolute error of the estimate, the gradient's norm, those that the method watches and those of
+# `faults.observe`, all float32 [].
 TrainStep = Callable[[TrainState, Batch, jax.Array, Weights | None], Stepped]
 # `learn(weights, batch, key, teacher) -> (gradient, model_state, scalars)`
 Learnt = tuple[dict[str, PyTree], PyTree, Scalars]

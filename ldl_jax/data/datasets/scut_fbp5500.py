@@ -4,15 +4,14 @@ import dataclasses
 import math
 from pathlib import Path
 
-import numpy as np
-
+from ldl_jax.data.datasets import vote_cells
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import LayoutError, find, read_csv, read_list
 from ldl_jax.data.records import DataError, Records
 
 FOLDERS = ("train_test_files/split_of_60%training and 40%testing", "train_test_files")
-RATINGS = "All_Ratings"
+RATINGS, SCORES = "All_Ratings", range(1, 6)
 FOLDS = "train_test_files/5_folders_cross_validations_files"
 
 
@@ -22,9 +21,9 @@ def read(root: Path) -> Records:
     Where the release's five test lists are there, a picture's fold is the list that it is in, and
     the protocol "official_folds" tests on each in turn (4,400 training and 1,100 test pictures).
     Where the release's single votes are there (All_Ratings.xlsx, its sheet ALL or else the first;
-    a .csv of the same name is read instead), sigma is the deviation of a picture's votes: of the
-    sample, over N - 1 raters, as the authors give it for SCUT-FBP. Reading the 330,000 takes about
-    ten seconds; without that file there is no sigma.
+    a .csv of the same name is read instead), these are its votes, for method.target=votes, and
+    sigma is their deviation: of the sample, over N - 1 raters, as the authors give it for SCUT-FBP.
+    Reading the 330,000 takes about ten seconds; without that file there are no votes and no sigma.
     A copy without test.txt lists its training pictures alone; it then has no official test part.
     Subjects are not known: the release doesn't say whether a person is in it twice.
 
@@ -41,7 +40,7 @@ def read(root: Path) -> Records:
     test = train.with_name("test.txt")
     lists = [(train, "train"), *([(test, "test")] if test.exists() else [])]
     folds = _folds(root) if (root / FOLDS).is_dir() else None
-    sigma = _sigma(root)
+    votes = _votes(root)
     entries = []
     for part, split in lists:
         for row in read_list(part, root, ("file", "score")):
@@ -49,20 +48,21 @@ def read(root: Path) -> Records:
             score = row.number("score")
             if folds is not None and file not in folds:
                 raise DataError(f"{row.source}: {file} is in none of the five test lists")
-            if sigma and file not in sigma:
+            if votes and file not in votes:
                 raise DataError(
                     f"{row.source}: {file} has fewer than two votes in {RATINGS}; move that file "
                     "away to go on without sigma"
                 )
             entry = Entry(f"Images/{file}", images / file, score, row.source, split=split)
-            fold, deviation = (-1 if folds is None else folds[file]), sigma.get(file, math.nan)
-            entries.append(dataclasses.replace(entry, fold=fold, sigma=deviation))
-    notes = (f"sigma is the raters' deviation, from the votes of {RATINGS}",) if sigma else ()
-    return to_records("scut_fbp5500", entries, unit="score", notes=notes)
+            fold, given = (-1 if folds is None else folds[file]), votes.get(file, ())
+            deviation = vote_cells.deviation(given) if given else math.nan
+            entries.append(dataclasses.replace(entry, fold=fold, sigma=deviation, votes=given))
+    notes = (f"sigma is the raters' deviation, from the votes of {RATINGS}",) if votes else ()
+    return to_records("scut_fbp5500", entries, unit="score", notes=notes, vote_values=SCORES)
 
 
-def _sigma(root: Path) -> dict[str, float]:
-    """Returns the deviation of each picture's votes by its file's name; {} without votes."""
+def _votes(root: Path) -> dict[str, vote_cells.Votes]:
+    """Returns each picture's votes, two or more, by its file's name; {} without votes."""
     try:
         path = find(root, f"{RATINGS}.csv")
     except LayoutError:
@@ -70,10 +70,8 @@ def _sigma(root: Path) -> dict[str, float]:
     # Sheets for one race and sex may follow the one with the votes on all pictures.
     table = read_csv(path, root, prefer="ALL")
     file, rating = table.column("filename"), table.column("rating")
-    votes: dict[str, list[float]] = {}
-    for row in table.rows:
-        votes.setdefault(row.text(file), []).append(row.number(rating))
-    return {name: float(np.std(each, ddof=1)) for name, each in votes.items() if len(each) > 1}
+    votes = vote_cells.single(table.rows, file, rating)
+    return {name: each for name, each in votes.items() if sum(count for _, count in each) > 1}
 
 
 def _folds(root: Path) -> dict[str, int]:
