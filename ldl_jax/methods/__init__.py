@@ -7,9 +7,9 @@ A method is a value: `get("cen", space=AGE, lam=2.0)` makes one, and so does any
 - `distribution`, `moments`, `ordinal` and `classes` have the methods that learn a distribution.
   Each defines what is its own; `transfer` adds the settings they share: `decode`, `alpha`,
   `temperature` and `scale_by_temperature_squared`, and `given` the targets that most of them take
-  in the place of their own, as people's votes. `forms` reads a distribution from a head's outputs. A setting
-  whose name a method uses itself is called `transfer_NAME` there: `sord` has its own `alpha`, and
-  `transfer_alpha` for the teacher's weight.
+  in the place of their own, as people's votes. `forms` reads a distribution from a head's
+  outputs. A setting whose name a method uses itself is called `transfer_NAME` there: `sord` has
+  its own `alpha`, and `transfer_alpha` for the teacher's weight.
 - `regression` and `ssr` have the methods that learn a value; `cen` learns both.
 - `targets` has the `encode` functions of all of them.
 """

@@ -90,6 +90,8 @@ def resolve(
     )
     if config.method.name not in methods.METHODS:
         methods.check(method, model.width)
+    if not config.augment.mixup.still and space.unit == "identity":
+        raise ConfigError("augment.mixup: mixes labels that are near, and identities are not")
     if votes.NEEDED in method.needs:
         votes.check(records, parts.train, space)
     steps_per_epoch(config, len(parts.train))

@@ -468,7 +468,7 @@ def test_only_a_loss_asks_for_the_counts(name, given):
     [
         (
             "cne",
-            r"method.name: unknown method 'cne'; known: balanced_softmax, cdw_ce, cen, .*module:factory",
+            r"method.name: unknown method 'cne'; known: balanced_softmax, cdw_ce, .*module:factory",
         ),
         ("", "unknown method ''"),
         ("no_such_module:make", "cannot import 'no_such_module:make'.*no_such_module"),
