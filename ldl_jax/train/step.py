@@ -9,6 +9,8 @@ import optax
 from ldl_jax.methods import Batch, Knowledge, Method, Prediction
 from ldl_jax.models.functional import Model
 from ldl_jax.train.average import averaged
+from ldl_jax.train.ensemble import Members, is_joined
+from ldl_jax.train.ensemble import knowledge as of_ensemble
 from ldl_jax.train.faults import FaultConfig, observe
 from ldl_jax.train.state import PyTree, TrainState, Weights
 
@@ -40,6 +42,7 @@ def make_train_step(
     accumulate: int = 1,
     ema: float = 0.0,
     faults: FaultConfig | None = None,
+    ensemble: Members = (),
 ) -> TrainStep:
     """Returns a pure `step(state, batch, key, teacher=None) -> (state, scalars)`; see `TrainStep`.
 
@@ -57,9 +60,12 @@ def make_train_step(
       ema: the decay of the state's moving average (`ldl_jax.train.average`); 0 for none, and then
         `state.ema` is None.
       faults: what is done about them; None for `FaultConfig()`.
+      ensemble: networks and methods of the teachers that weights of several (`ensemble.joined`) are
+        of.
     """
     policy = faults or FaultConfig()
-    learn = _learner(model, method, frozen, teacher_model or model, teacher_method or method)
+    teacher_of = teacher_model or model, teacher_method or method
+    learn = _learner(model, method, frozen, *teacher_of, ensemble)
     if accumulate > 1:
         learn = _accumulated(learn, accumulate)
 
@@ -110,13 +116,20 @@ def _outputs(model: Model, method: Method, weights: Weights, images: jax.Array) 
 
 
 def _learner(
-    model: Model, method: Method, frozen: bool, teacher_model: Model, teacher_method: Method
+    model: Model,
+    method: Method,
+    frozen: bool,
+    teacher_model: Model,
+    teacher_method: Method,
+    ensemble: Members = (),
 ) -> Learn:
     """Returns what gives a batch's gradient of the mean loss, running statistics and scalars."""
 
     def knowledge(teacher: Weights | None, batch: Batch) -> Knowledge | None:
         if teacher is None:
             return None
+        if is_joined(teacher):
+            return jax.lax.stop_gradient(of_ensemble(ensemble, teacher, batch))
         outputs = _outputs(teacher_model, teacher_method, teacher, batch["images"])
         return jax.lax.stop_gradient(teacher_method.teach(outputs, batch))
 
