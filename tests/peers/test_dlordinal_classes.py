@@ -31,10 +31,7 @@ def test_cdw_ce(space, draws, alpha, margin):
 def test_slace(space, draws, alpha):
     """Theirs adds 1e-9 within its logarithm, which shows where the label's probability is less."""
     loss = theirs.SLACELoss(alpha, space.size)
-    near = {
-        seed: {**draw, "logits": draw["logits"] / 3 if space.size > 5 else draw["logits"]}
-        for seed, draw in draws.items()
-    }
+    near = {seed: {**draw, "logits": draw["logits"] / 4} for seed, draw in draws.items()}
     agree(
         lambda x, d: losses.slace(x, d["labels"], space, alpha).mean(),
         lambda x, d: loss(x, d["index"]),
@@ -66,8 +63,10 @@ def test_cumulative_links(space, draws, link):
         ranks = decoders.ranks_from_link(logits, link)
         probs = encodings.distribution_from_ranks(ranks)
         np.testing.assert_allclose(probs, expected, rtol=1e-4, atol=2e-7)
-        cost = -np.sum(d["target"] * np.log(expected), -1)
-        found = losses.cumulative_link(logits, d["target"], link)
+        # In float64 their difference of probabilities near 1 has no digits left, or is 0.
+        target = np.where(expected > 1e-9, d["target"], 0)
+        cost = -np.sum(target * np.log(np.maximum(expected, 1e-9)), -1)
+        found = losses.cumulative_link(logits, target, link)
         np.testing.assert_allclose(found, cost, rtol=1e-4)
 
 

@@ -153,15 +153,13 @@ def test_the_student_learns_from_the_mean_of_its_teachers(taught, tmp_path):
     np.testing.assert_allclose(known.probs.sum(1), 1, rtol=1e-5)
     rows = run(made, tmp_path / "student")
     alone = run(student(()), tmp_path / "alone")
-    first = [[row["loss"] for row in some if row["kind"] == "train"][0] for some in (rows, alone)]
+    first = [next(row["loss"] for row in some if row["kind"] == "train") for some in (rows, alone)]
     assert np.isfinite(first).all()
     assert first[0] != first[1]
     assert [row["generation"] for row in rows if row["kind"] == "test"] == [1, 2]
     # The first weights are those of a run without teachers.
-    states = [
-        programs.first_state(m.job, 1, w)
-        for m, w in ((made, ensemble.weights), (student(()), None))
-    ]
+    pairs = (made, ensemble.weights), (student(()), None)
+    states = [programs.first_state(each.job, 1, teacher) for each, teacher in pairs]
     jax.tree.map(np.testing.assert_array_equal, states[0].weights, states[1].weights)
 
 
