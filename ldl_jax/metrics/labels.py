@@ -77,8 +77,16 @@ def per_label_mae(pred: Rows, labels: Rows, space: LabelSpace) -> Array:
     return absolute(pred, labels)[:, None]
 
 
+def _of_filled(acc: Mean) -> tuple[Array, Array]:
+    """Returns which label values have a row, and their means, 0 of those without."""
+    filled = acc.rows > 0
+    means = sums.mean(acc.total, jnp.maximum(acc.rows, 1))
+    return filled, jnp.where(filled, means, 0.0)
+
+
 def _mean_over_labels(acc: Mean, space: LabelSpace) -> Array:
-    return _mean_of_filled(acc, ())
+    filled, means = _of_filled(acc)
+    return jnp.sum(means) / jnp.sum(filled, dtype=jnp.int32).astype(jnp.float32)
 
 
 @averaged(_mean_over_labels, shape=lambda space: (space.size,), where=_is_value)
@@ -100,10 +108,8 @@ def average_mae(pred: Rows, labels: Rows, space: LabelSpace) -> Array:
 
 
 def _greatest(acc: Mean, space: LabelSpace) -> Array:
-    filled = acc.rows > 0
-    means = mean_of(acc)
-    greatest = jnp.max(jnp.where(filled, means, -jnp.inf))
-    return arrays.nan_where(~jnp.any(filled) | jnp.any(filled & jnp.isnan(means)), greatest)
+    filled, means = _of_filled(acc)
+    return arrays.nan_where(~jnp.any(filled), jnp.max(means))
 
 
 @averaged(_greatest, shape=lambda space: (space.size,), where=_is_value)
