@@ -82,8 +82,8 @@ def slace(
       [0.295 1.871]
     """
     x, y = arrays.with_labels(logits, labels, space)
-    own = arrays.own(y, space).astype(jnp.float32)
-    away = jnp.einsum("...j,jk->...k", own, _distances(space.size), precision=_HIGHEST)
+    one_hot = arrays.own(y, space).astype(jnp.float32)
+    away = jnp.einsum("...j,jk->...k", one_hot, _distances(space.size), precision=_HIGHEST)
     soft = jax.nn.softmax(-arrays.positive("alpha", alpha) * away, axis=-1)
     near = away[..., None, :] <= away[..., :, None]
     within = jax.nn.logsumexp(jnp.where(near, x[..., None, :], -jnp.inf), axis=-1)

@@ -93,12 +93,12 @@ def _probit(z: jax.Array) -> _Logs:
 
 def _cloglog(z: jax.Array) -> _Logs:
     """exp(-e^b) - exp(-e^a) = exp(-e^b) (1 - exp(-(e^a - e^b)))."""
-    kept = jnp.clip(z, _LOW, _HIGH)
-    low, high, gap = kept[..., :-1], kept[..., 1:], _gap(kept)
+    clipped = jnp.clip(z, _LOW, _HIGH)
+    low, high, gap = clipped[..., :-1], clipped[..., 1:], _gap(clipped)
     near = jnp.exp(low) * jnp.expm1(jnp.minimum(gap, 1.0))
     rise = jnp.where(gap < 1, near, jnp.exp(high) - jnp.exp(low))
     between = -jnp.exp(low) + _log_complement(jnp.maximum(rise, jnp.finfo(jnp.float32).tiny))
-    return _log_complement(jnp.exp(kept[..., :1])), between, -jnp.exp(kept[..., -1:])
+    return _log_complement(jnp.exp(clipped[..., :1])), between, -jnp.exp(clipped[..., -1:])
 
 
 _LOG_PROBS: dict[str, Callable[[jax.Array], _Logs]] = {

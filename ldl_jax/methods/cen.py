@@ -40,10 +40,10 @@ def cen(
     contract.check_number("hard_temperature", hard_temperature, low=0.0, strict=True)
     Transfer(alpha, temperature, scale_by_temperature_squared).checked()
     contract.check_choice("decode", decode, tuple(DECODERS))
-    given = Given(target, target_smoothing).checked()
+    settings = Given(target, target_smoothing).checked()
     encode = one_hot_encoder(space)  # CEN assumes no form of the distribution
-    if given.target != OWN:
-        encode = given.encoder(space)
+    if settings.target != OWN:
+        encode = settings.encoder(space)
     softly = alpha, temperature, hard_temperature, scale_by_temperature_squared
     evolve = functools.partial(
         losses.cen_evolution,
@@ -52,8 +52,8 @@ def cen(
     )
 
     def loss(outputs: Outputs, batch: Batch, knowledge: Knowledge | None = None) -> jax.Array:
-        if given.target != OWN:
-            soft = encode(*(batch[key] for key in ("labels", "sigma", *given.needs)))
+        if settings.target != OWN:
+            soft = encode(*(batch[key] for key in ("labels", "sigma", *settings.needs)))
             return _to_given(outputs, batch["labels"], soft, space, lam, knowledge, softly)
         arguments = outputs["logits"], outputs["score"], batch["labels"], space
         if knowledge is None:
@@ -73,7 +73,7 @@ def cen(
         return Knowledge(probs, jnp.abs(outputs["score"] - target))
 
     head = dense(logits=space.size, score=None)
-    return Method("cen", space, head, encode, loss, predict, teach, needs=given.needs)
+    return Method("cen", space, head, encode, loss, predict, teach, needs=settings.needs)
 
 
 def _to_given(

@@ -162,10 +162,10 @@ def stage_ldl(
 
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
         labels, logits = batch["labels"], outputs["logits"]
-        own = width(outputs, labels)
-        target = encodings.gaussian(labels, space, jax.lax.stop_gradient(own))
+        sigma_of = width(outputs, labels)
+        target = encodings.gaussian(labels, space, jax.lax.stop_gradient(sigma_of))
         value = decoders.expectation(jax.nn.softmax(logits), space)
-        ambiguity = losses.gaussian_nll(jax.lax.stop_gradient(value), labels, own)
+        ambiguity = losses.gaussian_nll(jax.lax.stop_gradient(value), labels, sigma_of)
         return losses.dldl_v2(logits, target, labels, space, lam) + ambiguity
 
     head = with_widths(space.size, knots)

@@ -116,7 +116,7 @@ def completed(
             bound = signature.bind(*args, **keywords)
             bound.apply_defaults()
             values = bound.arguments
-            parts = _given(factory(**{key: values[key] for key in parameters}), values)
+            parts = _targeted(factory(**{key: values[key] for key in parameters}), values)
             transfer = Transfer(*(values[name] for name in names.values())).checked(names)
             parts |= {"own_loss": parts.pop("loss"), "decode": values["decode"]}
             return distribution_method(
@@ -180,15 +180,15 @@ def distribution_method(
     return Method(name, space, head, encode, loss, predict, teach, needs=needs)
 
 
-def _given(definition: Definition, values: Mapping[str, Any]) -> dict[str, Any]:
+def _targeted(definition: Definition, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the arguments of `distribution_method` for a definition and its given target."""
     fields = definition._asdict()
     loss, ranked = fields.pop("given"), fields.pop("ranked")
-    given = Given(*(values.get(field, x) for field, x in Given._field_defaults.items())).checked()
-    if given.target == OWN:
+    settings = Given(*(values.get(key, x) for key, x in Given._field_defaults.items())).checked()
+    if settings.target == OWN:
         return fields
     assert loss is not None, "completed(given=True) is of definitions that have it"
-    encode = given.encoder(values["space"], values.get("sigma"))
+    encode = settings.encoder(values["space"], values.get("sigma"))
 
     def own_loss(outputs: Outputs, batch: Batch) -> jax.Array:
         return loss(outputs, batch, encode(*(batch[key] for key in ("labels", "sigma", *needs))))
@@ -196,7 +196,7 @@ def _given(definition: Definition, values: Mapping[str, Any]) -> dict[str, Any]:
     def encode_ranks(*columns: jax.Array) -> jax.Array:
         return encodings.ranks_from_distribution(encode(*columns))
 
-    needs = given.needs
+    needs = settings.needs
     return fields | {
         "loss": own_loss,
         "encode": encode_ranks if ranked else encode,

@@ -42,9 +42,9 @@ def read(
             for key in _INPUTS
             if getattr(theirs, key) != getattr(preprocessing, key)
         ]
-        model, method, own = loaded.parts
+        model, method, trained = loaded.parts
         members.append((model, method))
-        weights.append(own)
+        weights.append(trained)
     if faults:
         raise ConfigError(f"init.teachers: {'; '.join(faults)}")
     return Ensemble(tuple(members), placement.place(joined(weights)))

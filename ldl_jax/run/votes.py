@@ -25,8 +25,8 @@ def counted(records: Records, rows: np.ndarray, space: LabelSpace) -> np.ndarray
     if not inside.any():
         return None
     result = np.zeros((len(rows), space.size), np.float32)
-    own = np.asarray(arrays.index(jnp.asarray(values[inside]), space))
-    np.add.at(result.T, own, votes[:, inside].T)
+    index = np.asarray(arrays.index(jnp.asarray(values[inside]), space))
+    np.add.at(result.T, index, votes[:, inside].T)
     result[(votes[:, ~inside] > 0).any(axis=1)] = 0
     return result if result.any() else None
 

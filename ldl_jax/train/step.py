@@ -60,8 +60,7 @@ def make_train_step(
       ema: the decay of the state's moving average (`ldl_jax.train.average`); 0 for none, and then
         `state.ema` is None.
       faults: what is done about them; None for `FaultConfig()`.
-      ensemble: networks and methods of the teachers that weights of several (`ensemble.joined`) are
-        of.
+      ensemble: networks and methods of several teachers, whose weights are `ensemble.joined`.
     """
     policy = faults or FaultConfig()
     teacher_of = teacher_model or model, teacher_method or method

@@ -72,14 +72,14 @@ def _split(root: Path) -> Iterator[tuple[str, str]]:
     folder = root / "aesthetics_image_lists"
     if not folder.is_dir():
         return
-    seen: dict[str, str] = {}
+    listed: dict[str, str] = {}
     for part, name in LISTS.items():
         for row in read_list(find(folder, name), root, ("image",)):
-            number = row.text("image").removesuffix(".jpg")
-            if number in seen:
-                raise DataError(f"{row.source}: {number} is in {seen[number]} already")
-            seen[number] = row.source
-            yield number, part
+            picture = row.text("image").removesuffix(".jpg")
+            if picture in listed:
+                raise DataError(f"{row.source}: {picture} is in {listed[picture]} already")
+            listed[picture] = row.source
+            yield picture, part
 
 
 DATASET = Dataset(

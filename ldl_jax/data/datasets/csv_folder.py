@@ -94,8 +94,8 @@ class _Rows:
         name, vote = self.names["path"], self.names["vote"]
         usable = []
         for row in rows:
-            number = functools.partial(row.number, vote)
-            if self._tried(number, "its vote is unusable", row) is not None and row.cells[name]:
+            read_vote = functools.partial(row.number, vote)
+            if self._tried(read_vote, "its vote is unusable", row) is not None and row.cells[name]:
                 usable.append(row)
         columns = [self.names[key] for key in _OF_PICTURES if key in self.names]
         for fault in vote_cells.contradictions(usable, name, columns):

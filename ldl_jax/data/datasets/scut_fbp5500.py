@@ -54,9 +54,9 @@ def read(root: Path) -> Records:
                     "away to go on without sigma"
                 )
             entry = Entry(f"Images/{file}", images / file, score, row.source, split=split)
-            fold, given = (-1 if folds is None else folds[file]), votes.get(file, ())
-            deviation = vote_cells.deviation(given) if given else math.nan
-            entries.append(dataclasses.replace(entry, fold=fold, sigma=deviation, votes=given))
+            fold, counts = (-1 if folds is None else folds[file]), votes.get(file, ())
+            deviation = vote_cells.deviation(counts) if counts else math.nan
+            entries.append(dataclasses.replace(entry, fold=fold, sigma=deviation, votes=counts))
     notes = (f"sigma is the raters' deviation, from the votes of {RATINGS}",) if votes else ()
     return to_records("scut_fbp5500", entries, unit="score", notes=notes, vote_values=SCORES)
 

@@ -88,9 +88,9 @@ def _total(votes: Votes) -> float:
 
 def contradictions(rows: Iterable[Row], path: str, columns: Sequence[str]) -> Iterator[DataError]:
     """Yields where rows of one picture, with the same path, differ in one of the columns."""
-    seen: dict[str, Row] = {}
+    firsts: dict[str, Row] = {}
     for row in rows:
-        earlier = seen.setdefault(row.cells[path], row)
+        earlier = firsts.setdefault(row.cells[path], row)
         for column in columns:
             if row.cells[column] != earlier.cells[column]:
                 yield DataError(

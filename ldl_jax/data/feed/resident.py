@@ -28,8 +28,8 @@ def resident(
     take = _take if across is None else _take_across(across)
 
     def fetch(store: Store, item: jax.Array) -> Batch:
-        taken = {name: _take(store[name], item) for name in columns}
-        return {"images": take(store["images"], item), **taken}
+        others = {name: _take(store[name], item) for name in columns}
+        return {"images": take(store["images"], item), **others}
 
     def items(rows: Rows, start: int = 0) -> Iterator[jax.Array]:
         check_shard(rows, shard)

@@ -95,9 +95,8 @@ def faces(
 
     Returns:
       Images uint8 RGB [N, size, size, 3], labels float32 [N], truth float32 [N, M] over
-      truth_values, votes of attractiveness, sigma float32 [N] of the raters or else of the truth,
-      subjects, a split and folds by person, groups if there are any, and each face's points (not
-      of turned ones).
+      truth_values, the raters' votes, sigma float32 [N] of them or else of the truth, subjects, a
+      split and folds by person, groups if any, and each face's points (not of turned ones).
 
     Raises:
       ValueError: an argument is outside the range given above.
