@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ldl_jax import encodings, losses, methods
-from ldl_jax.data.datasets import catalogue
+from ldl_jax.data.datasets import catalogue, prepared_index
 from ldl_jax.data.feed.feeds import Part, feed
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits import cross
@@ -212,6 +212,15 @@ def test_two_sets_votes_are_over_the_values_of_both(rated):
     np.testing.assert_array_equal(both.votes[:12, :5], rated.votes)
     np.testing.assert_array_equal(both.votes[12:, 2:], rated.votes)
     assert not both.votes[12:, :2].any()
+
+
+def test_a_prepared_set_keeps_them(rated):
+    stored = prepared_index.to_arrays(rated)
+    read = prepared_index.from_arrays(stored, [b""] * len(rated))
+    np.testing.assert_array_equal(read.votes, rated.votes)
+    np.testing.assert_array_equal(read.vote_values, rated.vote_values)
+    other = Records(**{**vars(rated), "votes": rated.votes[::-1]})
+    assert prepared_index.fingerprint(other) != prepared_index.fingerprint(rated)
 
 
 @pytest.mark.parametrize("stream", [False, True])
