@@ -179,9 +179,11 @@ NUMERICAL = {
     "corn": lambda x: losses.corn(x[:, :6], LABELS, SMALL),
     "cdw_ce": lambda x: losses.cdw_ce(x, TARGET, 1.5),
     "slace": lambda x: losses.slace(x, LABELS, SMALL),
-    "logit": lambda x: losses.cumulative_link(x[:, :6] - np.arange(6, dtype="f4") * 3, TARGET),
+    "logit": lambda x: losses.cumulative_link(
+        x[:, :6] - np.arange(6, dtype="f4")[None] * 3, TARGET
+    ),
     "probit": lambda x: losses.cumulative_link(
-        (x[:, :6] - np.arange(6, dtype="f4") * 3) / 4, TARGET, "probit"
+        (x[:, :6] - np.arange(6, dtype="f4")[None] * 3) / 4, TARGET, "probit"
     ),
 }
 
