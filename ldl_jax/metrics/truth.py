@@ -174,7 +174,8 @@ def earth_mover(probs: Rows, truth: Rows, space: LabelSpace) -> Array:
     """
     p, q = _both(probs, truth)
     gap = jax.lax.cumsum(p - arrays.with_last_axis("truth", q, space.size), axis=1)
-    return jnp.sum(jnp.abs(gap[:, :-1]) * arrays.row(np.diff(space.values), 2), axis=1)
+    moved = jnp.sum(jnp.abs(gap[:, :-1]) * arrays.row(np.diff(space.values), 2), axis=1)
+    return arrays.nan_where(jnp.isnan(gap[:, -1]), moved)
 
 
 def measures(probs: Rows, truth: Rows, space: LabelSpace) -> dict[str, Array]:
