@@ -29,25 +29,27 @@ Result = tuple[jax.Array, Mapping[str, jax.Array]]
 LOSSES = {
     "logits labels space": """
         crps dex expectation_huber expectation_l1 expectation_l2 mean_residue mean_variance sord
-        unimodal_concentrated weighted_kappa
+        slace unimodal_concentrated weighted_kappa
     """,
     "logits rank_logits labels space": "megaage",
     "logits score labels space": "cen_initial",
     "logits score labels space teacher_probs slack": "cen_evolution",
     "logits target": """
-        cross_entropy focal jensen_shannon kl_divergence reverse_kl_divergence squared_emd
+        cdw_ce cross_entropy focal jensen_shannon kl_divergence reverse_kl_divergence squared_emd
     """,
     "logits target counts": "balanced_softmax",
     "logits target labels space": "dldl_v2",
     "logits target space": "emd",
     "rank_logits labels space": "corn",
+    "thresholds target": "cumulative_link",
     "rank_logits ranks": "conditional_cross_entropy coral ordinal_cross_entropy",
     "score normalised slack": "slack_l1",
+    "value labels widths": "gaussian_nll",
     "value labels": "huber l1 l2 smooth_l1",
 }
 ARGUMENTS = dict(sorted((name, key) for key, names in LOSSES.items() for name in names.split()))
 # The arguments that are a network's outputs: gradients are taken with respect to them.
-OUTPUTS = ("logits", "rank_logits", "score", "value")
+OUTPUTS = ("logits", "rank_logits", "score", "thresholds", "value")
 
 
 def draw(batch: int, space: LabelSpace, seed: int = 0) -> dict[str, np.ndarray]:
@@ -67,6 +69,8 @@ def draw(batch: int, space: LabelSpace, seed: int = 0) -> dict[str, np.ndarray]:
         "teacher_probs": encodings.gaussian(labels, space, 5.0),
         "slack": rng.uniform(0, 0.2, batch),
         "counts": rng.integers(1, 1000, K),
+        "thresholds": rng.normal(size=(batch, 1)) + np.linspace(3, -3, K - 1),
+        "widths": rng.uniform(1, 5, batch),
     }
     return {name: np.array(value, np.float32) for name, value in drawn.items()}
 

@@ -42,6 +42,13 @@ def _slack_l1(d: SimpleNamespace) -> Tensor:
     return functional.relu((d.score - d.normalised).abs() - d.slack).mean()
 
 
+def _cdw_ce(d: SimpleNamespace) -> Tensor:
+    """Weights every class by its distance from each that has a part of the target, with α = 1."""
+    k = torch.arange(d.classes, dtype=torch.float32)
+    away = (k[:, None] - k).abs()
+    return -(d.target @ away * torch.log1p(-d.logits.softmax(1))).sum(1).mean()
+
+
 def _cen_evolution(d: SimpleNamespace) -> Tensor:
     transfer = functional.cross_entropy(d.logits / 2, d.teacher_probs)
     return 0.5 * transfer + 0.5 * _dex(d) + 4 * _slack_l1(d)
@@ -132,10 +139,19 @@ def _ordinal_cross_entropy(d: SimpleNamespace) -> Tensor:
     return loss / len(d.ranks)
 
 
+def _cumulative_link(d: SimpleNamespace) -> Tensor:
+    """Takes the logarithms of differences of the logistic function, as dlordinal's layer does."""
+    below = (-d.thresholds).sigmoid()
+    ends = functional.pad(functional.pad(below, (1, 0)), (0, 1), value=1.0)
+    return -(d.target * ends.diff(dim=1).log()).sum(1).mean()
+
+
 @functools.cache
 def _dlordinal(name: str, classes: int) -> nn.Module:
     if name == "sord":
         return dlordinal.SORDLoss(1.0, classes, train_targets=torch.empty(0))
+    if name == "slace":
+        return dlordinal.SLACELoss(1.0, classes)
     if name == "squared_emd":
         return dlordinal.EMDLoss(classes)
     return dlordinal.WKLoss(classes, use_logits=True)
@@ -151,6 +167,9 @@ PACKAGED: dict[str, dict[str, Loss]] = {
         "l1": lambda d: functional.l1_loss(d.value, d.labels),
         "l2": lambda d: functional.mse_loss(d.value, d.labels),
         "ordinal_cross_entropy": _ordinal_cross_entropy,
+        "gaussian_nll": lambda d: functional.gaussian_nll_loss(
+            d.value, d.labels, d.widths.square()
+        ),
         "smooth_l1": lambda d: functional.smooth_l1_loss(d.value, d.labels),
     },
     "coral-pytorch": {
@@ -158,16 +177,19 @@ PACKAGED: dict[str, dict[str, Loss]] = {
         "corn": _corn,
     },
     "dlordinal": {
+        "slace": lambda d: _dlordinal("slace", d.classes)(d.logits, d.index).float(),
         "sord": lambda d: _dlordinal("sord", d.classes)(d.logits, d.index),
         "squared_emd": lambda d: _dlordinal("squared_emd", d.classes)(d.logits, d.target),
         "weighted_kappa": lambda d: _dlordinal("weighted_kappa", d.classes)(d.logits, d.index),
     },
     "plain torch": {
         "balanced_softmax": lambda d: functional.cross_entropy(d.logits + d.counts.log(), d.target),
+        "cdw_ce": _cdw_ce,
         "cen_evolution": _cen_evolution,
         "cen_initial": lambda d: _dex(d) + 4 * functional.l1_loss(d.score, d.normalised),
         "conditional_cross_entropy": _conditional_cross_entropy,
         "crps": _crps,
+        "cumulative_link": _cumulative_link,
         "dldl_v2": lambda d: _kl_divergence(d) + functional.l1_loss(_expectation(d), d.labels),
         "emd": _emd,
         "expectation_huber": lambda d: functional.huber_loss(_expectation(d), d.labels),

@@ -16,7 +16,7 @@ _SHOWN = 20  # faults of a file that a message lists
 # The fields with an entry a picture.
 ROWS = (
     *("ids", "labels", "sources", "paths", "images", "packed", "sigma"),
-    *("subjects", "split", "truth", "folds", "quads", "points", "groups"),
+    *("subjects", "split", "truth", "votes", "folds", "quads", "points", "groups"),
 )
 
 
@@ -110,6 +110,8 @@ class Records:
       split: N of "train", "validation", "test" (the official split), or "" where there is none.
       truth_values: float32 [M], the grid of `truth`, where the true distribution is known.
       truth: float32 [N, M], the true label distribution of each picture over `truth_values`.
+      vote_values: float32 [M], the values that people could vote for, where votes are known.
+      votes: float32 [N, M], how many people voted for each of `vote_values`; zeros where unknown.
       unit: what a label is measured in.
       folds: int64 [N], the official fold that a picture lies in, from 0; -1 where it is in none.
       fold_splits: how official runs part the folds; empty where run i tests on fold i and trains
@@ -138,6 +140,8 @@ class Records:
     split: tuple[str, ...] = ()
     truth_values: np.ndarray | None = None
     truth: np.ndarray | None = None
+    vote_values: np.ndarray | None = None
+    votes: np.ndarray | None = None
     unit: str = "years"
     folds: np.ndarray | None = None
     fold_splits: tuple[FoldSplit, ...] = ()

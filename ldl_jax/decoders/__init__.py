@@ -6,10 +6,12 @@ of a picture makes its result NaN. Results are float32 with `jax_enable_x64` too
 
 - `probabilities`: probabilities [..., K] into an estimate, its spread, or an interval.
 - `outputs`: other outputs (ranks, scores, stages) into an estimate.
+- `links`: a cumulative link model's outputs into ranks.
 
 The examples assume the same imports as those in `ldl_jax.losses`.
 """
 
+from ldl_jax.decoders.links import ranks_from_link
 from ldl_jax.decoders.outputs import (
     coupled,
     flip_average,
@@ -46,6 +48,7 @@ __all__ = [
     "rank_count",
     "rank_expectation",
     "ranks_from_conditional",
+    "ranks_from_link",
     "soft_stagewise",
     "variance",
 ]

@@ -7,6 +7,7 @@ parameter gives NaN, and is in no count. Results are float32 with `jax_enable_x6
 - `gaussian`: targets that depend on the label's value: one-hot, Gaussian, Laplace, SORD, two-hot
   and HL-Gauss; and the normalised label.
 - `classwise`: targets that depend on the label's index alone, as dlordinal's; and label counts.
+- `votes`: people's votes as the target.
 - `ordinal`: ranks, the normal c.d.f., and the maps between ranks and distributions.
 
 The examples assume the same imports as those in `ldl_jax.losses`.
@@ -36,6 +37,7 @@ from ldl_jax.encodings.ordinal import (
     ranks_from_distribution,
     transformation_matrix,
 )
+from ldl_jax.encodings.votes import from_votes
 
 __all__ = [
     "beta",
@@ -43,6 +45,7 @@ __all__ = [
     "cumulative",
     "distribution_from_ranks",
     "exponential",
+    "from_votes",
     "gaussian",
     "hl_gauss",
     "label_counts",

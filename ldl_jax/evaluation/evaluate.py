@@ -25,6 +25,7 @@ Item = jax.Array | Mapping[str, jax.Array]
 Predict = Callable[[Weights, jax.Array], Prediction]  # of preprocessed images
 JittedPredict = Callable[[Weights, Store, Item], Prediction]
 Progress = Callable[[int, int], None]  # takes how many pictures are done, and of how many
+_measures = report.compiled_fast(metrics.measures, static_argnames="space")
 _add = report.compiled_fast(table.add, static_argnames="space")
 
 
@@ -74,7 +75,7 @@ def evaluate(
     done, part = _answers(predict, weights, feed, batch, progress), feed.part
     prediction = jax.tree.map(lambda *batches: np.concatenate(batches)[: len(part)], *done)
     return Predictions(
-        **_estimates(prediction, part, slice(None))._asdict(),
+        **_estimates(prediction, part, slice(None), space)._asdict(),
         ids=tuple(part.ids),
         space=space,
         heads=prediction.heads,
@@ -122,7 +123,7 @@ def summarize(
             offered = _offers(part, space, prediction.probs.shape[1] > 0)
             names = table.keys(offered, prediction.heads)
             totals = table.start(space, names)
-        estimates = _estimates(prediction, part, rows[step])
+        estimates = _estimates(prediction, part, rows[step], space)
         mask = step * batch + np.arange(batch) < len(part)
         totals = _add(totals, estimates, prediction.heads, space=space, mask=mask)
     return report.defined(table.results(totals, space), names)
@@ -146,17 +147,22 @@ def metrics_of(
 
 
 def _offers(part: Part, space: LabelSpace, probs: bool) -> frozenset[str]:
-    return table.offers(space, part.labels, part.sigma, probs and part.truth is not None, probs)
+    truth = probs and part.truth is not None
+    return table.offers(space, part.labels, part.sigma, truth, probs, truth)
 
 
-def _estimates(prediction: Prediction, part: Part, rows: np.ndarray | slice) -> table.Estimates:
+def _estimates(
+    prediction: Prediction, part: Part, rows: np.ndarray | slice, space: LabelSpace
+) -> table.Estimates:
     """Returns the estimates of some rows of a part, and what they are measured by."""
-    probs = np.asarray(prediction.probs)
-    truth = part.truth if probs.shape[1] else None
+    probs, measures = np.asarray(prediction.probs), {}
+    if part.truth is not None and probs.shape[1]:
+        measures = jax.device_get(_measures(probs, part.truth[rows], space=space))
     return table.Estimates(
         values=np.asarray(prediction.value),
         labels=part.labels[rows],
         probs=probs,
         sigma=None if np.isnan(part.sigma).all() else part.sigma[rows],
-        truth_kl=None if truth is None else np.asarray(metrics.kl_to_truth(probs, truth[rows])),
+        truth_kl=measures.pop("truth_kl", None),
+        measures=measures,
     )

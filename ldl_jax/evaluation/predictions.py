@@ -16,7 +16,14 @@ from ldl_jax.evaluation import cells as text_cells
 from ldl_jax.labels import SPACES, LabelSpace
 
 FIRST = ("id", "label", "value")
-OPTIONAL = ("sigma", "truth_kl")  # a cell may be empty: not known for this picture
+# Of these a cell may be empty: not known for this picture.
+OPTIONAL = ("sigma", "truth_kl")
+MEASURES = tuple(
+    f"truth_{name}"
+    for name in (
+        *("emd", "js", "euclidean", "chebyshev", "clark", "canberra", "cosine", "intersection"),
+    )
+)
 UNIT, SPACE, SUBJECT = "unit", "space", "subject"
 _TEXTS = ("id", UNIT, SPACE, SUBJECT)  # columns that hold no numbers
 _PROB = re.compile(r"p\[(.+)\]")
@@ -43,6 +50,8 @@ class Predictions:
     sigma: np.ndarray | None = None  # [N], the labels' standard deviations; NaN where unknown
     truth_kl: np.ndarray | None = None  # [N], KL(true || learned) in nats; NaN where unknown
     subjects: tuple[str, ...] = ()  # N names of who is shown, "" where unknown
+    # Other measures between the true and the learned distributions, by `MEASURES`; as truth_kl
+    measures: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for field in ("labels", "values", "probs", *OPTIONAL):
@@ -52,21 +61,29 @@ class Predictions:
             raise ValueError("ids: expected at least one picture")
         heads = {name: np.asarray(head, np.float32) for name, head in self.heads.items()}
         object.__setattr__(self, "heads", heads)
+        measures = {name: np.asarray(x, np.float32) for name, x in self.measures.items()}
+        object.__setattr__(self, "measures", measures)
         for name in heads:
-            if name in (*FIRST, *OPTIONAL, *_TEXTS) or _PROB.fullmatch(name):
+            if name in (*FIRST, *OPTIONAL, *MEASURES, *_TEXTS) or _PROB.fullmatch(name):
                 raise ValueError(f"heads: {name!r} is the name of another column")
         size = 0 if self.probs.ndim == 2 and self.probs.shape[1] == 0 else self.space.size
         self._check("probs", self.probs, (len(self), size))
         for name, column in {"labels": self.labels, "values": self.values, **heads}.items():
             self._check(name, column, (len(self),))
-        for name in OPTIONAL:
-            if (column := getattr(self, name)) is not None and column.shape != (len(self),):
+        for name, column in {**self.optional, **measures}.items():
+            if column.shape != (len(self),):
                 raise ValueError(f"{name}: expected shape {(len(self),)}, got {column.shape}")
         if self.subjects and len(self.subjects) != len(self):
             raise ValueError(f"subjects: expected {len(self)}, got {len(self.subjects)}")
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def optional(self) -> dict[str, np.ndarray]:
+        """The columns that may hold NaN and are not all unknown, but for the measures."""
+        columns = {name: getattr(self, name) for name in OPTIONAL}
+        return {name: column for name, column in columns.items() if column is not None}
 
     @property
     def unit(self) -> str:
@@ -90,18 +107,20 @@ class Predictions:
 def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
     """Writes one CSV, atomically: id, label, value, <heads>, sigma, truth_kl, p[l_1] ... p[l_K].
 
+    The other measures to the truth, where there are some, follow truth_kl.
+
     Numbers have the fewest digits that give the same float32 back. An unknown number is an empty
     cell. Three columns may follow: unit where it is not years, space where the columns before do
     not give it (of groups "0..2 4..6", of a grid "0:1:100" or its values), and subject. A text that
     a spreadsheet would take for a formula has an apostrophe before it, which `read` takes away.
     """
-    optional = {name: getattr(predictions, name) for name in OPTIONAL}
+    optional = predictions.optional | predictions.measures
     columns: dict[str, Sequence[str]] = {
         "id": [*map(text_cells.spreadsheet, predictions.ids)],
         "label": _text(predictions.labels),
         "value": _text(predictions.values),
         **{name: _text(head) for name, head in predictions.heads.items()},
-        **{name: _text(column) for name, column in optional.items() if column is not None},
+        **{name: _text(column) for name, column in optional.items()},
     }
     names = [f"p[{value.removesuffix('.0')}]" for value in _text(predictions.space_values)]
     columns |= dict(zip(names, map(_text, predictions.probs.T), strict=True))
@@ -144,7 +163,7 @@ def read(path: str | os.PathLike[str]) -> Predictions:
             raise ValueError(f"{path}: column {name}: expected one {name}, got {set(texts[name])}")
     numbers = {name: _numbers(path, name, cells) for name, cells in columns.items()}
     probs = [name for name in numbers if _PROB.fullmatch(name)]
-    heads = [name for name in numbers if name not in (*FIRST, *OPTIONAL, *probs)]
+    heads = [name for name in numbers if name not in (*FIRST, *OPTIONAL, *MEASURES, *probs)]
     unit = texts.get(UNIT, ("years",))[0]
     try:
         if SPACE in texts:
@@ -163,6 +182,7 @@ def read(path: str | os.PathLike[str]) -> Predictions:
             heads={name: numbers[name] for name in heads},
             sigma=numbers.get("sigma"),
             truth_kl=numbers.get("truth_kl"),
+            measures={name: numbers[name] for name in MEASURES if name in numbers},
             subjects=texts.get(SUBJECT, ()),
         )
     except ValueError as error:
@@ -214,7 +234,7 @@ def _text(numbers: np.ndarray) -> list[str]:
 
 
 def _numbers(path: str | os.PathLike[str], name: str, cells: Sequence[str]) -> np.ndarray:
-    unknown = "nan" if name in OPTIONAL else ""
+    unknown = "nan" if name in (*OPTIONAL, *MEASURES) else ""
 
     def parsed(some: Sequence[str]) -> np.ndarray:
         with np.errstate(over="ignore"):  # reported below as not finite

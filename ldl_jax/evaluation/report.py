@@ -25,13 +25,16 @@ def summary(predictions: Predictions) -> dict[str, float]:
 
     A metric that needs what is not known (σ, groups, distributions that are kept), or that is not
     defined (a correlation with a constant), has no key. The ε-error is over the rows whose σ is
-    known, and truth_kl over those whose true distribution is. The MAE of each head is mae_<head>.
+    known, and truth_kl and its kin over those whose true distribution is. The MAE of each head is
+    mae_<head>.
     """
     space, truth_kl = predictions.space, predictions.truth_kl
     labels, probs, sigma = predictions.labels, predictions.probs, predictions.sigma
     truth = truth_kl is not None and not bool(np.isnan(truth_kl).all())
-    offered = metrics_table.offers(space, labels, sigma, truth, probs.shape[1] > 0)
-    estimates = Estimates(predictions.values, labels, probs, sigma, truth_kl)
+    measures = predictions.measures
+    measured = any(not np.isnan(column).all() for column in measures.values())
+    offered = metrics_table.offers(space, labels, sigma, truth, probs.shape[1] > 0, measured)
+    estimates = Estimates(predictions.values, labels, probs, sigma, truth_kl, measures)
     names = metrics_table.keys(offered, predictions.heads)
     return defined(_numbers(estimates, predictions.heads, space=space, names=names), names)
 

@@ -15,6 +15,8 @@ argument, differentiated, and run on sharded arrays, also on meshes with explici
 - `cumulative`: between cumulative distributions, earth mover's distances and the CRPS.
 - `moments`: of a distribution's mean and concentration.
 - `ordinal`: of binary comparisons with each label value (OR-CNN, CORAL, CORN), and weighted kappa.
+- `classes`: weighted by the distance in classes from the label (CDW-CE, SLACE).
+- `cumulative_link`: of cumulative link models, one score and rising thresholds.
 - `regression`: of a value, or of a distribution's expectation.
 - `imbalance`: losses and weights for labels that are not equally frequent or hard.
 
@@ -23,7 +25,9 @@ decoders, losses`, `from ldl_jax.labels import AGE, LabelSpace`, and print three
 (`np.set_printoptions(precision=3, suppress=True)`).
 """
 
+from ldl_jax.losses.classes import cdw_ce, slace
 from ldl_jax.losses.cumulative import crps, emd, squared_emd
+from ldl_jax.losses.cumulative_link import cumulative_link
 from ldl_jax.losses.distribution import (
     cross_entropy,
     jensen_shannon,
@@ -45,6 +49,7 @@ from ldl_jax.losses.regression import (
     expectation_huber,
     expectation_l1,
     expectation_l2,
+    gaussian_nll,
     huber,
     l1,
     l2,
@@ -54,6 +59,7 @@ from ldl_jax.losses.regression import (
 
 __all__ = [
     "balanced_softmax",
+    "cdw_ce",
     "cen_evolution",
     "cen_initial",
     "conditional_cross_entropy",
@@ -61,6 +67,7 @@ __all__ = [
     "corn",
     "cross_entropy",
     "crps",
+    "cumulative_link",
     "dex",
     "dldl_v2",
     "emd",
@@ -68,6 +75,7 @@ __all__ = [
     "expectation_l1",
     "expectation_l2",
     "focal",
+    "gaussian_nll",
     "huber",
     "importance_weights",
     "jensen_shannon",
@@ -80,6 +88,7 @@ __all__ = [
     "megaage",
     "ordinal_cross_entropy",
     "reverse_kl_divergence",
+    "slace",
     "slack_l1",
     "smooth_l1",
     "sord",

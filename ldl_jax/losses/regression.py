@@ -216,3 +216,30 @@ def _expectation_error(logits: ArrayLike, labels: ArrayLike, space: LabelSpace) 
     distance = arrays.grid(space, x.ndim) - y[..., None]
     weights = exponentials(x)
     return jnp.sum(weights * distance, axis=-1) / jnp.sum(weights, axis=-1)
+
+
+def gaussian_nll(value: ArrayLike, labels: ArrayLike, sigma: ArrayLike) -> jax.Array:
+    """The negative log-likelihood of the label under a Gaussian about the value, but for ln √(2π).
+
+    L = ln σ + (v - y)^2 / (2σ^2)
+
+    Of a value that stays as it is, it is least where σ is the errors' root mean square.
+
+    Args:
+      value: v [...].
+      labels: y [...], in the unit of v.
+      sigma: σ [...], positive, in the same unit.
+
+    Returns: [...] float32.
+
+    Source: Nix and Weigend, "Estimating the Mean and Variance of the Target Probability
+    Distribution" (ICNN 1994); torch's `gaussian_nll_loss` of the variance σ^2.
+
+    Examples:
+      >>> print(losses.gaussian_nll(jnp.array([21.0]), jnp.array([20.0]), jnp.array([2.0])))
+      [0.818]
+    """
+    v = arrays.float32(value)
+    y = arrays.with_shape("labels", labels, v.shape)
+    s = arrays.with_shape("sigma", sigma, v.shape)
+    return jnp.log(s) + jnp.square((v - y) / s) / 2

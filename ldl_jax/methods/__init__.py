@@ -4,20 +4,22 @@ A method is a value: `get("cen", space=AGE, lam=2.0)` makes one, and so does any
 `factory(space, **hyper_parameters) -> Method`, which a config names as "package.module:factory".
 
 - `contract` says what a method is, and `check` checks a user's own; `registry` makes one by name.
-- `distribution`, `moments` and `ordinal` have the methods that learn a distribution. Each defines
-  what is its own; `transfer` adds the settings they share: `decode`, `alpha`, `temperature` and
-  `scale_by_temperature_squared`, and `forms` reads a distribution from a head's outputs. A setting
-  whose name a method uses itself is called `transfer_NAME` there: `sord` has its own `alpha`, and
-  `transfer_alpha` for the teacher's weight.
+- `distribution`, `moments`, `ordinal` and `classes` have the methods that learn a distribution.
+  Each defines what is its own; `transfer` adds the settings they share: `decode`, `alpha`,
+  `temperature` and `scale_by_temperature_squared`, and `given` the targets that most of them take
+  in the place of their own, as people's votes. `forms` reads a distribution from a head's
+  outputs. A setting whose name a method uses itself is called `transfer_NAME` there: `sord` has
+  its own `alpha`, and `transfer_alpha` for the teacher's weight.
 - `regression` and `ssr` have the methods that learn a value; `cen` learns both.
 - `targets` has the `encode` functions of all of them.
 """
 
-from ldl_jax.methods import distribution, moments, ordinal, regression
+from ldl_jax.methods import classes, distribution, moments, ordinal, regression
 from ldl_jax.methods.cen import cen
 from ldl_jax.methods.check import answers, check
+from ldl_jax.methods.classes import *  # noqa: F403  (the families' modules list their methods)
 from ldl_jax.methods.contract import Batch, Knowledge, Method, Prediction
-from ldl_jax.methods.distribution import *  # noqa: F403  (the families' modules list their methods)
+from ldl_jax.methods.distribution import *  # noqa: F403
 from ldl_jax.methods.forms import Form
 from ldl_jax.methods.moments import *  # noqa: F403
 from ldl_jax.methods.ordinal import *  # noqa: F403
@@ -46,6 +48,7 @@ __all__ = [
     "hyper_parameters",
     "ssr",
     "takes_counts",
+    *classes.__all__,
     *distribution.__all__,
     *moments.__all__,
     *ordinal.__all__,

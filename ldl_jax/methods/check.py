@@ -44,8 +44,12 @@ def answers(method: Method, width: Width) -> dict[str, jax.Array | Prediction | 
     params = method.head.init(jax.random.key(0), width)
     outputs = method.head.apply(params, _features(width))
     labels = jnp.linspace(method.space.low, method.space.high, _B, dtype=jnp.float32)
-    batch: Batch = {"labels": labels, "sigma": jnp.full(_B, jnp.nan, jnp.float32)}
     K = method.space.size
+    batch: Batch = {
+        "labels": labels,
+        "sigma": jnp.full(_B, jnp.nan, jnp.float32),
+        "votes": jnp.ones((_B, K), jnp.float32),
+    }
     knowledge = Knowledge(jnp.full((_B, K), 1 / K, jnp.float32), jnp.zeros(_B, jnp.float32))
     return {
         "loss": method.loss(outputs, batch),

@@ -48,24 +48,28 @@ class Method:
       space: the label space.
       head: the layers on the network's features.
       encode: `encode(labels [B], sigma [B]) -> target`, which the loss compares with: a
-        distribution [B, K], ranks [B, K-1] or a value [B]; sigma is NaN where unknown.
+        distribution [B, K], ranks [B, K-1] or a value [B]; sigma is NaN where unknown. Of a method
+        that needs votes it takes them too, [B, K].
       loss: `loss(outputs, batch, knowledge=None) -> [B]`, with batch["labels"] and
-        batch["sigma"], each [B]; `knowledge` is the previous generation's.
+        batch["sigma"], each [B], and batch["votes"] [B, K] where they are known; `knowledge` is the
+        previous generation's.
       predict: `predict(outputs) -> Prediction`.
       teach: `teach(outputs, batch) -> Knowledge`.
       hyper_parameters: the factory's arguments, its defaults included; `methods.get` fills them
         in. A checkpoint keeps them, and `methods.get` makes the method again from them.
+      needs: what a batch must have beside labels and sigma: "votes", or nothing.
       watch: `watch(outputs) -> {name: []}`, scalars that a training log shows beside the loss.
     """
 
     name: str
     space: LabelSpace
     head: Head
-    encode: Callable[[jax.Array, jax.Array], jax.Array]
+    encode: Callable[..., jax.Array]
     loss: Callable[..., jax.Array]
     predict: Callable[[Outputs], Prediction]
     teach: Callable[[Outputs, Batch], Knowledge]
     hyper_parameters: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    needs: tuple[str, ...] = ()
     watch: Callable[[Outputs], Mapping[str, jax.Array]] = lambda outputs: {}
 
 

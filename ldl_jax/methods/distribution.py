@@ -1,7 +1,8 @@
 """Methods of one softmax: classification, and learning a distribution around the label.
 
 Each factory defines its own loss and target; `methods.transfer.completed` makes it a factory of
-whole methods, with `decode` and the settings of learning from a teacher.
+whole methods, with `decode` and the settings of learning from a teacher. All of them take a given
+target (`methods.given`).
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from ldl_jax.heads import Outputs
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods.contract import Batch, check_choice, check_number
 from ldl_jax.methods.targets import gaussian_encoder, of_labels, one_hot_encoder
-from ldl_jax.methods.transfer import Definition, completed, of_logits, of_target
+from ldl_jax.methods.transfer import Definition, completed, cross_entropy_to, of_logits, of_target
 
 __all__ = ["balanced_softmax", "dex", "dldl", "dldl_v2", "focal", "hl_gauss", "soft_labels", "sord"]
 
@@ -23,16 +24,16 @@ _SOFT = ("beta", "binomial", "exponential", "laplace", "poisson", "triangular", 
 SOFT_LABELS: dict[str, Callable[..., jax.Array]] = {n: getattr(encodings, n) for n in _SOFT}
 
 
-@completed(decode="expectation")
+@completed(decode="expectation", given=True)
 def dex(space: LabelSpace) -> Definition:
     """DEX: cross-entropy to the label's own value, the expectation as the estimate.
 
     Source: Rothe et al., "Deep Expectation of Real and Apparent Age from a Single Image".
     """
-    return of_logits(losses.dex, space)
+    return of_logits(losses.dex, space)._replace(given=cross_entropy_to)
 
 
-@completed(decode="expectation")
+@completed(decode="expectation", given=True)
 def dldl(space: LabelSpace, sigma: float = 2.0) -> Definition:
     """DLDL: the divergence from a Gaussian around the label, the expectation as the estimate.
 
@@ -43,7 +44,7 @@ def dldl(space: LabelSpace, sigma: float = 2.0) -> Definition:
     return of_target(losses.kl_divergence, gaussian_encoder(space, sigma))
 
 
-@completed(decode="expectation")
+@completed(decode="expectation", given=True)
 def dldl_v2(
     space: LabelSpace,
     sigma: float = 2.0,
@@ -61,15 +62,17 @@ def dldl_v2(
     encode = gaussian_encoder(space, sigma)
 
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        target = encode(batch["labels"], batch["sigma"])
+        return given(outputs, batch, encode(batch["labels"], batch["sigma"]))
+
+    def given(outputs: Outputs, batch: Batch, target: jax.Array) -> jax.Array:
         return losses.dldl_v2(
             outputs["logits"], target, batch["labels"], space, lam, kl_reduction=kl_reduction
         )
 
-    return Definition(loss, encode=encode)
+    return Definition(loss, encode=encode, given=given)
 
 
-@completed(decode="expectation")
+@completed(decode="expectation", given=True)
 def hl_gauss(space: LabelSpace, sigma: float = 2.0) -> Definition:
     """HL-Gauss: cross-entropy to the mass that a Gaussian around the label puts on each bin.
 
@@ -79,7 +82,7 @@ def hl_gauss(space: LabelSpace, sigma: float = 2.0) -> Definition:
     return _soft_labels(lambda labels: encodings.hl_gauss(labels, space, sigma))
 
 
-@completed(decode="expectation")
+@completed(decode="expectation", given=True)
 def sord(
     space: LabelSpace, distance: Literal["absolute", "squared"] = "absolute", alpha: float = 1.0
 ) -> Definition:
@@ -95,7 +98,7 @@ def sord(
     return _soft_labels(lambda y: encodings.sord(y, space, distance=distance, alpha=alpha))
 
 
-@completed(decode="expectation")
+@completed(decode="expectation", given=True)
 def soft_labels(space: LabelSpace, encoding: str = "triangular") -> Definition:
     """Cross-entropy to any of the encodings, at its defaults: the soft labels of dlordinal.
 
@@ -106,7 +109,7 @@ def soft_labels(space: LabelSpace, encoding: str = "triangular") -> Definition:
     return _soft_labels(lambda labels: SOFT_LABELS[encoding](labels, space))
 
 
-@completed(decode="expectation")
+@completed(decode="expectation", given=True)
 def focal(space: LabelSpace, gamma: float = 2.0) -> Definition:
     """Focal loss: DEX's, turned down where the prediction is already right.
 
@@ -116,7 +119,7 @@ def focal(space: LabelSpace, gamma: float = 2.0) -> Definition:
     return of_target(losses.focal, one_hot_encoder(space), gamma)
 
 
-@completed(decode="expectation")
+@completed(decode="expectation", given=True)
 def balanced_softmax(space: LabelSpace, *, counts: ArrayLike | None = None) -> Definition:
     """Balanced softmax: DEX for ages that are not equally frequent.
 
@@ -127,12 +130,14 @@ def balanced_softmax(space: LabelSpace, *, counts: ArrayLike | None = None) -> D
     """
 
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
+        return given(outputs, batch, encodings.one_hot(batch["labels"], space))
+
+    def given(outputs: Outputs, batch: Batch, target: jax.Array) -> jax.Array:
         if counts is None:
             raise ValueError("counts: balanced_softmax's loss needs the training labels' counts")
-        target = encodings.one_hot(batch["labels"], space)
         return losses.balanced_softmax(outputs["logits"], target, counts)
 
-    return Definition(loss)
+    return Definition(loss, given=given)
 
 
 def _soft_labels(soft: Callable[[jax.Array], jax.Array]) -> Definition:

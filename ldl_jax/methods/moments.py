@@ -51,7 +51,7 @@ def unimodal(space: LabelSpace, lam: float = 1000.0) -> Definition:
     return of_logits(losses.unimodal_concentrated, space, lam)
 
 
-@completed(decode="expectation")
+@completed(decode="expectation", given=True)
 def emd(space: LabelSpace, squared: bool = True, sigma: float = 0.0) -> Definition:
     """EMD: the earth mover's distance from the label, squared as in its source or plain.
 

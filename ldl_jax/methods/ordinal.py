@@ -20,7 +20,7 @@ from ldl_jax.methods.transfer import Definition, completed, of_logits, of_target
 __all__ = ["coral", "corn", "megaage", "ranking"]
 
 
-@completed(decode="rank_count")
+@completed(decode="rank_count", given=True)
 def ranking(
     space: LabelSpace, importance: bool = False, *, counts: ArrayLike | None = None
 ) -> Definition:
@@ -34,25 +34,36 @@ def ranking(
     check_flag("importance", importance)
 
     def loss(outputs: Outputs, batch: Batch) -> jax.Array:
-        ranks = encodings.rank(batch["labels"], space)
+        return of_ranks(outputs, encodings.rank(batch["labels"], space))
+
+    def given(outputs: Outputs, batch: Batch, target: jax.Array) -> jax.Array:
+        return of_ranks(outputs, encodings.ranks_from_distribution(target))
+
+    def of_ranks(outputs: Outputs, ranks: jax.Array) -> jax.Array:
         weights = _importance(space, counts) if importance else None
         return losses.ordinal_cross_entropy(outputs["rank_logits"], ranks, weights)
 
-    return Definition(loss, rank_encoder(space), dense(rank_logits=space.size - 1), RANKS)
+    head = dense(rank_logits=space.size - 1)
+    return Definition(loss, rank_encoder(space), head, RANKS, given, ranked=True)
 
 
-@completed(decode="rank_count")
+@completed(decode="rank_count", given=True)
 def coral(space: LabelSpace) -> Definition:
     """CORAL: K-1 binary classifiers that share one score, weighted equally as in the source's runs.
 
     Source: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks
     with application to age estimation".
     """
-    definition = of_target(losses.coral, rank_encoder(space), output="rank_logits")
-    return definition._replace(head=shared_ordinal(space.size), form=RANKS)
+
+    def given(outputs: Outputs, batch: Batch, target: jax.Array) -> jax.Array:
+        return losses.coral(outputs["rank_logits"], encodings.ranks_from_distribution(target))
+
+    loss = of_target(losses.coral, rank_encoder(space), output="rank_logits").loss
+    head = shared_ordinal(space.size)
+    return Definition(loss, rank_encoder(space), head, RANKS, given, ranked=True)
 
 
-@completed(decode="rank_count")
+@completed(decode="rank_count", given=True)
 def corn(space: LabelSpace) -> Definition:
     """CORN: K-1 binary classifiers, each given that the label is above the value before.
 
@@ -60,7 +71,13 @@ def corn(space: LabelSpace) -> Definition:
     Based On Conditional Probabilities".
     """
     loss = of_logits(losses.corn, space, output="rank_logits").loss
-    return Definition(loss, rank_encoder(space), dense(rank_logits=space.size - 1), CONDITIONAL)
+
+    def given(outputs: Outputs, batch: Batch, target: jax.Array) -> jax.Array:
+        ranks = encodings.ranks_from_distribution(target)
+        return losses.conditional_cross_entropy(outputs["rank_logits"], ranks)
+
+    head = dense(rank_logits=space.size - 1)
+    return Definition(loss, rank_encoder(space), head, CONDITIONAL, given, ranked=True)
 
 
 @completed(decode="expectation")

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from jax.typing import ArrayLike
 
 from ldl_jax.labels import LabelSpace
-from ldl_jax.methods import distribution, moments, ordinal, regression
+from ldl_jax.methods import classes, distribution, moments, ordinal, regression
 from ldl_jax.methods.cen import cen
 from ldl_jax.methods.contract import Method
 from ldl_jax.methods.factories import imported
+from ldl_jax.methods.given import Given
 from ldl_jax.methods.ssr import ssr
 
 # A family's module lists its methods in `__all__`; a method has its factory's name.
-_FAMILIES = (distribution, moments, ordinal, regression)
+_FAMILIES = (classes, distribution, moments, ordinal, regression)
 _FACTORIES = [cen, ssr, *(getattr(family, name) for family in _FAMILIES for name in family.__all__)]
 METHODS: dict[str, Callable[..., Method]] = {
     factory.__name__: factory for factory in sorted(_FACTORIES, key=lambda f: f.__name__)
@@ -57,6 +58,12 @@ def get(
     defaults = hyper_parameters(name)
     settings = _current(name, settings, [*defaults])
     for key in settings:
+        if key in Given._fields and key not in defaults:
+            takes = ", ".join(n for n in METHODS if "target" in hyper_parameters(n))
+            raise ValueError(
+                f"method.{key}: {name!r} takes no given distribution, so it has no {key}; those "
+                f"that take one: {takes}"
+            )
         if key not in defaults:
             known = ", ".join(defaults)
             raise ValueError(f"method.{key}: {name!r} has no such hyper-parameter; it has: {known}")
@@ -100,7 +107,8 @@ def _current(name: str, values: Mapping[str, object], known: list[str]) -> dict[
     old = [key for key in values if key in renamed and key not in known]
     if not old:
         return dict(values)
-    if values.keys() == {*known} - {*renamed.values()} | {*renamed}:
+    whole = {*known} - {*renamed.values()} | {*renamed}
+    if whole - {*Given._fields} <= values.keys() <= whole:  # older records lack a given target
         return {renamed.get(key, key): value for key, value in values.items()}
     changes = ", ".join(f"{key} is now {new}" for key, new in renamed.items())
     raise ValueError(f"method.{old[0]}: {name!r} has other names today: {changes}")

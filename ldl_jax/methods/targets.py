@@ -9,7 +9,8 @@ from ldl_jax import encodings
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods.contract import check_number
 
-Encoder = Callable[[jax.Array, jax.Array], jax.Array]
+# `encode(labels [B], sigma [B]) -> target`; that of votes takes them too, [B, K].
+Encoder = Callable[..., jax.Array]
 
 
 def of_labels(encode: Callable[[jax.Array], jax.Array]) -> Encoder:

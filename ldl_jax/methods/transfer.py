@@ -14,19 +14,21 @@ are the paper's, which Eq. 7 is from.)
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
-from ldl_jax import decoders
+from ldl_jax import decoders, encodings, losses
 from ldl_jax.heads import Head, Outputs, dense
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import contract
 from ldl_jax.methods.contract import Batch, Knowledge, Method, Prediction
 from ldl_jax.methods.forms import DECODERS, SOFTMAX, Form
+from ldl_jax.methods.given import OWN, Given
 from ldl_jax.methods.targets import Encoder, normalised_error, one_hot_encoder
 
 OwnLoss = Callable[[Outputs, Batch], jax.Array]
+GivenLoss = Callable[[Outputs, Batch, jax.Array], jax.Array]
 
 
 class Transfer(NamedTuple):
@@ -66,21 +68,27 @@ class Definition(NamedTuple):
       encode: the target of the method; one-hot by default.
       head: one dense layer to "logits" [B, K] by default.
       form: how the outputs stand for a distribution.
+      given: `given(outputs, batch, target [B, K]) -> [B]`, the loss where another target than the
+        method's own is given.
+      ranked: whether a given target is compared as ranks: `encode` then gives these [B, K-1].
     """
 
     loss: OwnLoss
     encode: Encoder | None = None
     head: Head | None = None
     form: Form = SOFTMAX
+    given: GivenLoss | None = None
+    ranked: bool = False
 
 
 def completed(
-    decode: str = "expectation",
+    decode: str = "expectation", *, given: bool = False
 ) -> Callable[[Callable[..., Definition]], Callable[..., Method]]:
     """Decorates `factory(space, **own) -> Definition`, so that it makes whole methods.
 
     The result takes `decode` (with this default) and the fields of `Transfer` beside the factory's
-    own hyper-parameters. The method has the factory's name.
+    own hyper-parameters, and if its definitions have `given`, those of `Given`. The method has the
+    factory's name.
 
     Examples:
       >>> @methods.completed(decode="median")
@@ -97,6 +105,7 @@ def completed(
         parameters = inspect.signature(factory).parameters
         names = {f: f"transfer_{f}" if f in parameters else f for f in Transfer._fields}
         shared = {"decode": decode} | {n: Transfer._field_defaults[f] for f, n in names.items()}
+        shared |= Given._field_defaults if given else {}
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         added = [inspect.Parameter(key, kind, default=x) for key, x in shared.items()]
         # Sorted by kind, as Python orders them: those by keyword alone come last.
@@ -107,7 +116,7 @@ def completed(
             bound = signature.bind(*args, **keywords)
             bound.apply_defaults()
             values = bound.arguments
-            parts = factory(**{key: values[key] for key in parameters})._asdict()
+            parts = _targeted(factory(**{key: values[key] for key in parameters}), values)
             transfer = Transfer(*(values[name] for name in names.values())).checked(names)
             parts |= {"own_loss": parts.pop("loss"), "decode": values["decode"]}
             return distribution_method(
@@ -130,6 +139,7 @@ def distribution_method(
     form: Form = SOFTMAX,
     decode: str = "expectation",
     transfer: Transfer = Transfer(),  # noqa: B008  (immutable)
+    needs: tuple[str, ...] = (),
 ) -> Method:
     """Makes a method whose outputs stand for a distribution.
 
@@ -140,6 +150,7 @@ def distribution_method(
       decode: "expectation", "median" or "mode" of the distribution, or, of ordinal heads,
         "rank_count".
       transfer: how later generations learn.
+      needs: what a batch must have beside labels and sigma.
 
     Raises: ValueError if a hyper-parameter is out of range.
     """
@@ -166,7 +177,31 @@ def distribution_method(
 
     head = dense(logits=space.size) if head is None else head
     encode = one_hot_encoder(space) if encode is None else encode
-    return Method(name, space, head, encode, loss, predict, teach)
+    return Method(name, space, head, encode, loss, predict, teach, needs=needs)
+
+
+def _targeted(definition: Definition, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of `distribution_method` for a definition and its given target."""
+    fields = definition._asdict()
+    loss, ranked = fields.pop("given"), fields.pop("ranked")
+    settings = Given(*(values.get(key, x) for key, x in Given._field_defaults.items())).checked()
+    if settings.target == OWN:
+        return fields
+    assert loss is not None, "completed(given=True) is of definitions that have it"
+    encode = settings.encoder(values["space"], values.get("sigma"))
+
+    def own_loss(outputs: Outputs, batch: Batch) -> jax.Array:
+        return loss(outputs, batch, encode(*(batch[key] for key in ("labels", "sigma", *needs))))
+
+    def encode_ranks(*columns: jax.Array) -> jax.Array:
+        return encodings.ranks_from_distribution(encode(*columns))
+
+    needs = settings.needs
+    return fields | {
+        "loss": own_loss,
+        "encode": encode_ranks if ranked else encode,
+        "needs": needs,
+    }
 
 
 def of_logits(
@@ -174,6 +209,11 @@ def of_logits(
 ) -> Definition:
     """Defines a method by `loss(outputs[output], labels, *settings) -> [B]`."""
     return Definition(lambda outputs, batch: loss(outputs[output], batch["labels"], *settings))
+
+
+def cross_entropy_to(outputs: Outputs, batch: Batch, target: jax.Array) -> jax.Array:
+    """Returns the cross-entropy [B] from a given target, for `Definition.given`."""
+    return losses.cross_entropy(outputs["logits"], target)
 
 
 def of_target(
@@ -184,7 +224,10 @@ def of_target(
     def own_loss(outputs: Outputs, batch: Batch) -> jax.Array:
         return loss(outputs[output], encode(batch["labels"], batch["sigma"]), *settings)
 
-    return Definition(own_loss, encode)
+    def to_given(outputs: Outputs, batch: Batch, target: jax.Array) -> jax.Array:
+        return loss(outputs[output], target, *settings)
+
+    return Definition(own_loss, encode, given=to_given)
 
 
 def from_loss(

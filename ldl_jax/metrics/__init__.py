@@ -33,7 +33,14 @@ from ldl_jax.metrics.errors import (
     one_off_accuracy,
     rmse,
 )
-from ldl_jax.metrics.labels import balanced_mae, confusion_matrix, per_label_mae
+from ldl_jax.metrics.labels import (
+    average_mae,
+    balanced_mae,
+    confusion_matrix,
+    maximum_mae,
+    per_label_mae,
+    quadratic_weighted_kappa,
+)
 from ldl_jax.metrics.metric import (
     Mean,
     Metric,
@@ -49,9 +56,13 @@ from ldl_jax.metrics.truth import (
     chebyshev,
     clark,
     cosine,
+    earth_mover,
+    euclidean,
     intersection,
+    jensen_shannon,
     kl_to_truth,
     ldl_measures,
+    measures,
 )
 
 __all__ = [
@@ -61,6 +72,7 @@ __all__ = [
     "Rules",
     "accumulated",
     "accuracy",
+    "average_mae",
     "averaged",
     "balanced_mae",
     "calibration_curve",
@@ -72,19 +84,25 @@ __all__ = [
     "crps",
     "cumulative_accuracy",
     "cumulative_score_curve",
+    "earth_mover",
     "ece",
     "epsilon_error",
+    "euclidean",
     "intersection",
     "interval_coverage",
+    "jensen_shannon",
     "kl_to_truth",
     "ldl_measures",
     "mae",
+    "maximum_mae",
     "mean_of",
+    "measures",
     "merged",
     "nll",
     "one_off_accuracy",
     "pearson",
     "per_label_mae",
+    "quadratic_weighted_kappa",
     "quantile_calibration_error",
     "rmse",
     "spearman",

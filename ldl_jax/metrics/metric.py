@@ -65,7 +65,7 @@ class Metric(Generic[Result]):
         make: Callable[..., Rules[Acc, Result]],  # gives the four functions, of the parameters
         rows: Sequence[str],  # the names of the arrays of N rows
         parameters: Sequence[inspect.Parameter] = (),  # of `make`; keyword-only: for `over` alone
-        each: Callable[..., Array] | None = None,  # `each(*rows)`, where a call returns scores [N]
+        each: Callable[..., Array] | None = None,  # `each(*rows, *parameters)` -> [N], by row
     ) -> None:
         functools.update_wrapper(self, described)
         first = [inspect.Parameter(name, _KIND) for name in rows]
@@ -82,7 +82,7 @@ class Metric(Generic[Result]):
         *values, mask = _bound(self.__signature__, arguments, named).args
         rows, parameters = values[: len(self.row_names)], values[len(self.row_names) :]
         if self._each is not None:
-            scores = self._each(*rows)
+            scores = self._each(*rows, *parameters)
             return jnp.where(kept(mask, scores.shape[0]), scores, 0.0)  # type: ignore[return-value]
         rules = self._make(*parameters)
         return rules.result(rules.update(rules.init(), *rows, mask=mask))
@@ -91,7 +91,10 @@ class Metric(Generic[Result]):
         """Returns the metric with its parameters set, such as `nll.over(space)`."""
         bound = _bound(self._parameters, parameters, named)
         rules = self._make(*bound.args, **bound.kwargs)
-        return Metric(self._described, lambda: rules, self.row_names, (), self._each)
+        each = self._each
+        if each is not None:
+            each = functools.partial(_followed, each, bound)
+        return Metric(self._described, lambda: rules, self.row_names, (), each)
 
     @property
     def rules(self) -> Rules[Any, Result]:
@@ -118,6 +121,11 @@ class Metric(Generic[Result]):
     def result(self, acc: ArrayTree) -> Result:
         """Returns the metric of all rows of an accumulator."""
         return self.rules.result(acc)
+
+
+def _followed(each: Callable[..., Array], bound: inspect.BoundArguments, *rows: Rows) -> Array:
+    """Returns the scores of rows, with the parameters that are set."""
+    return each(*rows, *bound.args, **bound.kwargs)
 
 
 def _bound(

@@ -15,7 +15,7 @@ from jax import Array
 
 from ldl_jax import arrays
 from ldl_jax.labels import LabelSpace
-from ldl_jax.metrics import correlation, distribution, errors
+from ldl_jax.metrics import correlation, distribution, errors, labels
 from ldl_jax.metrics.metric import (
     ArrayTree,
     Metric,
@@ -36,6 +36,7 @@ GROUPS = "groups of labels"
 CLASSES = "groups or identities"
 SIGMA = "sigma"
 TRUTH = "true distributions"
+MEASURED = "true distributions (not of older files)"
 DISTRIBUTIONS = "distributions"
 
 
@@ -47,6 +48,7 @@ class Estimates(NamedTuple):
     probs: Rows  # [N, K]; [N, 0] where distributions are not kept
     sigma: Rows | None = None  # NaN where unknown; None where no label has one
     truth_kl: Rows | None = None  # KL(true || learned) in nats; NaN and None likewise
+    measures: Mapping[str, Rows] = {}  # the other `metrics.truth.measures`, by key; NaN likewise
 
 
 # The arrays that a metric is called on, and the mask.
@@ -80,6 +82,10 @@ def _with_sigma(estimates: Estimates, space: LabelSpace) -> Arguments:
 def _truth_kl(estimates: Estimates, space: LabelSpace) -> Arguments:
     assert estimates.truth_kl is not None, "needs TRUTH"
     return (estimates.truth_kl,), ~jnp.isnan(arrays.float32(estimates.truth_kl))
+
+
+def _measure(key: str, estimates: Estimates, space: LabelSpace) -> Arguments:
+    return (estimates.measures[key],), ~jnp.isnan(arrays.float32(estimates.measures[key]))
 
 
 @averaged(mean_of, rows=1)
@@ -126,6 +132,14 @@ def _ca(n: int) -> MetricEntry:
     )  # fmt: skip
 
 
+def _to_truth(key: str, better: str, unit: str = PLAIN) -> MetricEntry:
+    """Returns the entry of a measure of `metrics.truth`, which tables do not show."""
+    return MetricEntry(
+        f"truth_{key}", f"{key} to truth", better, unit, lambda space: _mean,
+        rows=functools.partial(_measure, f"truth_{key}"), needs=(ORDER, MEASURED), shown=False,
+    )  # fmt: skip
+
+
 _of_groups = functools.partial(MetricEntry, rows=_classes, form="{:.2%}")
 _of_probs = functools.partial(MetricEntry, rows=_probs, needs=(ORDER, DISTRIBUTIONS), shown=False)
 Accumulators = Mapping[str, ArrayTree]  # by a summary's keys
@@ -158,16 +172,32 @@ TABLE: tuple[MetricEntry, ...] = (
     _of_probs("nll", "nll", "less", NATS, distribution.nll.over),
     _of_probs("crps", "crps", "less", LABEL, distribution.crps.over),
     _of_probs("coverage90", "coverage90", "", PLAIN, _covered),
+    MetricEntry(
+        "qwk", "QWK", "more", PLAIN, labels.quadratic_weighted_kappa.over,
+        needs=(ORDER, VARIED), shown=False,
+    ),
+    MetricEntry("amae", "AMAE", "less", LABEL, labels.average_mae.over, shown=False),
+    MetricEntry("mmae", "MMAE", "less", LABEL, labels.maximum_mae.over, shown=False),
+    _to_truth("emd", "less", LABEL),
+    _to_truth("js", "less", NATS),
+    *(_to_truth(key, "less") for key in ("euclidean", "chebyshev", "clark", "canberra")),
+    *(_to_truth(key, "more") for key in ("cosine", "intersection")),
 )  # fmt: skip
 
 
 def offers(
-    space: LabelSpace, labels: np.ndarray, sigma: np.ndarray | None, truth: bool, probs: bool
+    space: LabelSpace,
+    labels: np.ndarray,
+    sigma: np.ndarray | None,
+    truth: bool,
+    probs: bool,
+    measured: bool = False,
 ) -> frozenset[str]:
     """Returns what a part and a method offer to the metrics.
 
-    `truth` says whether a true distribution is known of some picture, `probs` whether the learned
-    ones are kept. `labels` and `sigma` are as in `Estimates`.
+    `truth` says whether KL(true || learned) is known of some picture, `measured` whether the other
+    measures are, `probs` whether the learned distributions are kept. `labels` and `sigma` are as in
+    `Estimates`.
     """
     identities = space.unit == "identity"
     known = {
@@ -178,6 +208,7 @@ def offers(
         CLASSES: identities or bool(space.bounds),
         SIGMA: sigma is not None and bool(np.any(sigma > 0)),
         TRUTH: truth,
+        MEASURED: measured,
         DISTRIBUTIONS: probs,
     }
     return frozenset(need for need, offered in known.items() if offered)

@@ -3,13 +3,19 @@
 Called on arrays, each gives a number a row, [N, K], [N, K] -> [N], and 0 for the rows that `mask`
 leaves out; its accumulator gives the rows' mean. p is learned (`probs`), q is true (`truth`).
 Reached as `ldl_jax.metrics.NAME`, whose docstring says what holds of all metrics.
-Source: Geng, "Label Distribution Learning" (TKDE 2016), whose six measures these are.
+Source: Geng, "Label Distribution Learning" (TKDE 2016), whose six measures are those of
+`ldl_measures`; the others name their own.
 """
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ldl_jax import arrays
+from ldl_jax.labels import LabelSpace
 from ldl_jax.metrics.metric import Mean, Rows, Rules, accumulated, averaged, mean_of, together
 
 
@@ -111,6 +117,85 @@ def intersection(probs: Rows, truth: Rows) -> Array:
     """
     p, q = _both(probs, truth)
     return jnp.sum(jnp.minimum(p, q), axis=1)
+
+
+@averaged(mean_of, by_row=True)
+def euclidean(probs: Rows, truth: Rows) -> Array:
+    """Euclidean distance √(Σ_k (q_k - p_k)²) of each row, in [0, √2]: [N, K], [N, K] -> [N].
+
+    Source: Cha, "Comprehensive Survey on Distance/Similarity Measures between Probability Density
+    Functions" (2007), Table 1.
+
+    >>> from ldl_jax import metrics
+    >>> [round(x, 3) for x in metrics.euclidean([[1.0, 0.0]], [[0.0, 1.0]]).tolist()]
+    [1.414]
+    """
+    p, q = _both(probs, truth)
+    return jnp.sqrt(jnp.sum(jnp.square(q - p), axis=1))
+
+
+@averaged(mean_of, by_row=True)
+def jensen_shannon(probs: Rows, truth: Rows) -> Array:
+    """Jensen-Shannon divergence of each row, in nats and [0, ln 2]: [N, K], [N, K] -> [N].
+
+    (KL(p || m) + KL(q || m)) / 2,  m = (p + q) / 2. Unlike the KL divergence it is finite whatever
+    has the probability 0. The same of logits is `losses.jensen_shannon`.
+
+    Source: Lin, "Divergence Measures Based on the Shannon Entropy" (1991).
+
+    >>> from ldl_jax import metrics
+    >>> [round(x, 3) for x in metrics.jensen_shannon([[1.0, 0.0]], [[0.0, 1.0]]).tolist()]
+    [0.693]
+    """
+    p, q = _both(probs, truth)
+    middle = (p + q) / 2
+
+    def relative_entropy(x: Array) -> Array:
+        ratio = jnp.where(x == 0, 1.0, x / jnp.where(middle == 0, 1.0, middle))
+        return jnp.sum(x * jnp.log(ratio), axis=1)
+
+    return (relative_entropy(p) + relative_entropy(q)) / 2
+
+
+@averaged(mean_of, by_row=True)
+def earth_mover(probs: Rows, truth: Rows, space: LabelSpace) -> Array:
+    """Earth mover's distance of each row, in the label's unit: [N, K], [N, K] -> [N].
+
+    Σ_{k<K} |Σ_{j<=k} (p_j - q_j)| (l_{k+1} - l_k), the mean distance that probability is moved; of
+    two certain answers their difference. The same of logits is `losses.emd`.
+
+    Source: Rubner, Tomasi and Guibas, "A Metric for Distributions with Applications to Image
+    Databases" (ICCV 1998), on a line.
+
+    >>> from ldl_jax import labels, metrics
+    >>> space = labels.LabelSpace.range(20, 22)
+    >>> metrics.earth_mover([[1.0, 0.0, 0.0]], [[0.0, 0.5, 0.5]], space).tolist()
+    [1.5]
+    """
+    p, q = _both(probs, truth)
+    gap = jax.lax.cumsum(p - arrays.with_last_axis("truth", q, space.size), axis=1)
+    moved = jnp.sum(jnp.abs(gap[:, :-1]) * arrays.row(np.diff(space.values), 2), axis=1)
+    return arrays.nan_where(jnp.isnan(gap[:, -1]), moved)
+
+
+def measures(probs: Rows, truth: Rows, space: LabelSpace) -> dict[str, Array]:
+    """Returns every measure [N] of each row, by the keys of `metrics.table`.
+
+    Where the truth of a row is not known, NaN, so is its measure.
+    """
+    named: dict[str, Callable[[Rows, Rows], Array]] = {
+        "truth_kl": kl_to_truth,
+        "truth_emd": earth_mover.over(space),
+        "truth_js": jensen_shannon,
+        "truth_euclidean": euclidean,
+        "truth_chebyshev": chebyshev,
+        "truth_clark": clark,
+        "truth_canberra": canberra,
+        "truth_cosine": cosine,
+        "truth_intersection": intersection,
+    }
+    unknown = jnp.any(jnp.isnan(arrays.float32(truth)), axis=1)
+    return {key: arrays.nan_where(unknown, of_rows(probs, truth)) for key, of_rows in named.items()}
 
 
 @accumulated("probs", "truth")

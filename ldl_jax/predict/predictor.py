@@ -65,6 +65,11 @@ class Predictor:
         """The pure `predict(weights, preprocessed images) -> Prediction`, and its weights."""
         return self._predict, self._weights
 
+    @property
+    def parts(self) -> tuple[Model, Method, Weights]:
+        """The network, the method and the weights."""
+        return self._model, self._method, self._weights
+
     @cached_property
     def value_alone(self) -> bool:
         """Returns whether the method gives a value alone.

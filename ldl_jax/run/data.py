@@ -20,6 +20,7 @@ from ldl_jax.data.splits import audit, cross, hashes, hashes_file, protocols, sp
 from ldl_jax.data.synthetic import faces
 from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import Placement
+from ldl_jax.run import votes
 from ldl_jax.run.config import ConfigError, DataConfig, TestSetConfig
 
 LogLine = Callable[[str], None]
@@ -53,7 +54,8 @@ class Reader:
         ]
         drawn = (config.synthetic_count, stored_size(config), config.seed, config.crop)
         is_drawn = "synthetic" in (config.name, config.test.name)
-        key = repr((sources, config.unreadable, drawn if is_drawn else ()))
+        values = [_vote_values(config, source) for source in (config, config.test)]
+        key = repr((sources, values, config.unreadable, drawn if is_drawn else ()))
         if key not in self._known:
             self._known[key] = read_records(config)
         return self._known[key]
@@ -72,7 +74,7 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
                 csv=source.csv,
                 columns=source.columns,
                 unreadable=config.unreadable,
-                **source.options,
+                **_vote_values(config, source) | dict(source.options),
             )
         except DataError as error:  # which names the keys of data
             raise DataError(str(error).replace("--config.data.", f"--config.{key}.")) from error
@@ -95,6 +97,18 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
         )
     except ValueError as error:
         raise ConfigError(f"{key}.options.{error}") from None
+
+
+def _vote_values(config: DataConfig, source: DataConfig | TestSetConfig) -> dict[str, str]:
+    """Returns the option of a reader of votes that says which values they are of: the space's."""
+    dataset = catalogue.DATASETS.get(source.name)
+    if dataset is None or "vote_values" not in dataset.options or config.space == "train":
+        return {}
+    try:
+        LabelSpace.parse(config.space)
+    except ValueError:  # said where the space is made
+        return {}
+    return {"vote_values": config.space}
 
 
 def parts_of(config: DataConfig, records: Records) -> protocols.Parts:
@@ -219,6 +233,9 @@ def labelled(config: DataConfig, records: Records, rows: np.ndarray, space: Labe
         np.asarray(records.truth_values, np.float32), np.asarray(space.values, np.float32)
     ):
         truth = records.truth[rows]
+    counts = votes.counted(records, rows, space)
+    if truth is None:
+        truth = votes.shares(counts)
     return Part(
         ids=tuple(records.ids[row] for row in rows),
         labels=records.labels[rows].astype(np.float32),
@@ -226,6 +243,7 @@ def labelled(config: DataConfig, records: Records, rows: np.ndarray, space: Labe
         size=stored_size(config),
         crop=config.crop,
         truth=truth,
+        votes=counts,
         groups=tuple(records.groups[row] for row in rows) if records.groups else (),
         subjects=tuple(records.subjects[row] for row in rows) if records.subjects else (),
     )

@@ -17,7 +17,7 @@ from ldl_jax.data.splits import hashes_file, split_file
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.heads import Head
 from ldl_jax.metrics import table
-from ldl_jax.run import data
+from ldl_jax.run import data, teachers
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import LogLine, Read, read_records
 from ldl_jax.run.resolved import Resolved, resolve, steps_per_epoch
@@ -105,6 +105,8 @@ def make(
     }
     if backbone is not None:
         known["weights"] = _fingerprint((backbone.params, backbone.model_state, backbone.head))
+    if job.init.ensemble is not None:
+        known["teachers"] = _fingerprint(job.init.ensemble.weights)
     description = resolved.description | {"resolved": known}
     baseline = baseline_mae(feeds["train"].part.labels, feeds["test"].part.labels)
     return Experiment(job, description, baseline, protocol, files)
@@ -143,9 +145,13 @@ def _job(
     config, model, records = resolved.config, resolved.model, resolved.records
     steps = steps_per_epoch(config, len(feeds["train"].part))
     rate = optimizers.learning_rate(config.optimizer, steps, steps * config.epochs)
-    init = Init(freeze=config.init.freeze)
+    ensemble = teachers.read(
+        config.init.teachers, resolved.space, preprocessing, resolved.placement
+    )
+    init = Init(freeze=config.init.freeze, ensemble=ensemble)
     if backbone is not None:
-        init = Init((backbone.params, backbone.model_state), backbone.head, config.init.freeze)
+        trees = (backbone.params, backbone.model_state)
+        init = dataclasses.replace(init, backbone=trees, head=backbone.head)
     schedule = Schedule(
         config.log_every,
         max(1, round(config.checkpoint_every * steps)),

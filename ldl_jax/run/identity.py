@@ -27,6 +27,7 @@ CHANGES = (
     *("data.validation_fraction", "data.seed", "data.synthetic_count"),
     *("augment", "model", "method", "optimizer"),
     *("init.head", "init.freeze", "init.backbone_rate", "init.layer_decay", "chain.student"),
+    "init.teachers",
     *("evaluation.flip", "evaluation.every", "evaluation.distributions"),
     *("faults.not_finite", "faults.in_a_row"),
 )
@@ -82,6 +83,8 @@ def _check_config(path: Path, saved: Content, new: Content, key: str) -> None:
     differing = differences(_config(saved), _config(new))
     changes = [text for text in differing if changes_numbers(_key(text))]
     changes += _other_weights(saved, new)
+    taught = {x.get("resolved", {}).get("teachers", "") for x in (saved, new)} - {""}
+    changes += ["init.teachers: hold other weights than before"] * (len(taught) > 1)
     if not changes:
         return
     further = ""
@@ -116,6 +119,8 @@ def _check_data(path: Path, old: Content, new: Content, records: Records, parts:
         changes += data_changes(path / "split.json", records, parts)
     if "space" in old and "space" in new and old["space"] != new["space"]:
         changes.append(f"label space: {_space(old['space'])} -> {_space(new['space'])}")
+    if "votes" in old and "votes" in new and old["votes"] != new["votes"]:
+        changes.append("other votes on the training pictures")
     if not changes and "pictures" in old and "pictures" in new:
         changes += differences(old["pictures"], new["pictures"], "readable pictures")
     if changes:

@@ -12,7 +12,7 @@ from ldl_jax.data.splits import protocols
 from ldl_jax.evaluation import evaluate
 from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import Placement, make_placement
-from ldl_jax.run import data
+from ldl_jax.run import data, votes
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import Read, read_records
 
@@ -39,10 +39,13 @@ class Resolved:
     @functools.cached_property
     def data(self) -> dict[str, Any]:
         """The data itself, wherever it lies: the label space, and the hash of labels and parts."""
-        return {
+        known: dict[str, Any] = {
             "space": dataclasses.asdict(self.space),
             "split": protocols.fingerprint(self.records, self.parts),
         }
+        if votes.NEEDED in self.method.needs:
+            known["votes"] = votes.fingerprint(self.records, self.parts.train)
+        return known
 
     def metrics_of(self, rows: np.ndarray) -> tuple[str, ...]:
         """Returns the keys of `report.summary` that an evaluation of these pictures will have."""
@@ -87,6 +90,10 @@ def resolve(
     )
     if config.method.name not in methods.METHODS:
         methods.check(method, model.width)
+    if not config.augment.mixup.still and space.unit == "identity":
+        raise ConfigError("augment.mixup: mixes labels that are near, and identities are not")
+    if votes.NEEDED in method.needs:
+        votes.check(records, parts.train, space)
     steps_per_epoch(config, len(parts.train))
     return Resolved(config, placement, options, model, records, parts, space, method)
 

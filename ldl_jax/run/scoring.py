@@ -196,7 +196,7 @@ def _in_space(answers: Predictions, space: LabelSpace) -> Predictions:
     if same_values(space, answers.space):
         return answers
     nothing = np.zeros((len(answers), 0), np.float32)
-    return dataclasses.replace(answers, probs=nothing, space=space, truth_kl=None)
+    return dataclasses.replace(answers, probs=nothing, space=space, truth_kl=None, measures={})
 
 
 def _once(log: LogLine) -> LogLine:

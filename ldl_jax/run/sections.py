@@ -230,6 +230,9 @@ class InitConfig:
         order it uses them, those without a kernel with the one before (`ldl_jax.train.transfer`).
       strict: whether a checkpoint must fit the network in every array; otherwise those that fit
         are taken, and the others start anew.
+      teachers: finished runs or checkpoints, of any networks and methods over the same labels and
+        inputs, that teach the first generation together: it learns from the mean of their
+        distributions and slack, as a later one does from its teacher.
     """
 
     path: str = ""
@@ -238,9 +241,14 @@ class InitConfig:
     backbone_rate: float = 1.0
     layer_decay: float = 1.0
     strict: bool = True
+    teachers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         expand_paths("init", self, "path")
+        try:
+            object.__setattr__(self, "teachers", tuple(map(from_home, self.teachers)))
+        except ValueError as error:
+            raise ConfigError(f"init.teachers: {error}") from None
         positive("init.backbone_rate", self.backbone_rate)
         positive("init.layer_decay", self.layer_decay)
         if self.layer_decay > 1:

@@ -161,6 +161,7 @@ class _Training:
             return
         job = members[0][1].job
         possible = bool(job.data.train.store) and not job.placement.splits
+        possible = possible and job.init.ensemble is None
         fits = group.fitting(_group(members)) if possible and processes.count() == 1 else 1
         for some in (members[i : i + fits] for i in range(0, len(members), max(1, fits))):
             if len(some) > 1 and self._together_is_quicker(_group(some)):

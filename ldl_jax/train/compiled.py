@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
+from ldl_jax.data.augment.mixup import mixed
 from ldl_jax.placement import Placement
 from ldl_jax.train.state import PyTree, TrainState, Weights
 from ldl_jax.train.step import Stepped, TrainStep
@@ -43,7 +44,10 @@ def whole_step(
         augment_key, step_key = jax.random.split(key)
         progress = None if steps is None else state.step.astype(jnp.float32) / steps
         images = split(augment(augment_key, batch["images"], recipe, preprocessing, progress))
-        return step(state, {**batch, "images": images}, step_key, teacher)
+        learnt = {**batch, "images": images}
+        if not recipe.mixup.still:  # augmentation takes the data up to 4
+            learnt = split(mixed(jax.random.fold_in(augment_key, 5), learnt, recipe.mixup))
+        return step(state, learnt, step_key, teacher)
 
     return train
 

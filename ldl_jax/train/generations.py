@@ -119,7 +119,8 @@ def _start(runs: Runs, teachers: Teachers) -> States:
 def resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
     """Returns the weights of the last finished generation, the next one's teacher.
 
-    A finished generation whose checkpoints are all damaged is taken back, to be trained again.
+    Before the first one these are the ensemble's, where one teaches it. A finished generation whose
+    checkpoints are all damaged is taken back, to be trained again.
     """
     while results := workdir.results():
         generation = len(results)
@@ -130,7 +131,7 @@ def resume(job: Job, workdir: Workdir, watcher: Watcher) -> Weights | None:
         if state is not None and int(state.step) == len(job.order(generation)):
             return chosen(job, state, folder, watcher)[0]
         workdir.unfinish(generation)
-    return None
+    return None if job.init.ensemble is None else job.init.ensemble.weights
 
 
 def finished(chain: Chain, results: list[Row]) -> bool:

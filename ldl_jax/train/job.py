@@ -9,6 +9,7 @@ from ldl_jax.data.feed.feeds import EpochOrder, Feed
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
 from ldl_jax.placement import Placement
+from ldl_jax.train.ensemble import Ensemble
 from ldl_jax.train.faults import FaultConfig
 from ldl_jax.train.record import Record
 from ldl_jax.train.state import PyTree
@@ -98,11 +99,15 @@ class Optimizer:
 
 @dataclasses.dataclass(frozen=True)
 class Init:
-    """The pre-trained network's params and state and the head's, or None for fresh ones."""
+    """The pre-trained network's params and state and the head's, or None for fresh ones.
+
+    `ensemble` teaches the first generation.
+    """
 
     backbone: tuple[PyTree, PyTree] | None = None
     head: PyTree | None = None
     freeze: bool = False
+    ensemble: Ensemble | None = None
 
 
 @dataclasses.dataclass(frozen=True)

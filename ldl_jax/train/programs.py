@@ -13,6 +13,7 @@ from ldl_jax.evaluation.evaluate import JittedPredict, Predict, jit_predict
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
 from ldl_jax.train.compiled import JittedStep, JittedSteps, jit_train_step, jit_train_steps
+from ldl_jax.train.ensemble import is_joined
 from ldl_jax.train.job import Job
 from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import PyTree, TrainState, Weights, init_state, init_weights
@@ -55,6 +56,7 @@ def train_step(
         accumulate=job.accumulate,
         ema=job.optimizer.ema,
         faults=job.faults,
+        ensemble=() if job.init.ensemble is None else job.init.ensemble.members,
     )
 
 
@@ -107,7 +109,7 @@ def first_state(
     key = jax.random.fold_in(jax.random.key(job.seed), generation)
     init_key, train_key = jax.random.split(key)
     weights = (draw or drawing(job))(init_key)
-    if job.chain.student == "teacher" and teacher is not None:
+    if job.chain.student == "teacher" and teacher is not None and not is_joined(teacher):
         weights = teacher
     elif job.init.backbone is not None and not (job.chain.student == "fresh" and generation > 1):
         backbone, model_state = job.init.backbone

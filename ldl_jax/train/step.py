@@ -9,6 +9,8 @@ import optax
 from ldl_jax.methods import Batch, Knowledge, Method, Prediction
 from ldl_jax.models.functional import Model
 from ldl_jax.train.average import averaged
+from ldl_jax.train.ensemble import Members, is_joined
+from ldl_jax.train.ensemble import knowledge as of_ensemble
 from ldl_jax.train.faults import FaultConfig, observe
 from ldl_jax.train.state import PyTree, TrainState, Weights
 
@@ -18,11 +20,11 @@ PredictStep = Callable[[Weights, jax.Array], Prediction]
 
 
 # `step(state, batch, key, teacher) -> (state, scalars)`: batch holds "images", preprocessed float
-# [B, H, W, 3], and "labels" and "sigma", float32 [B]; key is the step's. With a teacher, the
-# `Weights` of the previous generation, that network runs frozen on the same images and hands over
-# its distributions and slack. The scalars are the mean loss, the mean absolute error of the
-# estimate, the gradient's norm, those that the method watches and those of `faults.observe`, all
-# float32 [].
+# [B, H, W, 3], "labels" and "sigma", float32 [B], and where people voted "votes" [B, K]; key is the
+# step's. With a teacher, the `Weights` of the previous generation, that network runs frozen on the
+# same images and hands over its distributions and slack. The scalars are the mean loss, the mean
+# absolute error of the estimate, the gradient's norm, those that the method watches and those of
+# `faults.observe`, all float32 [].
 TrainStep = Callable[[TrainState, Batch, jax.Array, Weights | None], Stepped]
 # `learn(weights, batch, key, teacher) -> (gradient, model_state, scalars)`
 Learnt = tuple[dict[str, PyTree], PyTree, Scalars]
@@ -40,6 +42,7 @@ def make_train_step(
     accumulate: int = 1,
     ema: float = 0.0,
     faults: FaultConfig | None = None,
+    ensemble: Members = (),
 ) -> TrainStep:
     """Returns a pure `step(state, batch, key, teacher=None) -> (state, scalars)`; see `TrainStep`.
 
@@ -57,9 +60,11 @@ def make_train_step(
       ema: the decay of the state's moving average (`ldl_jax.train.average`); 0 for none, and then
         `state.ema` is None.
       faults: what is done about them; None for `FaultConfig()`.
+      ensemble: networks and methods of several teachers, whose weights are `ensemble.joined`.
     """
     policy = faults or FaultConfig()
-    learn = _learner(model, method, frozen, teacher_model or model, teacher_method or method)
+    teacher_of = teacher_model or model, teacher_method or method
+    learn = _learner(model, method, frozen, *teacher_of, ensemble)
     if accumulate > 1:
         learn = _accumulated(learn, accumulate)
 
@@ -110,13 +115,20 @@ def _outputs(model: Model, method: Method, weights: Weights, images: jax.Array) 
 
 
 def _learner(
-    model: Model, method: Method, frozen: bool, teacher_model: Model, teacher_method: Method
+    model: Model,
+    method: Method,
+    frozen: bool,
+    teacher_model: Model,
+    teacher_method: Method,
+    ensemble: Members = (),
 ) -> Learn:
     """Returns what gives a batch's gradient of the mean loss, running statistics and scalars."""
 
     def knowledge(teacher: Weights | None, batch: Batch) -> Knowledge | None:
         if teacher is None:
             return None
+        if is_joined(teacher):
+            return jax.lax.stop_gradient(of_ensemble(ensemble, teacher, batch))
         outputs = _outputs(teacher_model, teacher_method, teacher, batch["images"])
         return jax.lax.stop_gradient(teacher_method.teach(outputs, batch))
 

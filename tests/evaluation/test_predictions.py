@@ -31,6 +31,7 @@ def made(count: int = 5, **changes: Any) -> Predictions:
         },
         "sigma": np.where(rng.random(count) < 0.3, np.nan, rng.uniform(1, 5, count)),
         "truth_kl": rng.exponential(1, count),
+        "measures": {"truth_emd": rng.exponential(1, count), "truth_js": np.full(count, np.nan)},
     }
     return Predictions(**(fields | changes))
 
@@ -41,7 +42,7 @@ def assert_same(a: Predictions, b: Predictions) -> None:
         if isinstance(x, np.ndarray):
             assert x.dtype == y.dtype == np.float32
             np.testing.assert_array_equal(x, y, strict=True)
-        elif field.name == "heads":
+        elif field.name in ("heads", "measures"):
             assert list(x) == list(y)  # in order
             for name in x:
                 np.testing.assert_array_equal(x[name], y[name], strict=True)
@@ -60,16 +61,18 @@ def test_round_trip(tmp_path: Path) -> None:
     assert_same(round_trip(path, predictions), predictions)
     header, first, *_ = path.read_text().splitlines()
     assert header.startswith(
-        "id,label,value,distribution,regression,sigma,truth_kl,p[16],p[17],p[18]"
+        "id,label,value,distribution,regression,sigma,truth_kl,truth_emd,truth_js,p[16],p[17]"
     )
     assert header.endswith("p[94]")
-    assert len(first.split(",")) == 7 + 79
+    assert len(first.split(",")) == 9 + 79
     assert [entry.name for entry in path.parent.iterdir()] == ["test.csv"]
 
 
 def test_round_trip_without_what_is_optional_and_in_another_unit(tmp_path: Path) -> None:
     probs = np.random.default_rng(0).dirichlet(np.ones(41), 3)
-    predictions = made(3, probs=probs, space=SCUT_FBP, heads={}, sigma=None, truth_kl=None)
+    predictions = made(
+        3, probs=probs, space=SCUT_FBP, heads={}, sigma=None, truth_kl=None, measures={}
+    )
     assert_same(round_trip(tmp_path / "a.csv", predictions), predictions)
     header = (tmp_path / "a.csv").read_text().splitlines()[0]
     assert header.startswith("id,label,value,p[1],p[1.1],")
@@ -146,7 +149,7 @@ def edited(path: Path, row: int, column: str, cell: str) -> None:
         (1, "value", "age", "row 1: no column value"),
         (1, "sigma", "label", "row 1: columns given twice: label"),
         (1, "p[17]", "p[10]", "values: must rise strictly"),
-        (3, "id", "a,b", "row 3: expected 86 cells as in the header, got 87"),
+        (3, "id", "a,b", "row 3: expected 88 cells as in the header, got 89"),
     ],
 )
 def test_read_says_where(tmp_path: Path, row: int, column: str, cell: str, message: str) -> None:

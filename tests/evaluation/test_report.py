@@ -48,6 +48,23 @@ def of_distributions(predictions: Predictions) -> dict[str, float]:
     return {"nll": np.mean(nll), "crps": np.mean(crps), "coverage90": np.mean(covered)}
 
 
+def by_label(predictions: Predictions) -> dict[str, float]:
+    """The quadratic kappa of labels one apart, by scikit-learn's tables, and errors by label."""
+    step, K = predictions.space_values, predictions.space.size
+    pred, labels = (
+        np.abs(step - x[:, None].astype(np.float64)).argmin(1)
+        for x in (predictions.values, predictions.labels)
+    )
+    counts = np.zeros((K, K))
+    np.add.at(counts, (labels, pred), 1)
+    weight = (np.arange(K)[:, None] - np.arange(K)) ** 2
+    chance = np.outer(counts.sum(1), counts.sum(0)) / counts.sum()
+    error = np.abs(predictions.values.astype(np.float64) - predictions.labels)
+    each = [error[predictions.labels == label].mean() for label in np.unique(predictions.labels)]
+    kappa = 1 - (weight * counts).sum() / (weight * chance).sum()
+    return {"qwk": kappa, "amae": np.mean(each), "mmae": np.max(each)}
+
+
 def test_summary_is_the_equations() -> None:
     predictions = made()
     error = np.abs(predictions.values.astype(np.float64) - predictions.labels)
@@ -64,6 +81,7 @@ def test_summary_is_the_equations() -> None:
         "pearson": np.corrcoef(predictions.values, predictions.labels)[0, 1],
         "truth_kl": np.nanmean(predictions.truth_kl),
         **of_distributions(predictions),
+        **by_label(predictions),
     }
     got = report.summary(predictions)
     assert list(got) == list(expected)
@@ -74,11 +92,12 @@ def test_summary_is_the_equations() -> None:
 def test_summary_leaves_out_what_is_unknown() -> None:
     nothing = np.full(400, np.nan)
     bare = report.summary(made(heads={}, sigma=None, truth_kl=None, space=SCORES))
-    assert list(bare) == ["mae", "rmse", "pearson", *OF_DISTRIBUTIONS]
+    assert list(bare) == ["mae", "rmse", "pearson", *OF_DISTRIBUTIONS, "qwk", "amae", "mmae"]
     empty = report.summary(
         made(heads={}, sigma=nothing, truth_kl=nothing, values=np.full(400, 40.1))
     )
-    assert list(empty) == ["mae", "rmse", "ca3", "ca5", "ca7", *OF_DISTRIBUTIONS]
+    of_labels = ["qwk", "amae", "mmae"]
+    assert list(empty) == ["mae", "rmse", "ca3", "ca5", "ca7", *OF_DISTRIBUTIONS, *of_labels]
 
 
 def test_summary_of_groups() -> None:

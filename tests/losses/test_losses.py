@@ -205,14 +205,58 @@ def np_sord(d, space, power, alpha):
     return np_cross_entropy(d["logits"], target)
 
 
-def counts_of(space):
-    return np.random.default_rng(3).integers(0, 50, space.size).astype(np.float32)
+def np_gaussian_nll(value, labels, sigma):
+    return -stats.norm.logpdf(labels, value, sigma) - np.log(2 * np.pi) / 2
+
+
+def np_cdw_ce(d, power, margin=0.0):
+    p, k = softmax(d["logits"]), np.arange(d["logits"].shape[1])
+    rest = np.array([[np.delete(row, i).sum() for i in k] for row in p])
+    away = np.abs(k[:, None] - k) ** power * 1.0
+    return -np.sum((d["target"] @ away) * np.log(np.minimum(rest + margin, 1)), -1)
+
+
+def np_slace(d, space, alpha=1.0):
+    total, k = [], np.arange(space.size)
+    for p, own in zip(softmax(d["logits"]), np_one_hot(d["labels"], space).argmax(-1), strict=True):
+        away = np.abs(k - own)
+        within = np.array([p[away <= distance].sum() for distance in away])
+        total.append(-softmax(-alpha * away) @ np.log(within))
+    return np.array(total)
+
+
+def falling(x, scale=1.0):
+    """Logits that fall by a hundredth at least, as thresholds that rise give them."""
+    numpy = np if isinstance(x, np.ndarray) and x.dtype == np.float64 else jnp
+    x = x if numpy is np else jnp.asarray(x, jnp.float32)
+    steps = np.arange(x.shape[-1], dtype=np.float32).reshape((1,) * (x.ndim - 1) + (-1,)) / 100
+    return -numpy.sort(-x, axis=-1) * scale - steps
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
     loss: Callable
     reference: Callable
+
+
+LINKS = {"logit": special.expit, "probit": special.ndtr, "cloglog": lambda z: -np.expm1(-np.exp(z))}
+
+
+def link_case(link, scale):
+    def reference(d, space):
+        below = LINKS[link](-falling(d["rank_logits"], scale))
+        ends = np.zeros_like(below[:, :1])
+        p = np.diff(np.concatenate([ends, below, ends + 1], axis=-1), axis=-1)
+        return -np.sum(special.xlogy(d["target"], p), -1)
+
+    return Case(
+        lambda d, s: losses.cumulative_link(falling(d["rank_logits"], scale), d["target"], link),
+        reference,
+    )
+
+
+def counts_of(space):
+    return np.random.default_rng(3).integers(0, 50, space.size).astype(np.float32)
 
 
 def _mixture(d):
@@ -352,6 +396,26 @@ CASES = {
         lambda d, s: np_squared_emd(d),
     ),
     "emd": Case(lambda d, s: losses.emd(d["logits"], d["target"], s), np_emd),
+    "cdw_ce": Case(
+        lambda d, s: losses.cdw_ce(d["logits"], d["target"], 1.5),
+        lambda d, s: np_cdw_ce(d, 1.5),
+    ),
+    "cdw_ce_margin": Case(
+        lambda d, s: losses.cdw_ce(d["logits"], d["target"], 0.5, 0.05),
+        lambda d, s: np_cdw_ce(d, 0.5, 0.05),
+    ),
+    "slace": Case(lambda d, s: losses.slace(d["logits"], d["labels"], s), np_slace),
+    "slace_steep": Case(
+        lambda d, s: losses.slace(d["logits"], d["labels"], s, 2.5),
+        lambda d, s: np_slace(d, s, 2.5),
+    ),
+    "cumulative_link": link_case("logit", 1.0),
+    "cumulative_link_probit": link_case("probit", 0.25),
+    "cumulative_link_cloglog": link_case("cloglog", 0.25),
+    "gaussian_nll": Case(
+        lambda d, s: losses.gaussian_nll(d["score"], d["labels"], d["slack"] + np.float32(0.5)),
+        lambda d, s: np_gaussian_nll(d["score"], d["labels"], d["slack"] + 0.5),
+    ),
     "crps": Case(lambda d, s: losses.crps(d["logits"], d["labels"], s), np_crps),
     "weighted_kappa": Case(
         lambda d, s: losses.weighted_kappa(d["logits"], d["labels"], s),
@@ -717,6 +781,10 @@ REFUSED = {
         lambda: losses.megaage(_zeros(101), _zeros(100), 3, AGE, truncation=-1.0),
         "truncation",
     ),
+    "margin": (lambda: losses.cdw_ce(_zeros(3), _zeros(3), 1.0, 2.0), r"margin.*\[0, 1\].*2.0"),
+    "alpha": (lambda: losses.slace(_zeros(101), 3, AGE, -1.0), "alpha.*positive"),
+    "link": (lambda: losses.cumulative_link(_zeros(2), _zeros(3), "loglog"), "link.*loglog"),
+    "thresholds": (lambda: losses.cumulative_link(_zeros(2), _zeros(2)), r"target.*\[3\]"),
     "counts": (lambda: losses.lds_weights(_zeros(5), AGE), r"counts.*\[101\]"),
 }
 

@@ -177,6 +177,14 @@ NUMERICAL = {
     "crps": lambda x: losses.crps(x, LABELS, SMALL),
     "mean_variance": lambda x: losses.mean_variance(x, LABELS, SMALL),
     "corn": lambda x: losses.corn(x[:, :6], LABELS, SMALL),
+    "cdw_ce": lambda x: losses.cdw_ce(x, TARGET, 1.5),
+    "slace": lambda x: losses.slace(x, LABELS, SMALL),
+    "logit": lambda x: losses.cumulative_link(
+        x[:, :6] - np.arange(6, dtype="f4")[None] * 3, TARGET
+    ),
+    "probit": lambda x: losses.cumulative_link(
+        (x[:, :6] - np.arange(6, dtype="f4")[None] * 3) / 4, TARGET, "probit"
+    ),
 }
 
 

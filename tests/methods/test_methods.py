@@ -31,6 +31,10 @@ CASES = {name: (name, {}) for name in METHODS} | {
     "ssr, softmax": ("ssr", {"activation": "softmax", "stages": (3, 2)}),
     "regression_l1, weighted": ("regression_l1", {"smoothed_weights": True, "sigma": 1.0}),
     "sord, squared": ("sord", {"distance": "squared"}),
+    "clm, probit": ("clm", {"link": "probit", "decode": "rank_count"}),
+    "clm, cloglog": ("clm", {"link": "cloglog"}),
+    "stick_breaking, one_hot": ("stick_breaking", {"encoding": "one_hot", "decode": "mode"}),
+    "cdw_ce, margin": ("cdw_ce", {"power": 2.0, "margin": 0.025}),
     "dex, scaled": ("dex", {"scale_by_temperature_squared": True}),
 }
 
@@ -209,6 +213,17 @@ def of_logits(loss, *more, **given):
 
 
 OWN = {
+    "cdw_ce": lambda o, b, s: losses.cdw_ce(o["logits"], encodings.one_hot(b["labels"], s)),
+    "slace": of_logits(losses.slace),
+    "clm": lambda o, b, s: losses.cumulative_link(
+        o["rank_logits"], encodings.one_hot(b["labels"], s)
+    ),
+    "copoc": of_logits(losses.dex),
+    "stick_breaking": lambda o, b, s: losses.conditional_cross_entropy(
+        o["rank_logits"],
+        encodings.ranks_from_distribution(encodings.exponential(b["labels"], s)),
+    ),
+    "stage_ldl": lambda o, b, s: stage_ldl(o, b["labels"], s),
     "cen": lambda o, b, s: losses.cen_initial(o["logits"], o["score"], b["labels"], s, 4.0),
     "dex": of_logits(losses.dex),
     "mean_variance": of_logits(losses.mean_variance, 0.2, 0.05),
@@ -253,6 +268,16 @@ OWN = {
     ),
     "ssr": lambda o, b, s: losses.l1(stagewise_value(o, s), b["labels"]),
 }
+
+
+def stage_ldl(o, labels, space):
+    knots = LabelSpace(tuple(np.linspace(space.low, space.high, 5).tolist()))
+    theta = (o["widths"] * encodings.two_hot(labels, knots)).sum(-1)
+    sigma = 2.0 * 3.0 ** jnp.tanh(theta)
+    value = decoders.expectation(jax.nn.softmax(o["logits"]), space)
+    target = encodings.gaussian(labels, space, sigma)
+    fitted = jnp.log(sigma) + ((value - labels) / sigma) ** 2 / 2
+    return losses.dldl_v2(o["logits"], target, labels, space) + fitted
 
 
 def known(batch, sigma=2.0):
@@ -443,7 +468,7 @@ def test_only_a_loss_asks_for_the_counts(name, given):
     [
         (
             "cne",
-            r"method.name: unknown method 'cne'; known: balanced_softmax, cen, .*module:factory",
+            r"method.name: unknown method 'cne'; known: balanced_softmax, cdw_ce, .*module:factory",
         ),
         ("", "unknown method ''"),
         ("no_such_module:make", "cannot import 'no_such_module:make'.*no_such_module"),
@@ -475,7 +500,8 @@ def test_a_hyper_parameter_without_a_default_must_be_given(own):
         (
             "dex",
             {"lam": 1.0},
-            r"method.lam: 'dex' has no such.*it has: decode, alpha, temperature, scale_by_\w+$",
+            r"method.lam: 'dex' has no such.*it has: decode, alpha, temperature, scale_by_\w+, "
+            r"target, target_smoothing$",
         ),
         ("cen", {"lam": -1.0}, r"method.lam: .*at least 0, got -1.0"),
         ("cen", {"lam": "4"}, r"method.lam: .*got '4'"),
@@ -602,6 +628,8 @@ def test_an_older_checkpoints_sord_is_made_again():
         "transfer_alpha": 0.8,
         "temperature": 3.0,
         "scale_by_temperature_squared": False,
+        "target": "own",
+        "target_smoothing": 0.0,
     }
     method = methods.get("sord", space=AGE, **saved)
     assert method.hyper_parameters == expected

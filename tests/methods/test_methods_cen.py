@@ -105,6 +105,8 @@ def test_cen_defaults_are_the_papers():
         "hard_temperature": 1.0,
         "scale_by_temperature_squared": False,
         "decode": "expectation",
+        "target": "own",
+        "target_smoothing": 0.0,
     }
 
 

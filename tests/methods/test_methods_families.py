@@ -220,3 +220,50 @@ def test_ssr_watches_its_dead_bins_and_its_least_denominator():
     np.testing.assert_allclose(watched["least_denominator"], 1 + 0.5 * np.tanh(-2), rtol=1e-6)
     softmax = methods.get("ssr", space=AGE, stages=(2, 3), activation="softmax")
     assert float(softmax.watch(outputs)["dead_bins"]) == 0
+
+
+@pytest.mark.parametrize("name", ["clm", "stick_breaking", "copoc"])
+@pytest.mark.parametrize("size", [5, 101])
+def test_ordered_heads_start_with_no_preference(name, size):
+    """Of features of 0 the first two give every value one probability, the third a middle mode."""
+    space = LabelSpace.range(0, size - 1)
+    method = methods.get(name, space=space)
+    params = method.head.init(jax.random.key(0), 3)
+    probs = np.asarray(method.predict(method.head.apply(params, jnp.zeros((1, 3)))).probs)[0]
+    if name == "copoc":
+        np.testing.assert_allclose(probs, probs[::-1], rtol=1e-4)
+        assert probs.argmax() == size // 2
+    else:
+        np.testing.assert_allclose(probs, 1 / size, rtol=2e-4)
+    drawn = method.head.apply(params, jax.random.normal(jax.random.key(1), (8, 3)))
+    logits = np.asarray(drawn["rank_logits" if "rank_logits" in drawn else "logits"])
+    if name == "clm":
+        assert (np.diff(logits) < 0).all()
+    if name == "copoc":
+        turns = np.sign(np.diff(logits)).astype(int)
+        assert (np.diff(turns, axis=1) <= 0).all()
+
+
+def test_a_learnt_sigma_goes_to_the_errors_of_its_stage():
+    """With the network's answers held, σ moves to their root mean square, within its bounds."""
+    space = LabelSpace.range(0, 100)
+    method = methods.get("stage_ldl", space=space, sigma=4.0, spread=4.0, knots=3)
+    labels = jnp.asarray([0.0, 0.0, 100.0, 100.0])
+    off = jnp.asarray([2.0, 2.0, 90.0, 94.0])  # errors of 2 at one end, of 10 and 6 at the other
+    batch = {"labels": labels, "sigma": jnp.full(4, jnp.nan)}
+    logits = jnp.log(encodings.two_hot(off, space) + 1e-6)
+
+    @jax.jit
+    def step(theta):
+        def loss(theta):
+            outputs = {"logits": logits, "widths": jnp.broadcast_to(theta[None], (4, 3))}
+            return method.loss(outputs, batch).mean()
+
+        return theta - 0.5 * jax.grad(loss)(theta)
+
+    theta = jnp.zeros(3)
+    for _ in range(300):
+        theta = step(theta)
+    sigma = 4.0 * 4.0 ** np.tanh(np.asarray(theta))
+    np.testing.assert_allclose(sigma[[0, 2]], [2, np.sqrt((100 + 36) / 2)], rtol=0.02)
+    assert theta[1] == 0

@@ -93,3 +93,39 @@ def test_accuracies_are_the_confusion_matrix_s() -> None:
     near = sum(matrix[i, j] for i, j in itertools.product(range(8), repeat=2) if abs(i - j) < 2)
     np.testing.assert_allclose(metrics.accuracy(*indices), matrix.trace() / N, rtol=1e-6)
     np.testing.assert_allclose(metrics.one_off_accuracy(*indices), near / N, rtol=1e-6)
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_the_mean_and_the_greatest_of_the_labels_errors(space: LabelSpace) -> None:
+    pred, labels = rows(space)
+    kept = np.arange(N) % 5 > 0
+    each = np.asarray(metrics.per_label_mae(pred, labels, space, kept), np.float64)
+    np.testing.assert_allclose(
+        metrics.average_mae(pred, labels, space, kept), np.nanmean(each), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        metrics.maximum_mae(pred, labels, space, kept), np.nanmax(each), rtol=1e-6
+    )
+    broken = np.where(np.arange(N) == 1, np.nan, pred)
+    assert np.isnan(metrics.maximum_mae(broken, labels, space))
+    nothing = np.zeros(N, bool)
+    assert np.isnan(metrics.average_mae(pred, labels, space, nothing))
+    assert np.isnan(metrics.maximum_mae(pred, labels, space, nothing))
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_the_quadratic_kappa_is_that_of_the_confusion_matrix(space: LabelSpace) -> None:
+    pred, labels = rows(space)
+    pred = pred[np.random.default_rng(1).permutation(N)] * 0.3 + pred * 0.7
+    kept = np.arange(N) % 5 > 0
+    counts = np.asarray(metrics.confusion_matrix(pred, labels, space, kept), np.float64)
+    apart = (np.arange(space.size)[:, None] - np.arange(space.size)) ** 2
+    chance = np.outer(counts.sum(1), counts.sum(0)) / counts.sum()
+    expected = 1 - (apart * counts).sum() / (apart * chance).sum()
+    got = metrics.quadratic_weighted_kappa(np.where(kept, pred, np.nan), labels, space, kept)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    assert metrics.quadratic_weighted_kappa(labels, labels, space) == 1
+    constant = np.full(N, space.values[1], np.float32)
+    assert np.isnan(metrics.quadratic_weighted_kappa(constant, constant, space))
+    assert metrics.quadratic_weighted_kappa(constant, labels, space) == 0
+    assert np.isnan(metrics.quadratic_weighted_kappa(np.full(N, np.nan), labels, space))

@@ -37,6 +37,9 @@ OF_VALUES = {
     "pearson": metrics.pearson,
     "confusion": metrics.confusion_matrix.over(SPACE),
     "per_label": metrics.per_label_mae.over(SPACE),
+    "qwk": metrics.quadratic_weighted_kappa.over(SPACE),
+    "amae": metrics.average_mae.over(SPACE),
+    "mmae": metrics.maximum_mae.over(SPACE),
     "balanced": metrics.balanced_mae.over([0.0, 2.0, 5.0, 15.0]),
     "spearman": metrics.spearman.over(capacity=MOST),
 }

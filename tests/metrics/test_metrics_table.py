@@ -127,6 +127,9 @@ def test_the_keys_told_are_those_of_the_summary(name: str, kept: bool) -> None:
         heads=heads,
         sigma=None if np.isnan(part.sigma).all() else part.sigma,
         truth_kl=np.ones(COUNT) if kept and part.truth is not None else None,
+        measures=dict.fromkeys(predictions.MEASURES, np.ones(COUNT))
+        if kept and part.truth is not None
+        else {},
     )
     assert told == tuple(report.summary(answers))
 

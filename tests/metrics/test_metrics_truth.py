@@ -5,10 +5,11 @@ from collections.abc import Callable
 import jax
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 from scipy.spatial import distance
 
 from ldl_jax import metrics
+from ldl_jax.labels import LabelSpace
 
 K = 9
 # name -> of one learned and one true distribution, float64
@@ -19,6 +20,8 @@ EXPECTED: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "canberra": distance.canberra,  # SciPy too takes 0/0 as 0
     "cosine": lambda p, q: 1 - distance.cosine(p, q),
     "intersection": lambda p, q: np.minimum(p, q).sum(),
+    "euclidean": distance.euclidean,
+    "jensen_shannon": lambda p, q: distance.jensenshannon(p, q) ** 2,
 }
 SAME = {"cosine": 1.0, "intersection": 1.0}
 
@@ -44,10 +47,10 @@ def test_rows_and_their_mean(name: str) -> None:
     probs[~kept], truth[~kept] = np.nan, np.nan
     got = jax.jit(getattr(metrics, name))(probs, truth, kept)
     np.testing.assert_allclose(got, np.where(kept, expected, 0), rtol=2e-5, atol=1e-7)
-    mean = metrics.ldl_measures(probs, truth, kept)[name]
-    np.testing.assert_allclose(mean, expected[kept].mean(), rtol=1e-5)
     metric = getattr(metrics, name)
-    assert metric.result(metric.update(metric.init(), probs, truth, kept)) == mean
+    mean = metric.result(metric.update(metric.init(), probs, truth, kept))
+    np.testing.assert_allclose(mean, expected[kept].mean(), rtol=1e-5)
+    assert mean == metrics.ldl_measures(probs, truth, kept).get(name, mean)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -63,6 +66,7 @@ def test_disjoint_distributions() -> None:
     p, q = np.eye(K)[:1], np.eye(K)[1:2]
     got = {name: getattr(metrics, name)(p, q)[0] for name in EXPECTED if name != "kl_to_truth"}
     expected = {"chebyshev": 1, "clark": np.sqrt(2), "canberra": 2, "cosine": 0, "intersection": 0}
+    expected |= {"euclidean": np.sqrt(2), "jensen_shannon": np.log(2)}
     assert got == pytest.approx(expected, rel=1e-6)
     assert 87 < metrics.kl_to_truth(p, q)[0] < 88
 
@@ -91,3 +95,27 @@ def test_refused(name: str) -> None:
         measure(probs[0], truth[0])
     with pytest.raises(ValueError, match=r"mask.*\[20\].*\[3\]"):
         measure(probs, truth, np.ones(3))
+
+
+def test_the_earth_mover_s_distance_is_scipy_s_and_so_are_all_measures() -> None:
+    space = LabelSpace((0.0, 1.0, 2.5, 4.0, 9.0, 10.0, 11.0, 12.0, 20.0))
+    probs, truth = rows()
+    truth[4] = np.nan
+    expected = np.array(
+        [
+            np.nan
+            if np.isnan(q).any()
+            else stats.wasserstein_distance(space.values, space.values, p, q)
+            for p, q in zip(probs.astype(np.float64), truth.astype(np.float64), strict=True)
+        ]
+    )
+    measured = jax.jit(metrics.measures, static_argnames="space")(probs, truth, space=space)
+    np.testing.assert_allclose(measured["truth_emd"], expected, rtol=2e-5, atol=1e-6)
+    assert all(np.isnan(x).tolist() == np.isnan(expected).tolist() for x in measured.values())
+    metric, known = metrics.earth_mover.over(space), ~np.isnan(expected)
+    mean = metric.result(metric.update(metric.init(), probs, truth, known))
+    np.testing.assert_allclose(mean, np.nanmean(expected), rtol=1e-5)
+    np.testing.assert_allclose(metric(probs, truth, known)[4], 0)
+    np.testing.assert_allclose(
+        metrics.earth_mover(probs, truth, space)[:4], expected[:4], rtol=2e-5
+    )

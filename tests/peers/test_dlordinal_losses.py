@@ -1,4 +1,4 @@
-"""Compares losses with dlordinal's, of which only SLACE and CDW-CE have no counterpart here."""
+"""Compares losses with dlordinal's; those of the newest methods are in test_dlordinal_classes."""
 
 import jax
 import jax.numpy as jnp

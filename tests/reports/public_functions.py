@@ -47,6 +47,7 @@ TRUE = {"probs": "probs", "truth": "target"}
 # The arguments: a name in D, or a number; `space` is given where a function takes it.
 CASES = {
     "losses.balanced_softmax": PAIR | {"counts": "counts"},
+    "losses.cdw_ce": PAIR | {"alpha": 1.5, "margin": 0.0625},
     "losses.cen_evolution": CEN
     | {"teacher_probs": "probs", "slack": "slack", "alpha": 0.5, "temperature": 2.0}
     | {"hard_temperature": 1.5},
@@ -56,6 +57,7 @@ CASES = {
     "losses.corn": {"logits": "rank_logits", "labels": "labels"},
     "losses.cross_entropy": PAIR,
     "losses.crps": LABELLED,
+    "losses.cumulative_link": {"logits": "rank_logits", "target": "target"},
     "losses.dex": LABELLED,
     "losses.dldl_v2": PAIR | {"labels": "labels", "lam": 1.0},
     "losses.emd": PAIR,
@@ -63,6 +65,7 @@ CASES = {
     "losses.expectation_l1": LABELLED,
     "losses.expectation_l2": LABELLED,
     "losses.focal": PAIR | {"gamma": 2.0},
+    "losses.gaussian_nll": VALUED | {"sigma": "widths"},
     "losses.huber": VALUED | {"delta": 1.0},
     "losses.importance_weights": {"counts": "counts"},
     "losses.jensen_shannon": PAIR,
@@ -77,6 +80,7 @@ CASES = {
     | {"rank_logits": "rank_logits", "sigma": "widths", "truncation": 1.0},
     "losses.ordinal_cross_entropy": RANKED,
     "losses.reverse_kl_divergence": PAIR | {"epsilon": 1e-3},
+    "losses.slace": LABELLED | {"alpha": 1.0},
     "losses.slack_l1": {"score": "score", "target": "widths", "slack": "slack"},
     "losses.smooth_l1": VALUED | {"beta": 1.0},
     "losses.sord": LABELLED | {"alpha": 1.0},
@@ -89,6 +93,7 @@ CASES = {
     "encodings.cumulative": {"labels": "labels", "sigma": "widths"},
     "encodings.distribution_from_ranks": {"ranks": "ranks"},
     "encodings.exponential": {"labels": "labels", "power": 1.5, "temperature": 2.0},
+    "encodings.from_votes": {"votes": "target", "smoothing": 0.5},
     "encodings.gaussian": {"labels": "labels", "sigma": "widths"},
     "encodings.hl_gauss": {"labels": "labels", "sigma": "widths"},
     "encodings.label_counts": {"labels": "labels"},
@@ -116,10 +121,12 @@ CASES = {
     "decoders.rank_count": {"rank_probs": "ranks"},
     "decoders.rank_expectation": {"rank_probs": "ranks"},
     "decoders.ranks_from_conditional": {"logits": "rank_logits"},
+    "decoders.ranks_from_link": {"logits": "rank_logits"},
     "decoders.soft_stagewise": {"probs": "probs", "offsets": "logits", "deltas": "slack"}
     | {"span": 90.0, "low": 1.0, "offset_scale": 0.5, "delta_scale": 0.5, "least": 1e-3},
     "decoders.variance": {"probs": "probs"},
     "metrics.accuracy": ESTIMATED,
+    "metrics.average_mae": ESTIMATED,
     "metrics.balanced_mae": ESTIMATED,
     "metrics.calibration_curve": LEARNED,
     "metrics.canberra": TRUE,
@@ -130,17 +137,22 @@ CASES = {
     "metrics.crps": LEARNED,
     "metrics.cumulative_accuracy": ESTIMATED | {"n": 1.0},
     "metrics.cumulative_score_curve": ESTIMATED,
+    "metrics.earth_mover": TRUE,
     "metrics.ece": LEARNED,
     "metrics.epsilon_error": ESTIMATED | {"sigma": "widths"},
+    "metrics.euclidean": TRUE,
     "metrics.intersection": TRUE,
     "metrics.interval_coverage": LEARNED | {"level": 0.7},
+    "metrics.jensen_shannon": TRUE,
     "metrics.kl_to_truth": TRUE,
     "metrics.ldl_measures": TRUE,
     "metrics.mae": ESTIMATED,
+    "metrics.maximum_mae": ESTIMATED,
     "metrics.nll": LEARNED,
     "metrics.one_off_accuracy": ESTIMATED,
     "metrics.pearson": ESTIMATED,
     "metrics.per_label_mae": ESTIMATED,
+    "metrics.quadratic_weighted_kappa": ESTIMATED,
     "metrics.quantile_calibration_error": LEARNED,
     "metrics.rmse": ESTIMATED,
     "metrics.spearman": ESTIMATED,
@@ -154,6 +166,7 @@ STATIC = {
 COUPLED = {"losses.weighted_kappa", "encodings.label_counts"}
 # A known number is checked before anything is traced, and a NaN refused by its name.
 CHECKED = {
+    "losses.cdw_ce.margin",
     "losses.mean_residue.epsilon",
     "losses.megaage.truncation",
     "encodings.beta.concentration",

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from ldl_jax.data.augment.colour import Colour, random_colours
 from ldl_jax.data.augment.gridmask import GridMask, random_masks
+from ldl_jax.data.augment.mixup import CMixup
 from ldl_jax.data.augment.resize import crop_and_resize
 from ldl_jax.data.augment.warp import Warp, random_warp
 
@@ -46,6 +47,7 @@ class Recipe:
       warp: rotation, shear, shift, zoom and loss of resolution, after crop and flip.
       colour: grey, brightness, contrast, saturation and hue.
       gridmask: squares of a grid that are hidden from the network.
+      mixup: pictures and labels mixed with those of a near label, after all else (`mixup.mixed`).
     """
 
     scale: tuple[float, float] = (0.8, 1.0)
@@ -54,6 +56,7 @@ class Recipe:
     warp: Warp = dataclasses.field(default_factory=Warp)
     colour: Colour = dataclasses.field(default_factory=Colour)
     gridmask: GridMask = dataclasses.field(default_factory=GridMask)
+    mixup: CMixup = dataclasses.field(default_factory=CMixup)
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:

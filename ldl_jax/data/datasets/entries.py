@@ -13,12 +13,15 @@ from ldl_jax.data.datasets.tables import Row, Table
 from ldl_jax.data.records import DataError, Faults, FoldSplit, Records
 from ldl_jax.files import listed
 
+Vote = tuple[float, float]  # a value, and how many voted for it
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """Describes one labelled picture, as a reader lists it.
 
-    `quad` has x and y of four corners, `points` those of five points; either may be empty.
+    `quad` has x and y of four corners, `points` those of five points; either may be empty. `votes`
+    has pairs of a value and how many voted for it.
     """
 
     id: str
@@ -31,6 +34,7 @@ class Entry:
     fold: int = -1
     quad: tuple[float, ...] = ()
     points: tuple[float, ...] = ()
+    votes: tuple[Vote, ...] = ()
 
 
 def from_table(
@@ -87,11 +91,12 @@ def to_records(
     fold_splits: Sequence[FoldSplit] = (),
     bounds: Sequence[tuple[float, float]] = (),
     faults: Faults | None = None,
+    vote_values: Sequence[float] = (),
 ) -> Records:
     """Makes records of entries.
 
-    The optional fields (sigma, subjects, split, folds, quads, points) are there if some entry has
-    its own.
+    The optional fields (sigma, subjects, split, folds, quads, points, votes) are there if some
+    entry has its own.
 
     Args:
       name: the dataset's.
@@ -101,6 +106,7 @@ def to_records(
       fold_splits: how official runs part the folds.
       bounds: the groups that labels are the middles of.
       faults: what the caller found, to be said with what is found here.
+      vote_values: values that could be voted for, beside those that were.
 
     Raises:
       DataError: no entry, an id twice, a label in years that is no age, or a picture that does not
@@ -116,6 +122,7 @@ def to_records(
     subjects = tuple(row.subject for row in rows)
     split = tuple(row.split for row in rows)
     folds = np.asarray([row.fold for row in rows], np.int64)
+    votes, values = _votes([row.votes for row in rows], vote_values)
     return Records(
         name=name,
         ids=tuple(row.id for row in rows),
@@ -125,6 +132,8 @@ def to_records(
         sigma=None if np.isnan(sigma).all() else sigma,
         subjects=subjects if any(subjects) else (),
         split=split if any(split) else (),
+        vote_values=values,
+        votes=votes,
         unit=unit,
         folds=None if (folds < 0).all() else folds,
         fold_splits=tuple(fold_splits),
@@ -151,6 +160,23 @@ def _coordinates(values: Sequence[tuple[float, ...]], count: int) -> np.ndarray 
         return None
     unknown = (math.nan,) * (2 * count)
     return np.asarray([points or unknown for points in values], np.float32).reshape(-1, count, 2)
+
+
+def _votes(
+    votes: Sequence[tuple[Vote, ...]], values: Sequence[float]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Returns the votes [N, M] and their values [M], rising; None and None if nobody voted."""
+    if not any(votes):
+        return None, None
+    # Values are told apart as float32: a label space's are, too.
+    known = {np.float32(value) for each in votes for value, _ in each}
+    grid = np.asarray(sorted(known.union(map(np.float32, values))), np.float32)
+    index = {value: position for position, value in enumerate(grid.tolist())}
+    counts = np.zeros((len(votes), len(grid)), np.float32)
+    for row, each in enumerate(votes):
+        for value, count in each:
+            counts[row, index[float(np.float32(value))]] += count
+    return counts, grid
 
 
 def _check_unique(rows: Sequence[Entry], faults: Faults) -> None:

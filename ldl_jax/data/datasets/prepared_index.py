@@ -11,7 +11,10 @@ import numpy as np
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.records import FoldSplit, Records
 
-ARRAYS = ("labels", "sigma", "folds", "truth", "truth_values", "quads", "points")
+ARRAYS = (
+    *("labels", "sigma", "folds", "truth", "truth_values", "votes", "vote_values"),
+    *("quads", "points"),
+)
 TEXTS = ("sources", "subjects", "split", "groups")  # a row's, which many rows may share
 WHOLE = ("name", "unit", "notes", "fold_splits", "alignment")
 

@@ -1,17 +1,17 @@
 """SCUT-FBP5500: the attractiveness of 5,500 faces, 1-5, the mean of 60 raters."""
 
+import dataclasses
 import math
 from pathlib import Path
 
-import numpy as np
-
+from ldl_jax.data.datasets import vote_cells
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.tables import LayoutError, Row, find, read_csv, read_list
 from ldl_jax.data.records import Faults, Records
 
 FOLDERS = ("train_test_files/split_of_60%training and 40%testing", "train_test_files")
-RATINGS = "All_Ratings"
+RATINGS, SCORES = "All_Ratings", range(1, 6)
 FOLDS = "train_test_files/5_folders_cross_validations_files"
 
 
@@ -21,9 +21,9 @@ def read(root: Path) -> Records:
     Where the release's five test lists are there, a picture's fold is the list that it is in, and
     the protocol "official_folds" tests on each in turn (4,400 training and 1,100 test pictures).
     Where the release's single votes are there (All_Ratings.xlsx, its sheet ALL or else the first;
-    a .csv of the same name is read instead), sigma is the deviation of a picture's votes: of the
-    sample, over N - 1 raters, as the authors give it for SCUT-FBP. Reading the 330,000 takes about
-    ten seconds; without that file there is no sigma.
+    a .csv of the same name is read instead), these are its votes, for method.target=votes, and
+    sigma is their deviation: of the sample, over N - 1 raters, as the authors give it for SCUT-FBP.
+    Reading the 330,000 takes about ten seconds; without that file there are no votes and no sigma.
     A copy without test.txt lists its training pictures alone; it then has no official test part.
     Subjects are not known: the release doesn't say whether a person is in it twice.
 
@@ -40,7 +40,7 @@ def read(root: Path) -> Records:
     test = train.with_name("test.txt")
     lists = [(train, "train"), *([(test, "test")] if test.exists() else [])]
     faults = Faults("scut_fbp5500")
-    folds, sigma = _folds(root, faults), _sigma(root, faults)
+    folds, votes = _folds(root, faults), _votes(root, faults)
     damaged = bool(faults)  # what these lists lack is then not said of every picture
     entries = []
     for part, split in lists:
@@ -49,22 +49,26 @@ def read(root: Path) -> Records:
             file, score = row.text("file"), row.number("score")
             if folds and file not in folds and not damaged:
                 faults.add(f"{row.source}: {file} is in none of the five test lists")
-            if sigma and file not in sigma and not damaged:
+            if votes and file not in votes and not damaged:
                 faults.add(
                     f"{row.source}: {file} has fewer than two votes in {RATINGS}; move that file "
                     "away to go on without sigma"
                 )
-            fold, deviation = folds.get(file, -1), sigma.get(file, math.nan)
-            path = images / file
-            return Entry(f"Images/{file}", path, score, row.source, deviation, "", split, fold)
+            counts = votes.get(file, ())
+            made = Entry(f"Images/{file}", images / file, score, row.source, split=split)
+            deviation = vote_cells.deviation(counts) if counts else math.nan
+            fold = folds.get(file, -1)
+            return dataclasses.replace(made, fold=fold, sigma=deviation, votes=counts)
 
         entries += of_rows(read_list(part, root, ("file", "score"), faults), entry, faults)
-    notes = (f"sigma is the raters' deviation, from the votes of {RATINGS}",) if sigma else ()
-    return to_records("scut_fbp5500", entries, unit="score", notes=notes, faults=faults)
+    notes = (f"sigma is the raters' deviation, from the votes of {RATINGS}",) if votes else ()
+    return to_records(
+        "scut_fbp5500", entries, unit="score", notes=notes, faults=faults, vote_values=SCORES
+    )
 
 
-def _sigma(root: Path, faults: Faults) -> dict[str, float]:
-    """Returns the deviation of each picture's votes by its file's name; {} without votes."""
+def _votes(root: Path, faults: Faults) -> dict[str, vote_cells.Votes]:
+    """Returns each picture's votes, two or more, by its file's name; {} without votes."""
     try:
         path = find(root, f"{RATINGS}.csv")
     except LayoutError:
@@ -72,12 +76,8 @@ def _sigma(root: Path, faults: Faults) -> dict[str, float]:
     # Sheets for one race and sex may follow the one with the votes on all pictures.
     table = read_csv(path, root, faults, prefer="ALL")
     file, rating = table.named(["filename"], ["rating"])
-    votes: dict[str, list[float]] = {}
-    for row in table.rows:
-        name, vote = faults.tried(row.text, file), faults.tried(row.number, rating)
-        if name is not None and vote is not None:
-            votes.setdefault(name, []).append(vote)
-    return {name: float(np.std(each, ddof=1)) for name, each in votes.items() if len(each) > 1}
+    votes = vote_cells.single(table.rows, file, rating, faults)
+    return {name: each for name, each in votes.items() if sum(count for _, count in each) > 1}
 
 
 def _folds(root: Path, faults: Faults) -> dict[str, int]:

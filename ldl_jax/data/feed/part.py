@@ -40,7 +40,9 @@ class Part:
         streamed: each is made when it is asked for.
       paths: N files, where the pictures are in files.
       packed: N files' bytes, each read when it is asked for, where they are in an archive.
-      truth: float32 [N, K], the true distribution, where it is known.
+      truth: float32 [N, K], the true distribution, where it is known; NaN where it is of a few
+        pictures only.
+      votes: float32 [N, K], how many people voted for each label value, where votes are known.
       groups: N names of groups of people, where there are any.
       subjects: N names of who is shown, "" where unknown, where there are any.
     """
@@ -54,11 +56,18 @@ class Part:
     paths: Sequence[Path] = ()
     packed: Sequence[bytes] | None = None
     truth: np.ndarray | None = None
+    votes: np.ndarray | None = None
     groups: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The arrays [N, ...] that batches have beside the pictures, by name."""
+        known = {"labels": self.labels, "sigma": self.sigma, "votes": self.votes}
+        return {name: column for name, column in known.items() if column is not None}
 
     def picture(self, index: int) -> np.ndarray:
         """Returns one picture, uint8 [size, size, 3]; see `read`."""
@@ -91,11 +100,11 @@ class Feed:
     """Gives the jitted step the pictures of a part.
 
     `fetch(store, item)` is pure and returns a batch with uint8 "images" [B, S, S, 3], float32
-    "labels" and "sigma" [B]. `items(rows, start)` yields the items of rows[start:], for the jitted
-    step to take. `spans(rows, ends, start, length)` yields one item for each end, with a leading
-    axis: the items of rows[start:ends[0]], of rows[ends[0]:ends[1]] and so on, for steps that run
-    in one call, with `fetch` inside. The axis is as long as the span, or `length`, the last item
-    again and again.
+    "labels" and "sigma" [B], and where the part has them "votes" [B, K]. `items(rows, start)`
+    yields the items of rows[start:], for the jitted step to take. `spans(rows, ends, start,
+    length)` yields one item for each end, with a leading axis: the items of rows[start:ends[0]], of
+    rows[ends[0]:ends[1]] and so on, for steps that run in one call, with `fetch` inside. The axis
+    is as long as the span, or `length`, the last item again and again.
     """
 
     part: Part

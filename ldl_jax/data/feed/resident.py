@@ -22,16 +22,14 @@ def resident(
 ) -> Feed:
     """Returns the feed of pictures in memory; see `ldl_jax.data.feed.feeds.feed`."""
     images = np.asarray(part.images)
-    store = {"labels": place(part.labels), "sigma": place(part.sigma)}
+    columns = [*part.columns]
+    store = {name: place(column) for name, column in part.columns.items()}
     store["images"] = place(images) if across is None else _shares(images, across)
     take = _take if across is None else _take_across(across)
 
     def fetch(store: Store, item: jax.Array) -> Batch:
-        return {
-            "images": take(store["images"], item),
-            "labels": _take(store["labels"], item),
-            "sigma": _take(store["sigma"], item),
-        }
+        others = {name: _take(store[name], item) for name in columns}
+        return {"images": take(store["images"], item), **others}
 
     def items(rows: Rows, start: int = 0) -> Iterator[jax.Array]:
         check_shard(rows, shard)

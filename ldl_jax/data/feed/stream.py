@@ -71,7 +71,7 @@ class _Batches(grain.sources.RandomAccessDataSource):
             if self.stopped.is_set():
                 raise _Stopped
             part.read(int(index), images[position])
-        return {"images": images, "labels": part.labels[row], "sigma": part.sigma[row]}
+        return {"images": images, **{name: column[row] for name, column in part.columns.items()}}
 
 
 def streamed(part: Part, split: Split, shard: tuple[int, int]) -> Feed:

@@ -63,9 +63,10 @@ class Faces(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
             "fold": np.int64,
             IMAGE: tfds.features.Image(),
         }
-        if self._records.truth is not None:
-            shape = self._records.truth.shape[1:]
-            features["truth"] = tfds.features.Tensor(shape=shape, dtype=np.float32)
+        for name in ("truth", "votes"):
+            if (column := getattr(self._records, name)) is not None:
+                shape = column.shape[1:]
+                features[name] = tfds.features.Tensor(shape=shape, dtype=np.float32)
         return _Info(
             builder=self,
             description=f"{self._records.name}, prepared; labels in {self._records.unit}",
@@ -173,8 +174,9 @@ def _examples(files: ChunkFiles) -> Iterator[Keyed]:
             "fold": -1 if records.folds is None else int(records.folds[i]),
             IMAGE: _Stored(files.pictures, int(starts[i]), int(lengths[i])),
         }
-        if records.truth is not None:
-            example["truth"] = np.asarray(records.truth[i], np.float32)
+        for name in ("truth", "votes"):
+            if (column := getattr(records, name)) is not None:
+                example[name] = np.asarray(column[i], np.float32)
         yield row, example
 
 

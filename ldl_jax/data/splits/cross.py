@@ -18,7 +18,7 @@ def combine(train: Records, test: Records) -> Records:
     The first's official validation rows stay validation, its other rows are all training rows.
     Split them with the protocol "cross_dataset". Ids and subjects are told apart by "train:" and
     "test:", since two sets' own names do not say whether somebody is in both: audit the pictures.
-    True distributions and official folds are left behind.
+    True distributions and official folds are left behind; votes are kept, over the values of both.
 
     Raises:
       DataError: the units differ, one has files and the other arrays of pictures, or a file is in
@@ -36,6 +36,7 @@ def combine(train: Records, test: Records) -> Records:
     both = set(train.paths) & set(test.paths)
     if both:
         raise DataError(f"{name}: {len(both)} files are in both sets (one is {min(both)})")
+    votes, vote_values = _votes(pair)
     official = train.split or [""] * len(train)
     rows = np.arange(len(train) + len(test))
     return Records(
@@ -52,6 +53,8 @@ def combine(train: Records, test: Records) -> Records:
             *("validation" if part == "validation" else "train" for part in official),
             *("test" for _ in test.ids),
         ),
+        vote_values=vote_values,
+        votes=votes,
         unit=train.unit,
         bounds=train.bounds,
         quads=_filled(pair, "quads", (4, 2)),
@@ -108,6 +111,22 @@ def _joined(first: Images | None, second: Images | None) -> Images | None:
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return np.concatenate([first, second])
     return lazy.joined(first, second)
+
+
+def _votes(pair: Sequence[Records]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Returns the votes of both sets over the values of either, and these values."""
+    known = [records.vote_values for records in pair if records.vote_values is not None]
+    if not known:
+        return None, None
+    values = np.unique(np.concatenate(known))
+    votes = []
+    for records in pair:
+        of_set = np.zeros((len(records), len(values)), np.float32)
+        if records.votes is not None:
+            assert records.vote_values is not None, "votes have values"
+            of_set[:, np.searchsorted(values, records.vote_values)] = records.votes
+        votes.append(of_set)
+    return np.concatenate(votes), values
 
 
 def _filled(pair: Sequence[Records], field: str, shape: tuple[int, ...] = ()) -> np.ndarray | None:

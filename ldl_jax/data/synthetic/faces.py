@@ -6,8 +6,9 @@ Picture i shows person i // pictures_per_person. Kinds of labels:
     `labels.true_distribution` of a and of whether glasses or a hat are worn.
   age_groups: the same faces and guesses, as Adience's eight groups (`ldl_jax.labels.ADIENCE`).
   attractiveness: a score (`attractiveness.scores`), mostly the person's own, of persons of 18 to
-    60. The label is the mean of `raters` whole answers of 1 to 5, sigma their standard deviation,
-    and the truth what raters think, on the grid 1:0.1:5 (`ldl_jax.labels.SCUT_FBP`).
+    60. The votes are `raters` whole answers of 1 to 5, the label is their mean, sigma their
+    standard deviation, and the truth what raters think, on the grid 1:0.1:5
+    (`ldl_jax.labels.SCUT_FBP`).
 Pose, light, background, clothes and noise say nothing about either. Groups of persons
 (`groups.GROUPS`) have other skins and ages, and labels that are harder to tell.
 
@@ -52,6 +53,7 @@ class _Labels(NamedTuple):
     sigma: np.ndarray
     values: np.ndarray
     truth: np.ndarray
+    votes: np.ndarray | None = None
 
 
 def faces(
@@ -93,8 +95,8 @@ def faces(
 
     Returns:
       Images uint8 RGB [N, size, size, 3], labels float32 [N], truth float32 [N, M] over
-      truth_values, sigma float32 [N] of the raters or else of the truth, subjects, a split and
-      folds by person, groups if there are any, and each face's points (not of turned ones).
+      truth_values, the raters' votes, sigma float32 [N] of them or else of the truth, subjects, a
+      split and folds by person, groups if any, and each face's points (not of turned ones).
 
     Raises:
       ValueError: an argument is outside the range given above.
@@ -171,6 +173,8 @@ def _records(cast: _Cast, told: _Labels, images: np.ndarray | LazyImages, groupe
         subjects=tuple(f"person-{p:04d}" for p in cast.persons),
         truth_values=told.values.astype(np.float32),
         truth=told.truth.astype(np.float32),
+        vote_values=None if told.votes is None else synthetic_labels.SCORES.astype(np.float32),
+        votes=told.votes,
         groups=tuple(GROUPS[group].name for group in cast.group) if grouped else (),
     )
 
@@ -190,8 +194,8 @@ def _of_attractiveness(
 ) -> _Labels:
     values = np.array(SCUT_FBP.values)
     truth = synthetic_labels.true_opinions(score, look.glasses, look.hat, values, spread)
-    labels, sigma = synthetic_labels.rate(truth, values, raters, seed)
-    return _Labels(labels, sigma, values, truth)
+    labels, sigma, votes = synthetic_labels.rate(truth, values, raters, seed)
+    return _Labels(labels, sigma, values, truth, votes)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -62,8 +62,10 @@ def draw_values(truth: np.ndarray, uniform: np.ndarray, values: np.ndarray) -> n
 
 def rate(
     truth: np.ndarray, values: np.ndarray, raters: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the mean and standard deviation of R raters' answers, float32 [N] each.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the mean and standard deviation of R raters' answers, float32 [N] each, and these.
+
+    The answers are counts of each of `SCORES`, float32 [N, 5].
 
     A rater's opinion of picture i is one draw v of its true distribution, the answer floor(v + ½),
     a whole number of 1 to 5. Row i depends on (seed, i) only.
@@ -83,7 +85,7 @@ def rate(
     ])  # fmt: skip
     mean = votes @ SCORES / raters
     deviation = np.sqrt((votes * np.square(SCORES - mean[:, None])).sum(-1) / raters)
-    return mean.astype(np.float32), deviation.astype(np.float32)
+    return mean.astype(np.float32), deviation.astype(np.float32), votes.astype(np.float32)
 
 
 def to_groups(truth: np.ndarray, years: np.ndarray) -> np.ndarray:

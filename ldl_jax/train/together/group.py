@@ -53,6 +53,11 @@ class Replicas:
                     "replicas: runs that are trained together need their pictures in memory; take "
                     "data.feed='memory', or replicas='one_by_one'"
                 )
+            if replica.job.init.ensemble is not None:
+                raise ValueError(
+                    "replicas: runs with teachers of their own (init.teachers) are trained alone; "
+                    "take replicas='one_by_one'"
+                )
             if replica.job.placement.splits or processes.count() > 1:
                 raise ValueError(
                     "replicas: runs that are trained together have their weights whole on one "

@@ -95,10 +95,11 @@ def shared_pictures(parts: Sequence[Part]) -> tuple[dict[str, np.ndarray], list[
     """Returns the pictures of all parts, each once, and the positions of each part's among them.
 
     The parts are of one dataset, their pictures in memory; a name and a label are one picture.
-    Returns "images" uint8 [U, S, S, 3], "labels" and "sigma" float32 [U]; [N] int32 for each part.
+    Returns "images" uint8 [U, S, S, 3], and the parts' columns, as "labels" float32 [U]; [N] int32
+    for each part.
     """
     keys = [list(zip(part.ids, part.labels.tolist(), strict=True)) for part in parts]
-    columns = ("images", "labels", "sigma")
+    columns = ("images", *parts[0].columns)
     if all(part_keys == keys[0] for part_keys in keys):
         rows = np.arange(len(parts[0]), dtype=np.int32)
         return {name: getattr(parts[0], name) for name in columns}, [rows] * len(parts)

@@ -310,7 +310,9 @@ def test_a_missing_layout_says_what_to_do(tmp_path, name):
 
 def test_the_wrong_name_or_a_csv_for_official_lists(tmp_path):
     message = complaint("moprh", tmp_path)
-    assert "'moprh' is not one of aaf, adience, afad, agedb, appa_real, cacd2000, cfd" in message
+    assert (
+        "'moprh' is not one of aaf, adience, afad, agedb, appa_real, ava, cacd2000, cfd" in message
+    )
     assert "aaf: reads its official lists and takes no csv" in complaint("aaf", tmp_path, "x.csv")
 
 

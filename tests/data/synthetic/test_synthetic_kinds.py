@@ -92,7 +92,7 @@ def test_opinions_are_what_many_raters_answer():
     values = np.array(SCUT_FBP.values)
     none = np.zeros(2)
     truth = synthetic_labels.true_opinions(np.array([2.0, 3.7]), none, none, values)
-    mean, deviation = synthetic_labels.rate(truth, values, 200_000, 0)
+    mean, deviation, _ = synthetic_labels.rate(truth, values, 200_000, 0)
     drawn = np.random.default_rng(0).random((200_000, 1))
     for row in range(2):
         opinions = synthetic_labels.draw_values(
