@@ -20,6 +20,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -83,9 +84,9 @@ def plain() -> Iterator[None]:
 
 
 class DepthwiseConv(nnx.Module):
-    """Convolves each channel by itself with a square kernel [k, k, 1, C], without bias.
+    """Convolves each channel by itself with a square kernel [k, k, 1, C].
 
-    `padding` is as in `Conv`.
+    `padding` is as in `Conv`. There is no bias until a normalisation is folded into the layer.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class DepthwiseConv(nnx.Module):
     ) -> None:
         initial = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
         self.kernel = nnx.Param(initial(rngs.params(), (size, size, 1, channels), jnp.float32))
+        self.biased = False
         self.stride = stride
         self.padding = size // 2 if padding is None else padding
         self.dtype = dtype
@@ -107,7 +109,10 @@ class DepthwiseConv(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolves x [B, H, W, C] into [B, H', W', C] in the compute dtype."""
         kernel = self.kernel[...].astype(self.dtype)
-        return depthwise(x.astype(self.dtype), kernel, self.stride, self.padding)
+        y = depthwise(x.astype(self.dtype), kernel, self.stride, self.padding)
+        if self.biased:
+            y = y + self.bias[...].astype(self.dtype)[None, None, None, :]
+        return y
 
 
 def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
@@ -130,17 +135,67 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax
     return y
 
 
+class Forms(NamedTuple):
+    """The forms that pay on CPUs, as `benchmarks/convolution.py` found for a version of jax."""
+
+    version: tuple[int, int]  # the first that they are for
+    stem: int  # the channels of the widest stem that reads 2x2 pixels as channels; 0 for none
+    point: bool  # whether a convolution of 1x1 is a product
+    small: int  # the pixels of the largest result that is a product of patches
+    deep: int  # the same from 128 input channels on
+    kept: bool  # whether what is convolved is kept in memory, not computed anew for the gradient
+
+
+# The newest first. From 0.11 on XLA takes YNNPACK's convolutions, which are 4 to 8 times as fast.
+FORMS = (
+    Forms(version=(0, 11), stem=0, point=True, small=4, deep=16, kept=True),
+    Forms(version=(0, 0), stem=32, point=False, small=4, deep=4, kept=False),
+)
+
+
+def forms(version: tuple[int, ...] = jax.__version_info__) -> Forms:
+    """Returns the line of `FORMS` for a version of jax."""
+    return next(line for line in FORMS if version >= line.version)
+
+
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
     """Convolves x [B, H, W, in] with a kernel [k, k, in, out] in the fastest form known."""
-    size, _, inputs, outputs = kernel.shape
-    height, width = (_out_size(n, size, stride, padding) for n in x.shape[1:3])
-    few = inputs <= 4 and outputs <= 32
     if not rewrites():
         return direct(x, kernel, stride, padding)
-    if few and stride == 2 and size % 4 == 3 and size > 3 and padding == size // 2:
+    form = form_of(x.shape, kernel.shape, stride, padding)
+    if form == "space_to_depth":
         return space_to_depth(x, kernel)
-    form = patches if height * width <= 4 else direct
-    return form(x, kernel, stride, padding)
+    if form == "patches":
+        return patches(x, kernel, stride, padding)
+    x = lax.optimization_barrier(x) if forms().kept else x
+    return direct(x, kernel, stride, padding)
+
+
+def form_of(
+    shape: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: int,
+    padding: int,
+    line: Forms | None = None,
+) -> str:
+    """Returns the name of the function that convolves on CPUs.
+
+    Args:
+      shape: that of x, [B, H, W, in].
+      kernel: its shape, [k, k, in, out].
+      stride: in pixels, along both axes.
+      padding: in pixels, on each side.
+      line: of `FORMS`; that of the jax at hand by default.
+    """
+    line = line or forms()
+    size, _, inputs, outputs = kernel
+    height, width = (_out_size(n, size, stride, padding) for n in shape[1:3])
+    halves = stride == 2 and size % 4 == 3 and size > 3 and padding == size // 2
+    if halves and inputs <= 4 and outputs <= line.stem:
+        return "space_to_depth"
+    if (size == 1 and line.point) or height * width <= (line.deep if inputs >= 128 else line.small):
+        return "patches"
+    return "direct"
 
 
 def direct(
@@ -220,6 +275,8 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
 
     Equal maxima of a window share its gradient.
     """
+    if size == stride and padding == 0 and rewrites():
+        return _cells_of(x, size).max(axis=(2, 4))
     for axis in (2, 1):
         x = functools.reduce(jnp.maximum, _views(x, axis, size, stride, padding, -jnp.inf))
     return x
@@ -227,15 +284,20 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
 
 def average_pool(x: jax.Array, size: int) -> jax.Array:
     """Averages x [B, H, W, C] over cells of size x size; drops incomplete cells at the ends."""
-    batch, height, width, channels = x.shape
-    rows, columns = height // size, width // size
-    x = x[:, : rows * size, : columns * size]
-    cells = x.reshape(batch, rows, size, columns, size, channels)
+    cells = _cells_of(x, size)
     if size > 2:
         return cells.mean(axis=(2, 4))
     # A sum that is written out has a gradient that is twice as fast on CPUs.
     corners = [cells[:, :, i, :, j] for i in range(size) for j in range(size)]
     return functools.reduce(jnp.add, corners) / size**2
+
+
+def _cells_of(x: jax.Array, size: int) -> jax.Array:
+    """Returns the cells [B, h, size, w, size, C] of maps, without incomplete ones at the ends."""
+    batch, height, width, channels = x.shape
+    rows, columns = height // size, width // size
+    x = x[:, : rows * size, : columns * size]
+    return x.reshape(batch, rows, size, columns, size, channels)
 
 
 def rewrites() -> bool:
