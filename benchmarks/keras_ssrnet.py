@@ -3,7 +3,7 @@
     python benchmarks/keras_ssrnet.py WEIGHTS.npz
 
 It has the layers and names of the authors' network (Yang et al., "SSR-Net", IJCAI 2018) and runs in
-an environment with Keras and TensorFlow alone (`make bench-peers`). It reads one JSON object a line
+an environment with Keras and keras.KerasTensorFlow alone (`make bench-peers`). It reads one JSON object a line
 and answers each with one: {"step": "train" or "infer", "batch": 50, "calls": 3} by {} once the
 calls have ended, and {"step": "answer", "images": PATH} by {"ages": [...]}.
 """
@@ -20,19 +20,24 @@ SIDE, BINS = 64, (3, 3, 3)
 RANGE = 101  # V, the ages 0 to 100
 
 
-def block(x, channels: int, index: int, activation: str):
+def block(x: keras.KerasTensor, channels: int, index: int, activation: str) -> keras.KerasTensor:
     """Convolves, normalises and activates, in the names that Keras gave the authors' layers."""
     x = layers.Conv2D(channels, 3, name=f"conv2d_{index}")(x)
-    # The arguments are those of the authors' Keras, which are Keras' own of today.
-    x = layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"batch_normalization_{index}")(
-        x
-    )
+    norm = layers.BatchNormalization(-1, 0.99, 1e-3, name=f"batch_normalization_{index}")
+    x = norm(x)
     return layers.Activation(activation)(x)
 
 
-def stream(images, channels: int, first: int, activation: str, pooling):
+def stream(
+    images: keras.KerasTensor,
+    channels: int,
+    first: int,
+    activation: str,
+    pooling: type[layers.Layer],
+) -> list[keras.KerasTensor]:
     """Returns the outputs of a stream's four blocks, the first three pooled."""
-    outputs, x = [], images
+    outputs: list[keras.KerasTensor] = []
+    x = images
     for index in range(first, first + 4):
         x = block(x, channels, index, activation)
         x = pooling(2)(x) if index < first + 3 else x

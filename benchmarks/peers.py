@@ -61,7 +61,7 @@ def started(python: str, weights: Weights) -> Iterator[Keras]:
     """Starts Keras' side with the library's weights, and ends it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.npz"
-        np.savez(path, **keras_arrays(weights))
+        np.savez(path, allow_pickle=False, **keras_arrays(weights))
         keras = Keras(python, path)
         try:
             yield keras
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"The sides' ages differ by {difference:.1e} years at most.\n")
         print(printing.head("step|batch:|JAX images/s:|Keras images/s:|JAX / Keras:"), flush=True)
         for step, batch in SHAPES:
-            runs = {
+            runs: dict[str, timing.Run] = {
                 "jax": library[batch][step].run,
                 "keras": functools.partial(keras.run, step, batch),
             }

@@ -1,31 +1,29 @@
 """Convolution and max pooling, in other forms where XLA's own are slow on CPUs.
 
-Every form computes the same function as XLA's. `benchmarks/convolution.py` measures them; the
-numbers below are from two cores with jax 0.10. Three forms take the place of XLA's on CPUs:
+Every form computes the same function as XLA's. `benchmarks/convolution.py` measures them, and
+`ldl_jax.models.forms` says which of them pay for a version of jax:
 
-- A strided RGB stem of up to 32 channels reads 2x2 pixels as channels. Its forward pass is 3 to 4
-  times as fast, its kernel's gradient takes the same time.
-- A convolution whose result is 2x2 or less gathers patches for one matrix product. With its
-  gradients it is 2.5 to 11 times as fast.
-- Max pooling takes maxima of shifted views, one axis after the other. Its gradient is 3 times as
-  fast as select-and-scatter; inference, which has no gradient, changes by a tenth at most.
+- A strided RGB stem of up to 32 channels reads 2x2 pixels as channels (before jax 0.11).
+- A convolution whose result is small gathers patches for one matrix product, and one of 1x1 is a
+  product of pixels (from jax 0.11 on).
+- Max pooling takes maxima of shifted views, one axis after the other, or of cells where its windows
+  don't overlap. Its gradient is 14 times as fast as select-and-scatter.
 
-Together they make a training gradient of ResNet10-Tiny at 64x64 twice as fast and its inference
-three times. Two more forms have one use each: `depthwise` in MobileNet and `in_cells` in SSR-Net.
-Where the benchmark saw no gain (strided convolutions of larger maps, wider stems), XLA's
-convolution stays.
+Two more forms have one use each: `depthwise` in MobileNet and `in_cells` in SSR-Net. Where the
+benchmark saw no gain, XLA's convolution stays.
 """
 
 import contextlib
 import contextvars
 import functools
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+
+from ldl_jax.models.forms import at_hand, form_of, out_size
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _PLAIN = contextvars.ContextVar("plain", default=False)
@@ -89,6 +87,8 @@ class DepthwiseConv(nnx.Module):
     `padding` is as in `Conv`. There is no bias until a normalisation is folded into the layer.
     """
 
+    bias: nnx.Param
+
     def __init__(
         self,
         channels: int,
@@ -124,7 +124,7 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax
     if not rewrites():
         return direct(x, kernel, stride, padding, groups=x.shape[-1])
     size = kernel.shape[0]
-    height, width = (_out_size(n, size, stride, padding) for n in x.shape[1:3])
+    height, width = (out_size(n, size, stride, padding) for n in x.shape[1:3])
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     y = jnp.zeros((x.shape[0], height, width, x.shape[3]), x.dtype)
     for row in range(size):
@@ -133,29 +133,6 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax
             view = x[:, row : ends[0] : stride, column : ends[1] : stride]
             y += view * kernel[row, column][None, None]
     return y
-
-
-class Forms(NamedTuple):
-    """The forms that pay on CPUs, as `benchmarks/convolution.py` found for a version of jax."""
-
-    version: tuple[int, int]  # the first that they are for
-    stem: int  # the channels of the widest stem that reads 2x2 pixels as channels; 0 for none
-    point: bool  # whether a convolution of 1x1 is a product
-    small: int  # the pixels of the largest result that is a product of patches
-    deep: int  # the same from 128 input channels on
-    kept: bool  # whether what is convolved is kept in memory, not computed anew for the gradient
-
-
-# The newest first. From 0.11 on XLA takes YNNPACK's convolutions, which are 4 to 8 times as fast.
-FORMS = (
-    Forms(version=(0, 11), stem=0, point=True, small=4, deep=16, kept=True),
-    Forms(version=(0, 0), stem=32, point=False, small=4, deep=4, kept=False),
-)
-
-
-def forms(version: tuple[int, ...] = jax.__version_info__) -> Forms:
-    """Returns the line of `FORMS` for a version of jax."""
-    return next(line for line in FORMS if version >= line.version)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
@@ -167,35 +144,8 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.
         return space_to_depth(x, kernel)
     if form == "patches":
         return patches(x, kernel, stride, padding)
-    x = lax.optimization_barrier(x) if forms().kept else x
+    x = lax.optimization_barrier(x) if at_hand().kept else x
     return direct(x, kernel, stride, padding)
-
-
-def form_of(
-    shape: tuple[int, ...],
-    kernel: tuple[int, ...],
-    stride: int,
-    padding: int,
-    line: Forms | None = None,
-) -> str:
-    """Returns the name of the function that convolves on CPUs.
-
-    Args:
-      shape: that of x, [B, H, W, in].
-      kernel: its shape, [k, k, in, out].
-      stride: in pixels, along both axes.
-      padding: in pixels, on each side.
-      line: of `FORMS`; that of the jax at hand by default.
-    """
-    line = line or forms()
-    size, _, inputs, outputs = kernel
-    height, width = (_out_size(n, size, stride, padding) for n in shape[1:3])
-    halves = stride == 2 and size % 4 == 3 and size > 3 and padding == size // 2
-    if halves and inputs <= 4 and outputs <= line.stem:
-        return "space_to_depth"
-    if (size == 1 and line.point) or height * width <= (line.deep if inputs >= 128 else line.small):
-        return "patches"
-    return "direct"
 
 
 def direct(
@@ -305,15 +255,11 @@ def rewrites() -> bool:
     return jax.default_backend() == "cpu" and not _PLAIN.get()
 
 
-def _out_size(length: int, size: int, stride: int, padding: int) -> int:
-    return (length + 2 * padding - size) // stride + 1
-
-
 def _views(
     x: jax.Array, axis: int, size: int, stride: int, padding: int, fill: float
 ) -> list[jax.Array]:
     """Returns the k shifted views of padded x along an axis, one for each offset in the window."""
-    span = stride * (_out_size(x.shape[axis], size, stride, padding) - 1) + 1
+    span = stride * (out_size(x.shape[axis], size, stride, padding) - 1) + 1
     edges = [(padding, padding) if a == axis else (0, 0) for a in range(x.ndim)]
     x = jnp.pad(x, edges, constant_values=fill)
     return [lax.slice_in_dim(x, i, i + span, stride, axis) for i in range(size)]

@@ -12,6 +12,7 @@ from ldl_jax.data.augment.augmentation import Preprocessing, prepare
 from ldl_jax.labels import AGE
 from ldl_jax.models.functional import functional
 from ldl_jax.models.layers import Norm
+from ldl_jax.train.state import Weights
 
 # What makes a network quick, and MobileNet's other form.
 NETWORKS = {
@@ -123,7 +124,7 @@ def test_what_is_folded_does_not_train(name):
     model = models.build(name, **NETWORKS[name])
     network, *weights = models.folded(model, *trained(model))
     with pytest.raises(ValueError, match="train: the network's batch normalisation is folded"):
-        jax.eval_shape(lambda *a: network.apply(*a, train=True, key=jax.random.key(0)), *weights, draw_images(33))
+        network.apply(*weights, draw_images(33), train=True, key=jax.random.key(0))
 
 
 def test_maps_are_folded_too():
@@ -140,8 +141,6 @@ def test_a_predictor_folds_once_and_answers_as_training_does(tmp_path, write_che
     model, method = models.build("resnet10_tiny"), methods.get("cen", space=AGE)
     backbone, model_state = trained(model)
     head = method.head.init(jax.random.key(1), model.width)
-    from ldl_jax.train.state import Weights
-
     folder = write_checkpoint(
         tmp_path / "c",
         Weights({"backbone": backbone, "head": head}, model_state),
