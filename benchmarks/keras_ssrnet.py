@@ -3,7 +3,7 @@
     python benchmarks/keras_ssrnet.py WEIGHTS.npz
 
 It has the layers and names of the authors' network (Yang et al., "SSR-Net", IJCAI 2018) and runs in
-an environment with Keras and keras.KerasTensorFlow alone (`make bench-peers`). It reads one JSON object a line
+an environment with Keras and TensorFlow alone (`make bench-peers`). It reads one JSON object a line
 and answers each with one: {"step": "train" or "infer", "batch": 50, "calls": 3} by {} once the
 calls have ended, and {"step": "answer", "images": PATH} by {"ages": [...]}.
 """

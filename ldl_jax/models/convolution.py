@@ -4,8 +4,8 @@ Every form computes the same function as XLA's. `benchmarks/convolution.py` meas
 `ldl_jax.models.forms` says which of them pay for a version of jax:
 
 - A strided RGB stem of up to 32 channels reads 2x2 pixels as channels (before jax 0.11).
-- A convolution whose result is small gathers patches for one matrix product, and one of 1x1 is a
-  product of pixels (from jax 0.11 on).
+- A convolution whose result is small gathers patches for one matrix product. From jax 0.11 on one
+  of 1x1 is a product of pixels, and one of a map of at most 2x2 a product of whole maps.
 - Max pooling takes maxima of shifted views, one axis after the other, or of cells where its windows
   don't overlap. Its gradient is 14 times as fast as select-and-scatter.
 
@@ -142,6 +142,8 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.
     form = form_of(x.shape, kernel.shape, stride, padding)
     if form == "space_to_depth":
         return space_to_depth(x, kernel)
+    if form == "dense":
+        return dense(x, kernel, stride, padding)
     if form == "patches":
         return patches(x, kernel, stride, padding)
     x = lax.optimization_barrier(x) if at_hand().kept else x
@@ -167,6 +169,26 @@ def patches(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.A
     # Both are matrices, since XLA copies the operands of a product with more axes for its gradient.
     y = columns.reshape(-1, columns.shape[-1]) @ kernel.reshape(size * size * inputs, outputs)
     return y.reshape(*columns.shape[:-1], outputs)
+
+
+def dense(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
+    """Convolves by one product of whole maps and a matrix [H*W*in, H'*W'*out] of the kernel.
+
+    A map of 2x2 under a kernel of 3x3 has 4 inputs for each result, where a patch has 9 with its
+    zeros.
+    """
+    size, _, inputs, outputs = kernel.shape
+    batch, rows, columns = x.shape[:3]
+    height, width = (out_size(n, size, stride, padding) for n in (rows, columns))
+    taps = jnp.pad(kernel, ((rows, rows), (columns, columns), (0, 0), (0, 0)))
+    of_result = []  # for each pixel of the result the tap of each input
+    for i in range(height):
+        for j in range(width):
+            top, left = rows + padding - stride * i, columns + padding - stride * j
+            of_result.append(taps[top : top + rows, left : left + columns])
+    matrix = jnp.stack(of_result, axis=3)
+    y = x.reshape(batch, -1) @ matrix.reshape(rows * columns * inputs, height * width * outputs)
+    return y.reshape(batch, height, width, outputs)
 
 
 def space_to_depth(x: jax.Array, kernel: jax.Array) -> jax.Array:

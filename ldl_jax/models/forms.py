@@ -11,15 +11,15 @@ class Forms(NamedTuple):
     version: tuple[int, int]  # the first that they are for
     stem: int  # the channels of the widest stem that reads 2x2 pixels as channels; 0 for none
     point: bool  # whether a convolution of 1x1 is a product
+    dense: int  # the pixels of the largest map that is convolved as by a dense layer
     small: int  # the pixels of the largest result that is a product of patches
-    deep: int  # the same from 128 input channels on
     kept: bool  # whether what is convolved is kept in memory, not computed anew for the gradient
 
 
 # The newest first. From 0.11 on XLA takes YNNPACK's convolutions, which are 4 to 8 times as fast.
 FORMS = (
-    Forms(version=(0, 11), stem=0, point=True, small=4, deep=16, kept=True),
-    Forms(version=(0, 0), stem=32, point=False, small=4, deep=4, kept=False),
+    Forms(version=(0, 11), stem=0, point=True, dense=4, small=4, kept=True),
+    Forms(version=(0, 0), stem=32, point=False, dense=0, small=4, kept=False),
 )
 
 
@@ -50,7 +50,10 @@ def form_of(
     halves = stride == 2 and size % 4 == 3 and size > 3 and padding == size // 2
     if halves and inputs <= 4 and outputs <= line.stem:
         return "space_to_depth"
-    if (size == 1 and line.point) or height * width <= (line.deep if inputs >= 128 else line.small):
+    # The matrix of a dense layer is made from the kernel anew for each batch.
+    if size > 1 and shape[1] * shape[2] <= line.dense and shape[0] >= 16:
+        return "dense"
+    if (size == 1 and line.point) or height * width <= line.small:
         return "patches"
     return "direct"
 

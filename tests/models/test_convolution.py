@@ -74,6 +74,22 @@ def test_patches_are_a_convolution(size, padding, stride, height, width):
 
 
 NEW, OLD = forms.FORMS
+
+
+@pytest.mark.parametrize(("size", "padding"), [(3, 1), (2, 0), (5, 2), (1, 0)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 5), (1, 1)])
+def test_dense_is_a_convolution(size, padding, stride, height, width):
+    if min(height, width) + 2 * padding < size:
+        pytest.skip("nothing is left of the map")
+    arrays = draw(height + size, (2, height, width, 4), (size, size, 4, 6))
+    check_same(
+        lambda x, kernel: convolution.dense(x, kernel, stride, padding),
+        lambda x, kernel: reference(x, kernel, stride, padding),
+        arrays,
+    )
+
+
 # Shape of x, kernel size, outputs, stride, padding, and the form that a CPU takes from jax 0.11 on
 # and before.
 PATHS = [
@@ -87,8 +103,9 @@ PATHS = [
     ((2, 2, 2, 4), 3, 6, 1, 1, "patches", "patches"),
     ((2, 1, 1, 4), 3, 6, 1, 1, "patches", "patches"),
     ((2, 1, 4, 4), 3, 6, 1, 1, "patches", "patches"),
-    ((2, 4, 4, 4), 3, 6, 1, 1, "direct", "direct"),
-    ((2, 4, 4, 128), 3, 6, 1, 1, "patches", "direct"),  # deep
+    ((16, 2, 2, 4), 3, 6, 1, 1, "dense", "patches"),
+    ((16, 2, 1, 4), 3, 6, 2, 1, "dense", "patches"),
+    ((16, 2, 2, 4), 1, 6, 1, 0, "patches", "patches"),
     ((2, 5, 6, 4), 3, 6, 1, 1, "direct", "direct"),
     ((2, 5, 6, 4), 1, 6, 1, 0, "patches", "direct"),
     ((2, 9, 8, 4), 3, 6, 2, 1, "direct", "direct"),
