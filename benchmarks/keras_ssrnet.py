@@ -73,7 +73,7 @@ def network() -> keras.Model:
         offsets = layers.Dense(bins, activation="tanh", name=f"local_delta_stage{k}")(mixed)
         width = width / (bins * (1.0 + delta))
         index = np.arange(bins, dtype=np.float32)
-        age = age + width * keras.ops.sum(probs * (index + offsets), axis=-1)
+        age = age + width * keras.ops.sum(probs * (offsets + index), axis=-1)
     return keras.Model(images, age)
 
 
