@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-network", action="store_true", help="leave out the whole network")
     options = parser.parse_args(arguments)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, float32, milliseconds")
-    columns = "case|form|taken|XLA:|form:|ratio:|XLA, gradient:|form, gradient:|ratio:"
+    columns = "case|tried|taken|XLA:|form:|ratio:|XLA, gradient:|form, gradient:|ratio:"
     print("\n" + printing.head(columns))
     for case in cases(options.batch):
         print(measure(case, options.repeats), flush=True)
