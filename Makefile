@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 EXTRAS := $(shell nvidia-smi >/dev/null 2>&1 && echo dev,cuda12 || echo dev)
 WORKDIR ?= runs/quickstart
 
-.PHONY: install quickstart test test-oldest test-peers soak lint types clean
+.PHONY: install quickstart test test-oldest test-peers bench-peers soak lint types clean
 
 # An environment of another version than that of a PYTHON that was given is made anew.
 ifneq (,$(filter command environment,$(origin PYTHON)))
@@ -56,6 +56,15 @@ test-oldest:
 test-peers: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,peers]'
 	$(BIN)/python -m pytest -rs tests/peers
+
+# SSR-Net's speed beside that of its authors' network in Keras, which has an environment of its own.
+PEERS := .cache/keras
+bench-peers: install
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check 'keras>=3.6' \
+	  "tensorflow-cpu>=2.18; platform_machine == 'x86_64'" \
+	  "tensorflow>=2.18; platform_machine != 'x86_64'"
+	$(BIN)/python -m benchmarks.peers --keras=$(PEERS)/bin/python
 
 # Fifty kills of a run at random moments, and ten thousand changed files (docs/hostile-input.md);
 # `make test` has three and four hundred.

@@ -4,9 +4,10 @@
 
 All forms are measured in turns (A B B A). A ratio says how many times as fast the form is; it is
 the median over the turns. The gradient of a stem is that of its kernel, since pictures need none;
-all other gradients are of the input and the kernel. The first table has the cases where `convolve`
-takes another form than XLA's, the second has similar cases where it takes XLA's. The third has the
-whole of ResNet10-Tiny with all forms, with all but one, and with none.
+all other gradients are of the input and the kernel. The first table has a form in each case, and
+says which form the library takes there with this version of jax (`ldl_jax.models.forms`). The
+second has the whole of ResNet10-Tiny with the forms as they are taken, with one of them less, and
+with none.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from flax import linen
 
 from benchmarks import printing, timing
 from ldl_jax import models
-from ldl_jax.models import convolution, resnet
+from ldl_jax.models import convolution, forms, resnet
 from ldl_jax.models.functional import ModelState, Params
 
 Function = Callable[..., jax.Array]
@@ -35,6 +36,8 @@ class Case(NamedTuple):
     xla: Function  # the same by XLA's own operations
     shapes: tuple[tuple[int, ...], ...]  # those of x, and of the kernel where there is one
     wrt: tuple[int, ...]  # the indices of the arguments that training differentiates by
+    taken: str  # the name of the form that the library takes there
+    tried: str = "space_to_depth"  # the name of this form
 
 
 def xla_max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
@@ -44,66 +47,88 @@ def xla_max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Arra
     )
 
 
-def used(batch: int) -> list[Case]:
-    """Returns the cases with another form than XLA's: batches at 64x64, an eighth at 224x224."""
+def cases(batch: int) -> list[Case]:
+    """Returns the cases: batches at 64x64, an eighth at 224x224."""
     large = max(1, batch // 8)
+    patches, dense = convolution.patches, convolution.dense
     return [
         _stem(batch, 64, 32),
         _stem(large, 224, 32),
-        _strided(batch, 4, 128, 3),
-        _small(batch, 2, 256),
-        _small(batch, 1, 256),
-        _pool(batch, 32, 32),
-        _pool(large, 112, 32),
-    ]
-
-
-def unused(batch: int) -> list[Case]:
-    """Returns similar cases, where the library takes XLA's own form."""
-    large = max(1, batch // 8)
-    return [
         _stem(batch, 64, 64),
-        _strided(batch, 16, 32, 3),
-        _strided(large, 56, 32, 3),
-        _strided(batch, 8, 64, 3),
-        _strided(batch, 16, 32, 1),
-        _strided(large, 56, 32, 1),
-        _small(batch, 4, 128),
+        _convolution(patches, batch, 31, 32, 10, 1, 1),
+        _convolution(patches, batch, 16, 32, 64, 1, 2),
+        _convolution(patches, large, 56, 32, 64, 1, 2),
+        _convolution(patches, batch, 16, 32, 64, 3, 2),
+        _convolution(patches, batch, 8, 64, 128, 3, 2),
+        _convolution(patches, batch, 4, 128, 256, 3, 2),
+        _convolution(patches, batch, 4, 128, 128, 3, 1),
+        _convolution(patches, batch, 2, 256, 256, 3, 1),
+        _convolution(dense, batch, 2, 256, 256, 3, 1),
+        _convolution(patches, batch, 1, 256, 256, 3, 1),
+        _convolution(dense, batch, 1, 256, 256, 3, 1),
+        _in_cells(batch, 64, 32),
+        _pool(batch, 32, 32, 3, 2),
+        _pool(large, 112, 32, 3, 2),
+        _pool(batch, 31, 10, 8, 8),
     ]
 
 
 def _stem(batch: int, side: int, width: int) -> Case:
+    shapes = ((batch, side, side, 3), (7, 7, 3, width))
     return Case(
         f"stem 7x7 /2, 3 to {width}, {batch} of {side}x{side}",
         convolution.space_to_depth,
         lambda x, kernel: convolution.direct(x, kernel, 2, 3),
-        ((batch, side, side, 3), (7, 7, 3, width)),
+        shapes,
         (1,),
+        forms.form_of(*shapes, 2, 3),
     )
 
 
-def _strided(batch: int, side: int, width: int, size: int, stride: int = 2) -> Case:
-    outputs, by = stride * width, " /2" if stride == 2 else ""
+def _convolution(
+    form: Callable[..., jax.Array],
+    batch: int,
+    side: int,
+    inputs: int,
+    outputs: int,
+    size: int,
+    stride: int,
+) -> Case:
+    by = " /2" if stride == 2 else ""
+    shapes = ((batch, side, side, inputs), (size, size, inputs, outputs))
     return Case(
-        f"{size}x{size}{by}, {width} to {outputs}, {batch} of {side}x{side}",
-        lambda x, kernel: convolution.patches(x, kernel, stride, size // 2),
+        f"{size}x{size}{by}, {inputs} to {outputs}, {batch} of {side}x{side}",
+        lambda x, kernel: form(x, kernel, stride, size // 2),
         lambda x, kernel: convolution.direct(x, kernel, stride, size // 2),
-        ((batch, side, side, width), (size, size, width, outputs)),
+        shapes,
         (0, 1),
+        forms.form_of(*shapes, stride, size // 2),
+        form.__name__,
     )
 
 
-def _small(batch: int, side: int, width: int) -> Case:
-    return _strided(batch, side, width, 3, stride=1)
-
-
-def _pool(batch: int, side: int, width: int) -> Case:
+def _in_cells(batch: int, side: int, width: int) -> Case:
     return Case(
-        f"ReLU, max-pool 3x3 /2, {width}, {batch} of {side}x{side}",
-        lambda x: convolution.max_pool(jax.nn.relu(x), 3, 2, 1),
-        lambda x: xla_max_pool(jax.nn.relu(x), 3, 2, 1),
+        f"3x3, 3 to {width}, mean of 2x2, {batch} of {side}x{side}",
+        lambda x, kernel: convolution.in_cells(x, kernel, 0).mean(axis=3),
+        lambda x, kernel: convolution.average_pool(convolution.direct(x, kernel, 1, 0), 2),
+        ((batch, side, side, 3), (3, 3, 3, width)),
+        (1,),
+        "in_cells",
+        "in_cells",
+    )
+
+
+def _pool(batch: int, side: int, width: int, size: int, stride: int) -> Case:
+    padding = size // 2 if size > stride else 0
+    return Case(
+        f"ReLU, max-pool {size}x{size} /{stride}, {width}, {batch} of {side}x{side}",
+        lambda x: convolution.max_pool(jax.nn.relu(x), size, stride, padding),
+        lambda x: xla_max_pool(jax.nn.relu(x), size, stride, padding),
         ((batch, side, side, width),),
         (0,),
+        "max_pool",
+        "max_pool",
     )
 
 
@@ -117,42 +142,48 @@ def measure(case: Case, repeats: int) -> str:
     def gradient(form: Function) -> Function:
         return jax.grad(lambda *a: jnp.vdot(form(*a), cotangent), case.wrt)
 
-    forms = {"xla": case.xla, "form": case.form}
-    forms |= {f"{name} gradient": gradient(form) for name, form in forms.items()}
-    runs = {name: timing.repeated(jax.jit(form), *arrays) for name, form in forms.items()}
+    both = {"xla": case.xla, "form": case.form}
+    both |= {f"{name} gradient": gradient(form) for name, form in both.items()}
+    runs = {name: timing.repeated(jax.jit(form), *arrays) for name, form in both.items()}
     times = timing.in_turns(runs, repeats)
-    cells = [case.name]
+    cells = [case.name, case.tried, case.taken]
     for kind in ("", " gradient"):
         xla, form = times["xla" + kind], times["form" + kind]
         cells += [f"{1e3 * xla.median:.2f}", f"{1e3 * form.median:.2f}", f"{xla.over(form):.1f}"]
     return printing.line(cells)
 
 
+# How the table does without a form.
+WITHOUT: dict[str, Callable[[forms.Forms], forms.Forms]] = {
+    "stem": lambda line: line._replace(stem=0),
+    "1x1": lambda line: line._replace(point=False),
+    "dense": lambda line: line._replace(dense=0),
+    "small maps": lambda line: line._replace(dense=0, small=0),
+    "kept maps": lambda line: line._replace(kept=False),
+}
+
+
 @contextlib.contextmanager
-def without(*forms: str) -> Iterator[None]:
-    """Makes networks that are traced inside use XLA's own in place of these forms.
+def without(*names: str) -> Iterator[None]:
+    """Makes networks that are traced inside use XLA's own in place of forms.
 
-    The forms are named as in `network`.
+    They are named as in `WITHOUT`, or "max-pool".
     """
-
-    def stem(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return convolution.direct(x, kernel, 2, kernel.shape[0] // 2)
-
-    replaced = {
-        "small maps": (convolution, "patches", convolution.direct),
-        "stem": (convolution, "space_to_depth", stem),
-        "max-pool": (resnet, "max_pool", xla_max_pool),
-    }
+    line = forms.at_hand()
+    for name in names:
+        line = WITHOUT[name](line) if name in WITHOUT else line
     with contextlib.ExitStack() as stack:
-        for form in forms:
-            stack.enter_context(mock.patch.object(*replaced[form]))
+        for module in (forms, convolution):
+            stack.enter_context(mock.patch.object(module, "at_hand", return_value=line))
+        if "max-pool" in names:
+            stack.enter_context(mock.patch.object(resnet, "max_pool", xla_max_pool))
         yield
 
 
 def network(name: str, size: int, batch: int, repeats: int) -> list[str]:
     """Times a network's training gradient and inference and returns the rows of its table."""
-    forms = ("stem", "small maps", "max-pool")
-    variants = {"all forms": (), **{f"without {form}": (form,) for form in forms}, "none": forms}
+    names = (*WITHOUT, "max-pool")
+    variants = {"all forms": (), **{f"without {name}": (name,) for name in names}, "none": names}
     model = models.build(name)
     images = jax.random.normal(jax.random.key(0), (batch, size, size, 3))
     arrays = [*model.init(jax.random.key(0)), images]
@@ -191,12 +222,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-network", action="store_true", help="leave out the whole network")
     options = parser.parse_args(arguments)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, float32, milliseconds")
-    for title, cases in {"case": used, "not used": unused}.items():
-        print(
-            "\n" + printing.head(f"{title}|XLA:|form:|ratio:|XLA, gradient:|form, gradient:|ratio:")
-        )
-        for case in cases(options.batch):
-            print(measure(case, options.repeats), flush=True)
+    columns = "case|tried|taken|XLA:|form:|ratio:|XLA, gradient:|form, gradient:|ratio:"
+    print("\n" + printing.head(columns))
+    for case in cases(options.batch):
+        print(measure(case, options.repeats), flush=True)
     if not options.no_network:
         columns = "training gradient:|of all forms':|inference:|of all forms':"
         print("\n" + printing.head(f"resnet10_tiny, {options.batch} of 64x64|{columns}"))

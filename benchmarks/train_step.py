@@ -7,8 +7,9 @@ JAX runs the programs of `launch.main` for a network's shipped config, in the fi
 SSR-Net by `configs.recipes.ssrnet` (its loss, Adam, its augmentation, batches of 50), ThinAgeNet,
 TinyAgeNet and VGG16 by `configs.recipes.dldlv2`, all others by CEN (SGD, random resized crop and
 flip). The uint8 pictures lie on the device. Fetching a batch, augmentation, normalisation and the
-scalars of the log are included; decoding files is not (see `benchmarks.pipeline`). Inference
-fetches, normalises and decodes the labels' distribution.
+scalars of the log are included; decoding files is not (see `benchmarks.pipeline`). Inference is a
+predictor's, with the batch normalisation folded; it fetches, normalises and decodes the labels'
+distribution.
 
 PyTorch trains the same network by the same loss and optimizer, from the same weights, on a batch
 that is ready and normalised, with channels last, bfloat16 by autocast, and compiled on CUDA. Its

@@ -1,4 +1,4 @@
-"""The library's side of `benchmarks.train_step`: the programs that `launch.main` runs."""
+"""The library's side of `benchmarks.train_step`: the programs of training and of predictors."""
 
 import dataclasses
 import itertools
@@ -12,11 +12,13 @@ from jax.stages import Compiled, Wrapped
 
 from benchmarks import timing
 from configs.recipes import dldlv2, ssrnet
+from ldl_jax import models
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
 from ldl_jax.train import programs
 from ldl_jax.train.job import Job
 from ldl_jax.train.state import Weights
+from ldl_jax.train.step import PredictStep, make_predict_step
 
 # The networks whose shipped configs are not CEN's, which `schema.defaults` are.
 SHIPPED = {
@@ -74,8 +76,21 @@ def weights_of(job: Job) -> Weights:
 def functions(job: Job, weights: Weights | None = None) -> dict[str, Measured]:
     """Compiles the "train" and "infer" of a job, with these weights or those it starts from."""
     weights = weights_of(job) if weights is None else weights
-    train, steps = programs.jitted(job)
-    return {"train": _training(job, train, weights), "infer": _inference(job, steps.test, weights)}
+    train, _ = programs.jitted(job)
+    return {"train": _training(job, train, weights), "infer": _inference(*folded(job, weights))}
+
+
+def folded(job: Job, weights: Weights) -> tuple[Job, Weights]:
+    """Folds the network's batch normalisation, as a predictor does."""
+    backbone = weights.params["backbone"]
+    model, backbone, model_state = models.folded(job.model, backbone, weights.model_state)
+    params = {**weights.params, "backbone": backbone}
+    return dataclasses.replace(job, model=model), Weights(params, model_state)
+
+
+def predict_of(job: Job) -> PredictStep:
+    """Returns a job's pure `predict(weights, images) -> Prediction`."""
+    return make_predict_step(job.model, job.method, flip=job.evaluation.flip)
 
 
 def _training(job: Job, train: Callable, weights: Weights) -> Measured:
@@ -100,7 +115,8 @@ def _training(job: Job, train: Callable, weights: Weights) -> Measured:
     return Measured(run, count, compiled, seconds)
 
 
-def _inference(job: Job, predict: Callable, weights: Weights) -> Measured:
+def _inference(job: Job, weights: Weights) -> Measured:
+    predict = programs.predicting(job, predict_of(job), weights).test
     store = job.data.test.store
     items = job.data.test.items(job.order(1), 0)
     compiled, seconds = _compile(predict, weights, store, next(items))

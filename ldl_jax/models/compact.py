@@ -73,7 +73,7 @@ class MobileNet(nnx.Module):
         self.stem_name = "conv1" if keras else "stem"
         stem = Conv(3, width, 3, stride=2, padding=padding, dtype=dtype, rngs=rngs)
         setattr(self, self.stem_name, stem)
-        self.stem_norm = Norm(width, dtype, rngs, **_KERAS)
+        self.stem_norm = Norm(width, dtype, rngs, of=self.stem_name, **_KERAS)
         for layer, (channels, stride) in enumerate(_MOBILE, start=1):
             outputs = int(channels * alpha)
             sides = padding if stride == 2 else None
@@ -81,9 +81,11 @@ class MobileNet(nnx.Module):
                 width, 3, stride=stride, padding=sides, dtype=dtype, rngs=rngs
             )
             setattr(self, f"depthwise{layer}", depthwise)
-            setattr(self, f"depthwise_norm{layer}", Norm(width, dtype, rngs, **_KERAS))
+            norm = Norm(width, dtype, rngs, of=f"depthwise{layer}", **_KERAS)
+            setattr(self, f"depthwise_norm{layer}", norm)
             setattr(self, f"point{layer}", Conv(width, outputs, 1, dtype=dtype, rngs=rngs))
-            setattr(self, f"point_norm{layer}", Norm(outputs, dtype, rngs, **_KERAS))
+            norm = Norm(outputs, dtype, rngs, of=f"point{layer}", **_KERAS)
+            setattr(self, f"point_norm{layer}", norm)
             width = outputs
         self.reduce = Conv(width, 20, 1, bias=True, dtype=dtype, rngs=rngs)
         self.dense = Dense(20 * cells, 32, dtype, rngs)

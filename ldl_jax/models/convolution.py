@@ -1,19 +1,16 @@
 """Convolution and max pooling, in other forms where XLA's own are slow on CPUs.
 
-Every form computes the same function as XLA's. `benchmarks/convolution.py` measures them; the
-numbers below are from two cores with jax 0.10. Three forms take the place of XLA's on CPUs:
+Every form computes the same function as XLA's. `benchmarks/convolution.py` measures them, and
+`ldl_jax.models.forms` says which of them pay for a version of jax:
 
-- A strided RGB stem of up to 32 channels reads 2x2 pixels as channels. Its forward pass is 3 to 4
-  times as fast, its kernel's gradient takes the same time.
-- A convolution whose result is 2x2 or less gathers patches for one matrix product. With its
-  gradients it is 2.5 to 11 times as fast.
-- Max pooling takes maxima of shifted views, one axis after the other. Its gradient is 3 times as
-  fast as select-and-scatter; inference, which has no gradient, changes by a tenth at most.
+- A strided RGB stem of up to 32 channels reads 2x2 pixels as channels (before jax 0.11).
+- A convolution whose result is small gathers patches for one matrix product. From jax 0.11 on one
+  of 1x1 is a product of pixels, and one of a map of at most 2x2 a product of whole maps.
+- Max pooling takes maxima of shifted views, one axis after the other, or of cells where its windows
+  don't overlap. Its gradient is 14 times as fast as select-and-scatter.
 
-Together they make a training gradient of ResNet10-Tiny at 64x64 twice as fast and its inference
-three times. Two more forms have one use each: `depthwise` in MobileNet and `in_cells` in SSR-Net.
-Where the benchmark saw no gain (strided convolutions of larger maps, wider stems), XLA's
-convolution stays.
+Two more forms have one use each: `depthwise` in MobileNet and `in_cells` in SSR-Net. Where the
+benchmark saw no gain, XLA's convolution stays.
 """
 
 import contextlib
@@ -25,6 +22,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+
+from ldl_jax.models.forms import at_hand, form_of, out_size
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _PLAIN = contextvars.ContextVar("plain", default=False)
@@ -83,10 +82,12 @@ def plain() -> Iterator[None]:
 
 
 class DepthwiseConv(nnx.Module):
-    """Convolves each channel by itself with a square kernel [k, k, 1, C], without bias.
+    """Convolves each channel by itself with a square kernel [k, k, 1, C].
 
-    `padding` is as in `Conv`.
+    `padding` is as in `Conv`. There is no bias until a normalisation is folded into the layer.
     """
+
+    bias: nnx.Param
 
     def __init__(
         self,
@@ -100,6 +101,7 @@ class DepthwiseConv(nnx.Module):
     ) -> None:
         initial = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
         self.kernel = nnx.Param(initial(rngs.params(), (size, size, 1, channels), jnp.float32))
+        self.biased = False
         self.stride = stride
         self.padding = size // 2 if padding is None else padding
         self.dtype = dtype
@@ -107,7 +109,10 @@ class DepthwiseConv(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolves x [B, H, W, C] into [B, H', W', C] in the compute dtype."""
         kernel = self.kernel[...].astype(self.dtype)
-        return depthwise(x.astype(self.dtype), kernel, self.stride, self.padding)
+        y = depthwise(x.astype(self.dtype), kernel, self.stride, self.padding)
+        if self.biased:
+            y = y + self.bias[...].astype(self.dtype)[None, None, None, :]
+        return y
 
 
 def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
@@ -119,7 +124,7 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax
     if not rewrites():
         return direct(x, kernel, stride, padding, groups=x.shape[-1])
     size = kernel.shape[0]
-    height, width = (_out_size(n, size, stride, padding) for n in x.shape[1:3])
+    height, width = (out_size(n, size, stride, padding) for n in x.shape[1:3])
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     y = jnp.zeros((x.shape[0], height, width, x.shape[3]), x.dtype)
     for row in range(size):
@@ -132,15 +137,17 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
     """Convolves x [B, H, W, in] with a kernel [k, k, in, out] in the fastest form known."""
-    size, _, inputs, outputs = kernel.shape
-    height, width = (_out_size(n, size, stride, padding) for n in x.shape[1:3])
-    few = inputs <= 4 and outputs <= 32
     if not rewrites():
         return direct(x, kernel, stride, padding)
-    if few and stride == 2 and size % 4 == 3 and size > 3 and padding == size // 2:
+    form = form_of(x.shape, kernel.shape, stride, padding)
+    if form == "space_to_depth":
         return space_to_depth(x, kernel)
-    form = patches if height * width <= 4 else direct
-    return form(x, kernel, stride, padding)
+    if form == "dense":
+        return dense(x, kernel, stride, padding)
+    if form == "patches":
+        return patches(x, kernel, stride, padding)
+    x = lax.optimization_barrier(x) if at_hand().kept else x
+    return direct(x, kernel, stride, padding)
 
 
 def direct(
@@ -162,6 +169,26 @@ def patches(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.A
     # Both are matrices, since XLA copies the operands of a product with more axes for its gradient.
     y = columns.reshape(-1, columns.shape[-1]) @ kernel.reshape(size * size * inputs, outputs)
     return y.reshape(*columns.shape[:-1], outputs)
+
+
+def dense(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
+    """Convolves by one product of whole maps and a matrix [H*W*in, H'*W'*out] of the kernel.
+
+    A map of 2x2 under a kernel of 3x3 has 4 inputs for each result, where a patch has 9 with its
+    zeros.
+    """
+    size, _, inputs, outputs = kernel.shape
+    batch, rows, columns = x.shape[:3]
+    height, width = (out_size(n, size, stride, padding) for n in (rows, columns))
+    taps = jnp.pad(kernel, ((rows, rows), (columns, columns), (0, 0), (0, 0)))
+    of_result = []  # for each pixel of the result the tap of each input
+    for i in range(height):
+        for j in range(width):
+            top, left = rows + padding - stride * i, columns + padding - stride * j
+            of_result.append(taps[top : top + rows, left : left + columns])
+    matrix = jnp.stack(of_result, axis=3)
+    y = x.reshape(batch, -1) @ matrix.reshape(rows * columns * inputs, height * width * outputs)
+    return y.reshape(batch, height, width, outputs)
 
 
 def space_to_depth(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -220,6 +247,8 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
 
     Equal maxima of a window share its gradient.
     """
+    if size == stride and padding == 0 and rewrites():
+        return _cells_of(x, size).max(axis=(2, 4))
     for axis in (2, 1):
         x = functools.reduce(jnp.maximum, _views(x, axis, size, stride, padding, -jnp.inf))
     return x
@@ -227,10 +256,7 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
 
 def average_pool(x: jax.Array, size: int) -> jax.Array:
     """Averages x [B, H, W, C] over cells of size x size; drops incomplete cells at the ends."""
-    batch, height, width, channels = x.shape
-    rows, columns = height // size, width // size
-    x = x[:, : rows * size, : columns * size]
-    cells = x.reshape(batch, rows, size, columns, size, channels)
+    cells = _cells_of(x, size)
     if size > 2:
         return cells.mean(axis=(2, 4))
     # A sum that is written out has a gradient that is twice as fast on CPUs.
@@ -238,20 +264,24 @@ def average_pool(x: jax.Array, size: int) -> jax.Array:
     return functools.reduce(jnp.add, corners) / size**2
 
 
+def _cells_of(x: jax.Array, size: int) -> jax.Array:
+    """Returns the cells [B, h, size, w, size, C] of maps, without incomplete ones at the ends."""
+    batch, height, width, channels = x.shape
+    rows, columns = height // size, width // size
+    x = x[:, : rows * size, : columns * size]
+    return x.reshape(batch, rows, size, columns, size, channels)
+
+
 def rewrites() -> bool:
     """Returns whether the forms that are fast on CPUs take the place of XLA's own."""
     return jax.default_backend() == "cpu" and not _PLAIN.get()
-
-
-def _out_size(length: int, size: int, stride: int, padding: int) -> int:
-    return (length + 2 * padding - size) // stride + 1
 
 
 def _views(
     x: jax.Array, axis: int, size: int, stride: int, padding: int, fill: float
 ) -> list[jax.Array]:
     """Returns the k shifted views of padded x along an axis, one for each offset in the window."""
-    span = stride * (_out_size(x.shape[axis], size, stride, padding) - 1) + 1
+    span = stride * (out_size(x.shape[axis], size, stride, padding) - 1) + 1
     edges = [(padding, padding) if a == axis else (0, 0) for a in range(x.ndim)]
     x = jnp.pad(x, edges, constant_values=fill)
     return [lax.slice_in_dim(x, i, i + span, stride, axis) for i in range(size)]

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 from flax import nnx
 
+from ldl_jax.models import folding
+
 # Nested dicts of arrays, or of their shapes; which names they have, each network says itself.
 Params = Any
 ModelState = Any
@@ -31,6 +33,9 @@ class Model:
       size: the side in pixels of the pictures that the network's paper feeds.
       maps: `maps(params, model_state, images) -> [B, h, w, D]`, in inference, for networks whose
         features are the mean of such maps over h and w; None for the others.
+      fold: `fold(params, model_state) -> (model, params, model_state)`, the same network for
+        inference alone, with its batch normalisation folded into the layers before it (see
+        `ldl_jax.models.folding`). None where it is folded.
     """
 
     name: str
@@ -39,6 +44,33 @@ class Model:
     width: Width
     size: int = 224
     maps: Callable[[Params, ModelState, jax.Array], jax.Array] | None = None
+    fold: Callable[[Params, ModelState], "tuple[Model, Params, ModelState]"] | None = None
+
+
+def folded(
+    model: Model, params: Params, model_state: ModelState
+) -> tuple[Model, Params, ModelState]:
+    """Returns a network for inference alone, with its batch normalisation folded, and its weights.
+
+    It gives the same features but for rounding, in fewer passes over the maps. What is folded, or
+    has no batch normalisation, is returned as it is.
+
+    Args:
+      model: the network.
+      params: its parameters.
+      model_state: its running statistics; nothing is left of them.
+
+    >>> import jax
+    >>> from ldl_jax import models
+    >>> network = models.build("ssrnet")
+    >>> weights = network.init(jax.random.key(0))
+    >>> network, params, model_state = models.folded(network, *weights)
+    >>> model_state
+    {}
+    >>> "x_norm1" in params
+    False
+    """
+    return (model, params, model_state) if model.fold is None else model.fold(params, model_state)
 
 
 def functional(
@@ -68,17 +100,47 @@ def functional(
         `module(images, train=..., key=...)`.
     """
     traced = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
-    graph = nnx.graphdef(traced)
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
-        params, rest = nnx.state(make(nnx.Rngs(key)), nnx.Param, ...)
-        return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
+        return _split(make(nnx.Rngs(key)))
 
-    def merged(params: Params, model_state: ModelState, images: jax.Array) -> Any:
+    def check(images: jax.Array) -> None:
         _check_images(name, images.shape, size if fixed else smallest, fixed)
-        return nnx.merge(graph, nnx.State(params), nnx.State(model_state))
+
+    pure = _Pure(name, nnx.graphdef(traced), check, draws)
+    maps = pure.maps if hasattr(traced, "maps") else None
+
+    def fold(params: Params, model_state: ModelState) -> tuple[Model, Params, ModelState]:
+        module = pure.module(params, model_state)
+        folding.fold(module)
+        after = dataclasses.replace(pure, graph=nnx.graphdef(module))
+        inference = dataclasses.replace(
+            model,
+            init=lambda key: fold(*init(key))[1:],
+            apply=after.apply,
+            maps=maps and after.maps,
+            fold=None,
+        )
+        return inference, *_split(module)
+
+    model = Model(name, jax.jit(init), pure.apply, width, size, maps, fold)
+    return model
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pure:
+    """The functions of a module's graph, as `Model` has them."""
+
+    name: str
+    graph: nnx.GraphDef
+    check: Callable[[jax.Array], None]  # raises ValueError for images that it does not take
+    draws: bool
+
+    def module(self, params: Params, model_state: ModelState) -> Any:
+        return nnx.merge(self.graph, nnx.State(params), nnx.State(model_state))
 
     def apply(
+        self,
         params: Params,
         model_state: ModelState,
         images: jax.Array,
@@ -86,20 +148,25 @@ def functional(
         train: bool,
         key: jax.Array | None = None,
     ) -> tuple[Features, ModelState]:
-        module = merged(params, model_state, images)
-        if draws and train and key is None:
+        self.check(images)
+        if self.draws and train and key is None:
             raise ValueError(
-                f"key: {name} has dropout, expected a random key in training, got None"
+                f"key: {self.name} has dropout, expected a random key in training, got None"
             )
-        drawn = {"key": key} if draws else {}
+        module = self.module(params, model_state)
+        drawn = {"key": key} if self.draws else {}
         features = module(images, train=train, **drawn)
-        _, rest = nnx.state(module, nnx.Param, ...)
-        return features, nnx.to_pure_dict(rest)
+        return features, _split(module)[1]
 
-    def maps(params: Params, model_state: ModelState, images: jax.Array) -> jax.Array:
-        return merged(params, model_state, images).maps(images, train=False)
+    def maps(self, params: Params, model_state: ModelState, images: jax.Array) -> jax.Array:
+        self.check(images)
+        return self.module(params, model_state).maps(images, train=False)
 
-    return Model(name, jax.jit(init), apply, width, size, maps if hasattr(traced, "maps") else None)
+
+def _split(module: nnx.Module) -> tuple[Params, ModelState]:
+    """Returns a module's parameters and all its other arrays as nested dicts."""
+    params, rest = nnx.state(module, nnx.Param, ...)
+    return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
 
 
 def _check_images(name: str, shape: tuple[int, ...], side: int, fixed: bool) -> None:

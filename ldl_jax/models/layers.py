@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ldl_jax.models.normalise import Normed, batch_norm
+from ldl_jax.models.normalise import Normed, batch_norm, line, wide
 
 
 class Norm(nnx.Module):
@@ -16,6 +16,9 @@ class Norm(nnx.Module):
     and `momentum` are PyTorch's, whose own "momentum" 0.1 is the share that a step replaces. The
     running variance averages the biased variances Σ (x - m)² / N of the batches, as Flax's and
     Keras' do; PyTorch's averages the unbiased ones, N / (N - 1) times as large.
+
+    `of` names the layer beside this one, in the same module, whose result it alone reads; inference
+    folds it into that layer (`ldl_jax.models.folding`).
     """
 
     def __init__(
@@ -24,9 +27,11 @@ class Norm(nnx.Module):
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
         *,
+        of: str | None = None,
         epsilon: float = 1e-5,
         momentum: float = 0.9,
     ) -> None:
+        self.of = of
         self.norm = nnx.BatchNorm(
             features, momentum=momentum, epsilon=epsilon, dtype=jnp.float32, rngs=rngs
         )
@@ -43,8 +48,15 @@ class Norm(nnx.Module):
             return self.by_batch(batch_norm, x, bias)
         x = x.astype(jnp.float32)
         if bias is not None:
-            x = x + bias.reshape((1,) * (x.ndim - 1) + bias.shape)
+            x = x + wide(bias, x)
         return self.norm(x, use_running_average=True).astype(self.dtype)
+
+    def line(self) -> tuple[jax.Array, jax.Array]:
+        """Returns a and b [C] of what it does in inference, a x + b."""
+        norm = self.norm
+        assert norm.scale is not None
+        assert norm.bias is not None
+        return line((norm.mean[...], norm.var[...]), norm.scale[...], norm.bias[...], norm.epsilon)
 
     def by_batch(
         self, form: Callable[..., Normed], x: jax.Array, bias: jax.Array | None = None
@@ -103,8 +115,7 @@ class Dense(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps x [..., in] to [..., out]."""
         y = x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
-        bias = self.bias[...].astype(self.dtype)
-        return y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+        return y + wide(self.bias[...].astype(self.dtype), y)
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:

@@ -69,19 +69,16 @@ def norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: flo
 
 
 def _norm_relu_mean(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Forward:
-    y, mean, variance = _normed(x, scale, bias, epsilon)
-    # XLA would first write out an array of zeros for a maximum with 0.
-    y = jnp.where(y > 0, y, 0.0)
-    # XLA computes a window reduction once, but a sum that is written out anew for each reader.
-    window = (1, 1, 1, 4, 1) if x.ndim == 5 else (1, 2, 2, 1)
-    pooled = lax.reduce_window(y, 0.0, lax.add, window, window, "VALID") / 4
-    pooled = pooled[:, :, :, 0] if x.ndim == 5 else pooled
+    mean, variance = _moments(x)
+    slope, shift = line((mean, variance), scale, bias, epsilon)
+    # Without the barrier XLA would compute the means anew for each of their readers.
+    pooled = lax.optimization_barrier(_mean_of([_along(v, slope, shift) for v in _elements(x)]))
     return (pooled, mean, variance), (x, scale, bias, mean, variance)
 
 
 def _norm_relu_mean_back(epsilon: float, saved: Residuals, cotangents: Normed) -> Gradients:
     x, scale, bias, mean, variance = saved
-    slope, shift = _line((mean, variance), scale, bias, epsilon)
+    slope, shift = line((mean, variance), scale, bias, epsilon)
     positive = _along(x, slope, shift) > 0
     dy = jnp.where(positive, _spread(cotangents[0] / 4, x), 0.0)
     return _back(x, dy, scale, (mean, variance), epsilon)
@@ -102,11 +99,11 @@ def norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: floa
 
 def _norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Forward:
     mean, variance = _moments(x)
-    slope, shift = _line((mean, variance), scale, bias, epsilon)
+    slope, shift = line((mean, variance), scale, bias, epsilon)
     # The greatest y has the greatest x, or the least where γ < 0. The gradient finds the maximum in
     # x, which is the same array then, while y could be rounded differently when recomputed.
     sign = jnp.where(slope < 0, -1.0, 1.0)
-    top = functools.reduce(jnp.maximum, [v * _wide(sign, v) for v in _elements(x)])
+    top = functools.reduce(jnp.maximum, [v * wide(sign, v) for v in _elements(x)])
     pooled = jnp.tanh(_along(top, jnp.abs(slope), shift))
     return (pooled, mean, variance), (x, scale, mean, variance, sign, top, pooled)
 
@@ -114,10 +111,10 @@ def _norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: flo
 def _norm_tanh_max_back(epsilon: float, saved: Residuals, cotangents: Normed) -> Gradients:
     x, scale, mean, variance, sign, top, pooled = saved
     ties = functools.reduce(
-        jnp.add, [(v * _wide(sign, v) == top).astype(jnp.float32) for v in _elements(x)]
+        jnp.add, [(v * wide(sign, v) == top).astype(jnp.float32) for v in _elements(x)]
     )
     each = cotangents[0] * (1 - jnp.square(pooled)) / ties
-    highest = x.astype(jnp.float32) * _wide(sign, x) == _spread(top, x)
+    highest = x.astype(jnp.float32) * wide(sign, x) == _spread(top, x)
     dy = jnp.where(highest, _spread(each, x), 0.0)
     return _back(x, dy, scale, (mean, variance), epsilon)
 
@@ -125,9 +122,25 @@ def _norm_tanh_max_back(epsilon: float, saved: Residuals, cotangents: Normed) ->
 norm_tanh_max.defvjp(_norm_tanh_max, _norm_tanh_max_back)
 
 
+def relu_mean(y: jax.Array) -> jax.Array:
+    """Returns the means of ReLU(y) over windows, for y as the x of `norm_relu_mean`."""
+    return _mean_of(_elements(y)).astype(y.dtype)
+
+
+def tanh_max(y: jax.Array) -> jax.Array:
+    """Returns the maxima of tanh(y) over windows, for y as the x of `norm_tanh_max`."""
+    return jnp.tanh(functools.reduce(jnp.maximum, _elements(y))).astype(y.dtype)
+
+
+def _mean_of(elements: list[jax.Array]) -> jax.Array:
+    """Returns the mean of the ReLU of a window's elements."""
+    # XLA would first write out an array of zeros for a maximum with 0.
+    return functools.reduce(jnp.add, [jnp.where(y > 0, y, 0.0) for y in elements]) / 4
+
+
 def _normed(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> Normed:
     mean, variance = _moments(x)
-    return _along(x, *_line((mean, variance), scale, bias, epsilon)), mean, variance
+    return _along(x, *line((mean, variance), scale, bias, epsilon)), mean, variance
 
 
 def _moments(x: jax.Array) -> Pair:
@@ -139,18 +152,18 @@ def _moments(x: jax.Array) -> Pair:
     axes = tuple(range(x.ndim - 1))
     x = x.astype(jnp.float32)
     mean = x.mean(axes)
-    return mean, jnp.square(x - _wide(mean, x)).mean(axes)
+    return mean, jnp.square(x - wide(mean, x)).mean(axes)
 
 
-def _line(moments: Pair, scale: jax.Array, bias: jax.Array, epsilon: float) -> Pair:
-    """Returns a and b of γ x̂ + β = a x + b."""
+def line(moments: Pair, scale: jax.Array, bias: jax.Array, epsilon: float) -> Pair:
+    """Returns a and b [C] of γ x̂ + β = a x + b, from (mean, variance), γ, β and ε."""
     mean, variance = moments
     slope = scale * lax.rsqrt(variance + epsilon)
     return slope, bias - mean * slope
 
 
 def _along(x: jax.Array, slope: jax.Array, shift: jax.Array) -> jax.Array:
-    return x.astype(jnp.float32) * _wide(slope, x) + _wide(shift, x)
+    return x.astype(jnp.float32) * wide(slope, x) + wide(shift, x)
 
 
 def _back(
@@ -167,11 +180,14 @@ def _back(
     slope = scale * r
     of_x = -slope * r * dscale / count
     constant = -slope * dbias / count - mean * of_x
-    dx = _wide(slope, x) * dy + _wide(of_x, x) * x32 + _wide(constant, x)
-    return dx.astype(x.dtype), dscale, dbias
+    dx = wide(slope, x) * dy + wide(of_x, x) * x32 + wide(constant, x)
+    # In the shape of the product that reads it, XLA would compute it element by element.
+    dx = lax.optimization_barrier(dx.astype(x.dtype))
+    return dx, dscale, dbias
 
 
-def _wide(channels: jax.Array, x: jax.Array) -> jax.Array:
+def wide(channels: jax.Array, x: jax.Array) -> jax.Array:
+    """Returns [C] as an array of as many axes as x [..., C] has."""
     return channels.reshape((1,) * (x.ndim - 1) + channels.shape)
 
 

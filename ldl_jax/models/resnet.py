@@ -50,14 +50,14 @@ class ResNetBlock(nnx.Module):
         for layer, (before, after, size, step) in enumerate(layers, start=1):
             conv = Conv(before, after, size, stride=step, dtype=dtype, rngs=rngs)
             setattr(self, f"conv{layer}", conv)
-            setattr(self, f"norm{layer}", Norm(after, dtype, rngs))
+            setattr(self, f"norm{layer}", Norm(after, dtype, rngs, of=f"conv{layer}"))
         self.projects = stride != 1 or inputs != outputs
         self.normed = plan.normed
         if self.projects:
             size = plan.shortcut
             self.shortcut = Conv(inputs, outputs, size, stride=stride, dtype=dtype, rngs=rngs)
             if plan.normed:
-                self.shortcut_norm = Norm(outputs, dtype, rngs)
+                self.shortcut_norm = Norm(outputs, dtype, rngs, of="shortcut")
 
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps x [B, H, W, in] to [B, H / stride, W / stride, out]."""
@@ -78,7 +78,7 @@ class ResNet(nnx.Module):
     def __init__(self, plan: ResNetPlan, rngs: nnx.Rngs) -> None:
         self.activation = plan.activation
         self.stem = Conv(3, plan.channels, 7, stride=2, dtype=plan.dtype, rngs=rngs)
-        self.stem_norm = Norm(plan.channels, plan.dtype, rngs)
+        self.stem_norm = Norm(plan.channels, plan.dtype, rngs, of="stem")
         self.names: tuple[str, ...] = ()
         inputs = plan.channels
         for stage, count in enumerate(plan.blocks):

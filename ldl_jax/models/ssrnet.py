@@ -13,7 +13,7 @@ from flax import nnx
 from ldl_jax.models.convolution import Conv, average_pool, in_cells, max_pool, rewrites
 from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Dense, Norm, dropout
-from ldl_jax.models.normalise import norm_relu_mean, norm_tanh_max
+from ldl_jax.models.normalise import norm_relu_mean, norm_tanh_max, relu_mean, tanh_max
 
 _X, _S, _REDUCED = 32, 16, 10  # channels of streams X and S, and those a stage reduces each to
 _GLOROT = nnx.initializers.glorot_uniform()
@@ -55,7 +55,8 @@ class SSRNet(nnx.Module):
                 inputs = 3 if block == 1 else channels
                 conv = Conv(inputs, channels, 3, padding=form.padding, **common)
                 setattr(self, f"{stream}_conv{block}", conv)
-                setattr(self, f"{stream}_norm{block}", Norm(channels, dtype, rngs, **moments))
+                norm = Norm(channels, dtype, rngs, of=f"{stream}_conv{block}", **moments)
+                setattr(self, f"{stream}_norm{block}", norm)
         cells = _cells(len(stages), size, form.padding)
         for k, bins in enumerate(stages, start=1):
             for stream, channels in (("x", _X), ("s", _S)):
@@ -92,7 +93,11 @@ class SSRNet(nnx.Module):
             pools = block <= self.count
             conv, norm = (getattr(self, f"{stream}_{kind}{block}") for kind in ("conv", "norm"))
             if train and pools and rewrites():
-                x = _pooled(conv, norm, stream, block, x)
+                form = norm_relu_mean if stream == "x" else norm_tanh_max
+                x = norm.by_batch(form, _convolved(conv, x, block), conv.bias[...])
+            elif pools and rewrites():
+                y = norm(_convolved(conv, x, block), train=False, bias=conv.bias[...])
+                x = relu_mean(y) if stream == "x" else tanh_max(y)
             else:
                 x = norm(conv.unbiased(x), train=train, bias=conv.bias[...])
                 x = jax.nn.relu(x) if stream == "x" else jnp.tanh(x)
@@ -105,15 +110,11 @@ class SSRNet(nnx.Module):
         return jax.nn.relu(getattr(self, name)(dropout(x, self.rate, key)))
 
 
-def _pooled(conv: Conv, norm: Norm, stream: str, block: int, x: jax.Array) -> jax.Array:
-    """Runs a block in training, with its normalisation, activation and pooling as one step."""
-    if block == 1 and x.shape[1] % 2 == x.shape[2] % 2 == 0:
-        x, kernel = x.astype(conv.dtype), conv.kernel[...].astype(conv.dtype)
-        y = in_cells(x, kernel, conv.padding)
-    else:
-        y = conv.unbiased(x)
-    form = norm_relu_mean if stream == "x" else norm_tanh_max
-    return norm.by_batch(form, y, conv.bias[...])
+def _convolved(conv: Conv, x: jax.Array, block: int) -> jax.Array:
+    """Convolves without the bias, the pictures into cells [B, h, w, 4, C] where they are even."""
+    if block > 1 or x.shape[1] % 2 or x.shape[2] % 2:
+        return conv.unbiased(x)
+    return in_cells(x.astype(conv.dtype), conv.kernel[...].astype(conv.dtype), conv.padding)
 
 
 def _cells(count: int, size: int, padding: int) -> list[int]:

@@ -27,7 +27,7 @@ class ThinAgeNet(nnx.Module):
         for names, channels in zip(_NAMES, _thinned(rate), strict=True):
             for name in names:
                 setattr(self, f"conv{name}", Conv(width, channels, 3, dtype=dtype, rngs=rngs))
-                setattr(self, f"norm{name}", Norm(channels, dtype, rngs))
+                setattr(self, f"norm{name}", Norm(channels, dtype, rngs, of=f"conv{name}"))
                 width = channels
 
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:

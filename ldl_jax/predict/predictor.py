@@ -41,6 +41,8 @@ class Predictor:
       alignment: how the pictures were cut out of larger ones.
       about: the checkpoint's record.
       older: a line on each newer checkpoint that is damaged, where this is an older one.
+
+    Its batch normalisation is folded into the layers before it once, here.
     """
 
     def __init__(self, about: Record, weights: Weights) -> None:
@@ -49,8 +51,12 @@ class Predictor:
         self.alignment = about.alignment
         self.older: tuple[str, ...] = ()
         model, method = _made(about, "about")
+        backbone = weights.params["backbone"]
+        model, backbone, model_state = models.folded(model, backbone, weights.model_state)
         predict = make_predict_step(model, method, flip=about.flip)
-        self._weights = jax.device_put(weights)
+        self._weights = jax.device_put(
+            Weights({**weights.params, "backbone": backbone}, model_state)
+        )
         self._model, self._method, self._predict = model, method, predict
 
         def answer(weights: Weights, images: jax.Array) -> Prediction:

@@ -163,31 +163,52 @@ def test_pytorch_s_loader_gives_every_picture_once(tmp_path):
 def test_convolution_times_each_form_against_xla_s(monkeypatch, capsys):
     from benchmarks import convolution
 
-    monkeypatch.setattr(convolution, "used", lambda batch: [convolution._small(batch, 2, 4)])
-    monkeypatch.setattr(convolution, "unused", lambda batch: [])
+    tried = convolution._convolution(convolution.convolution.patches, 2, 2, 4, 4, 3, 1)
+    monkeypatch.setattr(convolution, "cases", lambda batch: [tried])
     convolution.main(["--batch", "2", "--repeats", "2", "--no-network"])
     row = table(capsys.readouterr().out)[0]
     assert row["case"] == "3x3, 4 to 4, 2 of 2x2"
+    assert row["tried"] == row["taken"] == "patches"
     assert float(row["XLA"]) > 0
 
 
-def test_without_a_form_a_network_is_traced_with_xla_s_own():
+def test_without_a_form_a_network_is_traced_with_xla_s_own(monkeypatch):
     from benchmarks import convolution
     from ldl_jax import models
+    from ldl_jax.models import forms
 
     model = models.build("resnet10_tiny")
     shapes = jax.eval_shape(model.init, jax.random.key(0))
-    images = jax.ShapeDtypeStruct((2, 64, 64, 3), "float32")
+    images = jax.ShapeDtypeStruct((16, 64, 64, 3), "float32")
 
-    def convolutions(*forms):
-        with convolution.without(*forms):
+    def convolutions(*names):
+        with convolution.without(*names):
             traced = jax.make_jaxpr(lambda *a: model.apply(*a, train=True))(*shapes, images)
         return str(traced).count("conv_general_dilated["), "reduce_window_max" in str(traced)
 
+    new, old = forms.FORMS
+    for module in (forms, convolution.convolution):
+        monkeypatch.setattr(module, "at_hand", lambda: old)
     assert convolutions() == (10, False)  # the stem's form holds two
     assert convolutions("small maps") == (13, False)
     assert convolutions("stem", "max-pool") == (9, True)
     assert convolutions("stem", "small maps", "max-pool") == (12, True)
+    for module in (forms, convolution.convolution):
+        monkeypatch.setattr(module, "at_hand", lambda: new)
+    assert convolutions() == (7, False)
+    assert convolutions("1x1") == (9, False)  # the last is a small map
+    assert convolutions("dense") == (7, False)  # a product of patches takes its place
+    assert convolutions("1x1", "small maps", "max-pool") == (12, True)
+
+
+def test_the_arrays_that_keras_is_given_are_all_of_ssrnet_s():
+    from benchmarks import peers, train_step_library
+
+    config = train_step_library.config_of("ssrnet", 64, "float32", 8)
+    weights = train_step_library.weights_of(train_step_library.job_of(config))
+    arrays = peers.keras_arrays(weights)
+    assert sum(array.size for array in arrays.values()) == 40915
+    assert arrays["conv2d_1/conv2d_1/kernel:0"].shape == (3, 3, 3, 32)
 
 
 def test_losses_prints_a_row_for_every_loss(monkeypatch, capsys):

@@ -7,7 +7,7 @@ import pytest
 from flax import linen, nnx
 from jax import lax
 
-from ldl_jax.models import convolution
+from ldl_jax.models import convolution, forms
 
 
 def reference(x, kernel, stride, padding):
@@ -73,50 +73,72 @@ def test_patches_are_a_convolution(size, padding, stride, height, width):
     )
 
 
-# Shape of x, kernel size, outputs, stride, padding, and the form that a CPU takes.
+NEW, OLD = forms.FORMS
+
+
+@pytest.mark.parametrize(("size", "padding"), [(3, 1), (2, 0), (5, 2), (1, 0)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 5), (1, 1)])
+def test_dense_is_a_convolution(size, padding, stride, height, width):
+    if min(height, width) + 2 * padding < size:
+        pytest.skip("nothing is left of the map")
+    arrays = draw(height + size, (2, height, width, 4), (size, size, 4, 6))
+    check_same(
+        lambda x, kernel: convolution.dense(x, kernel, stride, padding),
+        lambda x, kernel: reference(x, kernel, stride, padding),
+        arrays,
+    )
+
+
+# Shape of x, kernel size, outputs, stride, padding, and the form that a CPU takes from jax 0.11 on
+# and before.
 PATHS = [
-    ((2, 15, 16, 3), 7, 8, 2, 3, "space_to_depth"),
-    ((2, 16, 16, 3), 7, 64, 2, 3, "direct"),  # a wide stem
-    ((2, 16, 16, 3), 7, 8, 2, 2, "direct"),  # another padding
-    ((2, 16, 16, 3), 3, 8, 2, 1, "direct"),
-    ((2, 9, 9, 8), 7, 8, 2, 3, "direct"),  # more than colours
-    ((2, 9, 7, 4), 1, 6, 2, 0, "direct"),
-    ((2, 4, 3, 4), 3, 6, 2, 1, "patches"),
-    ((2, 2, 2, 4), 3, 6, 1, 1, "patches"),
-    ((2, 1, 1, 4), 3, 6, 1, 1, "patches"),
-    ((2, 1, 4, 4), 3, 6, 1, 1, "patches"),
-    ((2, 5, 6, 4), 3, 6, 1, 1, "direct"),
-    ((2, 5, 6, 4), 1, 6, 1, 0, "direct"),
-    ((2, 9, 8, 4), 3, 6, 2, 1, "direct"),
+    ((2, 15, 16, 3), 7, 8, 2, 3, "direct", "space_to_depth"),
+    ((2, 16, 16, 3), 7, 64, 2, 3, "direct", "direct"),  # a wide stem
+    ((2, 16, 16, 3), 7, 8, 2, 2, "direct", "direct"),  # another padding
+    ((2, 16, 16, 3), 3, 8, 2, 1, "direct", "direct"),
+    ((2, 9, 9, 8), 7, 8, 2, 3, "direct", "direct"),  # more than colours
+    ((2, 9, 7, 4), 1, 6, 2, 0, "patches", "direct"),
+    ((2, 4, 3, 4), 3, 6, 2, 1, "patches", "patches"),
+    ((2, 2, 2, 4), 3, 6, 1, 1, "patches", "patches"),
+    ((2, 1, 1, 4), 3, 6, 1, 1, "patches", "patches"),
+    ((2, 1, 4, 4), 3, 6, 1, 1, "patches", "patches"),
+    ((16, 2, 2, 4), 3, 6, 1, 1, "dense", "patches"),
+    ((16, 2, 1, 4), 3, 6, 2, 1, "dense", "patches"),
+    ((16, 2, 2, 4), 1, 6, 1, 0, "patches", "patches"),
+    ((2, 5, 6, 4), 3, 6, 1, 1, "direct", "direct"),
+    ((2, 5, 6, 4), 1, 6, 1, 0, "patches", "direct"),
+    ((2, 9, 8, 4), 3, 6, 2, 1, "direct", "direct"),
 ]
 
 
-@pytest.mark.parametrize(("shape", "size", "outputs", "stride", "padding", "form"), PATHS)
-def test_convolve_takes_a_form_and_is_the_convolution(
-    monkeypatch, shape, size, outputs, stride, padding, form
-):
-    taken = []
-    for name in ("space_to_depth", "patches", "direct"):
-        real = getattr(convolution, name)
-
-        def spy(*arguments, name=name, real=real):
-            taken.append(name)
-            return real(*arguments)
-
-        monkeypatch.setattr(convolution, name, spy)
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("line", [NEW, OLD], ids=["new", "old"])
+def test_convolve_takes_a_form_and_is_the_convolution(monkeypatch, path, line):
+    shape, size, outputs, stride, padding, *names = path
+    for module in (convolution, forms):
+        monkeypatch.setattr(module, "at_hand", lambda: line)
     arrays = draw(size + stride, shape, (size, size, shape[-1], outputs))
+    taken = forms.form_of(shape, arrays[1].shape, stride, padding)
+    assert taken == names[[NEW, OLD].index(line)]
     check_same(
         lambda x, kernel: convolution.convolve(x, kernel, stride, padding),
         lambda x, kernel: reference(x, kernel, stride, padding),
         arrays,
     )
-    assert set(taken) == {form}
 
 
-@pytest.mark.parametrize(("shape", "size", "outputs", "stride", "padding", "form"), PATHS[::4])
-def test_convolve_off_the_cpu_is_xla_s_own(
-    monkeypatch, shape, size, outputs, stride, padding, form
-):
+@pytest.mark.parametrize(
+    ("version", "line"),
+    [((0, 8, 3), OLD), ((0, 10, 2), OLD), ((0, 11, 0), NEW), ((0, 12, 0, 1), NEW), ((1, 0), NEW)],
+)
+def test_the_forms_go_by_the_version_of_jax(version, line):
+    assert forms.at_hand(version) is line
+
+
+@pytest.mark.parametrize("path", PATHS[::4])
+def test_convolve_off_the_cpu_is_xla_s_own(monkeypatch, path):
+    shape, size, outputs, stride, padding, *_ = path
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.delattr(convolution, "space_to_depth")
     monkeypatch.delattr(convolution, "patches")
@@ -140,8 +162,10 @@ def test_max_pool_is_flax_s(size, stride, padding, height, width):
     )
 
 
-def test_max_pool_shares_the_gradient_of_a_tie():
-    gradient = jax.grad(lambda x: convolution.max_pool(x, 3, 3, 0).sum())(jnp.ones((1, 3, 3, 1)))
+@pytest.mark.parametrize("stride", [2, 3])  # windows that overlap, and that do not
+def test_max_pool_shares_the_gradient_of_a_tie(stride):
+    x = jnp.ones((1, 3, 3, 1))
+    gradient = jax.grad(lambda x: convolution.max_pool(x, 3, stride, 0).sum())(x)
     np.testing.assert_allclose(gradient.sum(), 1.0)
     assert (gradient > 0).all()
 

@@ -156,3 +156,24 @@ def test_training_on_a_cpu_is_that_of_xla_s_own_forms(draw_weights, form, size):
             np.testing.assert_allclose(ours, its, rtol=1e-3, atol=1e-3 * largest[path] + 1e-6)
 
     jax.tree.map_with_path(close, fast, own)
+
+
+@pytest.mark.parametrize("size", [64, 67])  # even, whose first block is in cells, and odd
+@pytest.mark.parametrize("form", ["keras", "pytorch"])
+def test_inference_in_the_forms_of_cpus_is_that_of_xla_s_own(draw_weights, size, form):
+    model = models.build("ssrnet", size=size, form=form)
+    weights = draw_weights(model, methods.get("ssr", space=AGE))
+    norms = [name for name in weights.params["backbone"] if "norm" in name]
+    for name in norms:  # the maximum must hold where the normalisation turns the order round
+        scale = weights.params["backbone"][name]["norm"]["scale"]
+        weights.params["backbone"][name]["norm"]["scale"] = scale.at[::2].multiply(-0.5)
+    images = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (3, size, size, 3)), jnp.float32)
+
+    def answer():
+        fresh = functools.partial(model.apply, train=False)
+        return jax.jit(fresh)(weights.params["backbone"], weights.model_state, images)[0]
+
+    fast = answer()
+    with convolution.plain():
+        own = answer()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), fast, own)
