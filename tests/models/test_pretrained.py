@@ -157,7 +157,7 @@ def test_all_that_is_wrong_with_a_file_is_listed(vit, timm_vit):
             "norm.weight": None,
             "blocks.1.attn.qkv.bias": None,
             "blocks.0.mlp.fc1.weight": np.ones((24, 96), np.float32),
-            "pos_embed": np.ones((1, 197, 24), np.float32),
+            "pos_embed": np.ones((1, 198, 24), np.float32),
             "fc_norm.weight": np.ones(24, np.float32),
         }
     )
@@ -168,7 +168,7 @@ def test_all_that_is_wrong_with_a_file_is_listed(vit, timm_vit):
         "missing norm.weight",
         "missing blocks.1.attn.qkv.bias",
         "blocks.0.mlp.fc1.weight is [24, 96], expected [96, 24]",
-        "pos_embed is [1, 197, 24], expected [1, 10, 24]",
+        "pos_embed is [1, 198, 24], expected [1, 10, 24]",
         "left over fc_norm.weight [24]",
     ):
         assert words in message
