@@ -239,9 +239,8 @@ def dinov3_s16(
     """DINOv3's ViT-S/16 (Siméoni et al. 2025): 22M parameters, the class token's 384 features.
 
     It takes the arguments of `dinov2_s14`, with a multiple of 16 as size; the width of an attention
-    head must be a multiple of 4. Four registers
-    stand beside the class token, and the patches' positions are rotations, so its files fit every
-    size.
+    head must be a multiple of 4. Four registers stand beside the class token, and the patches'
+    positions are rotations, so its files fit every size.
     """
     return _dinov3(
         "dinov3_s16", size, ViTPlan(16, depth, width, heads, jnp.dtype(dtype), gamma=gamma)

@@ -27,24 +27,23 @@ QUICK: dict[str, dict[str, Any]] = {
     "mobilenet": {"size": 33},
     "densenet": {"depth": 7},
     "farl_b16": {"size": 48, "depth": 1, "width": 24, "heads": 3},
-    "dinov2_s14": {"size": 42, "depth": 1, "width": 24, "heads": 3, "gamma": 1.0},
     "dinov3_s16": {"size": 48, "depth": 1, "width": 24, "heads": 3, "gamma": 1.0},
-    "mobilenet_v3_small": {"width": 0.25},
     "efficientnet_b0": {"width": 0.25, "depth": 0.25},
     "convnext_tiny": {"blocks": (1, 1, 1, 1), "width": 8, "gamma": 1.0},
 }
-VITS = {"vit_b16", "farl_b16", "dinov2_s14", "dinov3_s16"}
-# Others' networks with more blocks or channels; others' weights are run in test_pretrained.py and
-# tests/peers/test_backbones.py.
-LARGER = {"resnet34", "dinov2_b14", "dinov3_b16", "mobilenet_v3_large"}
+VITS = {"vit_b16", "farl_b16", "dinov3_s16"}
+# Networks of a module that another one runs here; with others' weights they are run in
+# test_pretrained.py and tests/peers/test_backbones.py.
+ALIKE = {"resnet34", "dinov2_s14", "dinov2_b14", "dinov3_b16"}
+ALIKE |= {"mobilenet_v3_small", "mobilenet_v3_large"}
 # Their gradient is 0 but for rounding: the normalisation that follows takes any constant away.
 NORMALISED_BIASES = {("ssrnet", f"{stream}_conv{i}") for stream in "xs" for i in range(1, 5)}
 STATELESS = {"vgg16", "orcnn", "faceres", "convnext_tiny"} | VITS
 DROPOUT = {"ssrnet", "vgg16", "mobilenet", "densenet"}
-DROPOUT |= {"mobilenet_v3_small", "efficientnet_b0", "convnext_tiny"}
+DROPOUT |= {"efficientnet_b0", "convnext_tiny"}
 
 
-DEPTHWISE = {"mobilenet", "faceres", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny"}
+DEPTHWISE = {"mobilenet", "faceres", "efficientnet_b0", "convnext_tiny"}
 
 
 def size_of(tree):
@@ -98,7 +97,7 @@ class Built:
         return models.build(self.name, dtype=dtype, **QUICK.get(self.name, {}))
 
 
-@pytest.fixture(scope="module", params=sorted(models.MODELS.keys() - LARGER))
+@pytest.fixture(scope="module", params=sorted(models.MODELS.keys() - ALIKE))
 def built(request, draw_weights):
     model = models.build(request.param, **QUICK.get(request.param, {}))
     weights = draw_weights(model, cen(MORPH))
@@ -117,7 +116,7 @@ def test_features_at_another_size(built):
     name, model, size = built.name, built.model, 100
     shapes = built.params, built.model_state
     if "size" in models.known_options(name):
-        size = 98 if name == "dinov2_s14" else 96 if name in VITS | {"vgg16"} else size
+        size = 96 if name in VITS | {"vgg16"} else size
         model = models.build(name, **{**QUICK.get(name, {}), "size": size})
         shapes = jax.eval_shape(model.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
