@@ -27,9 +27,9 @@ QUICK: dict[str, dict[str, Any]] = {
     "mobilenet": {"size": 33},
     "densenet": {"depth": 7},
     "farl_b16": {"size": 48, "depth": 1, "width": 24, "heads": 3},
-    "dinov3_s16": {"size": 48, "depth": 1, "width": 24, "heads": 3, "gamma": 1.0},
+    "dinov3_s16": {"size": 48, "depth": 1, "width": 24, "heads": 3},
     "efficientnet_b0": {"width": 0.25, "depth": 0.25},
-    "convnext_tiny": {"blocks": (1, 1, 1, 1), "width": 8, "gamma": 1.0},
+    "convnext_tiny": {"blocks": (1, 1, 1, 1), "width": 8},
 }
 VITS = {"vit_b16", "farl_b16", "dinov3_s16"}
 # Networks of a module that another one runs here; with others' weights they are run in
