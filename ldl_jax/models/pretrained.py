@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ldl_jax.models import layouts, weight_files
+from ldl_jax.models import backbone_layouts, layouts, weight_files
+from ldl_jax.models.faceres_layout import FACERES
 from ldl_jax.models.functional import Model, ModelState, Params
 from ldl_jax.models.layouts import ArraySource, TrainedInputs, WeightLayout
 from ldl_jax.models.ssrnet_layouts import DENSENET, MOBILENET, SSRNET
@@ -23,6 +24,13 @@ LAYOUTS: dict[str, Sequence[WeightLayout]] = {
     "mobilenet": MOBILENET,
     "densenet": DENSENET,
     "vit_b16": layouts.VIT,
+    "faceres": FACERES,
+    "farl_b16": backbone_layouts.FARL,
+    **dict.fromkeys(("dinov2_s14", "dinov2_b14"), backbone_layouts.DINOV2),
+    **dict.fromkeys(("dinov3_s16", "dinov3_b16"), backbone_layouts.DINOV3),
+    **dict.fromkeys(("mobilenet_v3_small", "mobilenet_v3_large"), backbone_layouts.MOBILENET_V3),
+    "efficientnet_b0": backbone_layouts.EFFICIENTNET,
+    "convnext_tiny": backbone_layouts.CONVNEXT,
 }
 _LEAVES = ("kernel", "bias")
 _IGNORED = "num_batches_tracked"  # PyTorch's count of batches, which nothing here reads
@@ -65,10 +73,11 @@ def load(
     """Reads the weights in a foreign file for a network and, where they fit, for its head.
 
     It reads the authors' files of SSR-Net and of the MobileNets and DenseNets that they compare it
-    with (Keras's HDF5), those of SSR-Net's PyTorch port (for the
-    network built with form="pytorch"), and torchvision's and timm's ResNets, VGG16 and ViT-B/16, as
-    .safetensors or .pth. The names in a file tell its layout, without the prefixes of wrappers. No
-    code in a file is run, and no array is read before its shape is known to be the network's.
+    with (Keras's HDF5), those of SSR-Net's PyTorch port (for the network built with
+    form="pytorch"), torchvision's and timm's ResNets, VGG16 and ViT-B/16, as .safetensors or .pth,
+    and HSE-FaceRes' TensorFlow.js model. The names in a file tell its layout, without the prefixes
+    of wrappers. No code in a file is run, and no array is read before its shape is known to be the
+    network's.
 
     Args:
       path: the file.
@@ -105,19 +114,23 @@ def fitted(
     backbone, ends = layout.backbone(shapes), layout.head(shapes)
     fit, notices = _head(ends, arrays, head)
     known = {source.name for source in (*backbone.values(), *ends.values())}
-    faults = [f"left over {name} {list(arrays[name].shape)}" for name in arrays.keys() - known]
+    left = [name for name in arrays.keys() - known if not layout.unread(name)]
+    faults = [f"left over {name} {list(arrays[name].shape)}" for name in left]
     for route, source in backbone.items():
         faults += _fault(source, arrays, shapes[route])
     if strict:
         faults += notices
+    faults = sorted(faults) or layout.check(file)
     if faults:
         raise ValueError(
-            f"path: {path} is not a {model.name} as in {layout.title}: {'; '.join(sorted(faults))}"
+            f"path: {path} is not a {model.name} as in {layout.title}: {'; '.join(faults)}"
         )
 
     broken: list[str] = []
 
-    def convert(source: ArraySource) -> np.ndarray:
+    def convert(source: ArraySource, shape: layouts.Shape = ()) -> np.ndarray:
+        if source.default is not None and source.name not in arrays:
+            return np.full(shape, source.default, np.float32)
         with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
             array = source.conversion.convert(file.read(source.name)).astype(np.float32)
         if not (allow_nonfinite or np.isfinite(array).all()):
@@ -125,7 +138,7 @@ def fitted(
         return np.ascontiguousarray(array)
 
     def filled(routes: Iterable[layouts.Path]) -> Params:
-        return unflatten_dict({route: convert(backbone[route]) for route in routes})
+        return unflatten_dict({route: convert(backbone[route], shapes[route]) for route in routes})
 
     layers = {name: {leaf: convert(ends[name, leaf]) for leaf in _LEAVES} for name in fit}
     trees = filled(params), filled(model_state)
@@ -149,9 +162,9 @@ def _check_known(model: Model) -> None:
 def _fault(source: ArraySource, arrays: Shapes, shape: layouts.Shape) -> list[str]:
     """Returns a line if the file's array is missing or does not fit this shape of ours."""
     if source.name not in arrays:
-        return [f"missing {source.name}"]
-    actual, expected = arrays[source.name].shape, source.conversion.shape(shape)
-    if actual == expected:
+        return [f"missing {source.name}"] if source.default is None else []
+    actual, expected = tuple(arrays[source.name].shape), source.conversion.shape(shape)
+    if source.conversion.accepts(actual, expected):
         return []
     return [f"{source.name} is {list(actual)}, expected {list(expected)}"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from ldl_jax import methods, models
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
-from ldl_jax.labels import AGE
+from ldl_jax.labels import AGE, LabelSpace
 from ldl_jax.models import pretrained, weight_files
 from ldl_jax.models.pretrained import HeadArrays, NonFiniteWeightsError
 from ldl_jax.models.weight_files import WeightFile
@@ -23,6 +23,8 @@ class _Kind(NamedTuple):
     network: Options
     method: Options
     start: str  # of some array's name, which tells the kind without making the network
+    space: LabelSpace = AGE
+    alignment: Alignment = Alignment("box", 0.4)  # how faces were cut out
 
 
 _SSR: Options = {"name": "ssr", "stages": [3, 3, 3], "least": 0.0}
@@ -35,7 +37,14 @@ _KINDS = (
     *(_Kind({"name": "densenet", "depth": depth}, _VALUE, "densenet/") for depth in (19, 13)),
     *(_Kind({"name": "ssrnet", "form": form}, _SSR, "") for form in ("keras", "pytorch")),
 )
-_ALIGNMENT = Alignment("box", 0.4)  # how faces were cut out for all of them
+# VGGFace2's boxes are extended by 0.3 (Cao et al., "VGGFace2", 2018, Sec. III).
+_FACERES = _Kind(
+    {"name": "faceres", "features": "hidden"},
+    {"name": "dex"},
+    "",
+    LabelSpace.range(1, 100),
+    Alignment("box", 0.3),
+)
 
 
 def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
@@ -54,6 +63,8 @@ def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
 
 
 def _read_any(file: WeightFile, path: Path, allow_nonfinite: bool) -> tuple[Record, Arrays]:
+    if file.graph is not None:
+        return _read_graph(file, path, allow_nonfinite)
     reasons = []
     for kind in _KINDS:
         if not any(name.startswith(kind.start) for name in file.arrays):
@@ -65,27 +76,40 @@ def _read_any(file: WeightFile, path: Path, allow_nonfinite: bool) -> tuple[Reco
         except ValueError as error:
             if kind.method is _SSR:
                 reasons.append(str(error))
-    for name in pretrained.LAYOUTS:
+    for network, known in pretrained.LAYOUTS.items():
+        if not any(name.startswith(layout.sign) for name in file.arrays for layout in known):
+            continue  # most networks take their time to be made
         try:
-            pretrained.fitted(file, path, models.build(name), allow_nonfinite=True)
+            pretrained.fitted(file, path, models.build(network), allow_nonfinite=True)
         except ValueError:
             continue
         raise ValueError(
-            f"path: {path} holds the backbone of a {name} only, without a head for ages; train "
-            f"one on it with --config.model.name={name} --config.init.path={path}"
+            f"path: {path} holds the backbone of a {network} only, without a head for ages; train "
+            f"one on it with --config.model.name={network} --config.init.path={path}"
         )
     why = min(reasons, key=len, default="it has no arrays")[:300]
     raise ValueError(
-        f"path: {path} is neither a whole age model (of SSR-Net's authors) nor the backbone of one "
-        f"of {', '.join(pretrained.LAYOUTS)}; as an SSR-Net: {why}"
+        f"path: {path} is neither a whole age model (of SSR-Net's authors, or HSE-FaceRes) nor the "
+        f"backbone of one of {', '.join(pretrained.LAYOUTS)}; as an SSR-Net: {why}"
     )
+
+
+def _read_graph(file: WeightFile, path: Path, allow_nonfinite: bool) -> tuple[Record, Arrays]:
+    """Reads a TensorFlow.js model, which only HSE-FaceRes is read as."""
+    try:
+        return _read(file, path, _FACERES, allow_nonfinite)
+    except NonFiniteWeightsError:
+        raise
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if len(text) < 400 else f"{text[:400]} ... and more") from None
 
 
 def _read(
     file: WeightFile, path: Path, kind: _Kind, allow_nonfinite: bool
 ) -> tuple[Record, Arrays]:
     model = models.build(**kind.network)
-    head = methods.get(space=AGE, **kind.method).head
+    head = methods.get(space=kind.space, **kind.method).head
     shapes = jax.eval_shape(lambda key: head.init(key, model.width), jax.random.key(0))
     if kind.method is _VALUE:
         shapes = {"age": shapes["score"]}
@@ -98,7 +122,7 @@ def _read(
     preprocessing = Preprocessing(
         model.size, model.size, inputs.mean, inputs.std, channels=channels
     )
-    about = Record(kind.network, kind.method, AGE, preprocessing, _ALIGNMENT, flip=False)
+    about = Record(kind.network, kind.method, kind.space, preprocessing, kind.alignment, flip=False)
     top = _scored(loaded.head) if kind.method is _VALUE else loaded.head
     return about, {
         "params": {"backbone": loaded.params, "head": top},
