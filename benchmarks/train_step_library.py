@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import jax
-import numpy as np
 from jax.stages import Compiled, Wrapped
 
 from benchmarks import timing
@@ -87,7 +86,7 @@ def _training(job: Job, train: Callable, weights: Weights) -> Measured:
         items = job.data.train.spans(order, range(count, len(order), count), 0, count)
 
     def arguments() -> tuple:
-        return (None, store, next(items), *([] if count == 1 else [np.int32(count)]))
+        return (None, store, next(items), *([] if count == 1 else [None]))
 
     compiled, seconds = _compile(train, state, *arguments())
 

@@ -89,11 +89,15 @@ class Feeds:
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """The student's optimizer, and the decay of its weights' moving average; 0 for none."""
+    """The student's optimizer, and the decay of its weights' moving average; 0 for none.
+
+    `by_name` says that it treats the top-level names of the backbone in different ways.
+    """
 
     transform: optax.GradientTransformation
     learning_rate: optax.Schedule
     ema: float = 0.0
+    by_name: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ldl_jax.evaluation.evaluate import JittedPredict, Predict, jit_predict
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
 from ldl_jax.train.compiled import JittedStep, JittedSteps, jit_train_step, jit_train_steps
+from ldl_jax.train.flat import Layout
 from ldl_jax.train.job import Job
 from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import PyTree, TrainState, Weights, init_state, init_weights
@@ -34,17 +35,33 @@ class Steps:
 def jitted(job: Job) -> tuple[JittedStep | JittedSteps, Steps]:
     """Returns the jitted train step of a job, and the other functions."""
     model, method = gathered(job.model, job.method, job.placement)
-    step = train_step(job, model, method, job.optimizer.transform)
     predict = make_predict_step(model, method, flip=job.evaluation.flip)
     data, state, steps = job.data, like(job), len(job.order(1))
-    training = jit_train_step if job.schedule.steps_per_call == 1 else jit_train_steps
-    inputs = (data.train.fetch, job.augment, data.preprocessing)
-    train = training(step, *inputs, job.placement, steps=steps, like=state)
+    inputs = (data.train.fetch, job.augment, data.preprocessing, job.placement, steps, state)
+    train: JittedStep | JittedSteps
+    if job.schedule.steps_per_call == 1:
+        train = jit_train_step(train_step(job, model, method, job.optimizer.transform), *inputs)
+    else:
+        layout = layout_of(job, state)
+        step = train_step(job, model, method, job.optimizer.transform, layout)
+        train = jit_train_steps(step, *inputs, layout)
     return train, predicting(job, predict, state.weights)
 
 
+def layout_of(job: Job, state: TrainState) -> Layout | None:
+    """Returns how a job's states lie between the steps of a call.
+
+    None where they are split over devices, array by array, in a way that vectors cannot be.
+    """
+    return None if job.placement.splits else Layout(state, job.optimizer.by_name)
+
+
 def train_step(
-    job: Job, model: Model, method: Method, transform: optax.GradientTransformation
+    job: Job,
+    model: Model,
+    method: Method,
+    transform: optax.GradientTransformation,
+    layout: Layout | None = None,
 ) -> TrainStep:
     """Returns the pure train step of these with the job's other settings."""
     return make_train_step(
@@ -55,6 +72,7 @@ def train_step(
         accumulate=job.accumulate,
         ema=job.optimizer.ema,
         faults=job.faults,
+        layout=layout,
     )
 
 

@@ -10,6 +10,7 @@ from ldl_jax.methods import Batch, Knowledge, Method, Prediction
 from ldl_jax.models.functional import Model
 from ldl_jax.train.average import averaged
 from ldl_jax.train.faults import FaultConfig, observe
+from ldl_jax.train.flat import Layout
 from ldl_jax.train.state import PyTree, TrainState, Weights
 
 Scalars = dict[str, jax.Array]
@@ -40,6 +41,7 @@ def make_train_step(
     accumulate: int = 1,
     ema: float = 0.0,
     faults: FaultConfig | None = None,
+    layout: Layout | None = None,
 ) -> TrainStep:
     """Returns a pure `step(state, batch, key, teacher=None) -> (state, scalars)`; see `TrainStep`.
 
@@ -57,6 +59,8 @@ def make_train_step(
       ema: the decay of the state's moving average (`ldl_jax.train.average`); 0 for none, and then
         `state.ema` is None.
       faults: what is done about them; None for `FaultConfig()`.
+      layout: of the states that the step takes and gives, where their arrays lie end to end. The
+        updates are the same bits; the gradient's norm is summed in another order.
     """
     policy = faults or FaultConfig()
     learn = _learner(model, method, frozen, teacher_model or model, teacher_method or method)
@@ -66,9 +70,12 @@ def make_train_step(
     def step(
         state: TrainState, batch: Batch, key: jax.Array, teacher: Weights | None = None
     ) -> Stepped:
-        gradient, model_state, scalars = learn(state.weights, batch, key, teacher)
-        learnt = _updated(state, gradient, model_state, optimizer, ema)
-        norm = optax.global_norm(gradient)
+        weights = state.weights if layout is None else layout.unpack_weights(state.weights)
+        gradient, model_state, scalars = learn(weights, batch, key, teacher)
+        moved = Weights(gradient, model_state)
+        moved = moved if layout is None else layout.pack_weights(moved)
+        learnt = _updated(state, moved.params, moved.model_state, optimizer, ema)
+        norm = optax.global_norm(moved.params)
         # A frozen backbone has no gradients, and no dead units.
         alive = {"backbone": jax.tree.map(jnp.ones_like, gradient["backbone"])} if frozen else {}
         assert state.watch is not None, "a state of before it was there gets a first_watch"
