@@ -64,12 +64,12 @@ def rows(
             runs["torch"] = _times(twin[step], measured.steps)
         times = timing.in_turns(runs, repeats, most=20.0)
         jax_time, torch_time = times["jax"], times.get("torch")
-        floor = ceilings.floor(measured.compiled, model.dtype)
+        floor = ceilings.floor(measured.work, model.dtype)
         several = "" if measured.steps == 1 else f", {measured.steps} a call"
         cells = [model.name, str(config.data.size), model.dtype, str(batch), step + several]
         pictures = batch * measured.steps
         cells += [f"{measured.compile_seconds:.1f}", _rate(pictures, jax_time)]
-        cells.append("?" if floor is None else f"{floor * measured.steps / jax_time.median:.0%}")
+        cells.append(f"{floor * measured.steps / jax_time.median:.0%}")
         if torch_time is None:
             cells += ["-", "-"]
         else:

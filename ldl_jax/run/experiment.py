@@ -182,6 +182,7 @@ def _job(
         about=about,
         best=config.best,
         use=config.use,
+        precision=config.precision,
     )
 
 

@@ -16,6 +16,7 @@ from ldl_jax.train.trace import Trace
 
 STUDENTS = ("pretrained", "teacher", "fresh")
 USES = ("last", "best")
+PRECISIONS = ("tf32", "float32")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +138,7 @@ class Job:
     keep: int = 2
     best: str = ""
     use: str = "last"
+    precision: str = "tf32"
     trace: Trace | None = None
 
     def order(self, generation: int) -> EpochOrder:

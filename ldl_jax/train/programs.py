@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Callable
 
 import jax
@@ -19,6 +20,7 @@ from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import PyTree, TrainState, Weights, init_state, init_weights
 from ldl_jax.train.step import TrainStep, make_predict_step, make_train_step
 
+_Function = typing.TypeVar("_Function", bound=Callable[..., PyTree])
 # `draw(key)`: fresh weights.
 Draw = Callable[[jax.Array], Weights]
 
@@ -64,7 +66,7 @@ def train_step(
     layout: Layout | None = None,
 ) -> TrainStep:
     """Returns the pure train step of these with the job's other settings."""
-    return make_train_step(
+    step = make_train_step(
         model,
         method,
         transform,
@@ -74,6 +76,7 @@ def train_step(
         faults=job.faults,
         layout=layout,
     )
+    return _precise(job, step)
 
 
 def predicting(job: Job, predict: Predict, weights: PyTree | None = None) -> Steps:
@@ -86,10 +89,22 @@ def predicting(job: Job, predict: Predict, weights: PyTree | None = None) -> Ste
 
     def predict_of(feed: Feed) -> JittedPredict:
         inputs = (data.preprocessing, job.placement, weights)
-        return jit_predict(predict, feed.fetch, *inputs, distributions=keep)
+        return jit_predict(_precise(job, predict), feed.fetch, *inputs, distributions=keep)
 
     validation = None if data.validation is None else predict_of(data.validation)
     return Steps(drawing(job), predict_of(data.test), validation)
+
+
+def _precise(job: Job, function: _Function) -> _Function:
+    """Returns a function with products and convolutions of float32 in the job's precision."""
+    if job.precision == "tf32":
+        return function
+
+    def precise(*arguments: PyTree) -> PyTree:
+        with jax.default_matmul_precision("float32"):
+            return function(*arguments)
+
+    return typing.cast(_Function, precise)
 
 
 def drawing(job: Job) -> Draw:
