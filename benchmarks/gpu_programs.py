@@ -55,7 +55,7 @@ def row(program: Program) -> str:
     """Returns a program's row of the table."""
     module, case = program.module, program.case
     exchanges = module.collectives()
-    megabytes = sum(x.nbytes for x in exchanges) / 1e6
+    megabytes = program.exchanged / 1e6
     types = sorted({shape.dtype for x in exchanges for shape in x.shapes})
     known = module.known_trip_count() or "-"
     rates = [program.batch / program.seconds(launch) for launch in (gpu_target.LAUNCH, 0.0)]
@@ -86,9 +86,10 @@ def facts(program: Program) -> dict[str, Any]:
 
 
 def written(file: Path, programs: Sequence[Program]) -> None:
-    """Writes the facts of programs into a table, beside those of other versions of JAX."""
+    """Writes the facts of programs into a table, beside its other programs and JAX's versions."""
     table = json.loads(file.read_text()) if file.exists() else {}
-    table[jax.__version__] = {program.case.name: facts(program) for program in programs}
+    known = table.setdefault(jax.__version__, {})
+    known |= {program.case.name: facts(program) for program in programs}
     file.write_text(json.dumps(table, indent=1) + "\n")
 
 

@@ -44,6 +44,7 @@ class Case(NamedTuple):
     step: str = "train"  # or "infer"
     devices: int = 1
     precision: str = "tf32"
+    labels: int = 0  # 0, 1, ..., this - 1; 0 for the ages 0 to 100
 
     @property
     def name(self) -> str:
@@ -78,6 +79,11 @@ class Program(NamedTuple):
         """The FLOPs of a step's convolutions and products on a device."""
         return sum(kernel.flops for kernel in self.kernels)
 
+    @property
+    def exchanged(self) -> int:
+        """The bytes of a step's results that all devices compute together."""
+        return sum(exchange.nbytes for exchange in self.module.collectives())
+
     def seconds(self, launch: float = 0.0) -> float:
         """Estimates a step's time on an H200: each kernel's bytes or FLOPs, whichever is longer."""
         return sum(max(k.nbytes / BANDWIDTH, k.flops / FLOPS, launch) for k in self.kernels)
@@ -101,8 +107,12 @@ def compile_case(case: Case, steps: int = 16, description: Path = DESCRIPTION) -
     )
     steps = steps if case.step == "train" else 1
     config = train_step_library.config_of(case.network, case.size, case.dtype, case.batch, steps)
+    space = f"0:1:{case.labels - 1}" if case.labels else config.data.space
     config = dataclasses.replace(
-        config, batch_size=case.devices * config.batch_size, precision=case.precision
+        config,
+        batch_size=case.devices * config.batch_size,
+        precision=case.precision,
+        data=dataclasses.replace(config.data, space=space),
     )
     with _as_on_gpu():
         job = _job(config, topology.devices)
