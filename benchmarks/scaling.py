@@ -7,11 +7,10 @@ It calculates the tables of docs/scaling.md from these numbers:
 
 - The images/s of a training step on one device are given by --rate, measured here by --measure, or
   estimated by --compiled: the step is compiled for two H200 (`benchmarks.gpu_programs`), and each
-  of its kernels takes what its bytes or its FLOPs take, and in a second estimate 2 µs at least.
-  Else they are assumed, as a --share of the device's --peak FLOP/s over the FLOPs of a picture.
-  These are 6
-  times the multiply-adds that `ldl_jax.models.cost` counts: 2 FLOPs each, once forward and twice
-  backward. Narrow convolutions wait for memory rather than for arithmetic, hence two shares.
+  of its kernels takes what its bytes or its FLOPs take, in a second estimate 2 µs at least. Else
+  they are assumed, as a --share of the device's --peak FLOP/s over the FLOPs of a picture. These
+  are 6 times the multiply-adds that `ldl_jax.models.cost` counts: 2 FLOPs each, once forward and
+  twice backward. Narrow convolutions wait for memory rather than for arithmetic, hence two shares.
 - The JPEGs that one core decodes in a second are given by --decode, or else measured here on a
   drawn face.
 - The run is given by --pictures, --identities, --epochs, --batch (of one device) and --size.
@@ -158,6 +157,8 @@ def run_row(run: TrainingRun, jpeg: float, decode: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints what is assumed and the tables."""
     options = _parser().parse_args(arguments)
+    if options.compiled:
+        jax.config.update("jax_platforms", "cpu")  # so that the plugin does not look for a GPU
     task = Task(int(options.pictures), options.identities, options.epochs, options.size)
     rates = dict(_rate(text) for text in options.rate)
     decode = options.decode or decode_rate(task.size)

@@ -33,9 +33,11 @@ def transform_of(model, name, **options):
     return made
 
 
-def train(model, weights, name, *, laid_out, frozen=False, by_name=False, ema=0.0, skip=False):
+def train(
+    model, weights, name, *, laid_out, frozen=False, by_name=False, ema=0.0, skip=False, devices=1
+):
     """The state and the scalars after two calls of two steps and of one."""
-    place = make_placement(1)
+    place = make_placement(devices)
     pictures = feed(draw_part(), place.place, place.device_put)
     made = transform_of(model, name, frozen=frozen, by_name=by_name)
     state = init_state(weights, made, 1, jax.random.key(5), average=ema > 0)
@@ -57,11 +59,11 @@ def train(model, weights, name, *, laid_out, frozen=False, by_name=False, ema=0.
     ("name", "options"),
     [
         ("sgd", {"skip": True}),
-        ("adam", {"ema": 0.9}),
+        ("adam", {"ema": 0.9, "devices": 2}),
         ("adamw", {"by_name": True}),
         ("adam", {"frozen": True}),
     ],
-    ids=["sgd-skip", "adam-ema", "adamw-layer-decay", "adam-frozen"],
+    ids=["sgd-skip", "adam-ema-two-devices", "adamw-layer-decay", "adam-frozen"],
 )
 def test_the_bits_are_those_of_arrays_by_themselves(tiny_model, draw_weights, name, options):
     weights = draw_weights(tiny_model, CEN)
