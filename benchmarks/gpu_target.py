@@ -82,7 +82,11 @@ class Program(NamedTuple):
     @property
     def exchanged(self) -> int:
         """The bytes of a step's results that all devices compute together."""
-        return sum(exchange.nbytes for exchange in self.module.collectives())
+        # What starts an exchange has its operands beside its results.
+        return sum(
+            exchange.nbytes // (2 if exchange.opcode.endswith("-start") else 1)
+            for exchange in self.module.collectives()
+        )
 
     def seconds(self, launch: float = 0.0) -> float:
         """Estimates a step's time on an H200: each kernel's bytes or FLOPs, whichever is longer."""
