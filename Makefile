@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 EXTRAS := $(shell nvidia-smi >/dev/null 2>&1 && echo dev,cuda12 || echo dev)
 WORKDIR ?= runs/quickstart
 
-.PHONY: install quickstart test test-oldest test-peers bench-peers soak lint types clean
+.PHONY: install quickstart test test-oldest test-peers soak bench-peers bench-gpu lint types clean
 
 # An environment of another version than that of a PYTHON that was given is made anew.
 ifneq (,$(filter command environment,$(origin PYTHON)))
@@ -71,6 +71,12 @@ bench-peers: install
 soak: install
 	SOAK_KILLS=50 $(BIN)/python -m pytest tests/faults
 	$(BIN)/python -m tests.soak --count=10000
+
+# The measurements and tests that need a GPU: eight minutes at most. It needs PyTorch, which is the
+# benchmarks' extra; benchmarks/gpu_wheels.py is for a machine that has it, and no network.
+bench-gpu: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS),benchmarks]'
+	$(BIN)/python -m benchmarks.gpu
 
 lint: install
 	$(BIN)/ruff check .

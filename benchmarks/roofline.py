@@ -1,8 +1,9 @@
 """Measures the ceilings of this device and computes the least time of a step from them.
 
 The floor of a computation is the larger of its FLOPs over the matrix-product rate and its bytes
-over the copy rate. The compiler counts the FLOPs and bytes of what it compiled, so a form that
-computes more than necessary also has a higher floor.
+over the copy rate, both counted in its compiled program (`benchmarks.hlo`): the FLOPs of products
+and convolutions, and the bytes that its kernels read and write. So a form that computes or moves
+more than necessary also has a higher floor.
 """
 
 import time
@@ -11,7 +12,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.stages import Compiled
+from jax.stages import Compiled, Lowered
+
+from benchmarks.hlo import Module
+
+
+class Work(NamedTuple):
+    """The work of a step."""
+
+    flops: int  # of products and convolutions
+    nbytes: int  # read and written
 
 
 class Ceilings(NamedTuple):
@@ -20,13 +30,24 @@ class Ceilings(NamedTuple):
     flops: Mapping[str, float]  # the FLOP/s of a large matrix product, by dtype
     bandwidth: float  # the bytes/s that a large copy reads and writes
 
-    def floor(self, compiled: Compiled, dtype: str) -> float | None:
-        """Returns the least seconds of the compiled function; None where it has no FLOP count."""
-        cost = compiled.cost_analysis() or {}
-        flops, size = cost.get("flops", 0.0), cost.get("bytes accessed", 0.0)
-        if flops <= 0:
-            return None
-        return max(flops / self.flops[dtype], size / self.bandwidth)
+    def floor(self, work: Work, dtype: str) -> float:
+        """Returns the least seconds of a step."""
+        return max(work.flops / self.flops[dtype], work.nbytes / self.bandwidth)
+
+    def of_memory(self, work: Work) -> float:
+        """Returns the seconds that its bytes alone take."""
+        return work.nbytes / self.bandwidth
+
+
+def work_of(lowered: Lowered, compiled: Compiled) -> Work:
+    """Counts what one step of a program does; one of several steps has a loop of them.
+
+    FLOPs are counted before it is compiled, when all convolutions and products are still such: some
+    become calls of libraries.
+    """
+    before, after = lowered.as_text("hlo"), compiled.as_text()
+    assert after is not None, "XLA tells the text of programs for CPUs and GPUs"
+    return Work(Module(before).flops(), sum(kernel.nbytes for kernel in Module(after).step()))
 
 
 def measure(dtypes: Sequence[str]) -> Ceilings:

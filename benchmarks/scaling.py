@@ -1,18 +1,21 @@
 """Estimates what a pre-training on millions of pictures needs: bytes, steps and hours.
 
     python -m benchmarks.scaling [--devices 8 64] [--networks thinagenet resnet18]
-        [--rate NETWORK=IMAGES_PER_SECOND ...] [--measure] [--decode RATE] [--share 0.4 0.1] ...
+        [--compiled] [--rate NETWORK=IMAGES_PER_SECOND ...] [--measure] [--decode RATE] ...
 
 It calculates the tables of docs/scaling.md from these numbers:
 
 - The images/s of a training step on one device are given by --rate, measured here by --measure, or
-  else assumed, as a --share of the device's --peak FLOP/s over the FLOPs of a picture. These are 6
-  times the multiply-adds that `ldl_jax.models.cost` counts: 2 FLOPs each, once forward and twice
-  backward. Narrow convolutions wait for memory rather than for arithmetic, hence two shares.
+  estimated by --compiled: the step is compiled for two H200 (`benchmarks.gpu_programs`), and each
+  of its kernels takes what its bytes or its FLOPs take, in a second estimate 2 µs at least. Else
+  they are assumed, as a --share of the device's --peak FLOP/s over the FLOPs of a picture. These
+  are 6 times the multiply-adds that `ldl_jax.models.cost` counts: 2 FLOPs each, once forward and
+  twice backward. Narrow convolutions wait for memory rather than for arithmetic, hence two shares.
 - The JPEGs that one core decodes in a second are given by --decode, or else measured here on a
   drawn face.
 - The run is given by --pictures, --identities, --epochs, --batch (of one device) and --size.
 - A picture has --jpeg bytes, and a device exchanges gradients at --link bytes/s; both are assumed.
+  The bytes exchanged are those of the compiled program, else 4 for each parameter.
 
 Hours are those of the steps. A ring exchanges the gradients; its hours are the most that it can
 add, since it overlaps the backward pass. Start, evaluation and restarts are left out.
@@ -28,7 +31,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks import printing, timing, train_step_library
+from benchmarks import gpu_target, printing, timing, train_step_library
 from ldl_jax import models
 from ldl_jax.data import pictures
 from ldl_jax.data.synthetic import faces
@@ -36,7 +39,7 @@ from ldl_jax.models import cost
 
 NETWORK_COLUMNS = (
     "network|parameters with head:|GFLOP a picture:|state a device, whole:|checkpoint:|"
-    "images/s a device:|which is:"
+    "exchanged a step:|images/s a device:|which is:"
 )
 RUN_COLUMNS = (
     "network|images/s a device:|devices:|batch:|steps:|hours:|with exchange, at most:|"
@@ -62,6 +65,7 @@ class Network(NamedTuple):
     flops: float  # of a training step for one picture
     rate: float  # the images/s of training on one device
     source: str  # where the rate comes from, for the table
+    exchanged: int  # the bytes of a step that all devices add up
 
 
 class TrainingRun(NamedTuple):
@@ -93,7 +97,8 @@ def network(name: str, task: Task, rate: float | None, flops: float, source: str
     backbone = cost.measure(features, params, model_state, task.size, activations=False)
     parameters = backbone.parameters + (model.width + 1) * task.identities
     per_picture = 6.0 * (backbone.multiply_adds + model.width * task.identities)
-    return Network(name, parameters, per_picture, rate or flops / per_picture, source)
+    rate = rate or flops / per_picture
+    return Network(name, parameters, per_picture, rate, source, 4 * parameters)
 
 
 def training_run(
@@ -101,12 +106,11 @@ def training_run(
 ) -> TrainingRun:
     """Estimates a network's training on `devices` devices, each with `batch` pictures a step.
 
-    A ring moves 2 (n - 1) / n of the gradient's bytes over each device's link, which carries `link`
+    A ring moves 2 (n - 1) / n of the exchanged bytes over each device's link, which carries `link`
     bytes/s.
     """
     steps = task.epochs * (task.pictures // (devices * batch))
-    gradient = 4 * network.parameters
-    exchange = steps * 2 * (devices - 1) / devices * gradient / link
+    exchange = steps * 2 * (devices - 1) / devices * network.exchanged / link
     seconds = steps * batch / network.rate
     return TrainingRun(network, devices, devices * batch, steps, seconds, exchange)
 
@@ -134,10 +138,10 @@ def measured_rate(name: str, size: int, batch: int) -> float:
 
 def network_row(network: Network) -> str:
     """Returns a network's row of the table that holds for any number of devices."""
-    name, parameters, flops, rate, source = network
+    name, parameters, flops, rate, source, exchanged = network
     state, checkpoint = _bytes(4 * ADAM * parameters), _bytes(4 * (ADAM - 1) * parameters)
-    cells = [f"{parameters:,}", f"{flops / 1e9:.1f}", state, checkpoint, f"{rate:,.0f}"]
-    return printing.line([name, *cells, source])
+    cells = [f"{parameters:,}", f"{flops / 1e9:.1f}", state, checkpoint, _bytes(exchanged)]
+    return printing.line([name, *cells, f"{rate:,.0f}", source])
 
 
 def run_row(run: TrainingRun, jpeg: float, decode: float) -> str:
@@ -153,6 +157,8 @@ def run_row(run: TrainingRun, jpeg: float, decode: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints what is assumed and the tables."""
     options = _parser().parse_args(arguments)
+    if options.compiled:
+        jax.config.update("jax_platforms", "cpu")  # so that the plugin does not look for a GPU
     task = Task(int(options.pictures), options.identities, options.epochs, options.size)
     rates = dict(_rate(text) for text in options.rate)
     decode = options.decode or decode_rate(task.size)
@@ -184,11 +190,27 @@ def _networks(
     if options.measure:
         rate = measured_rate(name, task.size, options.batch)
         return [network(name, task, rate, 0.0, f"measured, {printing.device()}")]
+    if options.compiled:
+        return _compiled(name, task, options.batch)
     peak = options.peak
     return [
         network(name, task, None, share * peak, f"assumed: {share:.0%} of {peak / 1e12:g} TFLOP/s")
         for share in options.share
     ]
+
+
+def _compiled(name: str, task: Task, batch: int) -> list[Network]:
+    """Returns the network at the two rates that its program for two devices lets expect."""
+    if reason := gpu_target.missing():
+        raise SystemExit(f"error: --compiled: {reason}")
+    case = gpu_target.Case(name, task.size, batch, "bfloat16", devices=2, labels=task.identities)
+    program = gpu_target.compile_case(case)
+    estimates = {"bytes and FLOPs": 0.0, "and 2 µs a kernel": gpu_target.LAUNCH}
+    networks = [
+        network(name, task, batch / program.seconds(launch), 0.0, f"an H200, estimate: {basis}")
+        for basis, launch in estimates.items()
+    ]
+    return [estimate._replace(exchanged=program.exchanged) for estimate in networks]
 
 
 def _rate(text: str) -> tuple[str, float]:
@@ -215,6 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--devices", nargs="+", type=_count, default=[8, 64])
     parser.add_argument("--rate", nargs="+", default=[], metavar="NETWORK=IMAGES_PER_SECOND")
     parser.add_argument("--measure", action="store_true", help="images/s of this machine's device")
+    parser.add_argument("--compiled", action="store_true", help="images/s as compiled for an H200")
     parser.add_argument("--decode", type=_positive, help="JPEGs a second and core")
     parser.add_argument("--peak", type=_positive, default=989e12, help="FLOP/s, an H100's in bf16")
     shares = [0.4, 0.1]

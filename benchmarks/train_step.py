@@ -22,7 +22,8 @@ for
 
     python -m benchmarks.train_step --backbones resnet18_tiny thinagenet ssrnet --dtypes bfloat16
 
-The share of the roofline is the floor of `benchmarks.roofline` over the time taken.
+The share of the roofline is the floor of `benchmarks.roofline` over the time taken; that of memory
+is the time that the bytes alone need over it.
 """
 
 import argparse
@@ -42,7 +43,7 @@ from ldl_jax.run.resolved import resolve
 
 COLUMNS = (
     "network|size:|dtype|batch:|step|"
-    "compile s:|JAX images/s:|of roofline:|PyTorch images/s:|JAX / PyTorch:"
+    "compile s:|JAX images/s:|of roofline:|of memory:|PyTorch images/s:|JAX / PyTorch:"
 )
 QUICK = ("ssrnet", "resnet10_tiny")
 
@@ -65,12 +66,12 @@ def rows(
             runs["torch"] = _times(twin[step], measured.steps)
         times = timing.in_turns(runs, repeats, most=20.0)
         jax_time, torch_time = times["jax"], times.get("torch")
-        floor = ceilings.floor(measured.compiled, model.dtype)
+        floors = ceilings.floor(measured.work, model.dtype), ceilings.of_memory(measured.work)
         several = "" if measured.steps == 1 else f", {measured.steps} a call"
         cells = [model.name, str(config.data.size), model.dtype, str(batch), step + several]
         pictures = batch * measured.steps
         cells += [f"{measured.compile_seconds:.1f}", _rate(pictures, jax_time)]
-        cells.append("?" if floor is None else f"{floor * measured.steps / jax_time.median:.0%}")
+        cells += [f"{floor * measured.steps / jax_time.median:.0%}" for floor in floors]
         if torch_time is None:
             cells += ["-", "-"]
         else:

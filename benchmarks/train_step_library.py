@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import jax
-import numpy as np
-from jax.stages import Compiled, Wrapped
+from jax.stages import Wrapped
 
-from benchmarks import timing
+from benchmarks import roofline, timing
 from configs.recipes import dldlv2, ssrnet
 from ldl_jax import models
 from ldl_jax.run import config as schema
@@ -32,7 +31,7 @@ class Measured(NamedTuple):
 
     run: timing.Run
     steps: int  # those that one call takes
-    compiled: Compiled  # its cost analysis is that of one step
+    work: roofline.Work  # that of one step
     compile_seconds: float
 
 
@@ -102,9 +101,9 @@ def _training(job: Job, train: Callable, weights: Weights) -> Measured:
         items = job.data.train.spans(order, range(count, len(order), count), 0, count)
 
     def arguments() -> tuple:
-        return (None, store, next(items), *([] if count == 1 else [np.int32(count)]))
+        return (None, store, next(items), *([] if count == 1 else [None]))
 
-    compiled, seconds = _compile(train, state, *arguments())
+    work, seconds = _compile(train, state, *arguments())
 
     def run(calls: int) -> None:
         nonlocal state
@@ -112,24 +111,26 @@ def _training(job: Job, train: Callable, weights: Weights) -> Measured:
             state, scalars = train(state, *arguments())
         jax.block_until_ready((state, scalars))
 
-    return Measured(run, count, compiled, seconds)
+    return Measured(run, count, work, seconds)
 
 
 def _inference(job: Job, weights: Weights) -> Measured:
     predict = programs.predicting(job, predict_of(job), weights).test
     store = job.data.test.store
     items = job.data.test.items(job.order(1), 0)
-    compiled, seconds = _compile(predict, weights, store, next(items))
+    work, seconds = _compile(predict, weights, store, next(items))
 
     def run(calls: int) -> None:
         for item in itertools.islice(items, calls):
             prediction = predict(weights, store, item)
         jax.block_until_ready(prediction)
 
-    return Measured(run, 1, compiled, seconds)
+    return Measured(run, 1, work, seconds)
 
 
-def _compile(jitted: Callable, *arguments: object) -> tuple[Compiled, float]:
+def _compile(jitted: Callable, *arguments: object) -> tuple[roofline.Work, float]:
     start = time.perf_counter()
-    compiled = cast(Wrapped, jitted).lower(*arguments).compile()
-    return compiled, time.perf_counter() - start
+    lowered = cast(Wrapped, jitted).lower(*arguments)
+    compiled = lowered.compile()
+    seconds = time.perf_counter() - start
+    return roofline.work_of(lowered, compiled), seconds

@@ -5,14 +5,15 @@ import gc
 import os
 
 DEVICES = 8
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = " ".join(
-    [
-        os.environ.get("XLA_FLAGS", ""),
-        f"--xla_force_host_platform_device_count={DEVICES}",
-        "--xla_backend_optimization_level=0",  # tests compile much and compute little
-    ]
-)
+if os.environ.get("LDL_JAX_TEST_GPU") != "1":  # which tests/gpu is run with
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ["XLA_FLAGS"] = " ".join(
+        [
+            os.environ.get("XLA_FLAGS", ""),
+            f"--xla_force_host_platform_device_count={DEVICES}",
+            "--xla_backend_optimization_level=0",  # tests compile much and compute little
+        ]
+    )
 
 from pathlib import Path  # noqa: E402
 

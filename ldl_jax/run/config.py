@@ -34,7 +34,7 @@ from ldl_jax.run.sections import (
 )
 from ldl_jax.run.sections import TestSetConfig as TestSetConfig
 from ldl_jax.train.faults import FaultConfig
-from ldl_jax.train.job import USES, Chain, EvaluationConfig
+from ldl_jax.train.job import PRECISIONS, USES, Chain, EvaluationConfig
 from ldl_jax.train.optimizers import OptimizerConfig
 
 # Options of networks that other keys of a config give.
@@ -61,6 +61,9 @@ class Config:
         of one; the gradient is the whole batch's, batch statistics are the parts'.
       steps_per_call: steps that the devices take for one call of the host; 0 for 1 on CPUs and for
         streamed pictures, else 16. Checkpoints and evaluations cut a call at their step.
+      precision: of products and convolutions of float32 on GPUs: "tf32", as JAX does by default,
+        may round what they multiply to 10 bits of mantissa; "float32" keeps all 23, and is slower.
+        CPUs compute in float32 with both, and networks in bfloat16 are not changed.
       stages: whole configs, by name, of runs that come before this one: those that `init.path` =
         "stage:NAME" names, here or in another of them.
       sweep: many runs that differ in these keys, as {"method.lam": (0.1, 1.0), "seed": (0, 1)}: a
@@ -80,6 +83,7 @@ class Config:
     use: str = "last"
     accumulate: int = 1
     steps_per_call: int = 0
+    precision: str = "tf32"
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     augment: Recipe = dataclasses.field(default_factory=Recipe)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -107,6 +111,7 @@ class Config:
                 f"{self.batch_size}"
             )
         one_of("use", self.use, USES)
+        one_of("precision", self.precision, PRECISIONS)
         if self.use == "best" and not self.best:
             raise ConfigError("use: 'best' needs a validation metric; give best, as best='mae'")
         at_least("seed", self.seed, 0)

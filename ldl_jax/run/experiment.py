@@ -179,13 +179,16 @@ def _job(
         data=Feeds(feeds["train"], feeds.get("validation"), feeds["test"], preprocessing),
         model=model,
         method=resolved.method,
-        optimizer=Optimizer(_transform(config, model, rate), rate, config.optimizer.ema),
+        optimizer=Optimizer(
+            _transform(config, model, rate), rate, config.optimizer.ema, _by_name(config)
+        ),
         init=init,
         schedule=schedule,
         placement=resolved.placement,
         about=about,
         best=config.best,
         use=config.use,
+        precision=config.precision,
     )
 
 
@@ -273,7 +276,13 @@ def _transform(
     init = config.init
     if init.freeze:
         return transfer.head_only(transform)
-    if (init.backbone_rate, init.layer_decay) != (1, 1):
+    if _by_name(config):
         factors = transfer.learning_rate_factors(model, init.backbone_rate, init.layer_decay)
         return transfer.scaled(transform, factors)
     return transform
+
+
+def _by_name(config: Config) -> bool:
+    """Returns whether the backbone's top-level names have learning rates of their own."""
+    init = config.init
+    return not init.freeze and (init.backbone_rate, init.layer_decay) != (1, 1)

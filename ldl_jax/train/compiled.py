@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.augment.mixup import mixed
 from ldl_jax.placement import Placement
+from ldl_jax.train.flat import Layout
 from ldl_jax.train.state import PyTree, TrainState, Weights
 from ldl_jax.train.step import Stepped, TrainStep
 
@@ -18,7 +19,8 @@ Store = dict[str, Any]
 # `train(state, teacher, store, item) -> (state, scalars)`; `state` is given up to the result.
 JittedStep = Callable[[TrainState, Weights | None, Store, PyTree], Stepped]
 # `train(state, teacher, store, span, count) -> (state, scalars)`; scalars are as long as the span.
-JittedSteps = Callable[[TrainState, Weights | None, Store, PyTree, jax.typing.ArrayLike], Stepped]
+Count = jax.typing.ArrayLike | None
+JittedSteps = Callable[[TrainState, Weights | None, Store, PyTree, Count], Stepped]
 _Train = TypeVar("_Train", JittedStep, JittedSteps)
 # `fetch(store, item) -> batch`
 Fetch = Callable[[Store, PyTree], dict[str, Any]]
@@ -78,13 +80,17 @@ def jit_train_steps(
     placement: Placement,
     steps: int | None = None,
     like: TrainState | None = None,
+    layout: Layout | None = None,
 ) -> JittedSteps:
     """Returns several of `whole_step` in one call: of the first `count` items of a `Feed.spans`.
 
-    The count is an argument, so that calls of any number of steps are one program, and give the
-    same bits as that many calls of one step each. (They are not always those of `jit_train_step`:
-    inside a loop XLA may compile a network in another way; for CPUs it does, and so slowly that
-    several steps in a call are no use there.) State and teacher live as in `jit_train_step`.
+    With a count of None it takes all items. That is a program of its own, of a number of steps that
+    the compiler knows: XLA sends the steps of a loop to a GPU without waiting for it only where it
+    knows how many there are. Any other count is an argument, so that all shorter calls are one
+    program. Both give the same bits as that many calls of one step each. (They are not always those
+    of `jit_train_step`: inside a loop XLA may compile a network in another way; for CPUs it does,
+    and so slowly that several steps in a call are no use there.) State and teacher live as in
+    `jit_train_step`. A step with a `layout` has its states laid out so between the steps.
     """
     whole = whole_step(step, fetch, recipe, preprocessing, steps, _by_batch(placement))
 
@@ -93,7 +99,7 @@ def jit_train_steps(
         teacher: Weights | None,
         store: Store,
         span: PyTree,
-        count: jax.typing.ArrayLike,
+        count: Count,
     ) -> Stepped:
         def at(index: jax.typing.ArrayLike, state: TrainState) -> Stepped:
             item = jax.tree.map(
@@ -101,16 +107,21 @@ def jit_train_steps(
             )
             return whole(state, teacher, store, item)
 
+        state = state if layout is None else layout.pack(state)
         _, shapes = jax.eval_shape(at, 0, state)
         length = len(jax.tree.leaves(span)[0])
-        empty = jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), shapes)
+        # One array of all scalars is written to by one operation a step.
+        empty = jnp.zeros((length, len(shapes)), jnp.float32)
 
-        def body(index: jax.Array, carry: Stepped) -> Stepped:
+        def body(index: jax.Array, carry: tuple[TrainState, jax.Array]) -> tuple:
             state, rows = carry
             state, scalars = at(index, state)
-            return state, jax.tree.map(lambda row, x: row.at[index].set(x), rows, scalars)
+            return state, rows.at[index].set(jnp.stack([scalars[name] for name in shapes]))
 
-        return jax.lax.fori_loop(0, count, body, (state, empty))
+        end = length if count is None else count
+        state, rows = jax.lax.fori_loop(0, end, body, (state, empty))
+        scalars = {name: rows[:, column] for column, name in enumerate(shapes)}
+        return state if layout is None else layout.unpack(state), scalars
 
     return _placed(train, placement, like, placement.by_batch_of(1), placement.replicated)
 

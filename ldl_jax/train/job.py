@@ -17,6 +17,7 @@ from ldl_jax.train.trace import Trace
 
 STUDENTS = ("pretrained", "teacher", "fresh")
 USES = ("last", "best")
+PRECISIONS = ("tf32", "float32")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +91,15 @@ class Feeds:
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """The student's optimizer, and the decay of its weights' moving average; 0 for none."""
+    """The student's optimizer, and the decay of its weights' moving average; 0 for none.
+
+    `by_name` says that it treats the top-level names of the backbone in different ways.
+    """
 
     transform: optax.GradientTransformation
     learning_rate: optax.Schedule
     ema: float = 0.0
+    by_name: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +143,7 @@ class Job:
     keep: int = 2
     best: str = ""
     use: str = "last"
+    precision: str = "tf32"
     trace: Trace | None = None
 
     def order(self, generation: int) -> EpochOrder:

@@ -42,14 +42,17 @@ class Runner:
         """Yields the pictures that each call takes; a call is its (first, last) step."""
         if self.steps_per_call == 1:
             return self._feed.items(self._order, self.start)
-        # Always as long, since another length would be another program.
+        # Always as long, since each other length would be another program.
         ends = [last for _, last in calls]
         return self._feed.spans(self._order, ends, self.start, self.steps_per_call)
 
     def call(self, first: int, last: int, item: PyTree) -> None:
         """Sends steps to the devices; waits for nothing but scalars that are two calls old."""
-        count = () if self.steps_per_call == 1 else (np.int32(last - first + 1),)
-        self.state, scalars = self._train(self.state, self._teacher, self._feed.store, item, *count)
+        count = last - first + 1
+        full = count == self.steps_per_call
+        counts = () if self.steps_per_call == 1 else (None if full else np.int32(count),)
+        store = self._feed.store
+        self.state, scalars = self._train(self.state, self._teacher, store, item, *counts)
         self._logs[0].add(first, last, scalars)
 
     def look(self) -> None:

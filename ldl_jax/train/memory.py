@@ -1,36 +1,29 @@
-"""Estimates the memory of a device that a function needs, by its trace: nothing is compiled."""
+"""Tells the memory of a device that a function needs, as XLA compiles it."""
 
-import math
 import os
 from collections.abc import Callable
-from typing import Any
 
 import jax
-from jax.extend.core import Literal
 
 from ldl_jax.train.state import PyTree
 
 
-def peak_bytes(function: Callable[..., PyTree], *arguments: PyTree) -> int:
-    """Returns the most bytes that a function's arrays take at one time.
+def compiled_bytes(function: Callable[..., PyTree], *arguments: PyTree) -> int:
+    """Returns the bytes of a device that a call of a compiled function takes.
 
-    An array lives from the operation that makes it to the last one that reads it, arguments and
-    results to the end. A compiler joins operations, and so needs less as a rule.
+    They are those of its arguments, of its results, and of what XLA sets aside in between. The
+    first argument is given up to the results, so that the two share what they can.
 
     Args:
-      function: can be traced.
+      function: can be traced; it is compiled for the default device, and nothing is computed.
       *arguments: its arrays, or their shapes.
     """
-    traced = jax.make_jaxpr(function)(*arguments).jaxpr
-    last = {id(var): index for index, step in enumerate(traced.eqns) for var in step.invars}
-    last |= dict.fromkeys(map(id, (*traced.invars, *traced.outvars)), len(traced.eqns))
-    live = peak = sum(map(_bytes, traced.invars))
-    for index, step in enumerate(traced.eqns):
-        live += sum(map(_bytes, step.outvars))
-        peak = max(peak, live)
-        touched = {id(var): var for var in (*step.invars, *step.outvars)}
-        live -= sum(_bytes(var) for name, var in touched.items() if last.get(name, index) <= index)
-    return peak
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
+    compiled = jax.jit(function, donate_argnums=0).lower(*shapes).compile()
+    sizes = compiled.memory_analysis()
+    assert sizes is not None, "XLA tells the memory of programs for CPUs and GPUs"
+    results = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    return int(sizes.argument_size_in_bytes + results + sizes.temp_size_in_bytes)
 
 
 def memory_of(device: jax.Device) -> int:
@@ -39,9 +32,3 @@ def memory_of(device: jax.Device) -> int:
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"])
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
-
-
-def _bytes(var: Any) -> int:
-    if isinstance(var, Literal):
-        return 0
-    return math.prod(var.aval.shape) * int(var.aval.dtype.itemsize)

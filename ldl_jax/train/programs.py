@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Callable
 
 import jax
@@ -14,11 +15,13 @@ from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
 from ldl_jax.train.compiled import JittedStep, JittedSteps, jit_train_step, jit_train_steps
 from ldl_jax.train.ensemble import is_joined
+from ldl_jax.train.flat import Layout
 from ldl_jax.train.job import Job
 from ldl_jax.train.sharded import gathered
 from ldl_jax.train.state import PyTree, TrainState, Weights, init_state, init_weights
 from ldl_jax.train.step import TrainStep, make_predict_step, make_train_step
 
+_Function = typing.TypeVar("_Function", bound=Callable[..., PyTree])
 # `draw(key)`: fresh weights.
 Draw = Callable[[jax.Array], Weights]
 
@@ -35,20 +38,36 @@ class Steps:
 def jitted(job: Job) -> tuple[JittedStep | JittedSteps, Steps]:
     """Returns the jitted train step of a job, and the other functions."""
     model, method = gathered(job.model, job.method, job.placement)
-    step = train_step(job, model, method, job.optimizer.transform)
     predict = make_predict_step(model, method, flip=job.evaluation.flip)
     data, state, steps = job.data, like(job), len(job.order(1))
-    training = jit_train_step if job.schedule.steps_per_call == 1 else jit_train_steps
-    inputs = (data.train.fetch, job.augment, data.preprocessing)
-    train = training(step, *inputs, job.placement, steps=steps, like=state)
+    inputs = (data.train.fetch, job.augment, data.preprocessing, job.placement, steps, state)
+    train: JittedStep | JittedSteps
+    if job.schedule.steps_per_call == 1:
+        train = jit_train_step(train_step(job, model, method, job.optimizer.transform), *inputs)
+    else:
+        layout = layout_of(job, state)
+        step = train_step(job, model, method, job.optimizer.transform, layout)
+        train = jit_train_steps(step, *inputs, layout)
     return train, predicting(job, predict, state.weights)
 
 
+def layout_of(job: Job, state: TrainState) -> Layout | None:
+    """Returns how a job's states lie between the steps of a call.
+
+    None where they are split over devices, array by array, in a way that vectors cannot be.
+    """
+    return None if job.placement.splits else Layout(state, job.optimizer.by_name)
+
+
 def train_step(
-    job: Job, model: Model, method: Method, transform: optax.GradientTransformation
+    job: Job,
+    model: Model,
+    method: Method,
+    transform: optax.GradientTransformation,
+    layout: Layout | None = None,
 ) -> TrainStep:
     """Returns the pure train step of these with the job's other settings."""
-    return make_train_step(
+    step = make_train_step(
         model,
         method,
         transform,
@@ -57,7 +76,9 @@ def train_step(
         ema=job.optimizer.ema,
         faults=job.faults,
         ensemble=() if job.init.ensemble is None else job.init.ensemble.members,
+        layout=layout,
     )
+    return _precise(job, step)
 
 
 def predicting(job: Job, predict: Predict, weights: PyTree | None = None) -> Steps:
@@ -70,10 +91,22 @@ def predicting(job: Job, predict: Predict, weights: PyTree | None = None) -> Ste
 
     def predict_of(feed: Feed) -> JittedPredict:
         inputs = (data.preprocessing, job.placement, weights)
-        return jit_predict(predict, feed.fetch, *inputs, distributions=keep)
+        return jit_predict(_precise(job, predict), feed.fetch, *inputs, distributions=keep)
 
     validation = None if data.validation is None else predict_of(data.validation)
     return Steps(drawing(job), predict_of(data.test), validation)
+
+
+def _precise(job: Job, function: _Function) -> _Function:
+    """Returns a function with products and convolutions of float32 in the job's precision."""
+    if job.precision == "tf32":
+        return function
+
+    def precise(*arguments: PyTree) -> PyTree:
+        with jax.default_matmul_precision("float32"):
+            return function(*arguments)
+
+    return typing.cast(_Function, precise)
 
 
 def drawing(job: Job) -> Draw:

@@ -12,6 +12,7 @@ from ldl_jax.train.average import averaged
 from ldl_jax.train.ensemble import Members, is_joined
 from ldl_jax.train.ensemble import knowledge as of_ensemble
 from ldl_jax.train.faults import FaultConfig, observe
+from ldl_jax.train.flat import Layout
 from ldl_jax.train.state import PyTree, TrainState, Weights
 
 Scalars = dict[str, jax.Array]
@@ -43,6 +44,7 @@ def make_train_step(
     ema: float = 0.0,
     faults: FaultConfig | None = None,
     ensemble: Members = (),
+    layout: Layout | None = None,
 ) -> TrainStep:
     """Returns a pure `step(state, batch, key, teacher=None) -> (state, scalars)`; see `TrainStep`.
 
@@ -61,6 +63,8 @@ def make_train_step(
         `state.ema` is None.
       faults: what is done about them; None for `FaultConfig()`.
       ensemble: networks and methods of several teachers, whose weights are `ensemble.joined`.
+      layout: of the states that the step takes and gives, where their arrays lie end to end. The
+        updates are the same bits; the gradient's norm is summed in another order.
     """
     policy = faults or FaultConfig()
     teacher_of = teacher_model or model, teacher_method or method
@@ -71,9 +75,12 @@ def make_train_step(
     def step(
         state: TrainState, batch: Batch, key: jax.Array, teacher: Weights | None = None
     ) -> Stepped:
-        gradient, model_state, scalars = learn(state.weights, batch, key, teacher)
-        learnt = _updated(state, gradient, model_state, optimizer, ema)
-        norm = optax.global_norm(gradient)
+        weights = state.weights if layout is None else layout.unpack_weights(state.weights)
+        gradient, model_state, scalars = learn(weights, batch, key, teacher)
+        moved = Weights(gradient, model_state)
+        moved = moved if layout is None else layout.pack_weights(moved)
+        learnt = _updated(state, moved.params, moved.model_state, optimizer, ema)
+        norm = optax.global_norm(moved.params)
         # A frozen backbone has no gradients, and no dead units.
         alive = {"backbone": jax.tree.map(jnp.ones_like, gradient["backbone"])} if frozen else {}
         assert state.watch is not None, "a state of before it was there gets a first_watch"

@@ -47,19 +47,21 @@ def test_train_step_prints_a_row_for_training_and_one_for_inference(tiny_network
             assert row["of roofline"].endswith("%")
 
 
-def test_the_cost_of_several_steps_in_a_call_is_that_of_one(tiny_network):
+def test_the_work_of_several_steps_in_a_call_is_that_of_one(tiny_network):
     """Or the share of the roofline would be of another number of steps than the time is."""
     from benchmarks import train_step_library
 
-    costs = []
+    works = []
     for steps in (1, 4, 8):
         config = train_step_library.config_of(tiny_network, 32, "float32", 8, steps)
         measured = train_step_library.functions(train_step_library.job_of(config))["train"]
         assert measured.steps == steps
         measured.run(2)
-        costs.append(measured.compiled.cost_analysis())
-    for key in ("flops", "bytes accessed"):
-        np.testing.assert_allclose([cost[key] for cost in costs[1:]], costs[0][key], rtol=0.1)
+        works.append(measured.work)
+    assert works[0].flops > 0
+    assert {work.flops for work in works} == {works[0].flops}
+    # A loop of steps writes its scalars into an array, and its state lies otherwise.
+    np.testing.assert_allclose([w.nbytes for w in works[1:]], works[0].nbytes, rtol=0.3)
 
 
 def test_train_step_trains_as_the_shipped_configs_do():

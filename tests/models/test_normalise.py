@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from jax import lax
 
-from ldl_jax.models import convolution
+from ldl_jax.models import convolution, normalise
 from ldl_jax.models.layers import LayerNorm, Norm
 from ldl_jax.models.normalise import batch_norm, norm_relu_mean, norm_tanh_max
 
@@ -140,6 +140,22 @@ def test_a_mean_that_is_large_beside_the_deviation(form, ratio):
     # A kink or a tie within the rounding may fall to either side.
     away = np.abs(np.asarray(dx) - np.asarray(dx_near)) > room
     assert away.mean() < 1e-2
+
+
+@pytest.mark.parametrize("ratio", [0, 100, 1000, 5000])
+def test_one_pass_keeps_its_digits(ratio, monkeypatch):
+    """Accelerators take one pass, which is told here from the CPU's two by its last digits."""
+    z = np.random.default_rng(0).normal(size=(8, 16, 16, 4)).astype(np.float32)
+    z[..., 3] = 0.0  # a channel that does not vary
+    x = z + np.float32(ratio)
+    exact = x.astype(np.float64)
+    two = normalise._moments(jnp.asarray(x))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    mean, variance = normalise._moments(jnp.asarray(x))
+    np.testing.assert_allclose(mean, exact.mean((0, 1, 2)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(variance, exact.var((0, 1, 2)), rtol=5e-6)
+    assert variance[3] == 0
+    assert not np.array_equal(variance, two[1])
 
 
 def split(normed):

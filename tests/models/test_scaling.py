@@ -60,6 +60,31 @@ def test_a_rate_is_measured_of_the_steps_that_a_call_takes(scaling, tiny_network
     assert scaling.measured_rate(tiny_network, 32, 16) == 4 * 16 / 0.002
 
 
+def test_rates_and_exchange_of_a_compiled_program(scaling, tiny_network, monkeypatch, capsys):
+    from benchmarks import gpu_target, hlo
+
+    text = """ENTRY %main (x: f32[1000]) -> f32[1000] {
+  %x = f32[1000]{0} parameter(0)
+  ROOT %sum = f32[1000]{0} all-reduce(%x), to_apply=%add
+}
+"""
+    compiled = []
+
+    def compile_case(case):
+        compiled.append(case)
+        return gpu_target.Program(case, hlo.Module(text), 32, 16, 0, 0)
+
+    monkeypatch.setattr(gpu_target, "missing", lambda: "")
+    monkeypatch.setattr(gpu_target, "compile_case", compile_case)
+    options = "--size 32 --devices 2 --pictures 6400 --batch 16 --identities 100 --decode 100"
+    scaling.main(["--networks", tiny_network, "--compiled", *options.split()])
+    text = capsys.readouterr().out
+    assert compiled == [gpu_target.Case("tiny", 32, 16, "bfloat16", devices=2, labels=100)]
+    # The only kernel moves 8,000 bytes at 4.3 TB/s, or takes 2 µs.
+    assert f"| 4 kB | {16 / (8000 / 4.3e12):,.0f} | an H200, estimate: bytes and FLOPs |" in text
+    assert "| 4 kB | 8,000,000 | an H200, estimate: and 2 µs a kernel |" in text
+
+
 @pytest.mark.parametrize("rate", ["tiny", "tiny=", "tiny=0", "other=5"])
 def test_a_rate_that_cannot_be(scaling, tiny_network, rate):
     with pytest.raises(SystemExit, match=r"^error: --rate: expected NETWORK=IMAGES"):

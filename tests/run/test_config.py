@@ -160,6 +160,7 @@ def test_a_section_that_is_none(section):
         ("accumulate", 0, "1 or more"),
         ("accumulate", 3, "batch_size = 128"),
         ("steps_per_call", -1, "0 or more"),
+        ("precision", "bfloat16", "expected one of tf32, float32, got 'bfloat16'"),
         ("use", "first", "last, best"),
         ("use", "best", "needs a validation metric"),
         ("faults.not_finite", "ignore", "stop, skip"),

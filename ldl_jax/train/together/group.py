@@ -1,6 +1,7 @@
 """Runs that may be trained together: those that differ in their seed, fold or numbers alone."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -84,6 +85,19 @@ class Replicas:
 
         return of_run
 
+    @functools.cached_property
+    def bytes_of_one(self) -> int:
+        """The bytes of a device that the step of one run needs, but for its training pictures."""
+        job, numbers = self.replicas[0].job, arrays_of(self.replicas[0].numbers)
+        state = programs.like(job)
+        teacher = state.weights if job.chain.generations > 1 else None
+        item = jax.ShapeDtypeStruct((job.batch_size,), np.int32)
+        store = {  # a single picture: all of them are counted once, not for each run
+            name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype)
+            for name, array in job.data.train.store.items()
+        }
+        return memory.compiled_bytes(self.step(job), state, teacher, store, item, numbers)
+
 
 def _fetch(store: Store, item: jax.Array) -> dict[str, jax.Array]:
     """Returns the batch of a row of indices: here every device has all pictures."""
@@ -96,13 +110,16 @@ def kind(job: Job) -> tuple[LabelSpace, int, int]:
 
 
 def fitting(group: Replicas) -> int:
-    """Estimates, before compiling, how many of the runs the devices' memory holds at one time."""
+    """Estimates how many of the runs the devices' memory holds at one time.
+
+    Each run is taken to need what the step of one needs by itself, which is compiled for it.
+    """
     left = memory.memory_of(group.devices[0]) - _bytes_of_pictures(group)
-    return max(0, left // _bytes_of_one(group)) * len(group.devices)
+    return max(0, left // group.bytes_of_one) * len(group.devices)
 
 
 def check_memory(group: Replicas) -> None:
-    """Checks that the devices' memory holds all runs at one time, by an estimate.
+    """Checks that the devices' memory holds all runs at one time, by the estimate of `fitting`.
 
     Raises:
       ValueError: it does not.
@@ -110,7 +127,7 @@ def check_memory(group: Replicas) -> None:
     fits, count = fitting(group), len(group.replicas)
     if count > fits:
         each = stack_of(count, group.devices).each
-        needed = each * _bytes_of_one(group) + _bytes_of_pictures(group)
+        needed = each * group.bytes_of_one + _bytes_of_pictures(group)
         limit = memory.memory_of(group.devices[0])
         raise ValueError(
             f"replicas: {count} runs together need about {needed / 1e9:.2f} GB of "
@@ -127,18 +144,6 @@ def _bytes_of_pictures(group: Replicas) -> int:
     stores = [replica.job.data.train.store for replica in group.replicas]
     largest = max(sum(x.nbytes for x in store.values()) for store in stores)
     return largest if len({id(store) for store in stores}) == 1 else largest * 3 // 2
-
-
-def _bytes_of_one(group: Replicas) -> int:
-    job, numbers = group.replicas[0].job, arrays_of(group.replicas[0].numbers)
-    state = programs.like(job)
-    teacher = state.weights if job.chain.generations > 1 else None
-    item = jax.ShapeDtypeStruct((job.batch_size,), np.int32)
-    store = {  # a single picture: all of them are counted once, not for each run
-        name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype)
-        for name, array in job.data.train.store.items()
-    }
-    return memory.peak_bytes(group.step(job), state, teacher, store, item, numbers)
 
 
 def arrays_of(numbers: Mapping[str, float]) -> dict[str, np.ndarray]:

@@ -300,12 +300,12 @@ def test_one_that_diverges_is_left_and_the_others_go_on(tmp_path: Path) -> None:
         np.testing.assert_allclose(a, b, **TOLERANCE)
 
 
-def test_more_runs_than_memory_holds_are_refused_before_compiling(
+def test_more_runs_than_memory_holds_are_refused(
     seeds_and_numbers: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = seeds_and_numbers.group()
     group.check_memory(whole)
-    one, pictures = group._bytes_of_one(whole), group._bytes_of_pictures(whole)
+    one, pictures = whole.bytes_of_one, group._bytes_of_pictures(whole)
     assert pictures == sum(x.nbytes for x in whole.replicas[0].job.data.train.store.values())
     monkeypatch.setattr(memory, "memory_of", lambda device: pictures + 2 * one)
     assert group.fitting(whole) == 2
@@ -315,13 +315,15 @@ def test_more_runs_than_memory_holds_are_refused_before_compiling(
     group.check_memory(seeds_and_numbers.group(devices=2))  # two on one, one on the other
 
 
-def test_the_estimate_counts_what_lives_at_one_time() -> None:
-    def chain(x: jax.Array) -> jax.Array:
+def test_the_estimate_is_that_of_the_compiled_function() -> None:
+    def chain(x: jax.Array, kernel: jax.Array) -> jax.Array:
         for _ in range(5):
-            x = jax.numpy.sin(x)  # two at a time, besides the argument
+            x = jax.numpy.sin(x) @ kernel
         return x
 
-    assert memory.peak_bytes(chain, jax.ShapeDtypeStruct((1000,), np.float32)) == 3 * 4000
+    x, kernel = (jax.ShapeDtypeStruct((100, 100), np.float32) for _ in range(2))
+    # Both arguments, of which the result takes the first; and one or two products in between.
+    assert 3 * 40_000 <= memory.compiled_bytes(chain, x, kernel) <= 4.1 * 40_000
     assert memory.memory_of(jax.devices()[0]) > 1e7
 
 

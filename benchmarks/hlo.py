@@ -1,0 +1,317 @@
+"""Counts what a program does, in the text of its HLO: kernels, FLOPs and bytes.
+
+XLA's own cost analysis knows nothing of the calls of cuDNN that convolutions become on GPUs. Here
+an operation that is left in the compiled program is a kernel, which reads its operands and writes
+its result. Of an array that it takes a slice of, or gathers rows of, it reads those alone, and one
+that it updates in place it writes as far as it changes.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_BYTES = {"pred": 1, "bf16": 2, "f16": 2, "c64": 8, "c128": 16}
+_SHAPE = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([\d,]*)\]")
+_NAME = re.compile(r"%([\w.\-]+)(?:#(\d+))?")
+_HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{\s*$")
+_LINE = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = ")
+_COMMENT = re.compile(r"/\*.*?\*/")
+# Operations that move nothing.
+_FREE = {
+    *("parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all"),
+    *("opt-barrier", "while", "partition-id", "replica-id"),
+}
+_COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+_HOST = ("infeed", "outfeed", "send", "recv", "callback", "xla_python", "xla_ffi_python")
+
+
+class Shape(NamedTuple):
+    """The type and the sizes of an array."""
+
+    dtype: str
+    sizes: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """The number of its elements."""
+        return math.prod(self.sizes)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that it takes."""
+        digits = re.search(r"\d+", self.dtype)
+        width = _BYTES.get(self.dtype) or (int(digits[0]) // 8 if digits else 0)
+        return self.elements * width
+
+
+class Operation(NamedTuple):
+    """One line of a computation."""
+
+    name: str
+    opcode: str
+    shapes: tuple[Shape, ...]  # of its result, or of the parts of it
+    operands: tuple[tuple[str, int | None], ...]  # names, each with the part that is taken of it
+    rest: str  # what follows the operands
+    root: bool
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its result."""
+        return sum(shape.nbytes for shape in self.shapes)
+
+    def attribute(self, key: str) -> str:
+        """Returns an attribute's text, "" where there is none."""
+        found = re.search(rf"\b{key}=(\{{[^}}]*\}}|[^,\s]+)", self.rest)
+        return found[1].strip("{}") if found else ""
+
+
+class Kernel(NamedTuple):
+    """An operation that is left when a program is compiled."""
+
+    name: str
+    flops: int  # of convolutions and products
+    nbytes: int  # read and written
+
+
+class Module:
+    """A program in HLO."""
+
+    def __init__(self, text: str) -> None:
+        """Reads what `jax.stages.Compiled.as_text` gives, or `Lowered.as_text("hlo")`."""
+        self.text = text
+        self.computations: dict[str, dict[str, Operation]] = {}
+        self.entry = ""
+        current: dict[str, Operation] | None = None
+        for line in text.splitlines():
+            if line.startswith("}"):
+                current = None
+            elif current is None and (head := _HEAD.match(line)):
+                current = self.computations.setdefault(head[2], {})
+                self.entry = head[2] if head[1] else self.entry
+            elif current is not None and (operation := _operation(line)):
+                current[operation.name] = operation
+
+    def loop(self) -> Operation | None:
+        """Returns the outermost loop with the most operations in its body: that of the steps."""
+        loops = [x for x in self.computations[self.entry].values() if x.opcode == "while"]
+        size = [len(self.computations[x.attribute("body").lstrip("%")]) for x in loops]
+        return max(zip(size, loops, strict=True), key=lambda pair: pair[0])[1] if loops else None
+
+    def known_trip_count(self) -> int | None:
+        """Returns how many steps the compiler knows that the loop takes; None where it doesn't."""
+        loop = self.loop()
+        found = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.rest) if loop else None
+        return int(found[1]) if found else None
+
+    def step(self) -> list[Kernel]:
+        """Returns the kernels of a step: of the loop's body, or of a program without a loop."""
+        return list(self._kernels(self._step()))
+
+    def around(self) -> list[Kernel]:
+        """Returns the kernels of a call that are outside of its loop of steps."""
+        return list(self._kernels(self.entry)) if self.loop() else []
+
+    def _step(self) -> str:
+        loop = self.loop()
+        return loop.attribute("body").lstrip("%") if loop else self.entry
+
+    def flops(self) -> int:
+        """Returns the FLOPs of convolutions and products; of a loop, those of one step."""
+        return self._flops(self.entry)
+
+    def operations(self) -> Iterator[Operation]:
+        """Yields the operations of all computations."""
+        for computation in self.computations.values():
+            yield from computation.values()
+
+    def collectives(self) -> list[Operation]:
+        """Returns the operations of a step that devices take together."""
+        kinds = {*_COLLECTIVES, *(f"{kind}-start" for kind in _COLLECTIVES)}
+        return [x for x in self.computations[self._step()].values() if x.opcode in kinds]
+
+    def host_calls(self) -> list[str]:
+        """Returns the names of operations that call the host or wait for it."""
+        return [
+            x.name
+            for x in self.operations()
+            if x.opcode in _HOST or any(word in x.attribute("custom_call_target") for word in _HOST)
+        ]
+
+    def donated(self) -> int:
+        """Returns how many arguments are given up to results."""
+        return len(re.findall(r"(?:may|must)-alias", self.text.split("\n", 1)[0]))
+
+    def may_use_tf32(self) -> list[str]:
+        """Returns the convolutions and products of float32 that may round to TF32 first."""
+        products = [x for x in self.operations() if x.opcode == "dot"]
+        names = []
+        for operation in [*products, *self.convolutions()]:
+            exact = "highest" in operation.attribute("operand_precision")
+            if operation.shapes[0].dtype == "f32" and not exact:
+                names.append(operation.name)
+        return names
+
+    def convolutions(self) -> list[Operation]:
+        """Returns the convolutions, as such or as calls of a library."""
+        return [
+            x
+            for x in self.operations()
+            if x.opcode == "convolution" or "conv" in x.attribute("custom_call_target").lower()
+        ]
+
+    def _kernels(self, name: str) -> Iterator[Kernel]:
+        computation = self.computations[name]
+        for operation in computation.values():
+            if operation.opcode in ("call", "conditional"):
+                for inner in self._called(operation):
+                    yield from self._kernels(inner)
+            elif operation.opcode not in _FREE and not operation.opcode.endswith("-done"):
+                flops = self._flops_of(computation, operation)
+                yield Kernel(operation.name, flops, self._bytes_of(operation, computation))
+
+    def _bytes_of(self, operation: Operation, computation: dict[str, Operation]) -> int:
+        """Returns the bytes that a kernel reads and writes."""
+        sizes = [_size(computation, operand) for operand in operation.operands]
+        if operation.opcode in ("slice", "dynamic-slice", "gather"):
+            return 2 * operation.nbytes + sum(sizes[1:])
+        if operation.opcode == "dynamic-update-slice":
+            return 2 * sizes[1]
+        if operation.opcode != "fusion":
+            return operation.nbytes + sum(sizes)
+        inner = self.computations[operation.attribute("calls").lstrip("%")]
+        root = next(x for x in inner.values() if x.root)
+        parts = [inner[name] for name, _ in root.operands] if root.opcode == "tuple" else [root]
+        written = sum(_written(inner, part) for part in parts)
+        parameters = [x for x in inner.values() if x.opcode == "parameter"]
+        read = sum(_read(inner, parameter) for parameter in parameters)
+        return written + read
+
+    def _flops(self, name: str) -> int:
+        computation = self.computations[name]
+        return sum(self._flops_of(computation, operation) for operation in computation.values())
+
+    def _flops_of(self, computation: dict[str, Operation], operation: Operation) -> int:
+        if operation.opcode == "dot":
+            axes = operation.attribute("lhs_contracting_dims")
+            left = _shape_of(computation, operation.operands[0])
+            terms = math.prod(left.sizes[int(axis)] for axis in axes.split(",") if axis)
+            return 2 * operation.shapes[0].elements * terms
+        if operation.opcode == "convolution":
+            return _convolution_flops(computation, operation)
+        if "$conv" in operation.attribute("custom_call_target"):
+            return _call_flops(computation, operation)
+        return sum(map(self._flops, self._called(operation)))
+
+    def _called(self, operation: Operation) -> list[str]:
+        if operation.opcode not in ("call", "fusion", "while", "conditional"):
+            return []
+        names = []
+        for key in ("to_apply", "calls", "body", "true_computation", "false_computation"):
+            names += [operation.attribute(key).lstrip("%")]
+        names += re.findall(r"%?([\w.\-]+)", operation.attribute("branch_computations"))
+        return [name for name in names if name in self.computations]
+
+
+def _convolution_flops(computation: dict[str, Operation], operation: Operation) -> int:
+    """Returns 2 x results x products of each, without those with zeros between strided ones."""
+    window, labels = operation.attribute("window"), operation.attribute("dim_labels")
+    kernel = _shape_of(computation, operation.operands[1])
+    inputs = kernel.sizes[labels.split("_")[1].split("-")[0].index("i")]
+    terms = math.prod(_numbers(window, "size")) * inputs
+    return 2 * operation.shapes[0].elements * terms // math.prod(_numbers(window, "lhs_dilate"))
+
+
+def _call_flops(computation: dict[str, Operation], operation: Operation) -> int:
+    """Returns the FLOPs of a call of cuDNN: 2 x maps x kernel, by its outputs' number."""
+    target = operation.attribute("custom_call_target")
+    first, second = (_shape_of(computation, operand) for operand in operation.operands[:2])
+    result = operation.shapes[0]
+    if "BackwardFilter" in target:
+        maps, kernel = second, result
+    else:
+        maps, kernel = (first if "BackwardInput" in target else result), second
+    outputs = kernel.sizes[operation.attribute("dim_labels").split("_")[1].split("-")[0].index("o")]
+    return 2 * maps.elements * kernel.elements // outputs
+
+
+def _numbers(window: str, key: str) -> list[int]:
+    found = re.search(rf"\b{key}=([\dx]+)", window)
+    return [int(n) for n in found[1].split("x")] if found else []
+
+
+def _written(inner: dict[str, Operation], part: Operation) -> int:
+    while part.opcode == "bitcast":
+        part = inner[part.operands[0][0]]
+    return _size(inner, part.operands[1]) if part.opcode == "dynamic-update-slice" else part.nbytes
+
+
+def _read(inner: dict[str, Operation], parameter: Operation) -> int:
+    """Returns the bytes of a parameter that a fusion reads."""
+    (shape, *others) = parameter.shapes
+    if others:
+        return parameter.nbytes
+    return shape.nbytes * _elements_read(inner, parameter) // max(1, shape.elements)
+
+
+def _elements_read(inner: dict[str, Operation], operation: Operation) -> int:
+    """Returns the elements that the others in a fusion take of what an operation gives."""
+    total, whole = 0, operation.shapes[0].elements
+    for user in inner.values():
+        at = [index for index, (name, _) in enumerate(user.operands) if name == operation.name]
+        if not at:
+            continue
+        if user.opcode in ("bitcast", "convert"):
+            total += whole if user.root else _elements_read(inner, user)
+        elif at == [0] and user.opcode in ("slice", "dynamic-slice", "gather"):
+            total += user.shapes[0].elements
+        elif at != [0] or user.opcode != "dynamic-update-slice":
+            return whole
+    return min(whole, total)
+
+
+def _shape_of(computation: dict[str, Operation], operand: tuple[str, int | None]) -> Shape:
+    name, part = operand
+    return computation[name].shapes[part or 0]
+
+
+def _size(computation: dict[str, Operation], operand: tuple[str, int | None]) -> int:
+    name, part = operand
+    operation = computation.get(name)
+    if operation is None:
+        return 0
+    return operation.nbytes if part is None else operation.shapes[part].nbytes
+
+
+def _operation(line: str) -> Operation | None:
+    head = _LINE.match(line)
+    if head is None:
+        return None
+    text = _COMMENT.sub("", line[head.end() :])
+    kind, text = _balanced(text) if text.startswith("(") else text.split(" ", 1)
+    opcode, _, text = text.strip().partition("(")
+    inside, rest = _balanced("(" + text)
+    names = [(name, int(part) if part else None) for name, part in _NAME.findall(inside)]
+    if not names and opcode not in ("constant", "parameter", "iota"):  # without "%"
+        words = [word.split()[-1] for word in inside.strip("()").split(", ") if word.strip()]
+        names = [(word, None) for word in words]
+    return Operation(head[2], opcode, _shapes(kind), tuple(names), rest, bool(head[1]))
+
+
+@functools.cache
+def _shapes(text: str) -> tuple[Shape, ...]:
+    return tuple(
+        Shape(dtype, tuple(int(n) for n in sizes.split(",") if n))
+        for dtype, sizes in _SHAPE.findall(text)
+    )
+
+
+def _balanced(text: str) -> tuple[str, str]:
+    """Returns the text up to the bracket that closes its first one, and what follows."""
+    depth = 0
+    for index, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return text[: index + 1], text[index + 1 :].lstrip()
+    return text, ""
