@@ -16,4 +16,4 @@ from configs.recipes import frozen
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    return frozen.head_on_features(data="aaf", network="resnet18")
+    return frozen.head_on_features(data="aaf", network="faceres")

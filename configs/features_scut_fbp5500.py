@@ -14,6 +14,6 @@ from configs.recipes import frozen
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    config = frozen.head_on_features(data="scut_fbp5500", network="resnet18")
+    config = frozen.head_on_features(data="scut_fbp5500", network="faceres")
     config.data.space = "scut_fbp"
     return config
