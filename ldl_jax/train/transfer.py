@@ -90,6 +90,7 @@ def read_backbone(
         raise ValueError(
             f"{path} holds another head than method {about.method['name']!r} has over these "
             f"labels: {'; '.join(faults)}; leave init.head off"
+            + (f", or give model.hidden={about.hidden}" if about.hidden else "")
         )
     return Backbone(*trees, inputs, notes, stored_head)
 

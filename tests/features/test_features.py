@@ -301,7 +301,7 @@ def test_the_head_of_a_run_on_features_goes_on(finished):
     path, _ = finished
     changes = {"init__path": str(path), "init__head": True}
     _, weights = read_weights(path / "checkpoints" / "generation_2")
-    again = build(**changes, data__synthetic_count=COUNT + 8)
+    again = build(**changes, data__validation_fraction=0.25)
     jax.tree.map(np.testing.assert_array_equal, again.job.init.backbone[1], weights["model_state"])
     whole = build(**changes, init__freeze=False, init__features=False, model__standardise=False)
     tested = predictions.read(path / "predictions" / "generation_2.csv")
@@ -313,7 +313,7 @@ def test_the_head_of_a_run_on_features_goes_on(finished):
         known = [row for row, name in enumerate(tested.ids) if name in answers.ids]
         assert len(rows) > 2
         np.testing.assert_allclose(answers.values[rows], tested.values[known], atol=1e-3)
-    with pytest.raises(ConfigError, match=r"init\.head: .* holds another head"):
+    with pytest.raises(ConfigError, match=r"holds another head .* model\.hidden=\(8,\)"):
         build(**changes, model__hidden=(4,))
 
 
