@@ -24,10 +24,13 @@ class Head(NamedTuple):
     Attributes:
       init: `init(key, width) -> params`, float32; `width` is one a part where features have parts.
       apply: `apply(params, features) -> outputs`; features [B, D] in, float32 arrays out.
+      train: `train(params, features, key) -> outputs`, the same in training, for heads that draw
+        random numbers then; None where `apply` is for training too.
     """
 
     init: Callable[[jax.Array, Width], Params]
     apply: Callable[[Params, Features], Outputs]
+    train: Callable[[Params, Features, jax.Array], Outputs] | None = None
 
 
 def dense(**units: int | None) -> Head:
@@ -46,16 +49,16 @@ def dense(**units: int | None) -> Head:
     """
 
     def init(key: jax.Array, width: Width) -> Params:
-        D = _total(width)
+        D = total(width)
         keys = jax.random.split(key, len(units))
         return {
-            name: _layer(k, D, 1 if count is None else count)
+            name: fresh_layer(k, D, 1 if count is None else count)
             for k, (name, count) in zip(keys, units.items(), strict=True)
         }
 
     def apply(params: Params, features: Features) -> Outputs:
-        joined = _joined(features)
-        outputs = {name: _dense(params[name], joined) for name in units}
+        x = joined(features)
+        outputs = {name: affine(params[name], x) for name in units}
         return {name: x[:, 0] if units[name] is None else x for name, x in outputs.items()}
 
     return Head(init, apply)
@@ -83,12 +86,12 @@ def shared_ordinal(size: int) -> Head:
     """
 
     def init(key: jax.Array, width: Width) -> Params:
-        kernel = _layer(key, _total(width), 1)["kernel"]
+        kernel = fresh_layer(key, total(width), 1)["kernel"]
         bias = np.arange(size - 1, 0, -1, dtype=np.float32) / (size - 1)
         return {"rank_logits": {"kernel": kernel, "bias": jnp.asarray(bias)}}
 
     def apply(params: Params, features: Features) -> Outputs:
-        return {"rank_logits": _dense(params["rank_logits"], _joined(features))}
+        return {"rank_logits": affine(params["rank_logits"], joined(features))}
 
     return Head(init, apply)
 
@@ -115,13 +118,13 @@ def comparisons(size: int) -> Head:
     def init(key: jax.Array, width: Width) -> Params:
         first, second = jax.random.split(key)
         return {
-            "rank_logits": _layer(first, _total(width), size - 1),
-            "logits": _layer(second, size - 1, size),
+            "rank_logits": fresh_layer(first, total(width), size - 1),
+            "logits": fresh_layer(second, size - 1, size),
         }
 
     def apply(params: Params, features: Features) -> Outputs:
-        h = _dense(params["rank_logits"], _joined(features))
-        return {"rank_logits": h, "logits": _dense(params["logits"], jax.nn.sigmoid(h))}
+        h = affine(params["rank_logits"], joined(features))
+        return {"rank_logits": h, "logits": affine(params["logits"], jax.nn.sigmoid(h))}
 
     return Head(init, apply)
 
@@ -165,31 +168,72 @@ def stagewise(stages: Sequence[int]) -> Head:
                 )
             widths = {name: width[reads[name]] for name in units}
         else:
-            widths = dict.fromkeys(units, _total(width))
-        params = {n: _layer(k, widths[n], units[n]) for k, n in zip(keys, units, strict=True)}
+            widths = dict.fromkeys(units, total(width))
+        params = {n: fresh_layer(k, widths[n], units[n]) for k, n in zip(keys, units, strict=True)}
         for name in units:
             if name.startswith("range"):
                 params[name]["kernel"] = jnp.zeros_like(params[name]["kernel"])
         return params
 
     def apply(params: Params, features: Features) -> Outputs:
-        parts = features if _staged(features) else dict.fromkeys(reads.values(), _joined(features))
-        x = {n: _dense(params[n], parts[reads[n]].astype(jnp.float32)) for n in units}
+        parts = features if _staged(features) else dict.fromkeys(reads.values(), joined(features))
+        x = {n: affine(params[n], parts[reads[n]].astype(jnp.float32)) for n in units}
         return {n: y[:, 0] if n.startswith("range") else y for n, y in x.items()}
 
     return Head(init, apply)
+
+
+def standardise(features: Features, mean: jax.Array, deviation: jax.Array) -> Features:
+    """Returns (features - mean) / deviation, parts side by side in the order of their names.
+
+    `mean` and `deviation` are [D], of all parts.
+
+    Examples:
+      >>> print(heads.standardise(jnp.ones((1, 2)), jnp.asarray([1.0, 0.0]), jnp.full(2, 2.0)))
+      [[0.  0.5]]
+    """
+    x = (joined(features) - mean[None, :]) / deviation[None, :]
+    if not isinstance(features, Mapping):
+        return x
+    return parts_of(x, {name: part.shape[-1] for name, part in features.items()})
+
+
+def parts_of(features: jax.Array, width: Width) -> Features:
+    """Returns features [B, D] as the parts of a network's width, which `joined` put side by side.
+
+    Examples:
+      >>> parts = heads.parts_of(jnp.zeros((2, 5)), {"b": 3, "a": 2})
+      >>> {name: x.shape for name, x in parts.items()}
+      {'a': (2, 2), 'b': (2, 3)}
+    """
+    if not isinstance(width, Mapping):
+        return features
+    names = sorted(width)
+    ends = np.cumsum([width[name] for name in names])[:-1].tolist()
+    return dict(zip(names, jnp.split(features, ends, axis=-1), strict=True))
 
 
 def _staged(parts: jax.Array | int | Mapping[str, _Part]) -> TypeGuard[Mapping[str, _Part]]:
     return isinstance(parts, Mapping) and "stage1" in parts
 
 
-def _total(width: Width) -> int:
+def total(width: Width) -> int:
+    """Returns the number of features D of a network's width, over all of its parts.
+
+    Examples:
+      >>> heads.total({"b": 3, "a": 2})
+      5
+    """
     return sum(width.values()) if isinstance(width, Mapping) else width
 
 
-def _joined(features: Features) -> jax.Array:
-    """Returns features [B, D] as float32, the parts side by side."""
+def joined(features: Features) -> jax.Array:
+    """Returns features [B, D] as float32, the parts side by side in the order of their names.
+
+    Examples:
+      >>> heads.joined({"b": jnp.ones((2, 3)), "a": jnp.zeros((2, 2))}).shape
+      (2, 5)
+    """
     if isinstance(features, Mapping):
         features = jnp.concatenate(
             [features[name].astype(jnp.float32) for name in sorted(features)], axis=-1
@@ -197,11 +241,22 @@ def _joined(features: Features) -> jax.Array:
     return features.astype(jnp.float32)
 
 
-def _layer(key: jax.Array, inputs: int, outputs: int) -> dict[str, jax.Array]:
+def fresh_layer(key: jax.Array, inputs: int, outputs: int) -> dict[str, jax.Array]:
+    """Returns a dense layer with its kernel [inputs, outputs] drawn from N(0, 1 / inputs).
+
+    Examples:
+      >>> {name: x.shape for name, x in heads.fresh_layer(jax.random.key(0), 3, 2).items()}
+      {'kernel': (3, 2), 'bias': (2,)}
+    """
     kernel = jax.random.normal(key, (inputs, outputs), jnp.float32) * jnp.float32(inputs**-0.5)
     return {"kernel": kernel, "bias": jnp.zeros(outputs, jnp.float32)}
 
 
-def _dense(layer: Mapping[str, jax.Array], features: jax.Array) -> jax.Array:
-    """Returns W^T f + b; a kernel of one unit spreads over all biases."""
+def affine(layer: Mapping[str, jax.Array], features: jax.Array) -> jax.Array:
+    """Returns W^T f + b; a kernel of one unit spreads over all biases.
+
+    Examples:
+      >>> print(heads.affine({"kernel": jnp.ones((3, 1)), "bias": jnp.zeros(2)}, jnp.ones((1, 3))))
+      [[3. 3.]]
+    """
     return features @ layer["kernel"] + layer["bias"][None, :]

@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 
 from ldl_jax.heads import Head, Outputs
 from ldl_jax.labels import LabelSpace
+from ldl_jax.methods import deep
 
 Batch = Mapping[str, jax.Array]
 
@@ -71,6 +72,13 @@ class Method:
     hyper_parameters: Mapping[str, object] = dataclasses.field(default_factory=dict)
     needs: tuple[str, ...] = ()
     watch: Callable[[Outputs], Mapping[str, jax.Array]] = lambda outputs: {}
+
+    def deepened(
+        self, hidden: Sequence[int] = (), dropout: float = 0.0, *, standardised: bool = False
+    ) -> "Method":
+        """Returns the method with these hidden layers below its head (`methods.deep`)."""
+        head = deep.deepened(self.head, hidden, dropout, standardised=standardised)
+        return dataclasses.replace(self, head=head)
 
 
 def check_number(

@@ -36,6 +36,7 @@ class Model:
       fold: `fold(params, model_state) -> (model, params, model_state)`, the same network for
         inference alone, with its batch normalisation folded into the layers before it (see
         `ldl_jax.models.folding`). None where it is folded.
+      mirror: returns the mirror images of a batch.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Model:
     size: int = 224
     maps: Callable[[Params, ModelState, jax.Array], jax.Array] | None = None
     fold: Callable[[Params, ModelState], "tuple[Model, Params, ModelState]"] | None = None
+    mirror: Callable[[jax.Array], jax.Array] = lambda images: images[:, :, ::-1]
 
 
 def folded(

@@ -1,27 +1,28 @@
 """The one junction: a config becomes the objects of a run, all checked before a file is written."""
 
 import dataclasses
-import hashlib
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 
 from ldl_jax import encodings, methods, models
 from ldl_jax.data.augment.augmentation import Preprocessing
+from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.feeds import Feed
 from ldl_jax.data.splits import hashes_file, split_file
 from ldl_jax.evaluation.report import baseline_mae
-from ldl_jax.heads import Head
+from ldl_jax.features.compute import Stop
+from ldl_jax.methods import deep
 from ldl_jax.metrics import table
-from ldl_jax.run import data, teachers
+from ldl_jax.run import data, features, network, teachers
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import LogLine, Read, read_records
-from ldl_jax.run.resolved import Resolved, resolve, steps_per_epoch
+from ldl_jax.run.resolved import Resolved, deepened, resolve, steps_per_epoch
 from ldl_jax.train import optimizers, transfer
+from ldl_jax.train.backbone import fingerprint
 from ldl_jax.train.job import Feeds, Init, Job, Optimizer, Schedule
 from ldl_jax.train.record import Record
 from ldl_jax.train.together import group
@@ -34,7 +35,9 @@ class Experiment:
     """A run, ready to start, with what is kept in its workdir: the description, and `files`.
 
     `baseline` is the test MAE of always answering the training labels' mean, `protocol` the name
-    that a number of this run may go by: the protocol's, with what leaks.
+    that a number of this run may go by: the protocol's, with what leaks. `pictures` are the feeds
+    of the parts' pictures: the job's own, but where it takes features in their place, `frozen`.
+    `network` is what `init.path` holds.
     """
 
     job: Job
@@ -42,6 +45,9 @@ class Experiment:
     baseline: float
     protocol: str
     files: dict[str, bytes]
+    pictures: dict[str, Feed]
+    network: transfer.Backbone | None = None
+    frozen: features.Extracted | None = None
 
     @property
     def feeds(self) -> dict[str, Feed]:
@@ -70,12 +76,13 @@ def make(
     stages: Path | None = None,
     workdir: Path | None = None,
     like: Experiment | None = None,
+    stop: Stop = lambda: None,
 ) -> Experiment:
     """Reads and checks the pictures and trained weights of what was resolved.
 
     `log` takes lines on the data for the user. "stage:NAME" is a run in the folder `stages`. An
     earlier start may have left its `files` in `workdir`. The pictures of `like` are taken, if it
-    is of the same data.
+    is of the same data. `stop` is called while features are computed, and may raise.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
@@ -84,7 +91,14 @@ def make(
     backbone = None
     if config.init.path:
         head = resolved.method.head if config.init.head else None
-        backbone = pretrained_backbone(config, resolved.model, log, stages, head)
+        if (
+            like is not None
+            and like.network is not None
+            and network.same(like.description, resolved)
+        ):
+            backbone = like.network
+        else:
+            backbone = network.pretrained_backbone(config, resolved.model, log, stages, head)
     # A pre-trained network takes the inputs that it is used to.
     stated = {key: getattr(config.data, key) for key in ("channels", "mean", "std")}
     inputs = stated if backbone is None else stated | backbone.inputs
@@ -92,34 +106,32 @@ def make(
     preprocessing = Preprocessing(data.stored_size(config.data), size, crop=crop, **inputs)
     for note in resolved.parts.notes:
         log(note)
-    if like is not None and like.description["data"] == to_dict(config.data):
-        protocol, feeds, files = like.protocol, like.feeds, like.files
-    else:
-        protocol, feeds, files = _pictures(resolved, log, workdir)
     if config.best:
         _check_best(resolved)
-    job = _job(resolved, feeds, preprocessing, backbone)
+    if like is not None and like.description["data"] == to_dict(config.data):
+        protocol, pictures, files = like.protocol, like.pictures, like.files
+    else:
+        protocol, pictures, files = _pictures(resolved, log, workdir)
+    feeds, frozen = pictures, None
+    if config.init.features:
+        assert backbone is not None
+        folder = stages.parent if stages is not None else workdir
+        way = (pictures, folder, log, stop, None if like is None else like.frozen)
+        frozen = features.extracted(resolved, backbone, preprocessing, *way)
+        frozen = features.with_head(frozen, backbone.head)
+        feeds, files = frozen.feeds, files | frozen.files
+    job = _job(resolved, feeds, preprocessing, backbone, frozen)
     known = resolved.data | {
         "pictures": {name: len(feed.part) for name, feed in feeds.items()},
         "protocol": protocol,
     }
     if backbone is not None:
-        known["weights"] = _fingerprint((backbone.params, backbone.model_state, backbone.head))
+        known["weights"] = fingerprint((backbone.params, backbone.model_state, backbone.head))
     if job.init.ensemble is not None:
-        known["teachers"] = _fingerprint(job.init.ensemble.weights)
+        known["teachers"] = fingerprint(job.init.ensemble.weights)
     description = resolved.description | {"resolved": known}
     baseline = baseline_mae(feeds["train"].part.labels, feeds["test"].part.labels)
-    return Experiment(job, description, baseline, protocol, files)
-
-
-def _fingerprint(tree: object) -> str:
-    """Returns the SHA-256 (hex) of a tree's names and arrays."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree.leaves_with_path(tree):
-        array = np.asarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return Experiment(job, description, baseline, protocol, files, pictures, backbone, frozen)
 
 
 def _pictures(
@@ -127,6 +139,8 @@ def _pictures(
 ) -> tuple[str, dict[str, Feed], dict[str, bytes]]:
     """Returns the audited protocol's name, the feeds, and the files that are kept."""
     config, records, parts = resolved.config.data, resolved.records, resolved.parts
+    if resolved.config.init.features:  # pictures are looked at once, and are not kept
+        config, log = dataclasses.replace(config, feed="stream"), features.about_pictures(log)
     files = {"split.json": split_file.dumped(records, parts)}
     protocol, hashes = data.audited(config, records, parts, workdir, log)
     if hashes is not None and records.paths:
@@ -140,6 +154,7 @@ def _job(
     feeds: dict[str, Feed],
     preprocessing: Preprocessing,
     backbone: transfer.Backbone | None,
+    frozen: features.Extracted | None,
 ) -> Job:
     """Returns the chain's job, section by section."""
     config, model, records = resolved.config, resolved.model, resolved.records
@@ -152,6 +167,12 @@ def _job(
     if backbone is not None:
         trees = (backbone.params, backbone.model_state)
         init = dataclasses.replace(init, backbone=trees, head=backbone.head)
+    inputs: Preprocessing | Views = preprocessing
+    if frozen is not None:
+        assert backbone is not None
+        model, inputs = frozen.model, frozen.views
+        head = deep.without_input(backbone.head)
+        init = dataclasses.replace(init, backbone=frozen.weights, head=head, freeze=False)
     schedule = Schedule(
         config.log_every,
         max(1, round(config.checkpoint_every * steps)),
@@ -165,6 +186,9 @@ def _job(
         preprocessing=preprocessing,
         alignment=data.alignment(config.data, records),
         flip=config.evaluation.flip,
+        hidden=config.model.hidden,
+        standardised=config.model.standardise,
+        backbone="" if frozen is None else frozen.backbone,
     )
     return Job(
         seed=config.seed,
@@ -176,7 +200,7 @@ def _job(
         faults=config.faults,
         accumulate=config.accumulate,
         keep=config.keep,
-        data=Feeds(feeds["train"], feeds.get("validation"), feeds["test"], preprocessing),
+        data=Feeds(feeds["train"], feeds.get("validation"), feeds["test"], inputs),
         model=model,
         method=resolved.method,
         optimizer=Optimizer(
@@ -212,6 +236,7 @@ def rebuild(config: Config, job: Job) -> group.Rebuild:
             split[section][name] = value
         values = config.method.hyper_parameters | split["method"]
         method = methods.get(config.method.name, space=job.method.space, counts=counts, **values)
+        method = deepened(method, config)
         changed = dataclasses.replace(config.optimizer, **split["optimizer"])
         rate = optimizers.learning_rate(changed, order.steps_per_epoch, len(order))
         return method, _transform(dataclasses.replace(config, optimizer=changed), job.model, rate)
@@ -225,35 +250,6 @@ def kind(config: Config, job: Job) -> tuple[Hashable, ...]:
     counted = methods.takes_counts(config.method.name)
     counts = encodings.label_counts(labels, job.method.space).tolist() if counted else ()
     return group.kind(job), tuple(counts)
-
-
-def pretrained_backbone(
-    config: Config,
-    model: models.Model,
-    log: LogLine,
-    stages: Path | None = None,
-    head: Head | None = None,
-) -> transfer.Backbone:
-    """Returns the network that init.path holds, with that head; `log` takes lines on misfits.
-
-    Raises:
-      ConfigError: there is none that can be read, it is another network, or does not fit.
-    """
-    path = config.init.path
-    if config.init.stage:
-        if stages is None:
-            raise ConfigError(f"init.path: {path} is of a run with stages; give its workdir")
-        path = str(stages / config.init.stage)
-    key = jax.random.key(config.seed)
-    try:
-        backbone = transfer.read_backbone(path, model, key, strict=config.init.strict, head=head)
-    except ValueError as error:
-        text = str(error).removeprefix("path: ")  # which may list every array of a network
-        text = text if len(text) < 600 else f"{text[:600]} ... and more"
-        raise ConfigError(f"init.path: {text}") from error
-    for note in backbone.notes:
-        log(f"init.path: not taken: {note}")
-    return backbone
 
 
 def _check_best(resolved: Resolved) -> None:
@@ -274,7 +270,7 @@ def _transform(
 ) -> optax.GradientTransformation:
     transform = optimizers.optimizer(config.optimizer, rate)
     init = config.init
-    if init.freeze:
+    if init.freeze and not init.features:  # with features there is no network in training
         return transfer.head_only(transform)
     if _by_name(config):
         factors = transfer.learning_rate_factors(model, init.backbone_rate, init.layer_decay)

@@ -13,6 +13,7 @@ from ldl_jax.data.splits.protocols import FOLDED
 from ldl_jax.run import sweep
 from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.config import Config, DataConfig, InitConfig
+from ldl_jax.run.sections import RANDOM
 
 _SIZE = 64  # pixels; no network takes much less
 _BATCH = 8  # or the next number that the devices divide
@@ -32,6 +33,9 @@ def smoke(config: Config, devices: int = 1) -> Config:
     parts = devices * config.accumulate
     batch = parts * math.ceil(_BATCH / parts)
     init = config.init if config.init.stage else InitConfig()
+    if config.init.features and not config.init.stage:  # of a network of random weights
+        views = min(1, config.init.features_views)
+        init = InitConfig(RANDOM, freeze=True, features=True, features_views=views)
     small = dataclasses.replace(
         config,
         batch_size=batch,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.augment.mixup import mixed
+from ldl_jax.data.augment.views import Views
 from ldl_jax.placement import Placement
 from ldl_jax.train.flat import Layout
 from ldl_jax.train.state import PyTree, TrainState, Weights
@@ -30,7 +31,7 @@ def whole_step(
     step: TrainStep,
     fetch: Fetch,
     recipe: Recipe,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | Views,
     steps: int | None = None,
     split: Callable[[PyTree], PyTree] = lambda arrays: arrays,
 ) -> JittedStep:
@@ -58,7 +59,7 @@ def jit_train_step(
     step: TrainStep,
     fetch: Fetch,
     recipe: Recipe,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | Views,
     placement: Placement,
     steps: int | None = None,
     like: TrainState | None = None,
@@ -76,7 +77,7 @@ def jit_train_steps(
     step: TrainStep,
     fetch: Fetch,
     recipe: Recipe,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | Views,
     placement: Placement,
     steps: int | None = None,
     like: TrainState | None = None,

@@ -21,7 +21,7 @@ def resident(
     part: Part, place: Place, split: Split, across: NamedSharding | None, shard: tuple[int, int]
 ) -> Feed:
     """Returns the feed of pictures in memory; see `ldl_jax.data.feed.feeds.feed`."""
-    images = np.asarray(part.images)
+    images = np.asarray(part.stored)
     columns = [*part.columns]
     store = {name: place(column) for name, column in part.columns.items()}
     store["images"] = place(images) if across is None else _shares(images, across)

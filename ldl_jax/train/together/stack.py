@@ -95,22 +95,22 @@ def shared_pictures(parts: Sequence[Part]) -> tuple[dict[str, np.ndarray], list[
     """Returns the pictures of all parts, each once, and the positions of each part's among them.
 
     The parts are of one dataset, their pictures in memory; a name and a label are one picture.
-    Returns "images" uint8 [U, S, S, 3], and the parts' columns, as "labels" float32 [U]; [N] int32
-    for each part.
+    Returns "images" uint8 [U, S, S, 3] (or features [U, W, D]), and the parts' columns, as "labels"
+    float32 [U]; [N] int32 for each part.
     """
     keys = [list(zip(part.ids, part.labels.tolist(), strict=True)) for part in parts]
-    columns = ("images", *parts[0].columns)
+    stores = [{"images": np.asarray(part.stored), **part.columns} for part in parts]
     if all(part_keys == keys[0] for part_keys in keys):
         rows = np.arange(len(parts[0]), dtype=np.int32)
-        return {name: getattr(parts[0], name) for name in columns}, [rows] * len(parts)
+        return stores[0], [rows] * len(parts)
     first: dict[tuple[str, float], tuple[int, int]] = {}  # its part, and its row there
     for index, part_keys in enumerate(keys):
         for row, key in enumerate(part_keys):
             first.setdefault(key, (index, row))
     fresh = [[row for at, row in first.values() if at == index] for index in range(len(parts))]
-    pairs = list(zip(parts, fresh, strict=True))
+    pairs = list(zip(stores, fresh, strict=True))
     store = {
-        name: np.concatenate([getattr(part, name)[new] for part, new in pairs]) for name in columns
+        name: np.concatenate([arrays[name][new] for arrays, new in pairs]) for name in stores[0]
     }
     position = {key: count for count, key in enumerate(first)}
     return store, [np.asarray([position[key] for key in part_keys], np.int32) for part_keys in keys]
