@@ -92,8 +92,9 @@ def check(config: Config, path: Path, read: Read) -> Sweep:
     resolved: dict[str, Resolved] = {}
     last = None
     for point in points:
-        last = resolved[point.name] = resolve(point.config, read=read, like=last)
-        jobs.check_folder(folder_of(path, point), last)
+        folder = folder_of(path, point)
+        last = resolved[point.name] = resolve(point.config, read=read, like=last, workdir=folder)
+        jobs.check_folder(folder, last)
     check_columns(config.table.columns.split(), resolved.values())
     return Sweep(config, path, points, resolved)
 
