@@ -19,7 +19,7 @@ FLOORS = [
     {"heads"},
     {"methods"},
     {"models", "data"},
-    {"evaluation"},
+    {"evaluation", "features"},
     {"train"},
     {"predict"},
     {"run"},

@@ -10,6 +10,7 @@ import numpy as np
 
 from ldl_jax import metrics
 from ldl_jax.data.augment.augmentation import Preprocessing, prepare
+from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.feeds import Feed, Part, once_each
 from ldl_jax.evaluation import report
 from ldl_jax.evaluation.predictions import Predictions
@@ -31,7 +32,7 @@ _add = report.compiled_fast(table.add, static_argnames="space")
 def jit_predict(
     predict: Predict[Weights],
     fetch: Callable[[dict[str, jax.Array], Item], dict[str, jax.Array]],
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | Views,
     placement: Placement,
     like: Weights | None = None,
     *,

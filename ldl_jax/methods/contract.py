@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 
-from ldl_jax.heads import Head, Outputs
+from ldl_jax.heads import Head, Outputs, deep
 from ldl_jax.labels import LabelSpace
 
 Batch = Mapping[str, jax.Array]
@@ -67,6 +67,13 @@ class Method:
     teach: Callable[[Outputs, Batch], Knowledge]
     hyper_parameters: Mapping[str, object] = dataclasses.field(default_factory=dict)
     watch: Callable[[Outputs], Mapping[str, jax.Array]] = lambda outputs: {}
+
+    def deepened(
+        self, hidden: Sequence[int] = (), dropout: float = 0.0, *, standardised: bool = False
+    ) -> "Method":
+        """Returns the method with these hidden layers below its head (`heads.deep`)."""
+        head = deep(self.head, hidden, dropout, standardised=standardised)
+        return dataclasses.replace(self, head=head)
 
 
 def check_number(

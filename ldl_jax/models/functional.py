@@ -31,6 +31,7 @@ class Model:
       size: the side in pixels of the pictures that the network's paper feeds.
       maps: `maps(params, model_state, images) -> [B, h, w, D]`, in inference, for networks whose
         features are the mean of such maps over h and w; None for the others.
+      mirror: returns the mirror images of a batch.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Model:
     width: Width
     size: int = 224
     maps: Callable[[Params, ModelState, jax.Array], jax.Array] | None = None
+    mirror: Callable[[jax.Array], jax.Array] = lambda images: images[:, :, ::-1]
 
 
 def functional(

@@ -128,7 +128,8 @@ class Predictor:
                 "ResNets, ThinAgeNet and TinyAgeNet have them"
             )
         layer = self._weights.params["head"].get("logits")
-        if layer is None or layer["kernel"].shape != (self._model.width, self.space.size):
+        deep = bool(self.about.hidden) or self.about.standardised
+        if layer is None or deep or layer["kernel"].shape != (self._model.width, self.space.size):
             raise ValueError(
                 f"score maps: the method {self._method.name} has no logits of the labels that are "
                 "linear in the network's features"
@@ -233,7 +234,9 @@ def _made(about: Record, source: str) -> tuple[Model, Method]:
       ValueError: it names no network or method that can be made.
     """
     try:
-        return models.build(**about.model), methods.get(space=about.space, **about.method)
+        method = methods.get(space=about.space, **about.method)
+        method = method.deepened(about.hidden, standardised=about.standardised)
+        return models.build(**about.model), method
     except TypeError as error:  # a record's options may have any names
         raise ValueError(f"{source}: its record's model or method: {error}") from error
 

@@ -111,6 +111,15 @@ class Config:
             raise ConfigError("use: 'best' needs a validation metric; give best, as best='mae'")
         at_least("seed", self.seed, 0)
         positive("checkpoint_every", self.checkpoint_every)
+        if self.model.standardise and not self.init.features:
+            raise ConfigError(
+                "model.standardise: is of features that stay as they are; give init.features=true"
+            )
+        if self.init.features_views and len(set(self.augment.gridmask.probability)) > 1:
+            raise ConfigError(
+                "init.features_views: views are drawn once, and augment.gridmask.probability "
+                "changes over training; give it one value"
+            )
         if self.init.freeze and self.chain.student == "fresh" and self.chain.generations > 1:
             raise ConfigError(
                 "init.freeze: chain.student='fresh' gives later generations random networks; "
@@ -127,7 +136,8 @@ def defaults() -> ml_collections.ConfigDict:
     config = to_dict(Config())
     renamed = (dict.fromkeys(names, 0.0) for names in methods.RENAMED.values())  # to refuse them
     config["method"] |= _unset([*renamed, *map(methods.hyper_parameters, methods.METHODS)])
-    config["model"] |= _unset(map(models.known_options, models.MODELS))
+    config["model"] = _unset(map(models.known_options, models.MODELS)) | config["model"]
+    config["model"]["hidden"] = placeholder(object)  # of the head, or VGG16's own
     config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
     readers = [faces.OPTIONS, *(source.options for source in catalogue.DATASETS.values())]
     config["data"]["columns"] = config["data"]["test"]["columns"] = placeholder(object)
@@ -185,7 +195,8 @@ def to_dict(config: Any) -> Content:
         if isinstance(value, MethodConfig):
             value = {"name": value.name, **value.hyper_parameters}
         elif isinstance(value, ModelConfig):
-            value = {"name": value.name, "dtype": value.dtype, **value.options}
+            own = {key: x for key, x in vars(value).items() if key != "options"}
+            value = {**own, **value.options}
         elif dataclasses.is_dataclass(value):
             value = to_dict(value)
         if field.name not in _NOT_THE_RUN:
@@ -267,6 +278,12 @@ def _model(content: object) -> ModelConfig:
     if not isinstance(content, dict):
         raise ConfigError(f"model: expected a section, got {content!r}")
     every = {key for name in models.MODELS for key in models.known_options(name)} - _ELSEWHERE
+    hidden = content.get("hidden")
+    if not isinstance(hidden, int) or isinstance(hidden, bool):
+        every -= {"hidden"}
+        content = {k: v for k, v in content.items() if k != "hidden" or v is not None}
+    elif "hidden" not in models.known_options(content.get("name", ModelConfig().name)):
+        raise ConfigError(f"model.hidden: expected units of layers, as ({hidden},), got {hidden}")
     options = {k: v for k, v in content.items() if k in every and v is not None}
     fixed = read_section(
         ModelConfig, {k: v for k, v in content.items() if k not in every}, "model."

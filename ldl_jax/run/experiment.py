@@ -1,27 +1,29 @@
 """The one junction: a config becomes the objects of a run, all checked before a file is written."""
 
 import dataclasses
-import hashlib
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 
 from ldl_jax import encodings, methods, models
 from ldl_jax.data.augment.augmentation import Preprocessing
+from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.feeds import Feed
 from ldl_jax.data.splits import hashes_file, split_file
 from ldl_jax.evaluation.report import baseline_mae
+from ldl_jax.features.compute import Stop
 from ldl_jax.heads import Head
 from ldl_jax.metrics import table
-from ldl_jax.run import data
+from ldl_jax.run import data, features
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import LogLine, Read, read_records
-from ldl_jax.run.resolved import Resolved, resolve, steps_per_epoch
+from ldl_jax.run.resolved import Resolved, deepened, resolve, steps_per_epoch
+from ldl_jax.run.sections import RANDOM
 from ldl_jax.train import optimizers, transfer
+from ldl_jax.train.backbone import fingerprint
 from ldl_jax.train.job import Feeds, Init, Job, Optimizer, Schedule
 from ldl_jax.train.record import Record
 from ldl_jax.train.together import group
@@ -34,7 +36,8 @@ class Experiment:
     """A run, ready to start, with what is kept in its workdir: the description, and `files`.
 
     `baseline` is the test MAE of always answering the training labels' mean, `protocol` the name
-    that a number of this run may go by: the protocol's, with what leaks.
+    that a number of this run may go by: the protocol's, with what leaks. `pictures` are the feeds
+    of the parts' pictures: the job's own, but where it takes features in their place.
     """
 
     job: Job
@@ -42,6 +45,7 @@ class Experiment:
     baseline: float
     protocol: str
     files: dict[str, bytes]
+    pictures: dict[str, Feed]
 
     @property
     def feeds(self) -> dict[str, Feed]:
@@ -70,12 +74,13 @@ def make(
     stages: Path | None = None,
     workdir: Path | None = None,
     like: Experiment | None = None,
+    stop: Stop = lambda: None,
 ) -> Experiment:
     """Reads and checks the pictures and trained weights of what was resolved.
 
     `log` takes lines on the data for the user. "stage:NAME" is a run in the folder `stages`. An
     earlier start may have left its `files` in `workdir`. The pictures of `like` are taken, if it
-    is of the same data.
+    is of the same data. `stop` is called while features are computed, and may raise.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
@@ -92,32 +97,28 @@ def make(
     preprocessing = Preprocessing(data.stored_size(config.data), size, crop=crop, **inputs)
     for note in resolved.parts.notes:
         log(note)
-    if like is not None and like.description["data"] == to_dict(config.data):
-        protocol, feeds, files = like.protocol, like.feeds, like.files
-    else:
-        protocol, feeds, files = _pictures(resolved, log, workdir)
     if config.best:
         _check_best(resolved)
-    job = _job(resolved, feeds, preprocessing, backbone)
+    if like is not None and like.description["data"] == to_dict(config.data):
+        protocol, pictures, files = like.protocol, like.pictures, like.files
+    else:
+        protocol, pictures, files = _pictures(resolved, log, workdir)
+    feeds, frozen = pictures, None
+    if config.init.features:
+        assert backbone is not None
+        folder = stages.parent if stages is not None else workdir
+        frozen = features.extracted(resolved, backbone, preprocessing, pictures, folder, log, stop)
+        feeds, files = frozen.feeds, files | frozen.files
+    job = _job(resolved, feeds, preprocessing, backbone, frozen)
     known = resolved.data | {
         "pictures": {name: len(feed.part) for name, feed in feeds.items()},
         "protocol": protocol,
     }
     if backbone is not None:
-        known["weights"] = _fingerprint((backbone.params, backbone.model_state, backbone.head))
+        known["weights"] = fingerprint((backbone.params, backbone.model_state, backbone.head))
     description = resolved.description | {"resolved": known}
     baseline = baseline_mae(feeds["train"].part.labels, feeds["test"].part.labels)
-    return Experiment(job, description, baseline, protocol, files)
-
-
-def _fingerprint(tree: object) -> str:
-    """Returns the SHA-256 (hex) of a tree's names and arrays."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree.leaves_with_path(tree):
-        array = np.asarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return Experiment(job, description, baseline, protocol, files, pictures)
 
 
 def _pictures(
@@ -125,6 +126,8 @@ def _pictures(
 ) -> tuple[str, dict[str, Feed], dict[str, bytes]]:
     """Returns the audited protocol's name, the feeds, and the files that are kept."""
     config, records, parts = resolved.config.data, resolved.records, resolved.parts
+    if resolved.config.init.features:  # pictures are looked at once, and are not kept
+        config = dataclasses.replace(config, feed="stream")
     files = {"split.json": split_file.dumped(records, parts)}
     protocol, hashes = data.audited(config, records, parts, workdir, log)
     if hashes is not None and records.paths:
@@ -138,6 +141,7 @@ def _job(
     feeds: dict[str, Feed],
     preprocessing: Preprocessing,
     backbone: transfer.Backbone | None,
+    frozen: features.Extracted | None,
 ) -> Job:
     """Returns the chain's job, section by section."""
     config, model, records = resolved.config, resolved.model, resolved.records
@@ -146,6 +150,11 @@ def _job(
     init = Init(freeze=config.init.freeze)
     if backbone is not None:
         init = Init((backbone.params, backbone.model_state), backbone.head, config.init.freeze)
+    inputs: Preprocessing | Views = preprocessing
+    if frozen is not None:
+        assert backbone is not None
+        model, inputs = frozen.model, frozen.views
+        init = Init(frozen.weights, backbone.head)
     schedule = Schedule(
         config.log_every,
         max(1, round(config.checkpoint_every * steps)),
@@ -159,6 +168,9 @@ def _job(
         preprocessing=preprocessing,
         alignment=data.alignment(config.data, records),
         flip=config.evaluation.flip,
+        hidden=config.model.hidden,
+        standardised=config.model.standardise,
+        backbone="" if frozen is None else frozen.backbone,
     )
     return Job(
         seed=config.seed,
@@ -170,7 +182,7 @@ def _job(
         faults=config.faults,
         accumulate=config.accumulate,
         keep=config.keep,
-        data=Feeds(feeds["train"], feeds.get("validation"), feeds["test"], preprocessing),
+        data=Feeds(feeds["train"], feeds.get("validation"), feeds["test"], inputs),
         model=model,
         method=resolved.method,
         optimizer=Optimizer(_transform(config, model, rate), rate, config.optimizer.ema),
@@ -203,6 +215,7 @@ def rebuild(config: Config, job: Job) -> group.Rebuild:
             split[section][name] = value
         values = config.method.hyper_parameters | split["method"]
         method = methods.get(config.method.name, space=job.method.space, counts=counts, **values)
+        method = deepened(method, config)
         changed = dataclasses.replace(config.optimizer, **split["optimizer"])
         rate = optimizers.learning_rate(changed, order.steps_per_epoch, len(order))
         return method, _transform(dataclasses.replace(config, optimizer=changed), job.model, rate)
@@ -236,6 +249,8 @@ def pretrained_backbone(
             raise ConfigError(f"init.path: {path} is of a run with stages; give its workdir")
         path = str(stages / config.init.stage)
     key = jax.random.key(config.seed)
+    if path == RANDOM:
+        return transfer.Backbone(*model.init(jax.random.key(0)), inputs={})
     try:
         backbone = transfer.read_backbone(path, model, key, strict=config.init.strict, head=head)
     except ValueError as error:
@@ -265,7 +280,7 @@ def _transform(
 ) -> optax.GradientTransformation:
     transform = optimizers.optimizer(config.optimizer, rate)
     init = config.init
-    if init.freeze:
+    if init.freeze and not init.features:  # with features there is no network in training
         return transfer.head_only(transform)
     if (init.backbone_rate, init.layer_decay) != (1, 1):
         factors = transfer.learning_rate_factors(model, init.backbone_rate, init.layer_decay)

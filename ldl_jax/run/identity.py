@@ -27,6 +27,7 @@ CHANGES = (
     *("data.validation_fraction", "data.seed", "data.synthetic_count"),
     *("augment", "model", "method", "optimizer"),
     *("init.head", "init.freeze", "init.backbone_rate", "init.layer_decay", "chain.student"),
+    *("init.features", "init.features_views"),
     *("evaluation.flip", "evaluation.every", "evaluation.distributions"),
     *("faults.not_finite", "faults.in_a_row"),
 )
@@ -37,7 +38,7 @@ UNCHANGED = (
     *("data.root", "data.csv", "data.test.root", "data.test.csv", "data.split_file"),
     *("data.columns", "data.test.columns"),
     *("data.audit", "data.unreadable", "data.feed", "data.memory_gb"),
-    *("init.path", "init.strict", "chain.generations", "chain.early_end"),
+    *("init.path", "init.strict", "init.features_cache", "chain.generations", "chain.early_end"),
     *("evaluation.batch_size", "faults.spike", "faults.dead_after"),
 )
 # Keys that say how long and how a network is trained: a finished run's can be trained further.

@@ -86,7 +86,9 @@ def train(
     if run.folder:
         log(f"--- {run.folder}")
     with plan.keys_of(run):
-        built = experiment.make(checked.resolved, log, stages=path / "stages", workdir=folder)
+        built = experiment.make(
+            checked.resolved, log, path / "stages", folder, stop=interrupt.stop_now
+        )
     check_same(built.description)
     if processes.count() > 1:
         log(f"{processes.count()} processes with {built.job.placement.devices} devices")

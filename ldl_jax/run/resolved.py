@@ -90,8 +90,14 @@ def resolve(
     )
     if config.method.name not in methods.METHODS:
         methods.check(method, model.width)
+    method = deepened(method, config)
     steps_per_epoch(config, len(parts.train))
     return Resolved(config, placement, options, model, records, parts, space, method)
+
+
+def deepened(method: methods.Method, config: Config) -> methods.Method:
+    """Returns the method with the hidden layers that a config gives its head."""
+    return method.deepened(config.model.hidden, config.model.hidden_dropout)
 
 
 def fold_count(config: Config, read: Read = read_records) -> int:

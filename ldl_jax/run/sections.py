@@ -9,6 +9,7 @@ from ldl_jax.data.splits.protocols import DRAWN, PROTOCOLS
 from ldl_jax.files import from_home
 
 STAGE = "stage:"  # of init.path: the rest names a stage
+RANDOM = "random:"  # init.path of a network of random weights
 
 
 class ConfigError(ValueError):
@@ -191,12 +192,29 @@ class ModelConfig:
     Attributes:
       name: one of `ldl_jax.models.MODELS`.
       dtype: what it computes in, "float32" or "bfloat16"; parameters are float32.
+      hidden: the units of hidden layers between the network and the method's head, as (256,); each
+        is a dense layer with ReLU. VGG16 takes a whole number as its own option.
+      hidden_dropout: the share of the hidden units that a training step drops; of the network's
+        features, where no layer is hidden.
+      standardise: give the head features of mean 0 and deviation 1 over the training part; for
+        init.features alone.
       options: the network's own, as ThinAgeNet's rate; `size` is data.size.
     """
 
     name: str = "resnet10_tiny"
     dtype: str = "float32"
+    hidden: tuple[int, ...] = ()
+    hidden_dropout: float = 0.0
+    standardise: bool = False
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for units in self.hidden:
+            at_least("model.hidden", units, 1)
+        if not 0 <= self.hidden_dropout < 1:
+            raise ConfigError(
+                f"model.hidden_dropout: expected a rate in [0, 1), got {self.hidden_dropout}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +233,8 @@ class InitConfig:
       path: whose network is taken; the head is fresh. The workdir of a finished run (its last
         generation), a checkpoint, of any method and label space, a foreign weight file that
         `ldl_jax.models.pretrained` reads, or "stage:NAME", the run of `stages.NAME`. The pictures
-        are then normalised as that network's were. "" for fresh weights.
+        are then normalised as that network's were. "random:" is a network of random weights, as a
+        frozen one to compare with. "" for fresh weights.
       head: take its head too, of the same method over as many labels.
       freeze: train the head alone; the network stays as it is, its batch statistics too.
       backbone_rate: factor of the network's learning rate; the head's is 1.
@@ -224,6 +243,11 @@ class InitConfig:
         order it uses them, those without a kernel with the one before (`ldl_jax.train.transfer`).
       strict: whether a checkpoint must fit the network in every array; otherwise those that fit
         are taken, and the others start anew.
+      features: compute the frozen network's features of each picture and its mirror image once, and
+        train the head on them from device memory. Augmentation then only draws among what is kept.
+      features_views: so many augmented views of each training picture beside them.
+      features_cache: the folder that features are kept in, which runs may share; "" for "features"
+        in the workdir.
     """
 
     path: str = ""
@@ -232,9 +256,21 @@ class InitConfig:
     backbone_rate: float = 1.0
     layer_decay: float = 1.0
     strict: bool = True
+    features: bool = False
+    features_views: int = 0
+    features_cache: str = ""
 
     def __post_init__(self) -> None:
-        expand_paths("init", self, "path")
+        expand_paths("init", self, "path", "features_cache")
+        at_least("init.features_views", self.features_views, 0)
+        if self.features and not self.freeze:
+            raise ConfigError(
+                "init.features: only the features of a network that stays as it is can be computed "
+                "once; give init.freeze=true and init.path"
+            )
+        if not self.features and (self.features_views or self.features_cache):
+            key = "features_views" if self.features_views else "features_cache"
+            raise ConfigError(f"init.{key}: is of features; give init.features=true")
         positive("init.backbone_rate", self.backbone_rate)
         positive("init.layer_decay", self.layer_decay)
         if self.layer_decay > 1:

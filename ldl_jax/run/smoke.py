@@ -6,6 +6,7 @@ from typing import Any
 
 from ldl_jax.data.splits.protocols import FOLDED
 from ldl_jax.run.config import Config, DataConfig, InitConfig
+from ldl_jax.run.sections import RANDOM
 from ldl_jax.run.sweep import FREE
 
 _SIZE = 64  # pixels; no network takes much less
@@ -27,6 +28,9 @@ def smoke(config: Config, devices: int = 1) -> Config:
     parts = devices * config.accumulate
     batch = parts * math.ceil(_BATCH / parts)
     init = config.init if config.init.stage else InitConfig()
+    if config.init.features and not config.init.stage:  # of a network of random weights
+        views = min(1, config.init.features_views)
+        init = InitConfig(RANDOM, freeze=True, features=True, features_views=views)
     return dataclasses.replace(
         config,
         batch_size=batch,

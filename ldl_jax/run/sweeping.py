@@ -14,6 +14,7 @@ from ldl_jax.run import experiment, jobs, plan, sweep
 from ldl_jax.run.config import Config, ConfigError
 from ldl_jax.run.data import Read
 from ldl_jax.run.experiment import Experiment
+from ldl_jax.run.features import FOLDER
 from ldl_jax.run.joining import check_same
 from ldl_jax.run.progress import ProgressBar, teller
 from ldl_jax.run.resolved import Resolved, fold_count, resolve
@@ -29,7 +30,7 @@ from ldl_jax.train.together.group import Replica, Replicas
 from ldl_jax.workdir import Workdir, WorkdirError
 
 Built = tuple[Point, Experiment]  # a run of a sweep, ready to start
-_OWN = {"runs", "stages", "table.md", "ways.json"}
+_OWN = {"runs", "stages", "table.md", "ways.json", FOLDER}
 _STOPPED = "stopped.json"  # in the folder of a run that diverged
 
 
@@ -129,8 +130,7 @@ class _Training:
         names = processes.broadcast(names)
         left = [point for point in points if point.name in names]
         if self._config.replicas == "one_by_one" or (
-            # On CPUs convolutions of several runs are slower: see benchmarks/replicas.py.
-            self._config.replicas == "auto" and (len(left) < 2 or jax.default_backend() == "cpu")
+            self._config.replicas == "auto" and (len(left) < 2 or _slower_together(left[0].config))
         ):
             for point in left:
                 self._one(point, self._build(point))
@@ -154,14 +154,19 @@ class _Training:
         possible = bool(job.data.train.store) and not job.placement.splits
         fits = group.fitting(_group(members)) if possible and processes.count() == 1 else 1
         for some in (members[i : i + fits] for i in range(0, len(members), max(1, fits))):
-            if len(some) > 1 and self._together_is_quicker(_group(some)):
+            if len(some) > 1 and self._together_is_quicker(_group(some), some[0][0].config):
                 self._together(some, _group(some))
             else:
                 for point, built in some:
                     self._one(point, built)
 
-    def _together_is_quicker(self, whole: Replicas) -> bool:
-        """Chooses how the runs train by timing both ways once; a resumed sweep keeps the choice."""
+    def _together_is_quicker(self, whole: Replicas, config: Config) -> bool:
+        """Chooses how the runs train by timing both ways once; a resumed sweep keeps the choice.
+
+        Dense layers alone are always quicker together.
+        """
+        if config.init.features:
+            return True
         path, name = self._path / "ways.json", whole.replicas[0].name
         ways = workdir.read_json(path) if path.exists() else {}
         if name not in ways:
@@ -229,6 +234,7 @@ class _Training:
             stages=self._path / "stages",
             workdir=folder_of(self._path, point),
             like=self._like,
+            stop=self._interrupt.stop_now,
         )
         return self._like
 
@@ -237,6 +243,12 @@ class _Training:
         if text not in self._said:
             self._said.add(text)
             self._log(text)
+
+
+def _slower_together(config: Config) -> bool:
+    """Returns whether it is known that a config's runs are slower together."""
+    # On CPUs convolutions of several runs are: see benchmarks/replicas.py.
+    return jax.default_backend() == "cpu" and not config.init.features
 
 
 def _done(path: Path, point: Point) -> bool:

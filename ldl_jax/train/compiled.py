@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
+from ldl_jax.data.augment.views import Views
 from ldl_jax.placement import Placement
 from ldl_jax.train.state import PyTree, TrainState, Weights
 from ldl_jax.train.step import Stepped, TrainStep
@@ -27,7 +28,7 @@ def whole_step(
     step: TrainStep,
     fetch: Fetch,
     recipe: Recipe,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | Views,
     steps: int | None = None,
     split: Callable[[PyTree], PyTree] = lambda arrays: arrays,
 ) -> JittedStep:
@@ -52,7 +53,7 @@ def jit_train_step(
     step: TrainStep,
     fetch: Fetch,
     recipe: Recipe,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | Views,
     placement: Placement,
     steps: int | None = None,
     like: TrainState | None = None,
@@ -70,7 +71,7 @@ def jit_train_steps(
     step: TrainStep,
     fetch: Fetch,
     recipe: Recipe,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | Views,
     placement: Placement,
     steps: int | None = None,
     like: TrainState | None = None,

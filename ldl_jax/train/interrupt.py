@@ -14,10 +14,15 @@ class Interrupted(Exception):  # noqa: N818 - it is news, not an error
     """Training was asked to stop and has saved a checkpoint."""
 
     def __init__(self, number: int, generation: int, step: int | None = None) -> None:
-        """A signal's number stops a run after a step of a generation, or after its end."""
+        """A signal's number stops a run after a step of a generation, or after its end.
+
+        Generation 0 is before all training.
+        """
         self.number, self.generation, self.step = number, generation, step
         where = f"in generation {generation} after step {step}"
-        if step is None:
+        if generation == 0:
+            where = "before the first step, while features were computed"
+        elif step is None:
             where = f"after generation {generation}"
         super().__init__(f"stopped by {signal.Signals(number).name} {where}")
 
@@ -70,6 +75,11 @@ class Interrupt:
         """Raises Interrupted for the signal that `check` gave."""
         assert self.number is not None
         raise Interrupted(self.number, generation, step)
+
+    def stop_now(self) -> None:
+        """Raises Interrupted if a signal came, before anything is trained; of a single process."""
+        if self.check() is not None:
+            self.stop(0)
 
     def _agree(self, noted: list[int | None]) -> None:
         self.number = self.number or next(filter(None, noted), None)

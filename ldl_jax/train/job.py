@@ -5,6 +5,7 @@ import dataclasses
 import optax
 
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe
+from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.feeds import EpochOrder, Feed
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
@@ -79,12 +80,12 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Feeds:
-    """A feed for each part, and the way from stored pictures to the network's input."""
+    """A feed for each part, and the way from what it stores to the network's input."""
 
     train: Feed
     validation: Feed | None
     test: Feed
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | Views
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ldl_jax.labels import LabelSpace
 
 # Records of release 0.1.0 have no version and count as 0. Checkpoints with a record of version 2 or
 # newer are sealed, so that a missing seal is a fault.
-VERSION = 2
+VERSION = 3
 SEALED = 2
 Options = Mapping[str, Any]  # arguments by name, of JSON's types
 
@@ -54,6 +54,10 @@ class Record:
       generation: which generation of a chain it is, from 1; 0 where no run here trained it.
       step: how many steps the generation had been trained for.
       best: the validation that these weights were kept for, where they were.
+      hidden: the units of the hidden layers below the method's head.
+      standardised: whether the head standardises the network's features (`heads.deep`).
+      backbone: the SHA-256 of the network's arrays where they lie beside the checkpoints
+        (`ldl_jax.train.backbone`), as features of it were trained on; "" where they are in it.
     """
 
     model: Options
@@ -65,6 +69,9 @@ class Record:
     generation: int = 0
     step: int = 0
     best: BestValidation | None = None
+    hidden: tuple[int, ...] = ()
+    standardised: bool = False
+    backbone: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Returns the record with its version, of JSON's types."""
@@ -108,6 +115,8 @@ def from_json(content: object, source: Path) -> Record:
 
 def _upgraded(fields: dict[str, object], version: int) -> dict[str, object]:
     """Returns the fields of an older record as those of this version."""
+    if version < 3:
+        fields = {"hidden": [], "standardised": False, "backbone": "", **fields}
     if version >= 1:
         return fields
     alignment = {"kind": "none", "margin": 0.4}

@@ -35,7 +35,11 @@ def gathered(model: Model, method: Method, placement: Placement) -> tuple[Model,
     def outputs(params: PyTree, features: PyTree) -> PyTree:
         return method.head.apply(whole(params), features)
 
-    head = Head(method.head.init, outputs)
+    def trained(params: PyTree, features: PyTree, key: jax.Array) -> PyTree:
+        assert method.head.train is not None
+        return method.head.train(whole(params), features, key)
+
+    head = Head(method.head.init, outputs, None if method.head.train is None else trained)
     return dataclasses.replace(model, apply=apply), dataclasses.replace(method, head=head)
 
 

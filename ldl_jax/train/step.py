@@ -128,7 +128,11 @@ def _learner(
             features, model_state = model.apply(
                 backbone, weights.model_state, batch["images"], train=not frozen, key=key
             )
-            outputs = method.head.apply(params["head"], features)
+            if method.head.train is None:
+                outputs = method.head.apply(params["head"], features)
+            else:
+                drawn = jax.random.fold_in(key, 1)
+                outputs = method.head.train(params["head"], features, drawn)
             return method.loss(outputs, batch, taught).mean(), (outputs, model_state)
 
         grad = jax.value_and_grad(mean_loss, has_aux=True)
@@ -189,7 +193,7 @@ def make_predict_step(model: Model, method: Method, *, flip: bool = True) -> Pre
     def predict(weights: Weights, images: jax.Array) -> Prediction:
         if not flip:
             return once(weights, images)
-        both = once(weights, images), once(weights, images[:, :, ::-1])
+        both = once(weights, images), once(weights, model.mirror(images))
         return jax.tree.map(lambda a, b: (a + b) / 2, *both)
 
     return predict

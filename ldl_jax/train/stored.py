@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ldl_jax.train.backbone import joined
 from ldl_jax.train.intact import (
     DamageError,
     LogLine,
@@ -30,6 +31,21 @@ _SPARE, _RATIO = 64 * 2**20, 16
 
 
 def read(
+    path: Path,
+    log: LogLine = warn,
+    older: LogLine = warn,
+    *,
+    allow_unsealed: bool = False,
+) -> tuple[Record, Arrays]:
+    """Reads what `read_own` does; of a run on features, with the network that gave them.
+
+    Raises:
+      ValueError: nothing that can be read is there, or the network is not.
+    """
+    return joined(path, *read_own(path, log, older, allow_unsealed=allow_unsealed))
+
+
+def read_own(
     path: Path,
     log: LogLine = warn,
     older: LogLine = warn,

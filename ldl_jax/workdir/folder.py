@@ -8,6 +8,8 @@ predictions/generation_1.csv
 generation_1.json          the results of a finished generation, written last
 analysis/generation_1.json errors by label and by group, confusions, calibration
 split.json                 which picture is in which part, with the split's hash
+features/                  those of a frozen network, kept for this run and others of its plan
+backbone.safetensors       that network
 prints.npz                 the pictures' hashes, for the auditor of the next start
 figures/
 
@@ -42,7 +44,7 @@ _SEEN = 30.0  # seconds that a network file system may take to show a file to an
 SECRET = ".secret"  # by which the processes of a run know one another while they meet
 _MEETING = ".meeting"  # where process 0 leaves a word for the others
 # What a new run may find: from a process that was killed at its start, and from earlier stages.
-_STARTED = (LOCK, _MEETING, SECRET, "stages")
+_STARTED = (LOCK, _MEETING, SECRET, "stages", "features")
 
 
 def same(path: Path, saved: dict[str, Any], new: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from ldl_jax.data.augment.colour import Colour, random_colours
 from ldl_jax.data.augment.gridmask import GridMask, random_masks
 from ldl_jax.data.augment.resize import crop_and_resize
+from ldl_jax.data.augment.views import Views, draw
 from ldl_jax.data.augment.warp import Warp, random_warp
 
 _TRIES = 10  # to draw a box that fits, as in torchvision's RandomResizedCrop
@@ -68,10 +69,12 @@ def augment(
     key: jax.Array,
     images: jax.Array,
     recipe: Recipe,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | Views,
     progress: jax.Array | float | None = None,
 ) -> jax.Array:
     """Makes random network inputs float32 [B, size, size, 3] from uint8 pictures [B, S, S, 3].
+
+    Of `Views`, whose recipe was applied before, it draws one of each picture instead.
 
     Args:
       key: the same key gives the same inputs.
@@ -83,6 +86,8 @@ def augment(
     Raises:
       ValueError: the recipe changes over training, and `progress` is None.
     """
+    if isinstance(preprocessing, Views):
+        return draw(key, images, preprocessing)
     if progress is None and len(set(recipe.gridmask.probability)) > 1:
         raise ValueError("progress: the probability of augment.gridmask changes; got None")
     box_key, flip_key = jax.random.split(key)
@@ -105,8 +110,13 @@ def augment(
     return pictures
 
 
-def prepare(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:
-    """Makes the network inputs float32 [B, size, size, 3] of uint8 pictures [B, S, S, 3]."""
+def prepare(images: jax.Array, preprocessing: Preprocessing | Views) -> jax.Array:
+    """Makes the network inputs float32 [B, size, size, 3] of uint8 pictures [B, S, S, 3].
+
+    `Views` are inputs already.
+    """
+    if isinstance(preprocessing, Views):
+        return images
     batch, height, width, _ = images.shape
     if (height, width) == (preprocessing.size, preprocessing.size):
         return normalise(images.astype(jnp.float32), preprocessing)

@@ -38,7 +38,7 @@ def feed(
         [index B / count, (index + 1) B / count) of every row.
     """
     if stream is None:
-        stream = part.images is None
-    if not stream and part.images is None:
+        stream = part.stored is None
+    if not stream and part.stored is None:
         raise ValueError("part: only pictures in memory stay on the devices; these are in files")
     return streamed(part, split, shard) if stream else resident(part, place, split, across, shard)

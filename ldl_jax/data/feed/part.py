@@ -43,6 +43,8 @@ class Part:
       truth: float32 [N, K], the true distribution, where it is known.
       groups: N names of groups of people, where there are any.
       subjects: N names of who is shown, "" where unknown, where there are any.
+      features: float32 [N, W, D], where a network's features take the pictures' place: those of W
+        views of each picture.
     """
 
     ids: Sequence[str]
@@ -56,6 +58,12 @@ class Part:
     truth: np.ndarray | None = None
     groups: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
+    features: np.ndarray | None = None
+
+    @property
+    def stored(self) -> np.ndarray | LazyImages | None:
+        """What is kept in device memory as "images": the features, or the pictures."""
+        return self.images if self.features is None else self.features
 
     def __len__(self) -> int:
         return len(self.ids)

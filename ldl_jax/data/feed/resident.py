@@ -21,7 +21,7 @@ def resident(
     part: Part, place: Place, split: Split, across: NamedSharding | None, shard: tuple[int, int]
 ) -> Feed:
     """Returns the feed of pictures in memory; see `ldl_jax.data.feed.feeds.feed`."""
-    images = np.asarray(part.images)
+    images = np.asarray(part.stored)
     store = {"labels": place(part.labels), "sigma": place(part.sigma)}
     store["images"] = place(images) if across is None else _shares(images, across)
     take = _take if across is None else _take_across(across)

@@ -95,13 +95,15 @@ def shared_pictures(parts: Sequence[Part]) -> tuple[dict[str, np.ndarray], list[
     """Returns the pictures of all parts, each once, and the positions of each part's among them.
 
     The parts are of one dataset, their pictures in memory; a name and a label are one picture.
-    Returns "images" uint8 [U, S, S, 3], "labels" and "sigma" float32 [U]; [N] int32 for each part.
+    Returns "images" uint8 [U, S, S, 3] (or features [U, W, D]), "labels" and "sigma" float32 [U];
+    [N] int32 for each part.
     """
     keys = [list(zip(part.ids, part.labels.tolist(), strict=True)) for part in parts]
-    columns = ("images", "labels", "sigma")
+    columns = {"images": "stored", "labels": "labels", "sigma": "sigma"}
     if all(part_keys == keys[0] for part_keys in keys):
         rows = np.arange(len(parts[0]), dtype=np.int32)
-        return {name: getattr(parts[0], name) for name in columns}, [rows] * len(parts)
+        store = {name: getattr(parts[0], field) for name, field in columns.items()}
+        return store, [rows] * len(parts)
     first: dict[tuple[str, float], tuple[int, int]] = {}  # its part, and its row there
     for index, part_keys in enumerate(keys):
         for row, key in enumerate(part_keys):
@@ -109,7 +111,8 @@ def shared_pictures(parts: Sequence[Part]) -> tuple[dict[str, np.ndarray], list[
     fresh = [[row for at, row in first.values() if at == index] for index in range(len(parts))]
     pairs = list(zip(parts, fresh, strict=True))
     store = {
-        name: np.concatenate([getattr(part, name)[new] for part, new in pairs]) for name in columns
+        name: np.concatenate([getattr(part, field)[new] for part, new in pairs])
+        for name, field in columns.items()
     }
     position = {key: count for count, key in enumerate(first)}
     return store, [np.asarray([position[key] for key in part_keys], np.int32) for part_keys in keys]

@@ -1,0 +1,144 @@
+"""Of a config with `init.features`: features take the place of pictures, and a frozen network's."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldl_jax import models, processes
+from ldl_jax.data.augment.augmentation import Preprocessing
+from ldl_jax.data.augment.views import Views
+from ldl_jax.data.feed.choice import SHARES, Memory, choose, least, measure
+from ldl_jax.data.feed.feeds import Feed, feed
+from ldl_jax.features.cache import Cache
+from ldl_jax.features.compute import (
+    MIRROR,
+    PICTURE,
+    Extractor,
+    Stop,
+    digests_of,
+    features_of,
+)
+from ldl_jax.heads import total
+from ldl_jax.models.stored import stored
+from ldl_jax.run.config import Config, ConfigError
+from ldl_jax.run.data import LogLine
+from ldl_jax.run.resolved import Resolved
+from ldl_jax.train import backbone
+from ldl_jax.train.state import PyTree
+from ldl_jax.train.transfer import Backbone
+
+FOLDER = "features"  # in the workdir of a run, or of all runs of a plan or a sweep
+_LEAST = 1e-6  # a feature that deviates less is not scaled
+
+
+@dataclasses.dataclass(frozen=True)
+class Extracted:
+    """What a run on features takes in the place of pictures and their network.
+
+    Attributes:
+      feeds: of features, by part.
+      model: `models.stored`, with its `weights`.
+      weights: its parameters and its statistics.
+      views: which features are stored of a training picture.
+      files: the frozen network's, which goes into the run's folder.
+      backbone: that network's fingerprint.
+    """
+
+    feeds: dict[str, Feed]
+    model: models.Model
+    weights: tuple[PyTree, PyTree]
+    views: Views
+    files: dict[str, bytes]
+    backbone: str
+
+
+def extracted(
+    resolved: Resolved,
+    network: Backbone,
+    preprocessing: Preprocessing,
+    pictures: dict[str, Feed],
+    folder: Path | None,
+    log: LogLine,
+    stop: Stop,
+) -> Extracted:
+    """Returns the features of all parts, computed where they are not kept.
+
+    Args:
+      resolved: the run.
+      network: the frozen network.
+      preprocessing: of its pictures.
+      pictures: the feeds of the parts' pictures.
+      folder: the workdir of the plan, for features without `init.features_cache`; None keeps none.
+      log: takes lines for the user.
+      stop: as of `features_of`.
+
+    Raises:
+      ConfigError: there are several processes.
+      OSError: the features cannot be kept.
+    """
+    config = resolved.config
+    if processes.count() > 1:
+        raise ConfigError("init.features: heads on features are trained in one process")
+    weights = network.params, network.model_state
+    hashed = backbone.fingerprint((*weights, None))
+    about = {
+        "name": resolved.model.name,
+        "network": resolved.options,
+        "weights": hashed,
+        "preprocessing": dataclasses.asdict(preprocessing),
+    }
+    path = Path(config.init.features_cache) if config.init.features_cache else None
+    path = path or (folder / FOLDER if folder is not None else None)
+    extractor = Extractor(resolved.model, weights, preprocessing, config.augment)
+    cache = Cache(path, about, total(resolved.model.width), log)
+    row_of = {name: row for row, name in enumerate(resolved.records.ids)}
+    parts = {}
+    for name, pictured in pictures.items():
+        part = pictured.part
+        digests = digests_of(resolved.records, [row_of[key] for key in part.ids])
+        views = _views(config, extractor, training=name == "train")
+        way = (extractor, cache, resolved.placement, log, stop)
+        features = features_of(part, digests, views, *way)
+        parts[name] = dataclasses.replace(part, features=features)
+    model = stored(resolved.model, standardised=config.model.standardise)
+    statistics = {}
+    if config.model.standardise:
+        statistics = _statistics(parts["train"].features)
+    return Extracted(
+        feeds=_feeds(resolved, parts, log),
+        model=model,
+        weights=({}, statistics),
+        views=Views(config.augment.flip, config.init.features_views),
+        files={backbone.NAME: backbone.dumped(*weights)},
+        backbone=hashed,
+    )
+
+
+def _views(config: Config, extractor: Extractor, training: bool) -> list[str]:
+    """Returns the views that are stored of each picture of a part."""
+    mirrored = config.augment.flip > 0 if training else config.evaluation.flip
+    views = [PICTURE, MIRROR] if mirrored else [PICTURE]
+    return views + extractor.augmented(config.init.features_views) if training else views
+
+
+def _feeds(resolved: Resolved, parts: dict[str, Any], log: LogLine) -> dict[str, Feed]:
+    """Returns feeds of features in device memory."""
+    placement = resolved.placement
+    needed = float(sum(part.features.nbytes for part in parts.values()))
+    free = Memory(*measure(placement.replicated.mesh.devices.flatten().tolist()))
+    choice = choose(needed, least([free]), "memory")
+    log(f"features: {needed / 1e9:.2f} GB, {choice}")
+    across = placement.by_batch if choice.where == SHARES else None
+    way = (placement.place, placement.device_put, across, False, placement.shard)
+    return {name: feed(part, *way) for name, part in parts.items()}
+
+
+def _statistics(features: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Returns the mean and the deviation [D] over all views of the training pictures."""
+    assert features is not None
+    mean = features.mean(axis=(0, 1), dtype=np.float64)
+    deviation = features.std(axis=(0, 1), dtype=np.float64)
+    deviation = np.where(deviation > _LEAST, deviation, 1.0)
+    return {"mean": mean.astype(np.float32), "deviation": deviation.astype(np.float32)}
