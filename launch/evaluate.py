@@ -34,7 +34,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_multi_string(
         "checkpoint",
         [],
-        "a run's workdir, one checkpoint, or the authors' SSR-Net file; may be repeated",
+        "a run's workdir, one checkpoint, or the file of an age model; may be repeated",
         flag_values=values,
     )
     flags.DEFINE_multi_string(
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     only_flags(arguments)
     values = flags.FLAGS
     if not values.checkpoint:
-        fail("--checkpoint: give a run's workdir, a checkpoint, or the authors' SSR-Net file")
+        fail("--checkpoint: give a run's workdir, a checkpoint, or the file of an age model")
     out = None if values.out is None else Path(values.out).expanduser()
     try:
         _check_overrides([*config_flags.get_override_values(values["config"])])

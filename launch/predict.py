@@ -30,7 +30,7 @@ from ldl_jax.run.command import fail, quiet, start
 from ldl_jax.run.progress import bar
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "a run's workdir, one checkpoint, or the authors' SSR-Net file"
+    "checkpoint", None, "a run's workdir, one checkpoint, or the file of an age model"
 )
 _ALIGNED = flags.DEFINE_boolean(
     "aligned", False, "each picture is one face, already cut out: look for none"
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> None:
         fail("give pictures or folders: python -m launch.predict photo.jpg --checkpoint=DIR")
     checkpoint = _CHECKPOINT.value
     if checkpoint is None:
-        fail("--checkpoint: give a run's workdir, a checkpoint, or the authors' SSR-Net file")
+        fail("--checkpoint: give a run's workdir, a checkpoint, or the file of an age model")
     try:
         faultless = run(arguments[1:], checkpoint)
     except KeyboardInterrupt:

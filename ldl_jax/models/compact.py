@@ -10,14 +10,20 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ldl_jax.models.convolution import Conv, DepthwiseConv, average_pool, max_pool
+from ldl_jax.models.convolution import (
+    Conv,
+    DepthwiseConv,
+    average_pool,
+    keras_padded,
+    max_pool,
+)
 from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Dense, Norm, dropout
 
 _ORCNN = ((20, 5), (40, 7), (80, 11))  # channels and size of each convolution
 _ORCNN_HIDDEN = 80
 # Channels and stride of MobileNet's separable convolutions (Howard et al., Table 1).
-_MOBILE = (
+MOBILE_PLAN = (
     *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
     *((512, 1),) * 5,
     *((1024, 2), (1024, 1)),
@@ -74,7 +80,7 @@ class MobileNet(nnx.Module):
         stem = Conv(3, width, 3, stride=2, padding=padding, dtype=dtype, rngs=rngs)
         setattr(self, self.stem_name, stem)
         self.stem_norm = Norm(width, dtype, rngs, **_KERAS)
-        for layer, (channels, stride) in enumerate(_MOBILE, start=1):
+        for layer, (channels, stride) in enumerate(MOBILE_PLAN, start=1):
             outputs = int(channels * alpha)
             sides = padding if stride == 2 else None
             depthwise = DepthwiseConv(
@@ -92,7 +98,7 @@ class MobileNet(nnx.Module):
         """Maps images [B, size, size, 3] to float32 features [B, 32]."""
         x = getattr(self, self.stem_name)(self._padded(images))
         x = jax.nn.relu6(self.stem_norm(x, train=train))
-        for layer, (_, stride) in enumerate(_MOBILE, start=1):
+        for layer, (_, stride) in enumerate(MOBILE_PLAN, start=1):
             x = self._padded(x) if stride == 2 else x
             for kind in ("depthwise", "point"):
                 x = getattr(self, f"{kind}{layer}")(x)
@@ -103,10 +109,7 @@ class MobileNet(nnx.Module):
 
     def _padded(self, x: jax.Array) -> jax.Array:
         """Pads before a layer of stride 2 as Keras does, where the layer itself does not."""
-        if not self.keras:
-            return x
-        height, width = x.shape[1:3]
-        return jnp.pad(x, ((0, 0), (height % 2, 1), (width % 2, 1), (0, 0)))
+        return keras_padded(x) if self.keras else x
 
 
 class DenseNet(nnx.Module):

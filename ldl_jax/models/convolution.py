@@ -238,6 +238,15 @@ def average_pool(x: jax.Array, size: int) -> jax.Array:
     return functools.reduce(jnp.add, corners) / size**2
 
 
+def keras_padded(x: jax.Array) -> jax.Array:
+    """Pads x [B, H, W, C] for a 3x3 convolution of stride 2, as TensorFlow's SAME does.
+
+    An even side gets its row or column of zeros at the end alone, an odd one at both ends.
+    """
+    height, width = x.shape[1:3]
+    return jnp.pad(x, ((0, 0), (height % 2, 1), (width % 2, 1), (0, 0)))
+
+
 def rewrites() -> bool:
     """Returns whether the forms that are fast on CPUs take the place of XLA's own."""
     return jax.default_backend() == "cpu" and not _PLAIN.get()

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ldl_jax.models.weight_files import WeightFile
+
 Path = tuple[str, ...]
 Shape = tuple[int, ...]
 Shapes = Mapping[Path, Shape]
@@ -47,6 +49,10 @@ class WeightLayout(NamedTuple):
     # Gives those of a head, by (layer, "kernel") and (layer, "bias"), from the same shapes.
     head: SourcesOf
     inputs: TrainedInputs | None = IMAGENET  # the expected pictures; None where files differ
+    # Whether an array of the file has no place here, by its name.
+    unread: Callable[[str], bool] = lambda name: False
+    # Gives a line on each thing that a file computes otherwise than the network here.
+    check: Callable[[WeightFile], list[str]] = lambda file: []
 
 
 SAME = Conversion(lambda shape: shape, lambda x: x)
@@ -54,8 +60,11 @@ LINEAR = Conversion(lambda s: (s[1], s[0]), lambda x: x.T)
 CONV = Conversion(lambda s: (s[3], s[2], s[0], s[1]), lambda x: x.transpose(2, 3, 1, 0))
 # Some files have a dense layer as a convolution of 1x1.
 POINT = Conversion(lambda s: (s[1], s[0], 1, 1), lambda x: x[:, :, 0, 0].T)
-
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+
+
+# Keras has the channels of a depthwise kernel before its multiplier.
+DEPTHWISE = Conversion(lambda s: (s[0], s[1], s[3], s[2]), lambda x: x.transpose(0, 1, 3, 2))
 
 
 def flattened(channels: int, *, convolved: bool = False) -> Conversion:

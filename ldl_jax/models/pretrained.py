@@ -9,6 +9,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ldl_jax.models import layouts, weight_files
+from ldl_jax.models.faceres_layout import FACERES
 from ldl_jax.models.functional import Model, ModelState, Params
 from ldl_jax.models.layouts import ArraySource, TrainedInputs, WeightLayout
 from ldl_jax.models.ssrnet_layouts import DENSENET, MOBILENET, SSRNET
@@ -23,6 +24,7 @@ LAYOUTS: dict[str, Sequence[WeightLayout]] = {
     "mobilenet": MOBILENET,
     "densenet": DENSENET,
     "vit_b16": layouts.VIT,
+    "faceres": FACERES,
 }
 _LEAVES = ("kernel", "bias")
 _IGNORED = "num_batches_tracked"  # PyTorch's count of batches, which nothing here reads
@@ -65,10 +67,11 @@ def load(
     """Reads the weights in a foreign file for a network and, where they fit, for its head.
 
     It reads the authors' files of SSR-Net and of the MobileNets and DenseNets that they compare it
-    with (Keras's HDF5), those of SSR-Net's PyTorch port (for the
-    network built with form="pytorch"), and torchvision's and timm's ResNets, VGG16 and ViT-B/16, as
-    .safetensors or .pth. The names in a file tell its layout, without the prefixes of wrappers. No
-    code in a file is run, and no array is read before its shape is known to be the network's.
+    with (Keras's HDF5), those of SSR-Net's PyTorch port (for the network built with
+    form="pytorch"), torchvision's and timm's ResNets, VGG16 and ViT-B/16, as .safetensors or .pth,
+    and HSE-FaceRes' TensorFlow.js model. The names in a file tell its layout, without the prefixes
+    of wrappers. No code in a file is run, and no array is read before its shape is known to be the
+    network's.
 
     Args:
       path: the file.
@@ -107,14 +110,16 @@ def _load(
     backbone, ends = layout.backbone(shapes), layout.head(shapes)
     fit, notices = _head(ends, arrays, head)
     known = {source.name for source in (*backbone.values(), *ends.values())}
-    faults = [f"left over {name} {list(arrays[name].shape)}" for name in arrays.keys() - known]
+    left = [name for name in arrays.keys() - known if not layout.unread(name)]
+    faults = [f"left over {name} {list(arrays[name].shape)}" for name in left]
     for route, source in backbone.items():
         faults += _fault(source, arrays, shapes[route])
     if strict:
         faults += notices
+    faults = sorted(faults) or layout.check(file)
     if faults:
         raise ValueError(
-            f"path: {path} is not a {model.name} as in {layout.title}: {'; '.join(sorted(faults))}"
+            f"path: {path} is not a {model.name} as in {layout.title}: {'; '.join(faults)}"
         )
 
     broken: list[str] = []

@@ -13,10 +13,6 @@ _KERAS_LEAVES = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var":
 _REDUCED = 10  # channels that each stage reduces a stream to
 _MOBILE_REDUCED = 20  # channels that MobileNet's maps are reduced to
 _RAW = TrainedInputs("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-# Keras has the channels of a depthwise kernel before its multiplier.
-_DEPTHWISE = layouts.Conversion(
-    lambda s: (s[0], s[1], s[3], s[2]), lambda x: x.transpose(0, 1, 3, 2)
-)
 
 
 def _parsed(name: str) -> tuple[str, int]:
@@ -140,7 +136,7 @@ def mobilenet_backbone(shapes: Shapes) -> Sources:
         else:
             depthwise = kind == "depthwise"
             leaf, change = (
-                ("depthwise_kernel", _DEPTHWISE) if depthwise else ("kernel", layouts.SAME)
+                ("depthwise_kernel", layouts.DEPTHWISE) if depthwise else ("kernel", layouts.SAME)
             )
             sources[path] = ArraySource(f"{start}/{words[kind]}{digits}/{leaf}:0", change)
     return sources

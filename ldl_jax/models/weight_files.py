@@ -1,4 +1,4 @@
-"""Opens foreign weight files: Keras's HDF5, safetensors, and PyTorch's .pth.
+"""Opens foreign weight files: Keras's HDF5, safetensors, PyTorch's .pth, and TensorFlow.js' JSON.
 
 A file first states the names, shapes and types of its arrays, which are checked against the size of
 the file. An array is read when it is asked for.
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import safe_open
 
-from ldl_jax.models import torch_files
+from ldl_jax.models import tfjs_files, torch_files
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _DEEPEST, _MOST = 32, 20_000  # groups in one another, and objects, of an HDF5 file
@@ -45,10 +45,12 @@ class WeightFile(NamedTuple):
     Attributes:
       arrays: the shape and type of each array, by its name.
       read: `read(name)` gives an array.
+      graph: of a TensorFlow.js model, its operations, where it has them; None of other files.
     """
 
     arrays: Mapping[str, jax.ShapeDtypeStruct]
     read: Callable[[str], np.ndarray]
+    graph: tuple[tfjs_files.Node, ...] | None = None
 
 
 @contextlib.contextmanager
@@ -67,10 +69,11 @@ def opened(path: str | Path) -> Iterator[WeightFile]:
         raise ValueError(f"path: no weight file at {path}")
     with contextlib.ExitStack() as stack:
         file = _open(path, stack)
-        _check_sizes(path, file.arrays)
+        if file.graph is None:  # the files beside a TensorFlow.js JSON were compared to the byte
+            _check_sizes(path, file.arrays)
         names = _plain(path, file.arrays)
         arrays = {plain: file.arrays[name] for plain, name in names.items()}
-        yield WeightFile(arrays, lambda plain: file.read(names[plain]))
+        yield WeightFile(arrays, lambda plain: file.read(names[plain]), file.graph)
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -84,12 +87,17 @@ def _open(path: Path, stack: contextlib.ExitStack) -> WeightFile:
         start = file.read(16)
     if start.startswith(_HDF5_MAGIC):
         return _open_hdf5(path, stack)
+    if tfjs_files.starts_like(start):
+        return WeightFile(*tfjs_files.opened(path))
     # A safetensors file starts with the length of its header in 8 bytes, and the header is JSON.
     if start[8:9] == b"{":
         return _open_safetensors(path, int.from_bytes(start[:8], "little"), stack)
     if zipfile.is_zipfile(path) or start[:1] == b"\x80":
         return WeightFile(*torch_files.opened(path, stack))
-    raise ValueError(f"path: {path} is neither HDF5 (Keras), safetensors, nor a file of torch.save")
+    raise ValueError(
+        f"path: {path} is neither HDF5 (Keras), safetensors, a file of torch.save, nor the "
+        "JSON of a TensorFlow.js model"
+    )
 
 
 def _check_sizes(path: Path, arrays: Mapping[str, jax.ShapeDtypeStruct]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from ldl_jax import methods, models
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
-from ldl_jax.labels import AGE
+from ldl_jax.labels import AGE, LabelSpace
 from ldl_jax.models import pretrained, weight_files
 from ldl_jax.models.pretrained import HeadArrays, NonFiniteWeightsError
 from ldl_jax.train.checkpoint import Arrays
@@ -22,6 +22,8 @@ class _Kind(NamedTuple):
     network: Options
     method: Options
     start: str  # of some array's name, which tells the kind without making the network
+    space: LabelSpace = AGE
+    alignment: Alignment = Alignment("box", 0.4)  # how faces were cut out
 
 
 _SSR: Options = {"name": "ssr", "stages": [3, 3, 3], "least": 0.0}
@@ -34,7 +36,14 @@ _KINDS = (
     *(_Kind({"name": "densenet", "depth": depth}, _VALUE, "densenet/") for depth in (19, 13)),
     *(_Kind({"name": "ssrnet", "form": form}, _SSR, "") for form in ("keras", "pytorch")),
 )
-_ALIGNMENT = Alignment("box", 0.4)  # how faces were cut out for all of them
+# VGGFace2's boxes are extended by 0.3 (Cao et al., "VGGFace2", 2018, Sec. III).
+_FACERES = _Kind(
+    {"name": "faceres", "features": "hidden"},
+    {"name": "dex"},
+    "",
+    LabelSpace.range(1, 100),
+    Alignment("box", 0.3),
+)
 
 
 def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
@@ -49,7 +58,9 @@ def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
         ages; the message names that network.
     """
     with weight_files.opened(path) as file:  # raises where it is no weight file at all
-        names = [*file.arrays]
+        names, is_graph = [*file.arrays], file.graph is not None
+    if is_graph:
+        return _read_graph(path, allow_nonfinite)
     reasons = []
     for kind in _KINDS:
         if not any(name.startswith(kind.start) for name in names):
@@ -72,14 +83,25 @@ def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
         )
     why = min(reasons, key=len, default="it has no arrays")[:300]
     raise ValueError(
-        f"path: {path} is neither a whole age model (of SSR-Net's authors) nor the backbone of one "
-        f"of {', '.join(pretrained.LAYOUTS)}; as an SSR-Net: {why}"
+        f"path: {path} is neither a whole age model (of SSR-Net's authors, or HSE-FaceRes) nor the "
+        f"backbone of one of {', '.join(pretrained.LAYOUTS)}; as an SSR-Net: {why}"
     )
+
+
+def _read_graph(path: Path, allow_nonfinite: bool) -> tuple[Record, Arrays]:
+    """Reads a TensorFlow.js model, which only HSE-FaceRes is read as."""
+    try:
+        return _read(path, _FACERES, allow_nonfinite)
+    except NonFiniteWeightsError:
+        raise
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if len(text) < 400 else f"{text[:400]} ... and more") from None
 
 
 def _read(path: Path, kind: _Kind, allow_nonfinite: bool) -> tuple[Record, Arrays]:
     model = models.build(**kind.network)
-    head = methods.get(space=AGE, **kind.method).head
+    head = methods.get(space=kind.space, **kind.method).head
     shapes = jax.eval_shape(lambda key: head.init(key, model.width), jax.random.key(0))
     if kind.method is _VALUE:
         shapes = {"age": shapes["score"]}
@@ -90,7 +112,7 @@ def _read(path: Path, kind: _Kind, allow_nonfinite: bool) -> tuple[Record, Array
     preprocessing = Preprocessing(
         model.size, model.size, inputs.mean, inputs.std, channels=channels
     )
-    about = Record(kind.network, kind.method, AGE, preprocessing, _ALIGNMENT, flip=False)
+    about = Record(kind.network, kind.method, kind.space, preprocessing, kind.alignment, flip=False)
     top = _scored(loaded.head) if kind.method is _VALUE else loaded.head
     return about, {
         "params": {"backbone": loaded.params, "head": top},

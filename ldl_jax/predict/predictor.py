@@ -173,7 +173,7 @@ def load(
     log: LogLine = warn,
 ) -> Predictor:
     """Loads the predictor of a run's workdir (its last finished generation), of one checkpoint, or
-    of a foreign file that holds a whole age model: those of SSR-Net's authors.
+    of a foreign file that holds a whole age model: those of SSR-Net's authors, or HSE-FaceRes'.
 
     A foreign file is always safe to open. A checkpoint may name a method of somebody's own, as
     "package.module:factory"; that code is imported only where `trust` names its module.

@@ -29,7 +29,7 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 # Their gradient is 0 but for rounding: the normalisation that follows takes any constant away.
 NORMALISED_BIASES = {("ssrnet", f"{stream}_conv{i}") for stream in "xs" for i in range(1, 5)}
-STATELESS = {"vgg16", "vit_b16", "orcnn"}
+STATELESS = {"vgg16", "vit_b16", "orcnn", "faceres"}
 DROPOUT = {"ssrnet", "vgg16", "mobilenet", "densenet"}
 
 
@@ -152,7 +152,8 @@ def test_training_has_gradients_and_moves_the_running_statistics(built):
         return jax.grad(loss, has_aux=True)(params)
 
     # The compiler takes long over the gradients of MobileNet's many shifted views.
-    form = convolution.plain() if built.name == "mobilenet" else contextlib.nullcontext()
+    views = built.name in ("mobilenet", "faceres")
+    form = convolution.plain() if views else contextlib.nullcontext()
     with form:
         gradients, (features, state) = gradient(built.params, built.model_state, built.images)
     assert_features(built.model, features, 4)
