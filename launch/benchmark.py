@@ -47,14 +47,16 @@ def main(arguments: Sequence[str]) -> None:
         fail(f"--minutes: expected 0 or more, got {minutes}")
     console = Console()
     try:
-        shown = benchmark.parse(_CONFIG.value)
-        wanted = benchmark.parse(_CONFIG.value, _ONLY.value)
+        shown = benchmark.parse(_CONFIG.value, training=False)
+        wanted = benchmark.parse(_CONFIG.value, _ONLY.value, training=minutes != 0)
         with compile_cache(_COMPILE_CACHE.value):
             devices.check(teller(console))
             benchmarking.run(shown, wanted, Path(_WORKDIR.value), minutes, console)
     except Interrupted as stop:
         command = f"python -m launch.benchmark {' '.join(sys.argv[1:])}"
-        console.print(f"{stop}. The same command goes on:\n  {command}", soft_wrap=True, markup=False)
+        console.print(
+            f"{stop}. The same command goes on:\n  {command}", soft_wrap=True, markup=False
+        )
         sys.exit(128 + stop.number)
     except (ValueError, OSError) as error:
         if flags.FLAGS.verbosity >= logging.DEBUG:

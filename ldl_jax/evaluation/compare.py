@@ -146,7 +146,9 @@ def crossed_difference(
     freedom = variance**2 / sum(spread**2 / degrees for degrees, spread in spreads)
     error = variance**0.5
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
-    return Contrast(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom)))
+    return Contrast(
+        mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom))
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -93,8 +93,7 @@ def contrasts(
     }
     adjusted = compare.holm([difference.p for difference in found.values()])
     return {
-        name: (difference, p)
-        for (name, difference), p in zip(found.items(), adjusted, strict=True)
+        name: (difference, p) for (name, difference), p in zip(found.items(), adjusted, strict=True)
     }
 
 

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ldl_jax.models import tfjs_files
+from ldl_jax.models.convolution import convolve, depthwise, keras_padded
 
 SIZE = 112  # pixels
 MEAN, SCALE = (122.782, 117.001, 104.298), 256.0  # of RGB pictures, 0-255
 _MAIN = 2  # blocks in the middle
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
 Weights = Mapping[str, np.ndarray]  # by their names in the file
 
 
@@ -37,7 +37,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 def ages(weights: Weights, images: jax.Array) -> jax.Array:
     """Returns the ages [B] in years of RGB pictures [B, 112, 112, 3] of 0 to 255."""
-    x = (images.astype(jnp.float32) - jnp.asarray(MEAN)) / SCALE
+    x = (images.astype(jnp.float32) - jnp.asarray(MEAN)[None, None, None, :]) / SCALE
     x = jax.nn.relu(_conv(weights, "entry_flow/conv_in", x, 2))
     x = _reduced(weights, "entry_flow/reduction_block_0", x, x)
     x = _reduced(weights, "entry_flow/reduction_block_1", x, jax.nn.relu(x))
@@ -50,7 +50,7 @@ def ages(weights: Weights, images: jax.Array) -> jax.Array:
     x = _reduced(weights, "exit_flow/reduction_block", x, jax.nn.relu(x))
     x = jax.nn.relu(_separable(weights, "exit_flow/separable_conv", x))
     pooled = x.mean(axis=(1, 2))  # all of the 7 x 7 map
-    return (pooled @ weights["fc/age/weights"] + weights["fc/age/bias"])[:, 0]
+    return pooled @ jnp.asarray(weights["fc/age/weights"])[:, 0] + weights["fc/age/bias"][0]
 
 
 def _names() -> list[str]:
@@ -60,7 +60,10 @@ def _names() -> list[str]:
     blocks += [(f"middle_flow/main_block_{block}", 3) for block in range(_MAIN)]
     layers = [f"{name}/separable_conv{layer}" for name, count in blocks for layer in range(count)]
     layers.append("exit_flow/separable_conv")
-    full = ["entry_flow/conv_in", *(f"{name}/expansion_conv" for name, count in blocks if count == 2)]
+    full = [
+        "entry_flow/conv_in",
+        *(f"{name}/expansion_conv" for name, count in blocks if count == 2),
+    ]
     names = [f"{layer}/{kind}_filter" for layer in layers for kind in ("depthwise", "pointwise")]
     names += [f"{layer}/filters" for layer in full]
     names += [f"{layer}/bias" for layer in (*layers, *full)]
@@ -77,21 +80,17 @@ def _reduced(weights: Weights, name: str, x: jax.Array, activated: jax.Array) ->
 
 
 def _separable(weights: Weights, name: str, x: jax.Array) -> jax.Array:
-    depthwise = weights[f"{name}/depthwise_filter"].transpose(0, 1, 3, 2)
-    x = _convolved(x, depthwise, 1, groups=x.shape[-1])
-    return _convolved(x, weights[f"{name}/pointwise_filter"], 1) + weights[f"{name}/bias"]
+    kernel = jnp.asarray(weights[f"{name}/depthwise_filter"]).transpose(0, 1, 3, 2)
+    x = depthwise(x, kernel, stride=1, padding=1)
+    pointwise = jnp.asarray(weights[f"{name}/pointwise_filter"])
+    return convolve(x, pointwise, stride=1, padding=0) + _bias(weights, name)
 
 
 def _conv(weights: Weights, name: str, x: jax.Array, stride: int) -> jax.Array:
-    return _convolved(x, weights[f"{name}/filters"], stride) + weights[f"{name}/bias"]
+    kernel = jnp.asarray(weights[f"{name}/filters"])
+    padded = keras_padded(x) if kernel.shape[0] == 3 else x
+    return convolve(padded, kernel, stride, padding=0) + _bias(weights, name)
 
 
-def _convolved(x: jax.Array, kernel: np.ndarray, stride: int, groups: int = 1) -> jax.Array:
-    return jax.lax.conv_general_dilated(
-        x,
-        jnp.asarray(kernel),
-        (stride, stride),
-        "SAME",
-        dimension_numbers=_LAYOUT,
-        feature_group_count=groups,
-    )
+def _bias(weights: Weights, name: str) -> jax.Array:
+    return jnp.asarray(weights[f"{name}/bias"])[None, None, None, :]

@@ -149,8 +149,12 @@ def part(run: ml_collections.ConfigDict, title: str, seeds: int) -> ml_collectio
     )
 
 
-def parse(config: ml_collections.ConfigDict, only: Sequence[str] = ()) -> Benchmark:
+def parse(
+    config: ml_collections.ConfigDict, only: Sequence[str] = (), *, training: bool = True
+) -> Benchmark:
     """Returns the typed benchmark of a config, with those parts that `only` names, or all.
+
+    Where nothing is to be trained, the file of trained weights is not needed.
 
     Raises:
       ConfigError: all that is wrong with it, before anything is read.
@@ -166,11 +170,13 @@ def parse(config: ml_collections.ConfigDict, only: Sequence[str] = ()) -> Benchm
         if only and name not in only and (parts or set(only) != {PEERS}):
             continue
         try:
-            parts.append(_part(name, section, shared, content))
+            parts.append(_part(name, section, shared, content, training))
         except ConfigError as error:
             faults.append(str(error))
     if content["select"] not in [entry.key for entry in table.TABLE if entry.better]:
-        faults.append(f"select: expected a metric that is to be more or less, {content['select']!r}")
+        faults.append(
+            f"select: expected a metric that is to be more or less, {content['select']!r}"
+        )
     unknown = [key for key in content["metrics"] if key != BALANCED and table.find(key) is None]
     known = ", ".join([BALANCED, *(entry.key for entry in table.TABLE)])
     faults += [f"metrics: there is no {key!r}; there are {known}" for key in unknown]
@@ -206,7 +212,9 @@ def check(benchmark: Benchmark, read: Read) -> None:
         for row in section.rows:
             try:
                 config = section.config(row)
-                points = sweep.points(dataclasses.replace(config, sweep=(config.sweep[0] or {"seed": 0},)))
+                points = sweep.points(
+                    dataclasses.replace(config, sweep=(config.sweep[0] or {"seed": 0},))
+                )
                 last = resolve(points[0].config, read=read, like=last)
             except ConfigError as error:
                 faults[f"parts.{section.name}: {row}: {error}"] = None
@@ -229,18 +237,20 @@ def folds(config: Config, read: Read) -> tuple[int, ...]:
     return tuple(range(fold_count(config, read)))
 
 
-def _part(name: str, section: Content, shared: Content, content: Content) -> BenchmarkPart:
+def _part(
+    name: str, section: Content, shared: Content, content: Content, training: bool
+) -> BenchmarkPart:
     """Returns a part of the table; raises ConfigError with all its faults."""
     key = f"parts.{name}"
     run = section["run"]
     run["data"] = run["data"] | shared
     if section["pretrained"]:
-        if not content["weights"]:
+        if training and not content["weights"]:
             raise ConfigError(
                 f"weights: {key} starts from a trained network; give its file with "
                 "--config.weights=FILE, or other parts with --only"
             )
-        run["init"]["path"] = content["weights"]
+        run["init"]["path"] = content["weights"] or "none"
         if run["init"].get("features") and content["features_cache"]:
             run["init"]["features_cache"] = content["features_cache"]
     try:
@@ -254,7 +264,9 @@ def _part(name: str, section: Content, shared: Content, content: Content) -> Ben
         listed = [*methods.METHODS] if tuple(section["methods"]) == (ALL,) else section["methods"]
         rows = {method: {} for method in listed}
     grids = section["grids"] or {}
-    faults = [f"{key}.methods: {_unknown(row)}" for row, values in rows.items() if not _named(row, values)]
+    faults = [
+        f"{key}.methods: {_unknown(row)}" for row, values in rows.items() if not _named(row, values)
+    ]
     if not rows:
         faults.append(f"{key}.methods: expected one or more")
     faults += [f"{key}.grids: there is no row {row!r}" for row in grids if row not in rows]
@@ -281,4 +293,3 @@ def _unknown(row: str) -> str:
     near = difflib.get_close_matches(row, methods.METHODS, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(methods.METHODS)}"
     return f"unknown method {row!r}; {hint}"
-

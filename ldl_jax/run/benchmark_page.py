@@ -23,11 +23,11 @@ from ldl_jax.run.sweep import Point
 ERRORS, SCORES = "errors.npz", "scores.json"
 FIGURE = "differences.png"
 _NOTE = (
-    "Mean ± standard deviation over the seeds. The difference is that of the MAE from the row marked "
-    "\\*, with its 95 % interval over other pictures (persons, where they are known) and other seeds; "
-    "p is adjusted by Holm for all rows of a table. In 90 %: the share of labels in the central "
-    "90 % interval. Balanced MAE: the mean over ranges of labels (ten years; 0.5 of other units) of "
-    "the MAE within each. A model that gives a value alone has no NLL, CRPS and interval."
+    "Mean ± standard deviation over the seeds. The difference is that of the MAE from the row "
+    "marked \\*, with its 95 % interval over other pictures (persons, where they are known) and other "
+    "seeds; p is adjusted by Holm for all rows of a table. In 90 %: the share of labels in the "
+    "central 90 % interval. Balanced MAE: the mean over ranges of labels (ten years; 0.5 of other "
+    "units) of the MAE within each. A model that gives a value alone has no NLL, CRPS and interval."
 )
 
 
@@ -79,8 +79,12 @@ def rows_of(
         suffix = f", generation {generation}" if several else ""
         lines.append(
             PageRow(
-                f"{unit.row}{suffix}", f"{reference}{suffix}", found, (len(found.errors), wanted),
-                choice, benchmark_runs.seconds(unit),
+                f"{unit.row}{suffix}",
+                f"{reference}{suffix}",
+                found,
+                (len(found.errors), wanted),
+                choice,
+                benchmark_runs.seconds(unit),
             )  # fmt: skip
         )
     done = len(next(iter(results.values())).errors)
@@ -94,11 +98,14 @@ def peer_table(
     name = "" if reference is None else f"{reference.name} ({bench.parts[0].title})"
     lines = [
         PageRow(
-            peer, name, scored.score([found.predictions], bench.metrics), (1, 1),
+            peer,
+            name,
+            scored.score([found.predictions], bench.metrics),
+            (1, 1),
             f"crop {found.crop:g}, {found.channels.upper()}",
         )
         for peer, found in answers.items()
-    ]  # fmt: skip
+    ]
     missing = tuple(peer for peer in bench.peers.files if peer not in answers)
     ours = None if reference is None else dataclasses.replace(reference, name=name, reference=name)
     rows = (*([] if ours is None or not lines else [ours]), *lines)
@@ -178,7 +185,9 @@ def _choice_text(unit: Unit) -> str:
 
 def _contrasts(table: Table) -> dict[str, tuple[Contrast, float]]:
     by_name = {row.name: row.scored for row in table.rows}
-    references = {row.name: by_name[row.reference] for row in table.rows if row.reference in by_name}
+    references = {
+        row.name: by_name[row.reference] for row in table.rows if row.reference in by_name
+    }
     return scored.contrasts(by_name, references)
 
 
@@ -186,7 +195,9 @@ def _lines(
     bench: Benchmark, table: Table, found: Mapping[str, tuple[Contrast, float]]
 ) -> list[list[str]]:
     """Returns the table's cells, the headings first; the least error stands above."""
-    lines = [["row", "seeds", *map(scored.heading, bench.metrics), "MAE - \\*'s [95 %]", "p", "chosen"]]
+    lines = [
+        ["row", "seeds", *map(scored.heading, bench.metrics), "MAE - \\*'s [95 %]", "p", "chosen"]
+    ]
     for row in sorted(table.rows, key=lambda row: float(row.scored.errors.mean())):
         done, wanted = row.seeds
         mark = " \\*" if any(other.reference == row.name for other in table.rows) else ""
@@ -289,4 +300,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-

@@ -62,7 +62,13 @@ def kept(config: PeersConfig, path: Path) -> dict[str, PeerAnswers]:
 
 
 def ask(
-    config: PeersConfig, name: str, path: Path, records: Records, parts: Parts, seed: int, log: LogLine
+    config: PeersConfig,
+    name: str,
+    path: Path,
+    records: Records,
+    parts: Parts,
+    seed: int,
+    log: LogLine,
 ) -> None:
     """Chooses a peer's crop and colours on training pictures, and keeps its answers for test's.
 

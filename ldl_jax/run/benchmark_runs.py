@@ -31,22 +31,18 @@ from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.log import NotFiniteError
 
 CHOSEN, SECONDS = "chosen.json", "seconds.json"
-# What each program keeps of a benchmark's own folder.
-FOLDERS = ("choice", "seeds")
 LogLine = Callable[[str], None]
 
 
 class Budget:
-    """Minutes after which training stops as a signal would stop it; None for no end.
-
-    `over` is true once they have passed.
-    """
+    """Minutes after which training stops as a signal would stop it; None for no end."""
 
     def __init__(self, minutes: float | None) -> None:
         self._end = None if minutes is None else time.monotonic() + 60 * minutes
 
     @property
     def over(self) -> bool:
+        """Whether the minutes have passed."""
         return self._end is not None and time.monotonic() >= self._end
 
     @contextmanager
@@ -102,9 +98,7 @@ def units(bench: Benchmark, path: Path) -> tuple[Unit, ...]:
     return tuple(result)
 
 
-def train(
-    bench: Benchmark, unit: Unit, read: Read, console: Console, log: LogLine
-) -> None:
+def train(bench: Benchmark, unit: Unit, read: Read, console: Console, log: LogLine) -> None:
     """Trains what is left of a row: first the runs that its hyper-parameters are chosen by.
 
     Raises:
@@ -167,9 +161,7 @@ def chosen(unit: Unit) -> Content:
     return workdir.read_json(path) if path.exists() else {}
 
 
-def _points(
-    bench: Benchmark, unit: Unit, config: Config, read: Read
-) -> tuple[Point, ...] | None:
+def _points(bench: Benchmark, unit: Unit, config: Config, read: Read) -> tuple[Point, ...] | None:
     """Returns the runs of the table with the values that the validation part chose."""
     all_folds = benchmark.folds(config, read)
     grids = []
@@ -248,7 +240,11 @@ def ended(unit: Unit, point: Point, below: str = "seeds") -> bool:
 
 def _validated(folder: Path, metric: str) -> float:
     """Returns the last number of a run's validation part."""
-    rows = [row for row in workdir.read_rows(folder) if row.get("kind") == "validation"]
+    rows = [
+        row
+        for row in workdir.read_rows(folder / "metrics.jsonl")
+        if row.get("kind") == "validation"
+    ]
     return float(rows[-1][metric])
 
 
@@ -291,5 +287,3 @@ def _add_seconds(path: Path, more: float) -> None:
     before = float(workdir.read_json(path)["seconds"]) if path.exists() else 0.0
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"seconds": round(before + more, 1)})
-
-

@@ -79,7 +79,7 @@ def write(
         answers = benchmark_peers.kept(bench.peers, _peers_folder(path))
         tables.append(benchmark_page.peer_table(bench, answers, _reference(tables[0])))
     spent = sum(benchmark_runs.seconds(unit) for unit in units)
-    facts = _facts(bench, path, records, parts, spent, log)
+    facts = _facts(bench, path, read, records, parts, spent)
     benchmark_page.write_page(path, bench, tables, facts, records.unit)
     log(f"the tables of what is finished: {path / 'benchmark.md'}, .html and .json")
     return not any(table.missing for table in tables)
@@ -101,7 +101,9 @@ def _train(
 ) -> None:
     """Trains the rows that are not finished; says after each how far the benchmark is."""
     units = benchmark_runs.units(bench, path)
-    left = [u for u in units if not benchmark_runs.finished(u, benchmark_runs.planned(bench, u, read))]
+    left = [
+        u for u in units if not benchmark_runs.finished(u, benchmark_runs.planned(bench, u, read))
+    ]
     if len(left) < len(units):
         log(f"{len(units) - len(left)} of {len(units)} rows are finished")
     start = time.monotonic()
@@ -149,10 +151,10 @@ def _reference(table: Table) -> PageRow | None:
 
 
 def _facts(
-    bench: Benchmark, path: Path, records: Records, parts: Parts, spent: float, log: LogLine
+    bench: Benchmark, path: Path, read: Reader, records: Records, parts: Parts, spent: float
 ) -> list[str]:
     """Returns what a reader of the numbers must know: the split, its size, where and how long."""
-    del log
+    several = len(benchmark.folds(bench.parts[0].run, read)) > 1
     name, _ = data.audited(bench.data, records, parts, path, lambda text: None)
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib")]
     device = jax.devices()[0]
@@ -160,8 +162,7 @@ def _facts(
     base = baseline_mae(records.labels[parts.train], records.labels[parts.test])
     return [
         f"Split: {name}; {len(parts.train):,} training and {len(parts.test):,} test pictures"
-        + (" of the first fold" if len(benchmark.folds_of(bench.data)) != 1 else "")
-        + ".",
+        + (" of the first fold." if several else "."),
         f"Always answering the training mean: MAE {base:.3f} {records.unit}.",
         f"Hyper-parameters were chosen by the {bench.select.upper()} of a validation part "
         f"({bench.validation_fraction:.0%} of the training pictures); then all were trained on.",
