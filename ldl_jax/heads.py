@@ -52,13 +52,13 @@ def dense(**units: int | None) -> Head:
         D = total(width)
         keys = jax.random.split(key, len(units))
         return {
-            name: _layer(k, D, 1 if count is None else count)
+            name: fresh_layer(k, D, 1 if count is None else count)
             for k, (name, count) in zip(keys, units.items(), strict=True)
         }
 
     def apply(params: Params, features: Features) -> Outputs:
         x = joined(features)
-        outputs = {name: _dense(params[name], x) for name in units}
+        outputs = {name: affine(params[name], x) for name in units}
         return {name: x[:, 0] if units[name] is None else x for name, x in outputs.items()}
 
     return Head(init, apply)
@@ -86,12 +86,12 @@ def shared_ordinal(size: int) -> Head:
     """
 
     def init(key: jax.Array, width: Width) -> Params:
-        kernel = _layer(key, total(width), 1)["kernel"]
+        kernel = fresh_layer(key, total(width), 1)["kernel"]
         bias = np.arange(size - 1, 0, -1, dtype=np.float32) / (size - 1)
         return {"rank_logits": {"kernel": kernel, "bias": jnp.asarray(bias)}}
 
     def apply(params: Params, features: Features) -> Outputs:
-        return {"rank_logits": _dense(params["rank_logits"], joined(features))}
+        return {"rank_logits": affine(params["rank_logits"], joined(features))}
 
     return Head(init, apply)
 
@@ -118,13 +118,13 @@ def comparisons(size: int) -> Head:
     def init(key: jax.Array, width: Width) -> Params:
         first, second = jax.random.split(key)
         return {
-            "rank_logits": _layer(first, total(width), size - 1),
-            "logits": _layer(second, size - 1, size),
+            "rank_logits": fresh_layer(first, total(width), size - 1),
+            "logits": fresh_layer(second, size - 1, size),
         }
 
     def apply(params: Params, features: Features) -> Outputs:
-        h = _dense(params["rank_logits"], joined(features))
-        return {"rank_logits": h, "logits": _dense(params["logits"], jax.nn.sigmoid(h))}
+        h = affine(params["rank_logits"], joined(features))
+        return {"rank_logits": h, "logits": affine(params["logits"], jax.nn.sigmoid(h))}
 
     return Head(init, apply)
 
@@ -169,7 +169,7 @@ def stagewise(stages: Sequence[int]) -> Head:
             widths = {name: width[reads[name]] for name in units}
         else:
             widths = dict.fromkeys(units, total(width))
-        params = {n: _layer(k, widths[n], units[n]) for k, n in zip(keys, units, strict=True)}
+        params = {n: fresh_layer(k, widths[n], units[n]) for k, n in zip(keys, units, strict=True)}
         for name in units:
             if name.startswith("range"):
                 params[name]["kernel"] = jnp.zeros_like(params[name]["kernel"])
@@ -177,84 +177,20 @@ def stagewise(stages: Sequence[int]) -> Head:
 
     def apply(params: Params, features: Features) -> Outputs:
         parts = features if _staged(features) else dict.fromkeys(reads.values(), joined(features))
-        x = {n: _dense(params[n], parts[reads[n]].astype(jnp.float32)) for n in units}
+        x = {n: affine(params[n], parts[reads[n]].astype(jnp.float32)) for n in units}
         return {n: y[:, 0] if n.startswith("range") else y for n, y in x.items()}
 
     return Head(init, apply)
-
-
-def deep(
-    head: Head, units: Sequence[int] = (), dropout: float = 0.0, *, standardised: bool = False
-) -> Head:
-    """Puts hidden layers between a network's features and a head.
-
-    h_0 = f,  h_i = ReLU(W_i^T h_{i-1} + b_i), and the head reads h_n. W_i is drawn from
-    N(0, 2 / inputs) and b_i = 0. Without all of this it returns the head itself.
-
-    Args:
-      head: reads the last hidden layer.
-      units: the numbers of units of the hidden layers, the first one first.
-      dropout: the share of the hidden units, or of the features where no layer is hidden, that a
-        training step sets to 0; the rest is scaled up.
-      standardised: whether f = (features - mean) / deviation, with the two in the parameters as
-        "input". They are statistics, which training is not to move (`models.stored`).
-
-    Returns: A head of the same outputs; its parameters are the head's, "hidden1", "hidden2", ...,
-    and "input".
-    Raises: ValueError where a layer has no unit, or the dropout is no rate.
-
-    Source: He et al., "Delving Deep into Rectifiers" (ICCV 2015), Eq. 10, for W; Srivastava et al.,
-    "Dropout" (JMLR 2014).
-
-    Examples:
-      >>> head = heads.deep(heads.dense(logits=5), (16,))
-      >>> params = head.init(jax.random.key(0), 8)
-      >>> {name: layer["kernel"].shape for name, layer in params.items()}
-      {'hidden1': (8, 16), 'logits': (16, 5)}
-    """
-    if any(count < 1 for count in units):
-        raise ValueError(f"model.hidden: expected 1 unit or more a layer, got {tuple(units)}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"model.hidden_dropout: expected a rate in [0, 1), got {dropout!r}")
-    if not units and not dropout and not standardised:
-        return head
-    names = [f"hidden{index}" for index in range(1, len(units) + 1)]
-
-    def init(key: jax.Array, width: Width) -> Params:
-        params: Params = {}
-        if standardised:
-            D = total(width)
-            params["input"] = {"mean": jnp.zeros(D), "deviation": jnp.ones(D)}
-        for index, (name, count) in enumerate(zip(names, units, strict=True), start=1):
-            layer = _layer(jax.random.fold_in(key, index), total(width), count)
-            params[name] = {**layer, "kernel": layer["kernel"] * jnp.float32(2**0.5)}
-            width = count
-        return {**params, **head.init(key, width)}
-
-    def outputs(params: Params, features: Features, key: jax.Array | None) -> Outputs:
-        if standardised:
-            features = standardise(features, **params["input"])
-        if not units and key is not None:
-            features = jax.tree.map(lambda x: _dropped(x, dropout, key), features)
-        for index, name in enumerate(names):
-            features = jax.nn.relu(_dense(params[name], joined(features)))
-            if key is not None:
-                features = _dropped(features, dropout, jax.random.fold_in(key, index))
-        own = {name: layer for name, layer in params.items() if name not in (*names, "input")}
-        if head.train is None or key is None:
-            return head.apply(own, features)
-        return head.train(own, features, jax.random.fold_in(key, len(units)))
-
-    def apply(params: Params, features: Features) -> Outputs:
-        return outputs(params, features, None)
-
-    return Head(init, apply, outputs if dropout or head.train is not None else None)
 
 
 def standardise(features: Features, mean: jax.Array, deviation: jax.Array) -> Features:
     """Returns (features - mean) / deviation, parts side by side in the order of their names.
 
     `mean` and `deviation` are [D], of all parts.
+
+    Examples:
+      >>> print(heads.standardise(jnp.ones((1, 2)), jnp.asarray([1.0, 0.0]), jnp.full(2, 2.0)))
+      [[0.  0.5]]
     """
     x = (joined(features) - mean[None, :]) / deviation[None, :]
     if not isinstance(features, Mapping):
@@ -277,22 +213,27 @@ def parts_of(features: jax.Array, width: Width) -> Features:
     return dict(zip(names, jnp.split(features, ends, axis=-1), strict=True))
 
 
-def _dropped(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
-    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
-    return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))
-
-
 def _staged(parts: jax.Array | int | Mapping[str, _Part]) -> TypeGuard[Mapping[str, _Part]]:
     return isinstance(parts, Mapping) and "stage1" in parts
 
 
 def total(width: Width) -> int:
-    """Returns the number of features D of a network's width, over all of its parts."""
+    """Returns the number of features D of a network's width, over all of its parts.
+
+    Examples:
+      >>> heads.total({"b": 3, "a": 2})
+      5
+    """
     return sum(width.values()) if isinstance(width, Mapping) else width
 
 
 def joined(features: Features) -> jax.Array:
-    """Returns features [B, D] as float32, the parts side by side."""
+    """Returns features [B, D] as float32, the parts side by side in the order of their names.
+
+    Examples:
+      >>> heads.joined({"b": jnp.ones((2, 3)), "a": jnp.zeros((2, 2))}).shape
+      (2, 5)
+    """
     if isinstance(features, Mapping):
         features = jnp.concatenate(
             [features[name].astype(jnp.float32) for name in sorted(features)], axis=-1
@@ -300,11 +241,22 @@ def joined(features: Features) -> jax.Array:
     return features.astype(jnp.float32)
 
 
-def _layer(key: jax.Array, inputs: int, outputs: int) -> dict[str, jax.Array]:
+def fresh_layer(key: jax.Array, inputs: int, outputs: int) -> dict[str, jax.Array]:
+    """Returns a dense layer with its kernel [inputs, outputs] drawn from N(0, 1 / inputs).
+
+    Examples:
+      >>> {name: x.shape for name, x in heads.fresh_layer(jax.random.key(0), 3, 2).items()}
+      {'kernel': (3, 2), 'bias': (2,)}
+    """
     kernel = jax.random.normal(key, (inputs, outputs), jnp.float32) * jnp.float32(inputs**-0.5)
     return {"kernel": kernel, "bias": jnp.zeros(outputs, jnp.float32)}
 
 
-def _dense(layer: Mapping[str, jax.Array], features: jax.Array) -> jax.Array:
-    """Returns W^T f + b; a kernel of one unit spreads over all biases."""
+def affine(layer: Mapping[str, jax.Array], features: jax.Array) -> jax.Array:
+    """Returns W^T f + b; a kernel of one unit spreads over all biases.
+
+    Examples:
+      >>> print(heads.affine({"kernel": jnp.ones((3, 1)), "bias": jnp.zeros(2)}, jnp.ones((1, 3))))
+      [[3. 3.]]
+    """
     return features @ layer["kernel"] + layer["bias"][None, :]

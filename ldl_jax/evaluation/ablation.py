@@ -60,7 +60,8 @@ def rows(
         repeats = [run for run in runs if run.setting == setting]
         last = max(run.generations for run in repeats)
         for generation in range(1 if generations else last, last + 1):
-            answers = _answers(repeats, generation)
+            last_of_reference = setting == reference and generation == last
+            answers = standard if last_of_reference else _answers(repeats, generation)
             for estimate, of_it in _estimates(answers, heads).items():
                 row = {names[key]: _text(x) for key, x in setting.items()}
                 if setting == reference and len(settings) > 1:

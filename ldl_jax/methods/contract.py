@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import jax
 
-from ldl_jax.heads import Head, Outputs, deep
+from ldl_jax.heads import Head, Outputs
 from ldl_jax.labels import LabelSpace
+from ldl_jax.methods import deep
 
 Batch = Mapping[str, jax.Array]
 
@@ -71,8 +72,8 @@ class Method:
     def deepened(
         self, hidden: Sequence[int] = (), dropout: float = 0.0, *, standardised: bool = False
     ) -> "Method":
-        """Returns the method with these hidden layers below its head (`heads.deep`)."""
-        head = deep(self.head, hidden, dropout, standardised=standardised)
+        """Returns the method with these hidden layers below its head (`methods.deep`)."""
+        head = deep.deepened(self.head, hidden, dropout, standardised=standardised)
         return dataclasses.replace(self, head=head)
 
 

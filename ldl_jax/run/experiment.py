@@ -15,13 +15,11 @@ from ldl_jax.data.feed.feeds import Feed
 from ldl_jax.data.splits import hashes_file, split_file
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.features.compute import Stop
-from ldl_jax.heads import Head
 from ldl_jax.metrics import table
-from ldl_jax.run import data, features
+from ldl_jax.run import data, features, network
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import LogLine, Read, read_records
 from ldl_jax.run.resolved import Resolved, deepened, resolve, steps_per_epoch
-from ldl_jax.run.sections import RANDOM
 from ldl_jax.train import optimizers, transfer
 from ldl_jax.train.backbone import fingerprint
 from ldl_jax.train.job import Feeds, Init, Job, Optimizer, Schedule
@@ -37,7 +35,8 @@ class Experiment:
 
     `baseline` is the test MAE of always answering the training labels' mean, `protocol` the name
     that a number of this run may go by: the protocol's, with what leaks. `pictures` are the feeds
-    of the parts' pictures: the job's own, but where it takes features in their place.
+    of the parts' pictures: the job's own, but where it takes features in their place, `frozen`.
+    `network` is what `init.path` holds.
     """
 
     job: Job
@@ -46,6 +45,8 @@ class Experiment:
     protocol: str
     files: dict[str, bytes]
     pictures: dict[str, Feed]
+    network: transfer.Backbone | None = None
+    frozen: features.Extracted | None = None
 
     @property
     def feeds(self) -> dict[str, Feed]:
@@ -89,7 +90,14 @@ def make(
     backbone = None
     if config.init.path:
         head = resolved.method.head if config.init.head else None
-        backbone = pretrained_backbone(config, resolved.model, log, stages, head)
+        if (
+            like is not None
+            and like.network is not None
+            and network.same(like.description, resolved)
+        ):
+            backbone = like.network
+        else:
+            backbone = network.pretrained_backbone(config, resolved.model, log, stages, head)
     # A pre-trained network takes the inputs that it is used to.
     stated = {key: getattr(config.data, key) for key in ("channels", "mean", "std")}
     inputs = stated if backbone is None else stated | backbone.inputs
@@ -107,7 +115,8 @@ def make(
     if config.init.features:
         assert backbone is not None
         folder = stages.parent if stages is not None else workdir
-        frozen = features.extracted(resolved, backbone, preprocessing, pictures, folder, log, stop)
+        way = (pictures, folder, log, stop, None if like is None else like.frozen)
+        frozen = features.extracted(resolved, backbone, preprocessing, *way)
         feeds, files = frozen.feeds, files | frozen.files
     job = _job(resolved, feeds, preprocessing, backbone, frozen)
     known = resolved.data | {
@@ -118,7 +127,7 @@ def make(
         known["weights"] = fingerprint((backbone.params, backbone.model_state, backbone.head))
     description = resolved.description | {"resolved": known}
     baseline = baseline_mae(feeds["train"].part.labels, feeds["test"].part.labels)
-    return Experiment(job, description, baseline, protocol, files, pictures)
+    return Experiment(job, description, baseline, protocol, files, pictures, backbone, frozen)
 
 
 def _pictures(
@@ -229,37 +238,6 @@ def kind(config: Config, job: Job) -> tuple[Hashable, ...]:
     counted = methods.takes_counts(config.method.name)
     counts = encodings.label_counts(labels, job.method.space).tolist() if counted else ()
     return group.kind(job), tuple(counts)
-
-
-def pretrained_backbone(
-    config: Config,
-    model: models.Model,
-    log: LogLine,
-    stages: Path | None = None,
-    head: Head | None = None,
-) -> transfer.Backbone:
-    """Returns the network that init.path holds, with that head; `log` takes lines on misfits.
-
-    Raises:
-      ConfigError: there is none that can be read, it is another network, or does not fit.
-    """
-    path = config.init.path
-    if config.init.stage:
-        if stages is None:
-            raise ConfigError(f"init.path: {path} is of a run with stages; give its workdir")
-        path = str(stages / config.init.stage)
-    key = jax.random.key(config.seed)
-    if path == RANDOM:
-        return transfer.Backbone(*model.init(jax.random.key(0)), inputs={})
-    try:
-        backbone = transfer.read_backbone(path, model, key, strict=config.init.strict, head=head)
-    except ValueError as error:
-        text = str(error).removeprefix("path: ")  # which may list every array of a network
-        text = text if len(text) < 600 else f"{text[:600]} ... and more"
-        raise ConfigError(f"init.path: {text}") from error
-    for note in backbone.notes:
-        log(f"init.path: not taken: {note}")
-    return backbone
 
 
 def _check_best(resolved: Resolved) -> None:

@@ -22,7 +22,7 @@ from ldl_jax.features.compute import (
 )
 from ldl_jax.heads import total
 from ldl_jax.models.stored import stored
-from ldl_jax.run.config import Config, ConfigError
+from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import LogLine
 from ldl_jax.run.resolved import Resolved
 from ldl_jax.train import backbone
@@ -44,6 +44,7 @@ class Extracted:
       views: which features are stored of a training picture.
       files: the frozen network's, which goes into the run's folder.
       backbone: that network's fingerprint.
+      key: what all of this depends on.
     """
 
     feeds: dict[str, Feed]
@@ -52,6 +53,7 @@ class Extracted:
     views: Views
     files: dict[str, bytes]
     backbone: str
+    key: tuple[object, ...]
 
 
 def extracted(
@@ -62,8 +64,9 @@ def extracted(
     folder: Path | None,
     log: LogLine,
     stop: Stop,
+    like: Extracted | None = None,
 ) -> Extracted:
-    """Returns the features of all parts, computed where they are not kept.
+    """Returns the features of all parts, computed where they are not kept; or `like`, if the same.
 
     Args:
       resolved: the run.
@@ -83,6 +86,12 @@ def extracted(
         raise ConfigError("init.features: heads on features are trained in one process")
     weights = network.params, network.model_state
     hashed = backbone.fingerprint((*weights, None))
+    data, init = to_dict(config)["data"], config.init
+    flips = config.augment, config.evaluation.flip
+    kept = init.features_views, init.features_cache, config.model.standardise
+    key = (data, hashed, preprocessing, resolved.options, *flips, *kept)
+    if like is not None and like.key == key:
+        return like
     about = {
         "name": resolved.model.name,
         "network": resolved.options,
@@ -113,6 +122,7 @@ def extracted(
         views=Views(config.augment.flip, config.init.features_views),
         files={backbone.NAME: backbone.dumped(*weights)},
         backbone=hashed,
+        key=key,
     )
 
 

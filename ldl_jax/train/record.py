@@ -55,7 +55,7 @@ class Record:
       step: how many steps the generation had been trained for.
       best: the validation that these weights were kept for, where they were.
       hidden: the units of the hidden layers below the method's head.
-      standardised: whether the head standardises the network's features (`heads.deep`).
+      standardised: whether the head standardises the network's features (`methods.deep`).
       backbone: the SHA-256 of the network's arrays where they lie beside the checkpoints
         (`ldl_jax.train.backbone`), as features of it were trained on; "" where they are in it.
     """
