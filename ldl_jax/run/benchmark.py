@@ -165,7 +165,8 @@ def parse(
         if name not in names:
             raise ConfigError(f"--only: expected some of {', '.join(names)}, got {name!r}")
     shared = {key: x for key, x in content["data"].items() if x is not None}
-    parts, faults = [], []
+    parts: list[BenchmarkPart] = []
+    faults: list[str] = []
     for name, section in content["parts"].items():
         if only and name not in only and (parts or set(only) != {PEERS}):
             continue

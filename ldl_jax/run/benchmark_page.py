@@ -24,10 +24,10 @@ ERRORS, SCORES = "errors.npz", "scores.json"
 FIGURE = "differences.png"
 _NOTE = (
     "Mean ± standard deviation over the seeds. The difference is that of the MAE from the row "
-    "marked \\*, with its 95 % interval over other pictures (persons, where they are known) and other "
-    "seeds; p is adjusted by Holm for all rows of a table. In 90 %: the share of labels in the "
-    "central 90 % interval. Balanced MAE: the mean over ranges of labels (ten years; 0.5 of other "
-    "units) of the MAE within each. A model that gives a value alone has no NLL, CRPS and interval."
+    "marked \\*, with its 95 % interval over other pictures (persons, where they are known) and "
+    "other seeds; p is adjusted by Holm for all rows of a table. In 90 %: the share of labels in "
+    "the central 90 % interval. Balanced MAE: the mean over ranges of labels (ten years; 0.5 of "
+    "other units) of the MAE within each. A model that gives a value alone has none of the last."
 )
 
 
@@ -85,7 +85,7 @@ def rows_of(
                 (len(found.errors), wanted),
                 choice,
                 benchmark_runs.seconds(unit),
-            )  # fmt: skip
+            )
         )
     done = len(next(iter(results.values())).errors)
     return tuple(lines), "" if done == wanted else f"{unit.row} ({done} of {wanted} seeds)"
@@ -93,7 +93,7 @@ def rows_of(
 
 def peer_table(
     bench: Benchmark, answers: Mapping[str, PeerAnswers], reference: PageRow | None
-) -> tuple[Table, PageRow | None]:
+) -> Table:
     """Returns the table of other projects' models, with the row that they are compared with."""
     name = "" if reference is None else f"{reference.name} ({bench.parts[0].title})"
     lines = [
@@ -102,14 +102,14 @@ def peer_table(
             name,
             scored.score([found.predictions], bench.metrics),
             (1, 1),
-            f"crop {found.crop:g}, {found.channels.upper()}",
+            f"crop {found.crop:g}, {found.channels.upper()}, moved down by {found.shift:.0%}",
         )
         for peer, found in answers.items()
     ]
     missing = tuple(peer for peer in bench.peers.files if peer not in answers)
     ours = None if reference is None else dataclasses.replace(reference, name=name, reference=name)
     rows = (*([] if ours is None or not lines else [ours]), *lines)
-    return Table(PEERS, "Models of other projects, as they are shipped", rows, missing), ours
+    return Table(PEERS, "Models of other projects, as they are shipped", rows, missing)
 
 
 def write_page(
@@ -155,8 +155,8 @@ def _scored(bench: Benchmark, unit: Unit, points: Sequence[Point]) -> dict[int, 
     first = next(iter(result.values()))
     with whole(unit.folder / ERRORS) as file:
         arrays = {f"generation_{generation}": x.errors for generation, x in result.items()}
-        ids, subjects = np.array(first.ids), np.array(first.subjects, dtype=str)
-        np.savez_compressed(file, ids=ids, subjects=subjects, **arrays)
+        arrays |= {"ids": np.array(first.ids), "subjects": np.array(first.subjects, dtype=str)}
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     numbers = {str(generation): dict(x.numbers) for generation, x in result.items()}
     write_json(kept, {"of": key, "numbers": numbers})
     return result

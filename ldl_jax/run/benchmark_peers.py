@@ -28,6 +28,7 @@ class PeerAnswers:
     predictions: Predictions
     crop: float
     channels: str
+    shift: float
 
 
 def check(config: PeersConfig, unit: str) -> None:
@@ -57,7 +58,9 @@ def kept(config: PeersConfig, path: Path) -> dict[str, PeerAnswers]:
         if form.exists():
             content = workdir.read_json(form)
             answer = predictions.read(path / f"{stem}.csv")
-            found[name] = PeerAnswers(answer, content["crop"], content["channels"])
+            found[name] = PeerAnswers(
+                answer, content["crop"], content["channels"], content["shift"]
+            )
     return found
 
 
@@ -83,9 +86,9 @@ def ask(
     rng = np.random.default_rng(seed)
     count = min(config.pictures, len(parts.train))
     some = np.sort(rng.choice(parts.train, count, replace=False))
-    form = peers.chosen_form(peer, records, some)
+    form, trained = peers.chosen_form(peer, records, some)
     rows = parts.test
-    values, probs = peers.answers(peer, records, rows, form.crop, form.channels)
+    values, probs = peers.answers(peer, records, rows, form)
     ids = [records.ids[row] for row in rows]
     order = np.argsort(ids, kind="stable")
     path.mkdir(parents=True, exist_ok=True)
@@ -99,10 +102,10 @@ def ask(
     )
     predictions.write(path / f"{stem}.csv", answer)
     write_json(path / f"{stem}.json", dataclasses.asdict(form))  # last: it says that all is there
-    error = float(np.abs(answer.values - answer.labels).mean())
+    mae = float(np.abs(answer.values - answer.labels).mean())
     log(
-        f"peers: {name}: MAE {error:.3f}; of {form.pictures} training pictures {form.mae:.3f} with "
-        f"crop {form.crop:g} and {form.channels.upper()}"
+        f"peers: {name}: MAE {mae:.3f}; of {len(some)} training pictures {trained:.3f} with "
+        f"crop {form.crop:g}, {form.channels.upper()}, moved down by {form.shift:.0%}"
     )
 
 

@@ -1,6 +1,7 @@
 """Trains a benchmark's rows in pieces: what is finished is kept, the same call does the rest."""
 
 import dataclasses
+import functools
 import os
 import signal
 import threading
@@ -262,9 +263,7 @@ def _joined(of_folds: Sequence[Predictions]) -> Predictions:
         return np.concatenate([of(answer) for answer in of_folds])[order]
 
     subjects = [name for answer in of_folds for name in answer.subjects]
-    heads = {
-        head: column(lambda answer, name=head: answer.heads[name]) for head in of_folds[0].heads
-    }
+    heads = {name: column(functools.partial(_head, name)) for name in of_folds[0].heads}
     some = of_folds[0]
     return Predictions(
         ids=tuple(names[row] for row in order),
@@ -276,6 +275,10 @@ def _joined(of_folds: Sequence[Predictions]) -> Predictions:
         sigma=None if some.sigma is None else column(lambda answer: _known(answer.sigma)),
         subjects=tuple(subjects[row] for row in order) if len(subjects) == len(names) else (),
     )
+
+
+def _head(name: str, answer: Predictions) -> np.ndarray:
+    return answer.heads[name]
 
 
 def _known(sigma: np.ndarray | None) -> np.ndarray:
