@@ -20,5 +20,6 @@ def get_config() -> ml_collections.ConfigDict:
     for name in ("frozen", "scratch"):
         comparison.evolution(config.parts[name])
     del config.parts.finetune
+    config.order = ("frozen", "scratch")
     config.peers.files = {}
     return config

@@ -25,4 +25,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.parts.frozen = comparison.on_features("scut_fbp5500", seeds=10)
     config.parts.scratch = comparison.from_scratch("scut_fbp5500", seeds=3)
     config.parts.finetune = comparison.fine_tuned("scut_fbp5500", seeds=3)
+    config.order = ("frozen", "finetune", "scratch")
     return config

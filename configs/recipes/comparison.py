@@ -23,7 +23,11 @@ CEN_WAYS = {
 def on_features(data: str, seeds: int) -> ml_collections.ConfigDict:
     """Every method as a head on HSE-FaceRes, whose features are computed once."""
     run = frozen.head_on_features(data=data, network="faceres")
+    run.model.hidden = (512,)
+    run.model.hidden_dropout = 0.6
+    run.init.features_views = 2
     run.checkpoint_every = float(run.epochs)
+    run.sweep = {"optimizer.learning_rate": (5e-4, 2e-3), "optimizer.weight_decay": (1e-2, 1e-1)}
     run.log_every = 100
     part = benchmark.part(run, "Frozen HSE-FaceRes, one hidden layer", seeds)
     part.pretrained = True

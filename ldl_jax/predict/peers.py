@@ -93,7 +93,8 @@ def chosen_form(peer: Peer, records: Records, rows: np.ndarray) -> tuple[PeerFor
     From the whole square in the authors' order of colours, the crop, the order and the shift are
     each changed to the best of `CROPS`, `ORDERS` and `SHIFTS`, until no change is better.
     """
-    labels, errors = records.labels[rows], dict[PeerForm, float]()
+    labels = records.labels[rows]
+    errors: dict[PeerForm, float] = {}
 
     def error(form: PeerForm) -> float:
         if form not in errors:
@@ -104,8 +105,9 @@ def chosen_form(peer: Peer, records: Records, rows: np.ndarray) -> tuple[PeerFor
     best, last = PeerForm(1.0, 0.0, peer.channels), None
     while best != last:
         last = best
-        for field, choices in (("channels", ORDERS), ("crop", CROPS), ("shift", SHIFTS)):
-            best = min((dataclasses.replace(best, **{field: x}) for x in choices), key=error)
+        best = min((dataclasses.replace(best, channels=x) for x in ORDERS), key=error)
+        best = min((dataclasses.replace(best, crop=x) for x in CROPS), key=error)
+        best = min((dataclasses.replace(best, shift=x) for x in SHIFTS), key=error)
     return best, errors[best]
 
 

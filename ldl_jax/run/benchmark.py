@@ -114,7 +114,8 @@ def defaults() -> ml_collections.ConfigDict:
     """Returns the schema of a benchmark at its defaults, for a config file to fill in.
 
     `weights` is the file of the network that parts with `pretrained` start from, `features_cache`
-    the folder of its features; `data` has the keys that all parts share.
+    the folder of its features; `data` has the keys that all parts share; `order` names the parts in
+    the page's order, for a ConfigDict sorts its keys.
     """
     data = schema.defaults()["data"]
     return ml_collections.ConfigDict(
@@ -127,6 +128,7 @@ def defaults() -> ml_collections.ConfigDict:
             "features_cache": "",
             "data": {key: data.get_ref(key) for key in SHARED},
             "parts": {},
+            "order": (),
             "peers": {"root": "", "files": placeholder(object), "pictures": 512},
         }
     )
@@ -160,14 +162,19 @@ def parse(
       ConfigError: all that is wrong with it, before anything is read.
     """
     content = config.to_dict()
-    names = [*content["parts"], PEERS]
+    order = [*content["order"], *sorted(content["parts"].keys() - {*content["order"]})]
+    names = [*order, PEERS]
     for name in only:
         if name not in names:
             raise ConfigError(f"--only: expected some of {', '.join(names)}, got {name!r}")
     shared = {key: x for key, x in content["data"].items() if x is not None}
     parts: list[BenchmarkPart] = []
     faults: list[str] = []
-    for name, section in content["parts"].items():
+    for name in order:
+        if name not in content["parts"]:
+            faults.append(f"order: there is no part {name!r}")
+            continue
+        section = content["parts"][name]
         if only and name not in only and (parts or set(only) != {PEERS}):
             continue
         try:

@@ -27,6 +27,7 @@ def small():
     run = part.run
     run.init.freeze = run.init.features = True
     run.epochs = 2
+    run.optimizer.name, run.optimizer.schedule = "sgd", "constant"  # which promote no dtype
     run.batch_size = run.evaluation.batch_size = 16
     return config
 
