@@ -35,10 +35,10 @@ def draw(
     panels = figure.subplots(len(shown), squeeze=False, height_ratios=heights)[:, 0]
     for axis, (title, rows) in zip(panels, shown.items(), strict=True):
         ordered = sorted(rows.items(), key=lambda item: -item[1].mean)
-        for height, (_, found) in enumerate(ordered):
-            colour = BLUE if found.high < 0 else ORANGE if found.low > 0 else GREY
-            axis.plot([found.low, found.high], [height] * 2, color=colour, linewidth=1.6)
-            axis.plot([found.mean], [height], color=colour, marker="o", markersize=4)
+        for height, (_, contrast) in enumerate(ordered):
+            colour = BLUE if contrast.high < 0 else ORANGE if contrast.low > 0 else GREY
+            axis.plot([contrast.low, contrast.high], [height] * 2, color=colour, linewidth=1.6)
+            axis.plot([contrast.mean], [height], color=colour, marker="o", markersize=4)
         axis.axvline(0, color=BLACK, linewidth=0.8)
         axis.set_yticks(range(len(ordered)), [name for name, _ in ordered], fontsize=8)
         axis.set_ylim(-0.8, len(ordered) - 0.2)

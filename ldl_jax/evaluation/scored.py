@@ -84,16 +84,17 @@ def contrasts(
 
     A row that is its own reference, or was tested on other pictures, has none.
     """
-    found = {
+    differences = {
         name: difference
         for name, row in rows.items()
         if (reference := references.get(name)) is not None
         and reference is not row
         and (difference := contrast(row, reference)) is not None
     }
-    adjusted = compare.holm([difference.p for difference in found.values()])
+    adjusted = compare.holm([difference.p for difference in differences.values()])
     return {
-        name: (difference, p) for (name, difference), p in zip(found.items(), adjusted, strict=True)
+        name: (difference, p)
+        for (name, difference), p in zip(differences.items(), adjusted, strict=True)
     }
 
 

@@ -116,16 +116,16 @@ def answers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns a peer's ages [N] and distributions [N, K] for rows of records."""
     swapped = form.channels != peer.channels
-    found = []
+    batches = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE].tolist()
             cut = pool.map(lambda row: _cut(_picture(records, row), peer.size, form), some)
             images = np.stack([*cut])
-            found.append(
+            batches.append(
                 peer.answer(np.ascontiguousarray(images[..., ::-1]) if swapped else images)
             )
-    values, probs = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    values, probs = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
     return values.astype(np.float32), probs.astype(np.float32)
 
 
@@ -175,8 +175,8 @@ def _dlib(path: Path) -> Peer:
         raise ValueError(f"path: {path} needs ONNX Runtime ({error}); {install}") from None
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        (given,), (output,) = session.get_inputs(), session.get_outputs()
-        shapes = [given.shape[1:], output.shape[1:]]
+        (image_input,), (output,) = session.get_inputs(), session.get_outputs()
+        shapes = [image_input.shape[1:], output.shape[1:]]
     except Exception as error:  # ONNX Runtime's own kinds, of a damaged file
         raise ValueError(f"path: {path} is no ONNX model: {' '.join(str(error).split())}") from None
     if shapes != [[3, _DLIB_SIZE, _DLIB_SIZE], [_DLIB_CLASSES]]:
@@ -187,7 +187,7 @@ def _dlib(path: Path) -> Peer:
 
     def answer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         inputs = ((images - mean) / np.float32(face_api.SCALE)).transpose(0, 3, 1, 2)
-        probs = session.run(None, {given.name: np.ascontiguousarray(inputs, np.float32)})[0]
+        probs = session.run(None, {image_input.name: np.ascontiguousarray(inputs, np.float32)})[0]
         return probs @ of_class, probs
 
     return Peer(_DLIB_SIZE, "rgb", space, answer)

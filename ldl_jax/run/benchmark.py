@@ -1,8 +1,7 @@
 """Benchmarks: what a config compares, read and checked before the first run."""
 
 import dataclasses
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
@@ -14,7 +13,8 @@ from ldl_jax.files import from_home
 from ldl_jax.metrics import table
 from ldl_jax.run import config as schema
 from ldl_jax.run import sweep
-from ldl_jax.run.config import Config, ConfigError, DataConfig, MethodConfig
+from ldl_jax.run.benchmark_part import BenchmarkPart, named, unknown
+from ldl_jax.run.config import Config, ConfigError, DataConfig
 from ldl_jax.run.data import Read
 from ldl_jax.run.reading import Content, read_section
 from ldl_jax.run.resolved import fold_count, resolve
@@ -42,45 +42,6 @@ class PeersConfig:
     root: str = ""
     files: dict[str, Any] = dataclasses.field(default_factory=dict)
     pictures: int = 512
-
-
-@dataclasses.dataclass(frozen=True)
-class BenchmarkPart:
-    """Rows of a benchmark that differ in their method alone, as all on one network's features.
-
-    Attributes:
-      name: for `--only`.
-      title: above its table.
-      run: the run of every row, but for its method; its sweep is the grid to choose from.
-      rows: the keys that each row sets, by its name.
-      grids: the values that are chosen from for a row alone, beside the common ones.
-      reference: the row that the others are compared with.
-      seeds: how many runs a row has.
-      generations: a line of the table for each generation, not for the last alone.
-    """
-
-    name: str
-    title: str
-    run: Config
-    rows: Mapping[str, Content]
-    grids: Mapping[str, Content]
-    reference: str
-    seeds: int
-    generations: bool = False
-
-    def config(self, row: str) -> Config:
-        """Returns the run of a row, whose sweep is what is chosen from."""
-        values = {"method.name": row} if self.rows[row] == {} else self.rows[row]
-        name = str(values.get("method.name", self.run.method.name))
-        known = methods.hyper_parameters(name)
-        hyper = {k: x for k, x in self.run.method.hyper_parameters.items() if k in known}
-        changed = dataclasses.replace(self.run, method=MethodConfig(name, hyper), sweep=())
-        (point,) = sweep.points(dataclasses.replace(changed, sweep=({**values, "seed": 0},)))
-        common = self.run.sweep[0] if self.run.sweep else {}
-        # A value of the method's own is for those methods that have it.
-        own = [key for key in common if key.startswith("method.") and key[7:] not in known]
-        grid = {key: x for key, x in common.items() if key not in own and key not in values}
-        return dataclasses.replace(point.config, sweep=({**grid, **self.grids.get(row, {})},))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,7 +234,7 @@ def _part(
         rows = {method: {} for method in listed}
     grids = section["grids"] or {}
     faults = [
-        f"{key}.methods: {_unknown(row)}" for row, values in rows.items() if not _named(row, values)
+        f"{key}.methods: {unknown(row)}" for row, values in rows.items() if not named(row, values)
     ]
     if not rows:
         faults.append(f"{key}.methods: expected one or more")
@@ -290,14 +251,3 @@ def _part(
         name, section["title"] or name, config, rows, grids, section["reference"], section["seeds"],
         section["generations"],
     )  # fmt: skip
-
-
-def _named(row: str, values: Content) -> bool:
-    """Returns whether a row names a method that there is, or sets its keys itself."""
-    return bool(values) or row in methods.METHODS or ":" in row
-
-
-def _unknown(row: str) -> str:
-    near = difflib.get_close_matches(row, methods.METHODS, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(methods.METHODS)}"
-    return f"unknown method {row!r}; {hint}"

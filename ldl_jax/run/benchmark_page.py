@@ -1,15 +1,13 @@
 """The page of a benchmark: tables in Markdown, JSON and HTML, and a figure, of what is finished."""
 
-import base64
 import dataclasses
-import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ldl_jax.evaluation import cells, contrasts, scored
+from ldl_jax.evaluation import cells, contrasts, html_page, scored
 from ldl_jax.evaluation.compare import Contrast
 from ldl_jax.evaluation.scored import Scored
 from ldl_jax.files import whole, write, write_json
@@ -75,14 +73,14 @@ def rows_of(
     several, reference = len(results) > 1, unit.part.reference
     choice = _choice_text(unit)
     lines = []
-    for generation, found in results.items():
+    for generation, result in results.items():
         suffix = f", generation {generation}" if several else ""
         lines.append(
             PageRow(
                 f"{unit.row}{suffix}",
                 f"{reference}{suffix}",
-                found,
-                (len(found.errors), wanted),
+                result,
+                (len(result.errors), wanted),
                 choice,
                 benchmark_runs.seconds(unit),
             )
@@ -100,11 +98,11 @@ def peer_table(
         PageRow(
             peer,
             name,
-            scored.score([found.predictions], bench.metrics),
+            scored.score([answer.predictions], bench.metrics),
             (1, 1),
-            f"crop {found.crop:g}, {found.channels.upper()}, moved down by {found.shift:.0%}",
+            f"crop {answer.crop:g}, {answer.channels.upper()}, moved down by {answer.shift:.0%}",
         )
-        for peer, found in answers.items()
+        for peer, answer in answers.items()
     ]
     missing = tuple(peer for peer in bench.peers.files if peer not in answers)
     ours = None if reference is None else dataclasses.replace(reference, name=name, reference=name)
@@ -116,33 +114,34 @@ def write_page(
     path: Path, bench: Benchmark, tables: Sequence[Table], facts: Sequence[str], unit: str
 ) -> None:
     """Writes benchmark.md, .json, .html and the figure of the differences into a folder."""
-    found = {table.key: _contrasts(table) for table in tables}
+    differences = {table.key: _contrasts(table) for table in tables}
     plain = {
-        table.title: {name: contrast for name, (contrast, _) in found[table.key].items()}
+        table.title: {name: contrast for name, (contrast, _) in differences[table.key].items()}
         for table in tables
     }
     drawn = any(plain.values())
     if drawn:
         contrasts.draw(path / FIGURE, plain, unit)
-    blocks = [(table, _lines(bench, table, found[table.key])) for table in tables]
+    blocks = [(table, _lines(bench, table, differences[table.key])) for table in tables]
     text = [f"# {cells.markdown(bench.title)}", "", *(f"- {cells.markdown(x)}" for x in facts), ""]
     for table, lines in blocks:
         text += [f"## {cells.markdown(table.title)}", "", *_markdown(lines), *_missing(table), ""]
     text += [_NOTE, "", *([f"![differences of MAE]({FIGURE})"] if drawn else [])]
     write(path / "benchmark.md", "\n".join(text) + "\n")
-    write_json(path / "benchmark.json", _content(bench, tables, found, facts))
+    write_json(path / "benchmark.json", _content(bench, tables, differences, facts))
     figure = (path / FIGURE).read_bytes() if drawn else b""
     with whole(path / "benchmark.html") as file:
-        file.write(_html(bench, blocks, facts, figure).encode())
+        shown = [(table.title, lines, "; ".join(table.missing)) for table, lines in blocks]
+        file.write(html_page.page(bench.title, facts, shown, _NOTE, figure).encode())
 
 
 def _scored(bench: Benchmark, unit: Unit, points: Sequence[Point]) -> dict[int, Scored]:
     """Returns a row's scores by generation, those kept where no further run has finished."""
     ended = [point.name for point in points if benchmark_runs.ended(unit, point)]
     key = {"runs": ended, "metrics": list(bench.metrics)}
-    kept = unit.folder / SCORES
-    if kept.exists() and (unit.folder / ERRORS).exists():
-        content = json.loads(kept.read_text())
+    stored = unit.folder / SCORES
+    if stored.exists() and (unit.folder / ERRORS).exists():
+        content = json.loads(stored.read_text())
         if content["of"] == key:
             return _read(unit.folder, content)
     answers = benchmark_runs.answers(unit, points)
@@ -158,7 +157,7 @@ def _scored(bench: Benchmark, unit: Unit, points: Sequence[Point]) -> dict[int, 
         arrays |= {"ids": np.array(first.ids), "subjects": np.array(first.subjects, dtype=str)}
         np.savez_compressed(file, allow_pickle=False, **arrays)
     numbers = {str(generation): dict(x.numbers) for generation, x in result.items()}
-    write_json(kept, {"of": key, "numbers": numbers})
+    write_json(stored, {"of": key, "numbers": numbers})
     return result
 
 
@@ -255,43 +254,6 @@ def _content(
             "missing": list(table.missing),
         }
     return content
-
-
-def _html(
-    bench: Benchmark,
-    blocks: Sequence[tuple[Table, list[list[str]]]],
-    facts: Sequence[str],
-    figure: bytes,
-) -> str:
-    """Returns the page as one HTML file, the figure within it."""
-
-    def plain(text: str) -> str:  # Markdown's cells are escaped for HTML already
-        return text.replace("\\", "")
-
-    body = [f"<h1>{html.escape(bench.title)}</h1>", "<ul>"]
-    body += [f"<li>{html.escape(fact)}</li>" for fact in facts] + ["</ul>"]
-    for table, lines in blocks:
-        body.append(f"<h2>{html.escape(table.title)}</h2>")
-        if len(lines) > 1:
-            kinds = ("th", *["td"] * (len(lines) - 1))
-            rows = [
-                "<tr>" + "".join(f"<{kind}>{plain(text)}</{kind}>" for text in line) + "</tr>"
-                for kind, line in zip(kinds, lines, strict=True)
-            ]
-            body += ["<table>", *rows, "</table>"]
-        left = "; ".join(table.missing)
-        body += [f"<p>Not computed yet: {html.escape(left)}.</p>"] if left else []
-    body.append(f"<p>{html.escape(plain(_NOTE))}</p>")
-    if figure:
-        source = base64.b64encode(figure).decode()
-        body.append(f'<img alt="differences of MAE" src="data:image/png;base64,{source}">')
-    style = (
-        "body{font:15px sans-serif;margin:2em}td,th{padding:2px 8px;text-align:right;"
-        "border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}"
-        "table{border-collapse:collapse}img{max-width:100%}"
-    )
-    head = f"<meta charset=utf-8><title>{html.escape(bench.title)}</title><style>{style}</style>"
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(body)}</body></html>\n"
 
 
 def duration(seconds: float) -> str:

@@ -52,16 +52,16 @@ def check(config: PeersConfig, unit: str) -> None:
 
 def kept(config: PeersConfig, path: Path) -> dict[str, PeerAnswers]:
     """Returns the answers that a benchmark's folder has, by the peer's name."""
-    found = {}
+    answers = {}
     for name, stem in zip(config.files, file_names([*config.files]), strict=True):
         form = path / f"{stem}.json"
         if form.exists():
             content = workdir.read_json(form)
             answer = predictions.read(path / f"{stem}.csv")
-            found[name] = PeerAnswers(
+            answers[name] = PeerAnswers(
                 answer, content["crop"], content["channels"], content["shift"]
             )
-    return found
+    return answers
 
 
 def ask(

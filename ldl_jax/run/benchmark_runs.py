@@ -143,11 +143,11 @@ def answers(unit: Unit, points: Sequence[Point]) -> Answers:
     whole = [runs for runs in by_seed.values() if len(runs) == folds]
     last = points[0].config.chain.generations
     wanted = range(1, last + 1) if unit.part.generations else (last,)
-    found = {
+    by_generation = {
         generation: [_joined([_read(unit, point, generation) for point in runs]) for runs in whole]
         for generation in wanted
     }
-    return Answers(found, len(whole), diverged)
+    return Answers(by_generation, len(whole), diverged)
 
 
 def seconds(unit: Unit) -> float:
@@ -173,8 +173,8 @@ def _points(bench: Benchmark, unit: Unit, config: Config, read: Read) -> tuple[P
             return None
         record[str(max(0, fold))] = {"values": values, bench.select: numbers}
         fixed = {key: x for key, x in values.items() if key != "seed"}
-        place = {"data.fold": fold} if len(all_folds) > 1 else {}
-        grids.append({**place, **fixed, "seed": tuple(range(unit.part.seeds))})
+        of_fold = {"data.fold": fold} if len(all_folds) > 1 else {}
+        grids.append({**of_fold, **fixed, "seed": tuple(range(unit.part.seeds))})
     unit.folder.mkdir(parents=True, exist_ok=True)
     if chosen(unit) != record:
         write_json(unit.folder / CHOSEN, record)
@@ -210,11 +210,11 @@ def _candidates(bench: Benchmark, config: Config, read: Read) -> Config:
     """Returns the sweep of all candidates, with a validation part cut from training."""
     all_folds = benchmark.folds(config, read)
     (grid,) = config.sweep
-    place = {"data.fold": all_folds} if len(all_folds) > 1 else {}
+    of_fold = {"data.fold": all_folds} if len(all_folds) > 1 else {}
     data = dataclasses.replace(config.data, validation_fraction=bench.validation_fraction)
     # The validation part is looked at when a generation ends.
     last = dataclasses.replace(config.evaluation, every=float(config.epochs))
-    return dataclasses.replace(config, data=data, evaluation=last, sweep=({**place, **grid},))
+    return dataclasses.replace(config, data=data, evaluation=last, sweep=({**of_fold, **grid},))
 
 
 def _sweep_of(config: Config, points: Sequence[Point]) -> Config:

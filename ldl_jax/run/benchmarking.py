@@ -135,19 +135,19 @@ def _say(
     lines, _ = benchmark_page.rows_of(bench, unit, benchmark_runs.planned(bench, unit, read))
     key = bench.metrics[0]
     cell = benchmark_page.scored.cell(lines[-1].scored.numbers.get(key), key) if lines else "none"
-    more = benchmark_page.duration(seconds / count * (len(left) - count))
+    left_over = benchmark_page.duration(seconds / count * (len(left) - count))
     log(
         f"{unit.name}: {benchmark_page.scored.heading(key)} {cell}; "
         f"{count} of {len(left)} rows in {benchmark_page.duration(seconds)}, "
-        f"about {more} left at this pace"
+        f"about {left_over} left at this pace"
     )
 
 
 def _reference(table: Table) -> PageRow | None:
     """Returns the row that a table's others are compared with, the last of its generations."""
     names = [row.reference for row in table.rows]
-    found = [row for row in table.rows if row.name in names]
-    return found[-1] if found else None
+    references = [row for row in table.rows if row.name in names]
+    return references[-1] if references else None
 
 
 def _facts(

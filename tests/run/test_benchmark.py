@@ -166,6 +166,7 @@ def test_the_configs_can_be_used(file):
     names = [*bench.parts[0].rows]
     if file is aaf:
         assert names == [*methods.METHODS]
+        assert [part.name for part in bench.parts] == ["frozen", "finetune", "scratch"]
     assert {part.seeds for part in bench.parts} <= {3, 5, 10}
 
 

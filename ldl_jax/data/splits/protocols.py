@@ -20,6 +20,15 @@ FOLDED = ("kfold", "subject_kfold", "official_folds", "leave_one_person_out")
 BY_PICTURE = ("random", "stratified", "kfold")
 # Protocols that draw the test part, so that copies can be drawn together.
 DRAWN = (*BY_PICTURE, "subject", "subject_kfold")
+# What each draws into test:
+#   official: nothing; the dataset's own parts.
+#   random: pictures, as most MORPH papers have it.
+#   stratified: pictures, the same share of every range of labels.
+#   subject: subjects; nobody is in two parts.
+#   kfold, subject_kfold: one of 1 / test_fraction folds of pictures, or of subjects.
+#   official_folds: nothing; one of the dataset's own folds, or of its ways to part them.
+#   leave_one_person_out: nothing; one subject, the fold-th to appear.
+#   cross_dataset: nothing; the second set of `cross.combine`.
 PROTOCOLS = ("official", "random", "stratified", "subject", *FOLDED, "cross_dataset")
 
 
@@ -57,15 +66,7 @@ def split(
 ) -> Parts:
     """Splits records by a protocol: the same arguments give the same parts.
 
-    Protocols, by what is drawn into test:
-      official: nothing; the dataset's own parts.
-      random: pictures, as most MORPH papers have it.
-      stratified: pictures, the same share of every range of labels.
-      subject: subjects; nobody is in two parts.
-      kfold, subject_kfold: one of 1 / test_fraction folds of pictures, or of subjects.
-      official_folds: nothing; one of the dataset's own folds, or of its ways to part them.
-      leave_one_person_out: nothing; one subject, the fold-th to appear.
-      cross_dataset: nothing; the second set of `protocols_cross.combine`.
+    `PROTOCOLS` says what each draws into test.
 
     Args:
       records: N pictures.
@@ -218,8 +219,8 @@ def _check_leaks(
             f"take {DROP!r}, or one of {', '.join(DRAWN)}"
         )
     if hashes is None or len(hashes.files) != len(records):
-        given = "none" if hashes is None else f"those of {len(hashes.files)}"
-        raise ValueError(f"hashes: expected those of {len(records)} pictures, got {given}")
+        count = "none" if hashes is None else f"those of {len(hashes.files)}"
+        raise ValueError(f"hashes: expected those of {len(records)} pictures, got {count}")
 
 
 def _parts(
