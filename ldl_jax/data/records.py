@@ -91,7 +91,7 @@ class FoldSplit(NamedTuple):
     test: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Records:
     """N labelled pictures of one dataset, in the dataset's own order.
 

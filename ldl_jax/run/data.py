@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from ldl_jax.data.feed.feeds import Feed, Part, feed
 from ldl_jax.data.lazy import LazyImages
 from ldl_jax.data.records import Chosen, DataError, Records
 from ldl_jax.data.splits import audit, cross, hashes, hashes_file, protocols, split_file
+from ldl_jax.data.splits.copies import KEEP
+from ldl_jax.data.splits.hashes import PerceptualHashes
 from ldl_jax.data.synthetic import faces
 from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import Placement
@@ -111,15 +114,40 @@ def _vote_values(config: DataConfig, source: DataConfig | TestSetConfig) -> dict
     return {"vote_values": config.space}
 
 
-def parts_of(config: DataConfig, records: Records) -> protocols.Parts:
-    """Returns the rows of the training, validation and test pictures, as the config says."""
+def parts_of(config: DataConfig, records: Records, workdir: Path | None = None) -> protocols.Parts:
+    """Returns the rows of the training, validation and test pictures, as the config says.
+
+    A run may have left the pictures' hashes in `workdir`, where leaks are looked for.
+    """
     if config.split_file:
         return split_file.read(Path(config.split_file), records)
+    leaks, known = config.leaks, None
+    if _drawn(config):
+        leaks = KEEP
+    if leaks != KEEP:
+        known = _hashes(records, workdir)
     fractions = config.test_fraction, config.validation_fraction
     with keys_below("data."):
         return protocols.split(
-            records, config.protocol, config.seed, *fractions, max(0, config.fold)
+            records, config.protocol, config.seed, *fractions, max(0, config.fold), leaks, known
         )
+
+
+def _drawn(config: DataConfig) -> bool:
+    """Returns whether all faces are drawn one by one: those that look alike are no copies."""
+    return {config.name, config.test.name} <= {"synthetic", ""}
+
+
+def _hashes(records: Records, workdir: Path | None) -> PerceptualHashes:
+    """Returns the pictures' hashes, those of the workdir where it has them."""
+    known = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
+    return known or _taken(records)
+
+
+@functools.lru_cache(maxsize=1)
+def _taken(records: Records) -> PerceptualHashes:
+    """Hashes pictures once for all runs that share the records."""
+    return hashes.take(records)
 
 
 @contextlib.contextmanager
@@ -135,18 +163,17 @@ def keys_below(prefix: str) -> Iterator[None]:
 
 def audited(
     config: DataConfig, records: Records, parts: protocols.Parts, workdir: Path | None, log: LogLine
-) -> tuple[str, hashes.PerceptualHashes | None]:
+) -> tuple[str, PerceptualHashes | None]:
     """Returns the name of this split beside a result, and the pictures' hashes where it is audited.
 
     They are those of the workdir, or new ones; `log` takes the auditor's verdict.
     """
-    if {config.name, config.test.name} <= {"synthetic", ""}:
-        return parts.protocol, None  # drawn one by one: faces that look alike are no copies
+    if _drawn(config):
+        return parts.name, None
     if not config.audit:
         log("data.audit is off: whether the parts share pictures is not known")
-        return f"{parts.protocol}, not audited", None
-    known = hashes_file.read(workdir / hashes_file.NAME, records) if workdir else None
-    known = known or hashes.take(records)
+        return f"{parts.name}, not audited", None
+    known = _hashes(records, workdir)
     verdict = audit.audit(records, parts, known)
     log(str(verdict))
     return verdict.name, known

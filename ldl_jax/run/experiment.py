@@ -67,7 +67,7 @@ def build(
     read: Read = read_records,
 ) -> Experiment:
     """Resolves a config, and makes its experiment: see `resolve` and `make`."""
-    return make(resolve(config, devices, read), log, stages, workdir, like)
+    return make(resolve(config, devices, read, workdir=workdir), log, stages, workdir, like)
 
 
 def make(

@@ -23,7 +23,7 @@ CHANGES = (
     *("seed", "batch_size", "epochs", "best", "use", "accumulate"),
     *("data.name", "data.options", "data.test.name", "data.test.options", "data.space"),
     *("data.size", "data.crop", "data.stored_size", "data.channels", "data.mean", "data.std"),
-    *("data.alignment", "data.protocol", "data.fold", "data.test_fraction"),
+    *("data.alignment", "data.protocol", "data.fold", "data.leaks", "data.test_fraction"),
     *("data.validation_fraction", "data.seed", "data.synthetic_count"),
     *("augment", "model", "method", "optimizer"),
     *("init.head", "init.freeze", "init.backbone_rate", "init.layer_decay", "chain.student"),

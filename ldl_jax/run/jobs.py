@@ -48,7 +48,8 @@ def check(path: Path, run: Run, read: Read) -> Checked:
     if run.folder.startswith("folds/") and (path / "config.json").exists():
         raise ValueError(f"workdir: {path} holds a single run, not one of folds; give a new folder")
     with plan.keys_of(run):
-        checked = Checked(path / run.folder, run, resolve(run.config, read=read))
+        folder = path / run.folder
+        checked = Checked(folder, run, resolve(run.config, read=read, workdir=folder))
     check_folder(checked.folder, checked.resolved, run.key)
     return checked
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,11 +60,13 @@ def resolve(
     devices: int | None = None,
     read: Read = read_records,
     like: Resolved | None = None,
+    workdir: Path | None = None,
 ) -> Resolved:
     """Makes and checks all that needs neither pictures nor trained weights.
 
     It uses the first `devices`, or all. A `data.Reader` reads a dataset once for all of a plan.
-    The parts of `like` are taken, if it is of the same data.
+    The parts of `like` are taken, if it is of the same data. An earlier start may have left the
+    pictures' hashes in `workdir`.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
@@ -77,7 +80,7 @@ def resolve(
     if like is not None and like.config.data == config.data:
         parts = like.parts
     else:
-        parts = data.parts_of(config.data, records)
+        parts = data.parts_of(config.data, records, workdir)
     if config.chain.early_end and not len(parts.validation):
         raise ConfigError(
             "chain.early_end: looks at the validation error; hold some pictures out with "

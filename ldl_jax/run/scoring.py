@@ -157,7 +157,7 @@ def _protocol(
     if parts is None:
         return "all pictures"
     if part != "test":
-        return f"{parts.protocol}, {part} part"
+        return f"{parts.name}, {part} part"
     # A run on the same pictures has left their hashes.
     workdir = next((run for path in checkpoints if (run := seen.workdir_of(path))), None)
     return data.audited(config, records, parts, workdir, log)[0]

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ldl_jax.data.align import Alignment
-from ldl_jax.data.splits.protocols import PROTOCOLS
+from ldl_jax.data.splits.copies import GROUP, KEEP, LEAKS
+from ldl_jax.data.splits.protocols import DRAWN, PROTOCOLS
 from ldl_jax.files import from_home
 
 STAGE = "stage:"  # of init.path: the rest names a stage
@@ -107,6 +108,9 @@ class DataConfig:
         `ldl_jax.data.splits.protocols.split`.
       fold: which of a protocol's runs, from 0; -1 for all of them, one after another, and their
         mean and spread.
+      leaks: what is done about pictures that two parts share: "keep" leaves them, and the result's
+        name says so; "drop_train" takes what is also in test out of training and validation, with a
+        list in split.json; "group" draws copies into one part or fold.
       audit: look for people, files and near-duplicates that two parts share, before training.
       test_fraction: of the pictures, where the protocol draws the test part.
       validation_fraction: of the training pictures, held out.
@@ -120,7 +124,7 @@ class DataConfig:
         what the memory allows.
       synthetic_count: how many synthetic faces are drawn.
       split_file: a split.json that another run left: its parts are taken, and the protocol's name;
-        protocol, fold and fractions are not used.
+        protocol, fold, leaks and fractions are not used.
     """
 
     name: str = "synthetic"
@@ -139,6 +143,7 @@ class DataConfig:
     alignment: Alignment = dataclasses.field(default_factory=Alignment)
     protocol: str = "official"
     fold: int = -1
+    leaks: str = KEEP
     audit: bool = True
     test_fraction: float = 0.2
     validation_fraction: float = 0.0
@@ -179,6 +184,14 @@ class DataConfig:
         for deviation in self.std:
             positive("data.std", deviation)
         one_of("data.protocol", self.protocol, PROTOCOLS)
+        one_of("data.leaks", self.leaks, LEAKS)
+        if self.leaks == GROUP and self.protocol not in DRAWN:
+            raise ConfigError(
+                f"data.leaks: {GROUP!r} draws copies into one part, and {self.protocol!r} draws no "
+                f"test part; take 'drop_train', or one of the protocols {', '.join(DRAWN)}"
+            )
+        if self.leaks != KEEP and not self.audit:
+            raise ConfigError(f"data.leaks: {self.leaks!r} needs the auditor; leave data.audit on")
         if not 0 < self.crop <= 1:
             raise ConfigError(f"data.crop: expected more than 0 and at most 1, got {self.crop}")
         one_of("data.unreadable", self.unreadable, ("stop", "skip"))

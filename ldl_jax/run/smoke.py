@@ -104,5 +104,6 @@ def _data(config: DataConfig, pictures: int) -> DataConfig:
         protocol="subject_kfold" if config.protocol in FOLDED else "official",
         test_fraction=0.5 if config.protocol in FOLDED else drawn.test_fraction,
         fold=min(config.fold, 1),
+        leaks=drawn.leaks,
         feed="auto",
     )

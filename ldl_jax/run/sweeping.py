@@ -32,7 +32,7 @@ from ldl_jax.workdir import Workdir, WorkdirError
 
 Built = tuple[Point, Experiment]  # a run of a sweep, ready to start
 _OWN = {"runs", "stages", "table.md", "ways.json", FOLDER}
-_STOPPED = "stopped.json"  # in the folder of a run that diverged
+STOPPED = "stopped.json"  # in the folder of a run that diverged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Sweep:
     resolved: Mapping[str, Resolved]
 
 
-def run(checked: Sweep, console: Console) -> None:
-    """Trains what is left of the sweep in PATH/runs/NAME, and shows its table.
+def run(checked: Sweep, console: Console, *, table: bool = True) -> None:
+    """Trains what is left of the sweep in PATH/runs/NAME, and with `table` shows its table.
 
     Raises:
       ValueError: pictures or trained weights cannot be used.
@@ -58,15 +58,15 @@ def run(checked: Sweep, console: Console) -> None:
         training = _Training(checked, console, interrupt)
         for group_points in sweep.groups(points):
             training.train(group_points)
-    lost = [point.name for point in points if (folder_of(path, point) / _STOPPED).exists()]
+    lost = [point.name for point in points if (folder_of(path, point) / STOPPED).exists()]
     lost = processes.broadcast(lost)
     shown = [point for point in points if point.name not in lost]
-    if shown and processes.primary():
+    if table and shown and processes.primary():
         show(checked.config, points, shown, path, console)
     processes.all_gather(None)  # another process's error would end the one that shows the table
     if lost:
         raise NotFiniteError(
-            f"{len(lost)} of {len(points)} runs diverged: {'; '.join(lost)}. Delete {_STOPPED} in "
+            f"{len(lost)} of {len(points)} runs diverged: {'; '.join(lost)}. Delete {STOPPED} in "
             f"their folders below {path / 'runs'} to go on with them"
         )
 
@@ -95,10 +95,11 @@ def check(config: Config, path: Path, read: Read) -> Sweep:
     resolved: dict[str, Resolved] = {}
     last = None
     for point in points:
-        objects = attempts.of(resolve, point.config, read=read, like=last)
+        folder = folder_of(path, point)
+        objects = attempts.of(resolve, point.config, read=read, like=last, workdir=folder)
         if objects is not None:
             last = resolved[point.name] = objects
-            attempts.of(jobs.check_folder, folder_of(path, point), objects)
+            attempts.of(jobs.check_folder, folder, objects)
     if resolved:
         attempts.of(check_columns, config.table.columns.split(), resolved.values())
     attempts.end()
@@ -234,7 +235,7 @@ class _Training:
 
     def _stopped(self, folder: Path, name: str, why: str) -> None:
         if processes.primary():
-            write_json(folder / _STOPPED, {"why": why})
+            write_json(folder / STOPPED, {"why": why})
         self._log(f"{name}: {why}")
 
     def _build(self, point: Point) -> Experiment:
@@ -264,7 +265,7 @@ def _slower_together(config: Config) -> bool:
 def _done(path: Path, point: Point) -> bool:
     folder = folder_of(path, point)
     finished = generations.finished(point.config.chain, workdir.read_results(folder))
-    return finished or (folder / _STOPPED).exists()
+    return finished or (folder / STOPPED).exists()
 
 
 def _group(members: Sequence[Built]) -> Replicas:

@@ -7,13 +7,10 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from ldl_jax.data.records import Records
-from ldl_jax.data.splits.hashes import PerceptualHashes, close_pairs
+from ldl_jax.data.splits.copies import DIFFERENCE, DISTANCE, pairs_between
+from ldl_jax.data.splits.hashes import PerceptualHashes
 from ldl_jax.data.splits.people import shared, unknown
-from ldl_jax.data.splits.protocols import Parts
-
-# Protocols that draw pictures whoever they show, so people in two parts are expected.
-BY_PICTURE = ("random", "stratified", "kfold")
-CHUNK = 1 << 16  # pairs whose thumbnails are compared at once
+from ldl_jax.data.splits.protocols import BY_PICTURE, Parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +45,7 @@ class Audit:
     """Holds the result of an audit; `print(audit)` gives the verdict."""
 
     protocol: str
+    split: str  # the protocol's name, with what was done about leaks, as `Parts.name`
     overlaps: tuple[Overlap, ...]  # test with train, test with validation, validation with train
     unknown: int  # how many pictures' subjects are not known
     unreadable: int  # how many pictures cannot be read, and whose hashes were not compared
@@ -73,8 +71,8 @@ class Audit:
 
     @property
     def name(self) -> str:
-        """The name of a result on this split: the protocol, with what leaks, if anything."""
-        return self.protocol + (f" with leaks ({', '.join(self.leaks)})" if self.leaks else "")
+        """The name of a result on this split: that of the split, with what leaks, if anything."""
+        return self.split + (f" with leaks ({', '.join(self.leaks)})" if self.leaks else "")
 
     def __str__(self) -> str:
         lines = [f"{'LEAK' if self.leaks else 'no leak found'}: call a number {self.name!r}"]
@@ -90,8 +88,8 @@ def audit(
     records: Records,
     parts: Parts,
     hashes: PerceptualHashes,
-    distance: int = 8,
-    difference: float = 12.0,
+    distance: int = DISTANCE,
+    difference: float = DIFFERENCE,
 ) -> Audit:
     """Finds the subjects, identical files and near-duplicates that the parts share.
 
@@ -122,32 +120,11 @@ def audit(
     ]
     return Audit(
         protocol=parts.protocol,
+        split=parts.name,
         overlaps=tuple(overlaps),
         unknown=int(unknown(records).size),
         unreadable=len(hashes.unreadable),
         size=int(parts.test.size),
-    )
-
-
-def mend(parts: Parts, result: Audit) -> Parts:
-    """Returns the parts without the training and validation pictures that are also in test.
-
-    Validation pictures that are in train stay, since they spoil a choice at most. People in two
-    parts are not mended: draw by subject for that.
-    """
-    out = {"train": np.empty(0, np.int64), "validation": np.empty(0, np.int64)}
-    for overlap in result.overlaps:
-        if overlap.part == "test":
-            pairs = np.concatenate([overlap.identical, overlap.alike])
-            out[overlap.other] = np.unique(pairs[:, 1])
-    note = ", ".join(f"{rows.size} {part}" for part, rows in out.items() if rows.size)
-    if not note:
-        return parts
-    return dataclasses.replace(
-        parts,
-        train=np.setdiff1d(parts.train, out["train"]),
-        validation=np.setdiff1d(parts.validation, out["validation"]),
-        notes=(*parts.notes, f"{note} pictures are left out, since test has them too"),
     )
 
 
@@ -178,35 +155,10 @@ def _overlap(
 ) -> Overlap:
     rows, other = (getattr(parts, part) for part in pair)
     subjects, known = shared(records, rows, other)
-    identical = _identical(hashes, rows, other)
-    alike = _alike(hashes, rows, other, distance, difference)
-    equal = {(int(row), int(copy)) for row, copy in identical}
-    alike = alike[[(int(row), int(copy)) not in equal for row, copy in alike]]
+    identical, alike = pairs_between(hashes, rows, other, distance, difference)
     examples = [
         f"{records.ids[pairs[0][0]]} {sign} {records.ids[pairs[0][1]]}"
         for sign, pairs in (("=", identical), ("~", alike))
         if len(pairs)
     ]
     return Overlap(*pair, subjects, known, identical, alike, tuple(examples))
-
-
-def _identical(hashes: PerceptualHashes, rows: np.ndarray, other: np.ndarray) -> np.ndarray:
-    copies: dict[str, list[int]] = {}
-    for row in other:
-        copies.setdefault(hashes.files[row], []).append(int(row))
-    pairs = [(int(row), copy) for row in rows for copy in copies.get(hashes.files[row], ())]
-    return np.asarray(pairs, np.int64).reshape(-1, 2)
-
-
-def _alike(
-    hashes: PerceptualHashes, rows: np.ndarray, other: np.ndarray, distance: int, difference: float
-) -> np.ndarray:
-    broken = np.asarray(hashes.unreadable, np.int64)
-    rows, other = np.setdiff1d(rows, broken), np.setdiff1d(other, broken)
-    pairs = close_pairs(hashes.hashes, rows, other, distance)
-    close = [np.empty((0, 2), np.int64)]
-    for start in range(0, len(pairs), CHUNK):
-        some = pairs[start : start + CHUNK]
-        first, second = (hashes.looks[some[:, side]].astype(np.int16) for side in (0, 1))
-        close.append(some[np.abs(first - second).mean(axis=(1, 2)) < difference])
-    return np.concatenate(close)

@@ -25,27 +25,36 @@ def by_group(rng: np.random.Generator, groups: np.ndarray, fraction: float) -> n
     return drawn[group_of_row]
 
 
-def stratified(rng: np.random.Generator, labels: np.ndarray, fraction: float) -> np.ndarray:
-    """Draws the same share of every range of labels, by systematic sampling.
+def stratified(
+    rng: np.random.Generator,
+    labels: np.ndarray,
+    fraction: float,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draws the same share of every range of labels, by systematic sampling of whole groups.
 
-    The rows stand in the order of their labels (ties in random order), and row i is drawn where
-    floor((i + 1) f + u) > floor(i f + u), u uniform on [0, 1). Every row is drawn with probability
-    f, and of any range of labels with n rows between n f - 1 and n f + 1.
+    The groups stand in the order of their mean labels (ties in random order), and group i is drawn
+    where floor((i + 1) f + u) > floor(i f + u), u uniform on [0, 1). Every group is drawn with
+    probability f, and of any range of labels with n groups between n f - 1 and n f + 1.
 
     Args:
       rng: the generator.
       labels: [N].
       fraction: f.
+      groups: the group of each row, [N]; None for a group a row.
 
     Returns:
       Whether each row is drawn, bool [N].
     """
-    shuffled = rng.permutation(len(labels))
-    order = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    steps = np.floor(np.arange(len(labels) + 1) * fraction + rng.random())
-    drawn = np.zeros(len(labels), bool)
+    groups = np.arange(len(labels)) if groups is None else groups
+    _, group_of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    means = np.bincount(group_of_row, labels) / sizes
+    shuffled = rng.permutation(len(sizes))
+    order = shuffled[np.argsort(means[shuffled], kind="stable")]
+    steps = np.floor(np.arange(len(sizes) + 1) * fraction + rng.random())
+    drawn = np.zeros(len(sizes), bool)
     drawn[order] = np.diff(steps) > 0
-    return drawn
+    return drawn[group_of_row]
 
 
 def fold_of_each(rng: np.random.Generator, groups: np.ndarray, folds: int) -> np.ndarray:

@@ -7,12 +7,28 @@ import json
 import numpy as np
 
 from ldl_jax.data.records import DataError, FoldSplit, Records
-from ldl_jax.data.splits import cross
+from ldl_jax.data.splits import copies, cross
 from ldl_jax.data.splits import draw as draw
-from ldl_jax.data.splits.people import leaks, people, unknown
+from ldl_jax.data.splits.copies import DROP, GROUP, KEEP, Removed
+from ldl_jax.data.splits.hashes import PerceptualHashes
+from ldl_jax.data.splits.people import leaks as shared_people
+from ldl_jax.data.splits.people import people, unknown
 from ldl_jax.labels import LabelSpace
 
 FOLDED = ("kfold", "subject_kfold", "official_folds", "leave_one_person_out")
+# Protocols that draw pictures whoever they show, so people in two parts are expected.
+BY_PICTURE = ("random", "stratified", "kfold")
+# Protocols that draw the test part, so that copies can be drawn together.
+DRAWN = (*BY_PICTURE, "subject", "subject_kfold")
+# What each draws into test:
+#   official: nothing; the dataset's own parts.
+#   random: pictures, as most MORPH papers have it.
+#   stratified: pictures, the same share of every range of labels.
+#   subject: subjects; nobody is in two parts.
+#   kfold, subject_kfold: one of 1 / test_fraction folds of pictures, or of subjects.
+#   official_folds: nothing; one of the dataset's own folds, or of its ways to part them.
+#   leave_one_person_out: nothing; one subject, the fold-th to appear.
+#   cross_dataset: nothing; the second set of `cross.combine`.
 PROTOCOLS = ("official", "random", "stratified", "subject", *FOLDED, "cross_dataset")
 
 
@@ -27,6 +43,15 @@ class Parts:
     protocol: str = ""
     seed: int = 0  # of the draw
     fold: int = 0  # which of the protocol's runs this is
+    leaks: str = KEEP  # what was done about leaks, one of `copies.LEAKS`
+    removed: tuple[Removed, ...] = ()  # with DROP the pictures that are in no part, and why
+
+    @property
+    def name(self) -> str:
+        """The name of a result on this split: the protocol, with what was done about leaks."""
+        if self.removed:
+            return f"{self.protocol}, leaks removed from training"
+        return self.protocol + (", copies kept together" if self.leaks == GROUP else "")
 
 
 def split(
@@ -36,18 +61,12 @@ def split(
     test_fraction: float = 0.2,
     validation_fraction: float = 0.0,
     fold: int = 0,
+    leaks: str = KEEP,
+    hashes: PerceptualHashes | None = None,
 ) -> Parts:
     """Splits records by a protocol: the same arguments give the same parts.
 
-    Protocols, by what is drawn into test:
-      official: nothing; the dataset's own parts.
-      random: pictures, as most MORPH papers have it.
-      stratified: pictures, the same share of every range of labels.
-      subject: subjects; nobody is in two parts.
-      kfold, subject_kfold: one of 1 / test_fraction folds of pictures, or of subjects.
-      official_folds: nothing; one of the dataset's own folds, or of its ways to part them.
-      leave_one_person_out: nothing; one subject, the fold-th to appear.
-      cross_dataset: nothing; the second set of `protocols_cross.combine`.
+    `PROTOCOLS` says what each draws into test.
 
     Args:
       records: N pictures.
@@ -59,29 +78,51 @@ def split(
       validation_fraction: share of the pictures outside test to hold out, by subject where
         subjects are known. 0 takes the official validation rows or none.
       fold: which run, from 0, of the protocols that have several (see `fold_count`).
+      leaks: what is done about pictures that are copies, as the auditor finds them: "keep"
+        nothing; "drop_train" leaves out of training and validation what is also in test (people
+        too, unless the protocol draws pictures whoever they show), and draws a validation part
+        with copies and people together; "group" draws all parts with copies together.
+      hashes: of the pictures, by `hashes.take`; needed unless leaks are kept.
 
     Raises:
-      ValueError: an unknown protocol, a fraction out of range, or a fold that is not there.
+      ValueError: an unknown protocol, a fraction out of range, a fold that is not there, leaks that
+        are not known or not the protocol's, or hashes that are missing.
       DataError: the records lack what the protocol needs, or a part would be empty.
     """
     _check_arguments(protocol, test_fraction, validation_fraction)
     count = fold_count(records, protocol, test_fraction)
     if not 0 <= fold < count:
         raise ValueError(f"fold: must be in 0..{count - 1} for {protocol!r} here, got {fold}")
+    if leaks != KEEP:
+        _check_leaks(records, protocol, leaks, hashes)
     rng = np.random.default_rng(seed)
-    train, validation, test = _parts(records, rng, protocol, test_fraction, fold)
+    by_person = protocol in ("subject", "subject_kfold")
+    groups = people(records) if by_person else np.arange(len(records))
+    if leaks == GROUP and hashes is not None:
+        groups = copies.linked(records, hashes, by_person)
+    train, validation, test = _parts(records, rng, protocol, test_fraction, fold, groups)
     notes = list(records.notes)
+    removed: tuple[Removed, ...] = ()
+    if leaks == DROP and hashes is not None:
+        known = {"train": train, "validation": validation}
+        removed = copies.also_in_test(records, hashes, known, test, protocol not in BY_PICTURE)
+        out = [entry.row for entry in removed]
+        train, validation = np.setdiff1d(train, out), np.setdiff1d(validation, out)
+        notes += copies.note(removed)
     if validation_fraction > 0:
         if validation.size:
             notes.append(f"the {validation.size} official validation pictures are drawn anew")
         pool = np.sort(np.concatenate([train, validation]))
-        held_out = draw.by_group(rng, people(records)[pool], validation_fraction)
+        together = people(records)
+        if leaks != KEEP and hashes is not None:
+            together = copies.linked(records, hashes, by_person=True)
+        held_out = draw.by_group(rng, together[pool], validation_fraction)
         train, validation = pool[~held_out], pool[held_out]
         _check_some(records, "validation", validation, validation_fraction)
     _check_some(records, "train", train, 1 - validation_fraction)
     _check_some(records, "test", test, test_fraction)
-    notes += leaks(records, train, validation, test)
-    return Parts(train, validation, test, tuple(notes), protocol, seed, fold)
+    notes += shared_people(records, train, validation, test)
+    return Parts(train, validation, test, tuple(notes), protocol, seed, fold, leaks, removed)
 
 
 def fold_count(records: Records, protocol: str, test_fraction: float = 0.2) -> int:
@@ -167,8 +208,28 @@ def _check_some(records: Records, part: str, rows: np.ndarray, fraction: float) 
         )
 
 
+def _check_leaks(
+    records: Records, protocol: str, leaks: str, hashes: PerceptualHashes | None
+) -> None:
+    if leaks not in copies.LEAKS:
+        raise ValueError(f"leaks: expected one of {', '.join(copies.LEAKS)}, got {leaks!r}")
+    if leaks == GROUP and protocol not in DRAWN:
+        raise ValueError(
+            f"leaks: {GROUP!r} draws copies together, and {protocol!r} draws nothing into test; "
+            f"take {DROP!r}, or one of {', '.join(DRAWN)}"
+        )
+    if hashes is None or len(hashes.files) != len(records):
+        count = "none" if hashes is None else f"those of {len(hashes.files)}"
+        raise ValueError(f"hashes: expected those of {len(records)} pictures, got {count}")
+
+
 def _parts(
-    records: Records, rng: np.random.Generator, protocol: str, test_fraction: float, fold: int
+    records: Records,
+    rng: np.random.Generator,
+    protocol: str,
+    test_fraction: float,
+    fold: int,
+    groups: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if protocol == "cross_dataset" and not cross.is_combined(records):
         raise DataError(
@@ -184,11 +245,10 @@ def _parts(
         return train, validation, test
     if protocol in ("subject", "subject_kfold"):
         _check_subjects(records, protocol)
-    groups = people(records) if protocol in ("subject", "subject_kfold") else rows
     if protocol == "leave_one_person_out":
         test = people(records) == fold
     elif protocol == "stratified":
-        test = draw.stratified(rng, np.asarray(records.labels), test_fraction)
+        test = draw.stratified(rng, np.asarray(records.labels), test_fraction, groups)
     elif protocol in ("kfold", "subject_kfold"):
         test = draw.fold_of_each(rng, groups, fold_count(records, protocol, test_fraction)) == fold
     else:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ldl_jax.data.records import DataError, Records
+from ldl_jax.data.splits.copies import KEEP, LEAKS, Removed
 from ldl_jax.data.splits.protocols import Parts, fingerprint
 from ldl_jax.files import content_of
 
@@ -16,7 +17,8 @@ PARTS = ("train", "validation", "test")
 def dumped(records: Records, parts: Parts) -> bytes:
     """Returns a split as JSON: protocol, seed, fold, notes, ids by part, and the hash of all of it.
 
-    The hash is `protocols.fingerprint` (SHA-256 of ids, labels, sigma and parts).
+    The hash is `protocols.fingerprint` (SHA-256 of ids, labels, sigma and parts). "leaks" says what
+    was done about pictures that are also in test, "removed" which were left out, and why.
     """
     content = {
         "dataset": records.name,
@@ -25,6 +27,11 @@ def dumped(records: Records, parts: Parts) -> bytes:
         "fold": parts.fold,
         "sha256": fingerprint(records, parts),
         "notes": list(parts.notes),
+        "leaks": parts.leaks,
+        "removed": [
+            {"id": records.ids[entry.row], "part": entry.part, "reason": entry.reason}
+            for entry in parts.removed
+        ],
         **{part: [records.ids[row] for row in getattr(parts, part)] for part in PARTS},
         "labels": _by_part(parts, records.labels),
     }
@@ -46,6 +53,10 @@ def read(path: Path, records: Records) -> Parts:
     try:
         for part in PARTS:
             fields[part] = np.asarray([rows[name] for name in content[part]], int)
+        fields["removed"] = tuple(
+            Removed(rows[entry["id"]], entry["part"], entry["reason"])
+            for entry in content.get("removed", ())  # files of before have none
+        )
     except KeyError as error:
         raise DataError(f"{path.name}: {records.name} has no {error}") from error
     part_of: dict[str, str] = {}
@@ -55,7 +66,8 @@ def read(path: Path, records: Records) -> Parts:
                 places = f"in {part_of[name]} and again in {part}; take the run's own file"
                 raise DataError(f"{path.name}: lists {name!r} {places}")
             part_of[name] = part
-    parts = Parts(**fields, notes=tuple(content["notes"]))
+    leaks = content.get("leaks", KEEP)
+    parts = Parts(**fields, notes=tuple(content["notes"]), leaks=leaks)
     if fingerprint(records, parts) != content["sha256"]:
         raise DataError(
             f"{path.name}: was made for other pictures, labels or parts than {records.name} has now"
@@ -118,4 +130,16 @@ def _content(path: Path) -> dict[str, Any]:
         wrong = not isinstance(value, kind) or isinstance(value, bool)
         if wrong or not all(isinstance(text, str) for text in texts):
             raise DataError(f"{path.name}: is no split: {name} is {str(value)[:60]!r}")
+    _check_removed(path, content)
     return content
+
+
+def _check_removed(path: Path, content: dict[str, Any]) -> None:
+    """Raises DataError where what is said of leaks is of another form than `dumped` gives."""
+    if content.get("leaks", KEEP) not in LEAKS:
+        raise DataError(f"{path.name}: is no split: leaks is {str(content['leaks'])[:60]!r}")
+    listed, keys = content.get("removed", []), {"id", "part", "reason"}
+    for entry in listed if isinstance(listed, list) else [listed]:
+        whole = isinstance(entry, dict) and entry.keys() == keys
+        if not whole or not all(isinstance(text, str) for text in entry.values()):
+            raise DataError(f"{path.name}: is no split: removed has {str(entry)[:60]!r}")

@@ -1,0 +1,25 @@
+"""Does CEN's evolution pay on SCUT-FBP5500? Four generations, five ways, five seeds.
+
+The paper's way, from the teacher's weights, and three controls: the same steps without a teacher,
+without its distribution (α = 0), and without the slack of the regression.
+
+    python -m launch.benchmark --config=configs/benchmarks/cen_scut_fbp5500.py \\
+        --workdir=runs/cen_scut --config.data.root=DIR --config.weights=faceres-deep.json
+"""
+
+import ml_collections
+
+from configs.benchmarks import scut_fbp5500
+from configs.recipes import comparison
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Returns the benchmark's config."""
+    config = scut_fbp5500.get_config()
+    config.title = "CEN's generations on SCUT-FBP5500"
+    for name in ("frozen", "scratch"):
+        comparison.evolution(config.parts[name])
+    del config.parts.finetune
+    config.order = ("frozen", "scratch")
+    config.peers.files = {}
+    return config

@@ -1,0 +1,74 @@
+"""Parts that benchmarks share: heads on frozen features, networks from scratch, fine-tuning."""
+
+import ml_collections
+
+from configs.recipes import cen, frozen
+from ldl_jax.run import benchmark
+
+AGES = ("mae", "balanced_mae", "ca5", "nll", "crps", "coverage90")
+SCORES = ("mae", "balanced_mae", "rmse", "pearson", "nll", "crps", "coverage90")
+FROM_SCRATCH = ("dldl_v2", "cen", "dex", "mean_variance", "ranking", "ssr")
+_CONTROLS = "configs.benchmarks.controls"
+_ALONE = "the same steps without a teacher"
+# Ways through CEN's generations; but for the paper's, each goes on from the last one's weights.
+CEN_WAYS = {
+    "the paper's way": {"method.name": "cen", "chain.student": "pretrained"},
+    "from the teacher's weights": {"method.name": "cen"},
+    _ALONE: {"method.name": f"{_CONTROLS}:without_teacher"},
+    "α = 0": {"method.name": "cen", "method.alpha": 0.0},
+    "slack off": {"method.name": f"{_CONTROLS}:without_slack"},
+}
+
+
+def on_features(data: str, seeds: int) -> ml_collections.ConfigDict:
+    """Every method as a head on HSE-FaceRes, whose features are computed once."""
+    run = frozen.head_on_features(data=data, network="faceres")
+    run.model.hidden = (512,)
+    run.model.hidden_dropout = 0.6
+    run.init.features_views = 2
+    run.checkpoint_every = float(run.epochs)
+    run.sweep = {"optimizer.learning_rate": (5e-4, 2e-3), "optimizer.weight_decay": (1e-2, 1e-1)}
+    run.log_every = 100
+    part = benchmark.part(run, "Frozen HSE-FaceRes, one hidden layer", seeds)
+    part.pretrained = True
+    return part
+
+
+def from_scratch(data: str, seeds: int) -> ml_collections.ConfigDict:
+    """Six methods, each as ResNet10-Tiny at 64x64 from random weights; CEN's first generation."""
+    run = cen.from_scratch(data)
+    run.chain.generations = 1
+    run.checkpoint_every = 4.0
+    part = benchmark.part(run, "ResNet10-Tiny at 64 pixels, from scratch", seeds)
+    part.methods = FROM_SCRATCH
+    run.sweep = {"optimizer.learning_rate": (0.02, 0.05)}
+    return part
+
+
+def fine_tuned(data: str, seeds: int) -> ml_collections.ConfigDict:
+    """DLDL-v2 and CEN, all of HSE-FaceRes trained on at 112x112."""
+    run = frozen.head_on_features(data=data, network="faceres")
+    run.init.features = run.init.freeze = run.model.standardise = False
+    run.data.size = 112
+    run.data.stored_size = 128
+    run.batch_size = 64
+    run.epochs = 8
+    run.checkpoint_every = 1.0
+    run.optimizer.warmup_epochs = 0.5
+    run.sweep = {"optimizer.learning_rate": (3e-4, 1e-3)}
+    part = benchmark.part(run, "All of HSE-FaceRes fine-tuned at 112 pixels", seeds)
+    part.methods = ("dldl_v2", "cen")
+    part.pretrained = True
+    return part
+
+
+def evolution(part: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Makes a part one of CEN's four generations, by `CEN_WAYS`, with five seeds."""
+    part.run.chain.generations = 4
+    part.run.chain.student = "teacher"
+    part.run.sweep = {}
+    part.rows = CEN_WAYS
+    part.reference = _ALONE
+    part.generations = True
+    part.seeds = 5
+    return part

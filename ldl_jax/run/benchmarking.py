@@ -1,0 +1,177 @@
+"""Runs a benchmark: what is left of it is trained while there is time, and its page is written."""
+
+import contextlib
+import importlib.metadata
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+from rich.console import Console
+
+from ldl_jax.data.records import Records
+from ldl_jax.data.splits.protocols import Parts
+from ldl_jax.evaluation.report import baseline_mae
+from ldl_jax.files import lock
+from ldl_jax.run import benchmark, benchmark_page, benchmark_peers, benchmark_runs, data
+from ldl_jax.run.benchmark import PEERS, Benchmark
+from ldl_jax.run.benchmark_page import PageRow, Table
+from ldl_jax.run.benchmark_runs import Budget, Unit
+from ldl_jax.run.data import Reader
+from ldl_jax.run.progress import teller
+from ldl_jax.train.interrupt import Interrupted
+
+LogLine = Callable[[str], None]
+
+
+def run(
+    shown: Benchmark, wanted: Benchmark, path: Path, minutes: float | None, console: Console
+) -> bool:
+    """Trains what is left of a benchmark, and writes its page; returns whether all is there.
+
+    Args:
+      shown: all parts, for the page.
+      wanted: the parts to train.
+      path: the folder.
+      minutes: after which training stops, to go on with the next call; 0 writes the page alone.
+      console: for progress.
+
+    Raises:
+      ConfigError, DataError, ValueError: what is wrong, before the first run where it is the
+        config's.
+      Interrupted: a signal came.
+    """
+    log, read, budget = teller(console), Reader(), Budget(minutes)
+    records = read(shown.data)
+    parts = data.parts_of(shown.data, records, path)
+    training = minutes is None or minutes > 0
+    if training:
+        benchmark.check(wanted, read)
+        benchmark_peers.check(wanted.peers, records.unit)
+    path.mkdir(parents=True, exist_ok=True)
+    # The page alone can be written while another process trains.
+    with lock(path) if training else contextlib.nullcontext():
+        try:
+            if training:
+                _peers(wanted, path, records, parts, budget, log)
+                _train(wanted, path, read, budget, console, log)
+        finally:
+            whole = write(shown, path, read, records, parts, log)
+    return whole
+
+
+def write(
+    bench: Benchmark, path: Path, read: Reader, records: Records, parts: Parts, log: LogLine
+) -> bool:
+    """Writes the page of what is finished; returns whether that is all of it."""
+    tables: list[Table] = []
+    units = benchmark_runs.units(bench, path)
+    for part in bench.parts:
+        rows: list[PageRow] = []
+        missing = []
+        for unit in (unit for unit in units if unit.part is part):
+            points = benchmark_runs.planned(bench, unit, read)
+            lines, left = benchmark_page.rows_of(bench, unit, points)
+            rows += lines
+            missing += [left] if left else []
+        tables.append(Table(part.name, part.title, tuple(rows), tuple(missing)))
+    if bench.peers.files:
+        answers = benchmark_peers.kept(bench.peers, _peers_folder(path))
+        tables.append(benchmark_page.peer_table(bench, answers, _reference(tables[0])))
+    spent = sum(benchmark_runs.seconds(unit) for unit in units)
+    facts = _facts(bench, path, read, records, parts, spent)
+    benchmark_page.write_page(path, bench, tables, facts, records.unit)
+    log(f"the tables of what is finished: {path / 'benchmark.md'}, .html and .json")
+    return not any(table.missing for table in tables)
+
+
+def _peers(
+    bench: Benchmark, path: Path, records: Records, parts: Parts, budget: Budget, log: LogLine
+) -> None:
+    """Asks the peers that have not answered yet."""
+    done = benchmark_peers.kept(bench.peers, _peers_folder(path))
+    for name in bench.peers.files:
+        if name not in done and not budget.over:
+            folder, seed = _peers_folder(path), bench.data.seed
+            benchmark_peers.ask(bench.peers, name, folder, records, parts, seed, log)
+
+
+def _train(
+    bench: Benchmark, path: Path, read: Reader, budget: Budget, console: Console, log: LogLine
+) -> None:
+    """Trains the rows that are not finished; says after each how far the benchmark is."""
+    units = benchmark_runs.units(bench, path)
+    left = [
+        u for u in units if not benchmark_runs.finished(u, benchmark_runs.planned(bench, u, read))
+    ]
+    if len(left) < len(units):
+        log(f"{len(units) - len(left)} of {len(units)} rows are finished")
+    start = time.monotonic()
+    with budget.kept() as interrupt:
+        for count, unit in enumerate(left, start=1):
+            log(f"=== {unit.name} ({len(units) - len(left) + count} of {len(units)})")
+            try:
+                benchmark_runs.train(bench, unit, read, console, log)
+                if interrupt.check(now=True) is not None:
+                    interrupt.stop(0)
+            except Interrupted as stop:
+                if budget.over and stop.number == signal.SIGTERM:
+                    log("the minutes are over; the same command goes on from here")
+                    return
+                raise
+            _say(bench, unit, read, left, count, time.monotonic() - start, log)
+
+
+def _say(
+    bench: Benchmark,
+    unit: Unit,
+    read: Reader,
+    left: Sequence[Unit],
+    count: int,
+    seconds: float,
+    log: LogLine,
+) -> None:
+    """Says a row's error, and how long the others will take by what these have taken."""
+    lines, _ = benchmark_page.rows_of(bench, unit, benchmark_runs.planned(bench, unit, read))
+    key = bench.metrics[0]
+    cell = benchmark_page.scored.cell(lines[-1].scored.numbers.get(key), key) if lines else "none"
+    left_over = benchmark_page.duration(seconds / count * (len(left) - count))
+    log(
+        f"{unit.name}: {benchmark_page.scored.heading(key)} {cell}; "
+        f"{count} of {len(left)} rows in {benchmark_page.duration(seconds)}, "
+        f"about {left_over} left at this pace"
+    )
+
+
+def _reference(table: Table) -> PageRow | None:
+    """Returns the row that a table's others are compared with, the last of its generations."""
+    names = [row.reference for row in table.rows]
+    references = [row for row in table.rows if row.name in names]
+    return references[-1] if references else None
+
+
+def _facts(
+    bench: Benchmark, path: Path, read: Reader, records: Records, parts: Parts, spent: float
+) -> list[str]:
+    """Returns what a reader of the numbers must know: the split, its size, where and how long."""
+    several = len(benchmark.folds(bench.parts[0].run, read)) > 1
+    name, _ = data.audited(bench.data, records, parts, path, lambda text: None)
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib")]
+    device = jax.devices()[0]
+    where = f"{os.cpu_count()} CPU cores" if device.platform == "cpu" else device.device_kind
+    base = baseline_mae(records.labels[parts.train], records.labels[parts.test])
+    return [
+        f"Split: {name}; {len(parts.train):,} training and {len(parts.test):,} test pictures"
+        + (" of the first fold." if several else "."),
+        f"Always answering the training mean: MAE {base:.3f} {records.unit}.",
+        f"Hyper-parameters were chosen by the {bench.select.upper()} of a validation part "
+        f"({bench.validation_fraction:.0%} of the training pictures); then all were trained on.",
+        f"Training took {benchmark_page.duration(spent)} in all, on {where}, with "
+        f"{', '.join(versions)}.",
+    ]
+
+
+def _peers_folder(path: Path) -> Path:
+    return path / "runs" / PEERS

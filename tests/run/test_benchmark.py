@@ -1,0 +1,202 @@
+"""A benchmark on drawn faces in small: its page, what is kept, and what is refused before it."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from configs.benchmarks import aaf, cen_aaf, drawn, scut_fbp5500
+from ldl_jax import methods
+from ldl_jax.data.synthetic import faces
+from ldl_jax.labels import LabelSpace
+from ldl_jax.predict import peers
+from ldl_jax.run import benchmark, benchmark_runs, benchmarking
+from ldl_jax.run.config import ConfigError
+from ldl_jax.train.interrupt import Interrupted
+
+
+def small():
+    """Two methods and two seeds as heads on the features of a random network."""
+    config = drawn.get_config()
+    config.data.synthetic_count = 80
+    part = config.parts.scratch
+    part.pretrained = True
+    config.weights = "random:"
+    run = part.run
+    run.init.freeze = run.init.features = True
+    run.epochs = 2
+    run.optimizer.name, run.optimizer.schedule = "sgd", "constant"  # which promote no dtype
+    run.batch_size = run.evaluation.batch_size = 16
+    return config
+
+
+def go(config, path, minutes=None, only=()):
+    shown = benchmark.parse(config, training=False)
+    wanted = benchmark.parse(config, only, training=minutes != 0)
+    return benchmarking.run(shown, wanted, path, minutes, Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A benchmark that was stopped after its first row, and gone on with."""
+    path = tmp_path_factory.mktemp("bench") / "out"
+    assert not go(small(), path, minutes=0)
+    empty = (path / "benchmark.md").read_text()
+    train = benchmark_runs.train
+
+    def stopped(bench, unit, *others):
+        if unit.row == "dex":
+            raise Interrupted(signal.SIGINT, 1, 3)
+        train(bench, unit, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark_runs, "train", stopped)
+        with pytest.raises(Interrupted):
+            go(small(), path)
+    half = (path / "benchmark.md").read_text()
+    assert go(small(), path)
+    return path, empty, half
+
+
+def test_pages_say_what_is_not_computed_yet(finished):
+    path, empty, half = finished
+    assert "Nothing of this part is computed yet." in empty
+    assert "Not computed yet: dldl_v2, dex." in empty
+    assert "Not computed yet: dex." in half
+    assert "| dldl_v2 \\* | 2 |" in half
+    whole = (path / "benchmark.md").read_text()
+    assert "Not computed yet" not in whole
+    assert whole.startswith("# Drawn faces\n")
+    assert "learning_rate 0.00" in whole
+    assert (path / "differences.png").stat().st_size > 1000
+    page = (path / "benchmark.html").read_text()
+    assert page.count("<tr>") == 3
+    assert "data:image/png;base64," in page
+
+
+def test_the_numbers_are_those_of_the_runs(finished):
+    path, _, _ = finished
+    rows = json.loads((path / "benchmark.json").read_text())["parts"]["scratch"]["rows"]
+    for row in rows:
+        folder = path / "runs" / "scratch" / row["row"]
+        runs = sorted((folder / "seeds" / "runs").iterdir())
+        expected = [json.loads((run / "generation_1.json").read_text())["mae"] for run in runs]
+        np.testing.assert_allclose(row["metrics"]["mae"], expected, rtol=1e-4)
+        chosen = json.loads((folder / "chosen.json").read_text())["0"]
+        best = min(chosen["mae"], key=chosen["mae"].get)
+        rate = chosen["values"]["optimizer.learning_rate"]
+        assert best == f"learning_rate={rate:g}"
+        choice = folder / "choice" / "runs" / best / "split.json"
+        split, final = (json.loads(p.read_text()) for p in (choice, runs[0] / "split.json"))
+        assert sorted(split["train"] + split["validation"]) == sorted(final["train"])
+        assert split["test"] == final["test"]
+    assert [("difference" in row) for row in rows] == [row["row"] == "dex" for row in rows]
+
+
+def test_a_finished_benchmark_trains_nothing(finished, monkeypatch):
+    path, _, _ = finished
+    monkeypatch.setattr(benchmark_runs, "train", None)
+    before = (path / "benchmark.json").read_text()
+    assert go(small(), path)
+    assert (path / "benchmark.json").read_text() == before
+
+
+def test_no_time_is_left(tmp_path):
+    budget = benchmark_runs.Budget(1e-6)
+    with budget.kept() as interrupt:
+        signal.sigtimedwait([], 0.2)
+        assert interrupt.check() == signal.SIGTERM
+    assert budget.over
+    assert not benchmark_runs.Budget(None).over
+
+
+def changed(**keys):
+    config = small()
+    for key, value in keys.items():
+        setattr(config, key, value)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("section", "keys", "text"),
+    [
+        ("part", {"methods": ("dldl_v2", "dlx")}, "parts.scratch.methods: unknown method 'dlx'"),
+        ("part", {"reference": "cen"}, "parts.scratch.reference: expected one of dldl_v2, dex"),
+        ("part", {"seeds": 0}, "parts.scratch.seeds: expected 1 or more, got 0"),
+        ("part", {"grids": {"crps": {}}}, "parts.scratch.grids: there is no row 'crps'"),
+        ("all", {"metrics": ("mae", "mad")}, "metrics: there is no 'mad'; there are balanced_mae"),
+        ("all", {"metrics": ("accuracy",)}, "metrics: 'accuracy' is no metric of dldl_v2 on this"),
+        ("all", {"select": "coverage90"}, "select: expected a metric that is to be more or less"),
+        ("all", {"weights": ""}, "weights: parts.scratch starts from a trained network"),
+    ],
+)
+def test_what_is_refused_before_the_first_run(tmp_path, section, keys, text):
+    config = changed(**keys) if section == "all" else small()
+    if section == "part":
+        for key, value in keys.items():
+            setattr(config.parts.scratch, key, value)
+    with pytest.raises(ConfigError, match=text):
+        go(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_part_and_peers_that_are_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="--only: expected some of scratch, peers, got 'frozen'"):
+        go(small(), tmp_path / "out", only=["frozen"])
+    config = small()
+    config.peers.files = {"SSR-Net": "imdb.h5"}
+    with pytest.raises(ConfigError, match=r"peers\.root: give the folder of their files"):
+        go(config, tmp_path / "out")
+    config.peers.root = str(tmp_path)
+    with pytest.raises(ConfigError, match=r"peers\.root: .* has no imdb\.h5"):
+        go(config, tmp_path / "out", only=["peers"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("file", [aaf, cen_aaf, scut_fbp5500])
+def test_the_configs_can_be_used(file):
+    config = file.get_config()
+    config.weights = "faceres-deep.json"
+    bench = benchmark.parse(config)
+    for part in bench.parts:
+        for row in part.rows:
+            assert part.config(row).sweep[0].get("seed") is None
+    names = [*bench.parts[0].rows]
+    if file is aaf:
+        assert names == [*methods.METHODS]
+        assert [part.name for part in bench.parts] == ["frozen", "finetune", "scratch"]
+    assert {part.seeds for part in bench.parts} <= {3, 5, 10}
+
+
+def test_a_peers_form_is_that_of_the_least_error():
+    records = faces.faces(40, 32, 0)
+    asked = []
+
+    def answer(images):
+        asked.append(images.shape)
+        # The red of the picture's middle, which depends on crop, place and order of colours.
+        return images[:, 8, 8, 0].astype(np.float32), np.zeros((len(images), 0), np.float32)
+
+    peer = peers.Peer(16, "rgb", LabelSpace.range(0, 255), answer)
+    rows = np.arange(20)
+    form, error = peers.chosen_form(peer, records, rows)
+    assert asked[0] == (20, 16, 16, 3)
+    values, _ = peers.answers(peer, records, rows, form)
+    np.testing.assert_allclose(np.abs(values - records.labels[rows]).mean(), error, rtol=1e-5)
+    for other in (peers.PeerForm(1.0, 0.0, "rgb"), peers.PeerForm(0.5, 0.0, "bgr")):
+        values, _ = peers.answers(peer, records, rows, other)
+        assert np.abs(values - records.labels[rows]).mean() >= error - 1e-6
+
+
+def test_files_that_are_no_peers(tmp_path):
+    for name, text in {
+        "a.onnx": "no ONNX model|ONNX Runtime",
+        "weights_manifest.json": "path",
+    }.items():
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(ValueError, match=text):
+            peers.opened(tmp_path / name)
+    with pytest.raises(ValueError, match="does not exist"):
+        peers.opened(tmp_path / "b.h5")
