@@ -77,17 +77,17 @@ def _compare(paths: list[Path]) -> None:
     for path in [paths[0], *paths]:  # the first one twice, since it compiles
         image = Image.open(path).convert("RGB")
         started = time.perf_counter()
-        found = detect(image)
+        ours_faces = detect(image)
         ours_s.append(time.perf_counter() - started)
         if theirs is None or theirs.stdin is None or theirs.stdout is None:
             continue
         print(path, file=theirs.stdin, flush=True)
         seconds, others = json.loads(theirs.stdout.readline())
         theirs_s.append(seconds)
-        counts += len(found) != len(others)
+        counts += len(ours_faces) != len(others)
         for (left, top, width, height), points in others:
             numbers = [left, top, left + width, top + height, *np.ravel(points)]
-            ours = [[*face.box, *np.ravel(face.points)] for face in found]
+            ours = [[*face.box, *np.ravel(face.points)] for face in ours_faces]
             apart.append(
                 min((np.abs(np.subtract(row, numbers)).max() for row in ours), default=9e9)
             )

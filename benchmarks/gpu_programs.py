@@ -24,7 +24,7 @@ from typing import Any
 import jax
 
 from benchmarks import gpu_target, printing
-from benchmarks.gpu_target import Case, Program
+from benchmarks.gpu_target import CompiledProgram, Setting
 from ldl_jax import models
 
 COLUMNS = (
@@ -34,24 +34,24 @@ COLUMNS = (
 TABLE = Path(__file__).parent / "gpu_programs.json"
 # Those that the tests compile.
 QUICK = (
-    Case("resnet10_tiny", 64, 64, "bfloat16"),
-    Case("ssrnet", 64, None, "bfloat16"),
-    Case("resnet10_tiny", 64, 64, "bfloat16", "infer"),
+    Setting("resnet10_tiny", 64, 64, "bfloat16"),
+    Setting("ssrnet", 64, None, "bfloat16"),
+    Setting("resnet10_tiny", 64, 64, "bfloat16", "infer"),
 )
 ALL = (
-    Case("resnet18_tiny", 224, 128, "bfloat16"),
-    Case("resnet18_tiny", 224, 128, "bfloat16", devices=2),
-    Case("resnet18_tiny", 224, 128, "bfloat16", "infer"),
-    Case("thinagenet", 224, 128, "bfloat16"),
-    Case("thinagenet", 224, 128, "bfloat16", "infer"),
-    Case("ssrnet", 64, None, "bfloat16", "infer"),
-    Case("resnet10_tiny", 64, 64, "float32"),
-    Case("resnet10_tiny", 64, 64, "float32", precision="float32"),
+    Setting("resnet18_tiny", 224, 128, "bfloat16"),
+    Setting("resnet18_tiny", 224, 128, "bfloat16", devices=2),
+    Setting("resnet18_tiny", 224, 128, "bfloat16", "infer"),
+    Setting("thinagenet", 224, 128, "bfloat16"),
+    Setting("thinagenet", 224, 128, "bfloat16", "infer"),
+    Setting("ssrnet", 64, None, "bfloat16", "infer"),
+    Setting("resnet10_tiny", 64, 64, "float32"),
+    Setting("resnet10_tiny", 64, 64, "float32", precision="float32"),
     *QUICK,
 )
 
 
-def row(program: Program) -> str:
+def row(program: CompiledProgram) -> str:
     """Returns a program's row of the table."""
     module, case = program.module, program.case
     exchanges = module.collectives()
@@ -68,7 +68,7 @@ def row(program: Program) -> str:
     return printing.line(cells)
 
 
-def facts(program: Program) -> dict[str, Any]:
+def facts(program: CompiledProgram) -> dict[str, Any]:
     """Returns what the committed table keeps of a program, of JSON's types."""
     module = program.module
     types = collections.Counter(x.shapes[0].dtype for x in module.convolutions())
@@ -85,7 +85,7 @@ def facts(program: Program) -> dict[str, Any]:
     }
 
 
-def written(file: Path, programs: Sequence[Program]) -> None:
+def written(file: Path, programs: Sequence[CompiledProgram]) -> None:
     """Writes the facts of programs into a table, beside its other programs and JAX's versions."""
     table = json.loads(file.read_text()) if file.exists() else {}
     known = table.setdefault(jax.__version__, {})

@@ -34,7 +34,7 @@ BANDWIDTH, FLOPS = 4.3e12, 790e12
 LAUNCH = 2e-6  # seconds that a kernel takes at least, where launches are not hidden
 
 
-class Case(NamedTuple):
+class Setting(NamedTuple):
     """A program to compile: what the training command runs of a network's shipped config."""
 
     network: str
@@ -54,10 +54,10 @@ class Case(NamedTuple):
         return " ".join([*parts, "exact"] if self.precision == "float32" else parts)
 
 
-class Program(NamedTuple):
+class CompiledProgram(NamedTuple):
     """A compiled program, what it needs, and what it is given."""
 
-    case: Case
+    case: Setting
     module: Module
     batch: int  # pictures of a step, on all devices
     steps: int  # of a call
@@ -101,7 +101,9 @@ def missing() -> str:
     return "the extra gpu-programs is not installed (pip install -e '.[gpu-programs]')"
 
 
-def compile_case(case: Case, steps: int = 16, description: Path = DESCRIPTION) -> Program:
+def compile_case(
+    case: Setting, steps: int = 16, description: Path = DESCRIPTION
+) -> CompiledProgram:
     """Compiles a case for the GPU of a description; `steps` are those of a call in training."""
     topology = topologies.get_topology_desc(
         platform="cuda",
@@ -124,7 +126,7 @@ def compile_case(case: Case, steps: int = 16, description: Path = DESCRIPTION) -
         compiled = lowered.compile()
     temporary = int(compiled.memory_analysis().temp_size_in_bytes)
     module = Module(compiled.as_text())
-    return Program(case, module, config.batch_size, steps, state, temporary)
+    return CompiledProgram(case, module, config.batch_size, steps, state, temporary)
 
 
 @contextlib.contextmanager

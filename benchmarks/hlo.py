@@ -47,7 +47,7 @@ class Shape(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One line of a computation."""
+    """Holds one line of a computation."""
 
     name: str
     opcode: str
@@ -63,8 +63,8 @@ class Operation(NamedTuple):
 
     def attribute(self, key: str) -> str:
         """Returns an attribute's text, "" where there is none."""
-        found = re.search(rf"\b{key}=(\{{[^}}]*\}}|[^,\s]+)", self.rest)
-        return found[1].strip("{}") if found else ""
+        match = re.search(rf"\b{key}=(\{{[^}}]*\}}|[^,\s]+)", self.rest)
+        return match[1].strip("{}") if match else ""
 
 
 class Kernel(NamedTuple):
@@ -102,8 +102,8 @@ class Module:
     def known_trip_count(self) -> int | None:
         """Returns how many steps the compiler knows that the loop takes; None where it doesn't."""
         loop = self.loop()
-        found = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.rest) if loop else None
-        return int(found[1]) if found else None
+        match = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.rest) if loop else None
+        return int(match[1]) if match else None
 
     def step(self) -> list[Kernel]:
         """Returns the kernels of a step: of the loop's body, or of a program without a loop."""
@@ -237,8 +237,8 @@ def _call_flops(computation: dict[str, Operation], operation: Operation) -> int:
 
 
 def _numbers(window: str, key: str) -> list[int]:
-    found = re.search(rf"\b{key}=([\dx]+)", window)
-    return [int(n) for n in found[1].split("x")] if found else []
+    match = re.search(rf"\b{key}=([\dx]+)", window)
+    return [int(n) for n in match[1].split("x")] if match else []
 
 
 def _written(inner: dict[str, Operation], part: Operation) -> int:

@@ -203,7 +203,7 @@ def _compiled(name: str, task: Task, batch: int) -> list[Network]:
     """Returns the network at the two rates that its program for two devices lets expect."""
     if reason := gpu_target.missing():
         raise SystemExit(f"error: --compiled: {reason}")
-    case = gpu_target.Case(name, task.size, batch, "bfloat16", devices=2, labels=task.identities)
+    case = gpu_target.Setting(name, task.size, batch, "bfloat16", devices=2, labels=task.identities)
     program = gpu_target.compile_case(case)
     estimates = {"bytes and FLOPs": 0.0, "and 2 µs a kernel": gpu_target.LAUNCH}
     networks = [

@@ -121,9 +121,9 @@ def links_out(folder: Path) -> list[str]:
     The folder itself may be reached by links. Links to folders are not gone into.
     """
     around, leading = folder.resolve(), []
-    for place, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
         for name in sorted([*folders, *names]):
-            link = os.path.join(place, name)
+            link = os.path.join(parent, name)
             if os.path.islink(link) and not _resolved(link).is_relative_to(around):
                 leading.append(f"{os.path.relpath(link, folder)} -> {os.readlink(link)}")
     return leading

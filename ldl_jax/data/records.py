@@ -47,8 +47,8 @@ class FaultsError(DataError):
         self.faults = tuple(faults)
         if len(faults) > 1:
             shown = [str(DataError(fault)) for fault in faults[:_SHOWN]]
-            more = len(faults) - len(shown)
-            shown += [f"and {more:,} more"] if more else []
+            rest = len(faults) - len(shown)
+            shown += [f"and {rest:,} more"] if rest else []
             self.args = ("\n  - ".join([f"{name}: {len(faults):,} faults", *shown]),)
 
 

@@ -36,8 +36,8 @@ def label_counts(labels: ArrayLike, space: LabelSpace) -> jax.Array:
       >>> print(encodings.label_counts(jnp.array([20, 21, 21, 24]), LabelSpace.range(20, 24)))
       [1 2 0 0 1]
     """
-    own = arrays.own(arrays.float32(labels), space)
-    return jnp.sum(own, axis=tuple(range(own.ndim - 1)), dtype=jnp.int32)
+    own_class = arrays.own(arrays.float32(labels), space)
+    return jnp.sum(own_class, axis=tuple(range(own_class.ndim - 1)), dtype=jnp.int32)
 
 
 def exponential(
@@ -196,9 +196,11 @@ def _rows(labels: ArrayLike, space: LabelSpace, table: Table) -> jax.Array:
     A gather would not say on an explicit mesh how its result is sharded.
     """
     y = arrays.float32(labels)
-    own = arrays.own(y, space).astype(jnp.float32)
+    own_class = arrays.own(y, space).astype(jnp.float32)
     highest = jax.lax.Precision.HIGHEST
-    rows = jnp.einsum("...j,jk->...k", own, jnp.asarray(table, jnp.float32), precision=highest)
+    rows = jnp.einsum(
+        "...j,jk->...k", own_class, jnp.asarray(table, jnp.float32), precision=highest
+    )
     return arrays.nan_where(jnp.isnan(y), rows)
 
 
@@ -253,13 +255,13 @@ def _triangular_table(K: int, alpha: Scalar, *, numpy: ModuleType) -> Table:
     excess = (1 - 2 * alpha) * (2 * alpha - numpy.sqrt(2 * alpha))
     first = ((1 - numpy.sqrt(1 - 4 * excess)) / 2) ** 2
     last = ((1 - numpy.sqrt(1 - 4 * excess * ((K - 1) / K) ** 2)) / 2) ** 2
-    own, beside, of_first, of_last = np.zeros((4, K, K), np.float32)
-    own[range(1, K - 1), range(1, K - 1)] = 1
+    diagonal, beside, of_first, of_last = np.zeros((4, K, K), np.float32)
+    diagonal[range(1, K - 1), range(1, K - 1)] = 1
     beside[range(1, K - 1), range(2, K)] = beside[range(1, K - 1), range(K - 2)] = 1
     of_first[0, :2], of_last[-1, -2:] = (-1, 1), (1, -1)
     ends = np.zeros((K, K), np.float32)
     ends[0, 0] = ends[-1, -1] = 1
-    table = (1 - 2 * alpha) * own + alpha * beside
+    table = (1 - 2 * alpha) * diagonal + alpha * beside
     return table + ends + first * of_first + last * of_last
 
 

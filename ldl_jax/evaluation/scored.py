@@ -17,7 +17,7 @@ OF_PROBS = ("nll", "crps", "coverage90")
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """What the runs of a row are worth.
+    """Holds what the runs of a row are worth.
 
     Attributes:
       numbers: each run's metrics, by their keys.

@@ -66,10 +66,12 @@ def deepened(
             features = jax.nn.relu(heads.affine(params[name], heads.joined(features)))
             if key is not None:
                 features = _dropped(features, dropout, jax.random.fold_in(key, index))
-        own = {name: layer for name, layer in params.items() if name not in (*names, "input")}
+        head_params = {
+            name: layer for name, layer in params.items() if name not in (*names, "input")
+        }
         if head.train is None or key is None:
-            return head.apply(own, features)
-        return head.train(own, features, jax.random.fold_in(key, len(units)))
+            return head.apply(head_params, features)
+        return head.train(head_params, features, jax.random.fold_in(key, len(units)))
 
     def apply(params: Params, features: Features) -> Outputs:
         return outputs(params, features, None)

@@ -29,8 +29,8 @@ def imported(key: str, name: str, expected: str) -> Callable[..., Any]:
     except Exception as error:  # a user's file is a program, and may raise anything
         looked = ""
         if isinstance(error, ModuleNotFoundError) and error.name in (module, module.split(".")[0]):
-            own = [path or "." for path in sys.path if not _PYTHON.search(path)]
-            looked = f"; looked for it in {', '.join(dict.fromkeys(own))}; PYTHONPATH adds a folder"
+            folders = dict.fromkeys(path or "." for path in sys.path if not _PYTHON.search(path))
+            looked = f"; looked for it in {', '.join(folders)}; PYTHONPATH adds a folder"
         raise ValueError(
             f"{key}: cannot import {name!r}: {type(error).__name__}: {error}{looked}"
         ) from error

@@ -127,8 +127,8 @@ def _convnext(names: dict[str, str]) -> SourcesOf:
         kind, stage, _, index, norm = re.fullmatch(
             r"([a-z]+)(\d?)(_(\d+))?(_norm)?", path[0]
         ).groups(default="")  # type: ignore[union-attr]
-        number = int(stage or 1)
-        places = {"stage": number - 1, "even": 2 * number - 2, "odd": 2 * number - 1}
+        stage_index = int(stage or 1)
+        places = {"stage": stage_index - 1, "even": 2 * stage_index - 2, "odd": 2 * stage_index - 1}
         start = names[f"{kind}{norm}"].format(**places, index=int(index or 1) - 1)
         if kind != "block":
             return layouts.torch_source(path, start, shape)

@@ -93,19 +93,19 @@ def check(file: WeightFile) -> list[str]:
 
 
 def _fault(node: Node, step: _Step, file: WeightFile) -> str:
-    place = f"its graph's {node.name[:100]}"
+    where = f"its graph's {node.name[:100]}"
     if node.op not in step.ops:
-        return f"{place} is {node.op[:40]}, expected {' or '.join(step.ops)}"
+        return f"{where} is {node.op[:40]}, expected {' or '.join(step.ops)}"
     if step.reads and step.reads not in node.inputs[1:]:
-        return f"{place} does not read {step.reads}"
+        return f"{where} does not read {step.reads}"
     for name, expected in step.attributes.items():
         if node.attributes.get(name, expected) != expected:
             actual = str(node.attributes[name])[:60]
-            return f"{place} has {name} {actual}, expected {expected}"
+            return f"{where} has {name} {actual}, expected {expected}"
     if step.value is not None:
         array = file.arrays.get(step.reads)
         if array is None or array.shape != () or file.read(step.reads) != step.value:
-            return f"{place} is no bound at {step.value:g}"
+            return f"{where} is no bound at {step.value:g}"
     return ""
 
 
@@ -125,8 +125,8 @@ def _convolved(name: str, stride: int) -> Iterator[_Step]:
     arrays = _layer(name)
     layer = arrays["kernel"].partition("/")[0]
     op = "DepthwiseConv2dNative" if name.startswith("depthwise") else "Conv2D"
-    same = {"padding": "SAME", "data_format": "NHWC", "dilations": (1, 1, 1, 1)}
-    yield _Step((op,), arrays["kernel"], same | {"strides": (1, stride, stride, 1)})
+    padded = {"padding": "SAME", "data_format": "NHWC", "dilations": (1, 1, 1, 1)}
+    yield _Step((op,), arrays["kernel"], padded | {"strides": (1, stride, stride, 1)})
     if name.startswith("depthwise"):
         yield _Step(("Mul",), arrays["scale"])
     yield _Step(("Add", "AddV2", "BiasAdd"), arrays["bias"])

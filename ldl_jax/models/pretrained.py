@@ -143,9 +143,9 @@ def fitted(
     layers = {name: {leaf: convert(ends[name, leaf]) for leaf in _LEAVES} for name in fit}
     trees = filled(params), filled(model_state)
     if broken:
-        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        rest = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
         raise NonFiniteWeightsError(
-            f"path: {path}: weights are NaN or infinite in {', '.join(broken[:3])}{more}; such a "
+            f"path: {path}: weights are NaN or infinite in {', '.join(broken[:3])}{rest}; such a "
             "network gives no answers (--allow-nonfinite, or allow_nonfinite=True, takes them)"
         )
     return Pretrained(*trees, layers, tuple(notices), layout.inputs)

@@ -96,8 +96,8 @@ def opened(path: Path) -> tuple[Arrays, Reader, tuple[Node, ...]]:
         names = [str(file) for group in manifest for file in _list(group, "paths")]
         faults += [f"{name} is named twice" for name in set(names) if names.count(name) > 1]
         if faults or not entries:
-            more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-            raise ValueError("; ".join(faults[:_SHOWN]) + more or "its manifest has no arrays")
+            rest = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+            raise ValueError("; ".join(faults[:_SHOWN]) + rest or "its manifest has no arrays")
         topology = content.get("modelTopology") if isinstance(content, dict) else None
         nodes = tuple(map(_node, _list(topology, "node"))) if isinstance(topology, dict) else ()
 
@@ -220,7 +220,7 @@ def _node(item: object) -> Node:
         if "s" in value:
             attributes[name] = base64.b64decode(value["s"]).decode()
         if "list" in value and "i" in value["list"]:
-            attributes[name] = tuple(int(number) for number in value["list"]["i"])
+            attributes[name] = tuple(int(n) for n in value["list"]["i"])
         if "list" in value and "s" in value["list"]:
             attributes[name] = tuple(base64.b64decode(t).decode() for t in value["list"]["s"])
     inputs = tuple(str(name).removesuffix(":0") for name in item.get("input", []))

@@ -231,8 +231,8 @@ def _fitting(about: Record, weights: Arrays, path: Path, allow_nonfinite: bool) 
     params = weights["params"]
     stored = (params["backbone"], weights["model_state"], params["head"])
     if faults := differences(stored, wanted):
-        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise ValueError(f"{path} does not fit {model.name}: {'; '.join(faults[:5])}{more}")
+        rest = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise ValueError(f"{path} does not fit {model.name}: {'; '.join(faults[:5])}{rest}")
     if not allow_nonfinite:
         remedy = " (--allow-nonfinite, or allow_nonfinite=True, takes them)"
         check_finite(weights, path, remedy)
@@ -301,8 +301,8 @@ def _batched(function: Callable[[np.ndarray], Tree], rows: np.ndarray) -> Tree:
         size = next(size for size in SIZES if size >= len(batch))
         padded = np.zeros((size, *batch.shape[1:]), batch.dtype)
         padded[: len(batch)] = batch
-        taken = len(batch)
-        results.append(jax.tree.map(lambda x, n=taken: np.asarray(x)[:n], function(padded)))
+        count = len(batch)
+        results.append(jax.tree.map(lambda x, n=count: np.asarray(x)[:n], function(padded)))
     if len(results) == 1:
         return results[0]
     return typing.cast(Tree, jax.tree.map(lambda *parts: np.concatenate(parts), *results))

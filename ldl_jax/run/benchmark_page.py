@@ -51,7 +51,7 @@ class PageRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class ResultTable:
     """A part of the page; `missing` says what is not computed yet."""
 
     key: str
@@ -91,7 +91,7 @@ def rows_of(
 
 def peer_table(
     bench: Benchmark, answers: Mapping[str, PeerAnswers], reference: PageRow | None
-) -> Table:
+) -> ResultTable:
     """Returns the table of other projects' models, with the row that they are compared with."""
     name = "" if reference is None else f"{reference.name} ({bench.parts[0].title})"
     lines = [
@@ -107,11 +107,11 @@ def peer_table(
     missing = tuple(peer for peer in bench.peers.files if peer not in answers)
     ours = None if reference is None else dataclasses.replace(reference, name=name, reference=name)
     rows = (*([] if ours is None or not lines else [ours]), *lines)
-    return Table(PEERS, "Models of other projects, as they are shipped", rows, missing)
+    return ResultTable(PEERS, "Models of other projects, as they are shipped", rows, missing)
 
 
 def write_page(
-    path: Path, bench: Benchmark, tables: Sequence[Table], facts: Sequence[str], unit: str
+    path: Path, bench: Benchmark, tables: Sequence[ResultTable], facts: Sequence[str], unit: str
 ) -> None:
     """Writes benchmark.md, .json, .html and the figure of the differences into a folder."""
     differences = {table.key: _contrasts(table) for table in tables}
@@ -182,7 +182,7 @@ def _choice_text(unit: Unit) -> str:
     return ", ".join(f"{key} {'/'.join(texts)}" for key, texts in values.items())
 
 
-def _contrasts(table: Table) -> dict[str, tuple[Contrast, float]]:
+def _contrasts(table: ResultTable) -> dict[str, tuple[Contrast, float]]:
     by_name = {row.name: row.scored for row in table.rows}
     references = {
         row.name: by_name[row.reference] for row in table.rows if row.reference in by_name
@@ -191,7 +191,7 @@ def _contrasts(table: Table) -> dict[str, tuple[Contrast, float]]:
 
 
 def _lines(
-    bench: Benchmark, table: Table, found: Mapping[str, tuple[Contrast, float]]
+    bench: Benchmark, table: ResultTable, found: Mapping[str, tuple[Contrast, float]]
 ) -> list[list[str]]:
     """Returns the table's cells, the headings first; the least error stands above."""
     lines = [
@@ -219,7 +219,7 @@ def _markdown(lines: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:])]
 
 
-def _missing(table: Table) -> list[str]:
+def _missing(table: ResultTable) -> list[str]:
     if not table.missing:
         return []
     return ["", f"Not computed yet: {cells.markdown(', '.join(table.missing))}."]
@@ -227,7 +227,7 @@ def _missing(table: Table) -> list[str]:
 
 def _content(
     bench: Benchmark,
-    tables: Sequence[Table],
+    tables: Sequence[ResultTable],
     found: Mapping[str, Mapping[str, tuple[Contrast, float]]],
     facts: Sequence[str],
 ) -> Content:

@@ -43,7 +43,7 @@ class Budget:
 
     @property
     def over(self) -> bool:
-        """Whether the minutes have passed."""
+        """Returns whether the minutes have passed."""
         return self._end is not None and time.monotonic() >= self._end
 
     @contextmanager

@@ -17,7 +17,7 @@ from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.files import lock
 from ldl_jax.run import benchmark, benchmark_page, benchmark_peers, benchmark_runs, data
 from ldl_jax.run.benchmark import PEERS, Benchmark
-from ldl_jax.run.benchmark_page import PageRow, Table
+from ldl_jax.run.benchmark_page import PageRow, ResultTable
 from ldl_jax.run.benchmark_runs import Budget, Unit
 from ldl_jax.run.data import Reader
 from ldl_jax.run.progress import teller
@@ -66,7 +66,7 @@ def write(
     bench: Benchmark, path: Path, read: Reader, records: Records, parts: Parts, log: LogLine
 ) -> bool:
     """Writes the page of what is finished; returns whether that is all of it."""
-    tables: list[Table] = []
+    tables: list[ResultTable] = []
     units = benchmark_runs.units(bench, path)
     for part in bench.parts:
         rows: list[PageRow] = []
@@ -76,7 +76,7 @@ def write(
             lines, left = benchmark_page.rows_of(bench, unit, points)
             rows += lines
             missing += [left] if left else []
-        tables.append(Table(part.name, part.title, tuple(rows), tuple(missing)))
+        tables.append(ResultTable(part.name, part.title, tuple(rows), tuple(missing)))
     if bench.peers.files:
         answers = benchmark_peers.kept(bench.peers, _peers_folder(path))
         tables.append(benchmark_page.peer_table(bench, answers, _reference(tables[0])))
@@ -145,7 +145,7 @@ def _say(
     )
 
 
-def _reference(table: Table) -> PageRow | None:
+def _reference(table: ResultTable) -> PageRow | None:
     """Returns the row that a table's others are compared with, the last of its generations."""
     names = [row.reference for row in table.rows]
     references = [row for row in table.rows if row.name in names]

@@ -18,12 +18,12 @@ from ldl_jax import methods, models
 from ldl_jax.data.augment.augmentation import Recipe
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
+from ldl_jax.run.init_section import InitConfig
 from ldl_jax.run.reading import RENAMED as RENAMED
 from ldl_jax.run.reading import Content, check_sections, filled, in_new_keys, read_section
 from ldl_jax.run.sections import (
     ConfigError,
     DataConfig,
-    InitConfig,
     MeshConfig,
     MethodConfig,
     ModelConfig,
@@ -201,8 +201,8 @@ def to_dict(config: Any) -> Content:
         if isinstance(value, MethodConfig):
             value = {"name": value.name, **value.hyper_parameters}
         elif isinstance(value, ModelConfig):
-            own = {key: x for key, x in vars(value).items() if key != "options"}
-            value = {**own, **value.options}
+            keys = {key: x for key, x in vars(value).items() if key != "options"}
+            value = {**keys, **value.options}
         elif dataclasses.is_dataclass(value):
             value = to_dict(value)
         if field.name not in _NOT_THE_RUN:

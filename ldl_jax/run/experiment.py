@@ -88,17 +88,7 @@ def make(
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
     """
     config = resolved.config
-    backbone = None
-    if config.init.path:
-        head = resolved.method.head if config.init.head else None
-        if (
-            like is not None
-            and like.network is not None
-            and network.same(like.description, resolved)
-        ):
-            backbone = like.network
-        else:
-            backbone = network.pretrained_backbone(config, resolved.model, log, stages, head)
+    backbone = _backbone(resolved, log, stages, like)
     # A pre-trained network takes the inputs that it is used to.
     stated = {key: getattr(config.data, key) for key in ("channels", "mean", "std")}
     inputs = stated if backbone is None else stated | backbone.inputs
@@ -121,10 +111,8 @@ def make(
         frozen = features.with_head(frozen, backbone.head)
         feeds, files = frozen.feeds, files | frozen.files
     job = _job(resolved, feeds, preprocessing, backbone, frozen)
-    known = resolved.data | {
-        "pictures": {name: len(feed.part) for name, feed in feeds.items()},
-        "protocol": protocol,
-    }
+    counts = {name: len(feed.part) for name, feed in feeds.items()}
+    known = resolved.data | {"pictures": counts, "protocol": protocol}
     if backbone is not None:
         known["weights"] = fingerprint((backbone.params, backbone.model_state, backbone.head))
     if job.init.ensemble is not None:
@@ -132,6 +120,19 @@ def make(
     description = resolved.description | {"resolved": known}
     baseline = baseline_mae(feeds["train"].part.labels, feeds["test"].part.labels)
     return Experiment(job, description, baseline, protocol, files, pictures, backbone, frozen)
+
+
+def _backbone(
+    resolved: Resolved, log: LogLine, stages: Path | None, like: Experiment | None
+) -> transfer.Backbone | None:
+    """Returns the trained weights that `init.path` names, read once where `like` has the same."""
+    config = resolved.config
+    if not config.init.path:
+        return None
+    if like is not None and like.network is not None and network.same(like.description, resolved):
+        return like.network
+    head = resolved.method.head if config.init.head else None
+    return network.pretrained_backbone(config, resolved.model, log, stages, head)
 
 
 def _pictures(
@@ -157,7 +158,7 @@ def _job(
     frozen: features.Extracted | None,
 ) -> Job:
     """Returns the chain's job, section by section."""
-    config, model, records = resolved.config, resolved.model, resolved.records
+    config, model = resolved.config, resolved.model
     steps = steps_per_epoch(config, len(feeds["train"].part))
     rate = optimizers.learning_rate(config.optimizer, steps, steps * config.epochs)
     ensemble = teachers.read(
@@ -179,17 +180,6 @@ def _job(
         max(1, round(config.evaluation.every * steps)),
         config.steps_per_call or _steps_per_call(feeds["train"]),
     )
-    about = Record(
-        model=resolved.options,
-        method=resolved.description["method"],
-        space=resolved.space,
-        preprocessing=preprocessing,
-        alignment=data.alignment(config.data, records),
-        flip=config.evaluation.flip,
-        hidden=config.model.hidden,
-        standardised=config.model.standardise,
-        backbone="" if frozen is None else frozen.backbone,
-    )
     return Job(
         seed=config.seed,
         batch_size=config.batch_size,
@@ -209,10 +199,26 @@ def _job(
         init=init,
         schedule=schedule,
         placement=resolved.placement,
-        about=about,
+        about=_record(resolved, preprocessing, "" if frozen is None else frozen.backbone),
         best=config.best,
         use=config.use,
         precision=config.precision,
+    )
+
+
+def _record(resolved: Resolved, preprocessing: Preprocessing, backbone: str) -> Record:
+    """Returns what the checkpoints say of themselves."""
+    config = resolved.config
+    return Record(
+        model=resolved.options,
+        method=resolved.description["method"],
+        space=resolved.space,
+        preprocessing=preprocessing,
+        alignment=data.alignment(config.data, resolved.records),
+        flip=config.evaluation.flip,
+        hidden=config.model.hidden,
+        standardised=config.model.standardise,
+        backbone=backbone,
     )
 
 

@@ -1,4 +1,4 @@
-"""Of a config with `init.features`: features take the place of pictures, and a frozen network's."""
+"""Puts features in the place of pictures and their frozen network, for `init.features`."""
 
 import dataclasses
 from pathlib import Path
@@ -35,7 +35,7 @@ _LEAST = 1e-6  # a feature that deviates less is not scaled
 
 @dataclasses.dataclass(frozen=True)
 class Extracted:
-    """What a run on features takes in the place of pictures and their network.
+    """Holds what a run on features takes in the place of pictures and their network.
 
     Attributes:
       feeds: of features, by part.
@@ -88,20 +88,12 @@ def extracted(
     hashed = backbone.fingerprint((*weights, None))
     data, init = to_dict(config)["data"], config.init
     flips = config.augment, config.evaluation.flip
-    kept = init.features_views, init.features_cache, config.model.standardise
-    key = (data, hashed, preprocessing, resolved.options, *flips, *kept)
+    settings = init.features_views, init.features_cache, config.model.standardise
+    key = (data, hashed, preprocessing, resolved.options, *flips, *settings)
     if like is not None and like.key == key:
         return like
-    about = {
-        "name": resolved.model.name,
-        "network": resolved.options,
-        "weights": hashed,
-        "preprocessing": dataclasses.asdict(preprocessing),
-    }
-    path = Path(config.init.features_cache) if config.init.features_cache else None
-    path = path or (folder / FOLDER if folder is not None else None)
     extractor = Extractor(resolved.model, weights, preprocessing, config.augment)
-    cache = Cache(path, about, total(resolved.model.width), log)
+    cache = _cache(resolved, hashed, preprocessing, folder, log)
     row_of = {name: row for row, name in enumerate(resolved.records.ids)}
     parts = {}
     for name, pictured in pictures.items():
@@ -126,6 +118,25 @@ def extracted(
     )
 
 
+def _cache(
+    resolved: Resolved,
+    weights: str,
+    preprocessing: Preprocessing,
+    folder: Path | None,
+    log: LogLine,
+) -> Cache:
+    """Returns the place of the features of a network with weights of that hash."""
+    about = {
+        "name": resolved.model.name,
+        "network": resolved.options,
+        "weights": weights,
+        "preprocessing": dataclasses.asdict(preprocessing),
+    }
+    cache_path = resolved.config.init.features_cache
+    path = Path(cache_path) if cache_path else None if folder is None else folder / FOLDER
+    return Cache(path, about, total(resolved.model.width), log)
+
+
 def about_pictures(log: LogLine) -> LogLine:
     """Returns a log that says of streamed pictures that they are, where their features lack."""
     asked = "streamed: as data.feed says"
@@ -137,8 +148,8 @@ def with_head(frozen: Extracted, head: PyTree | None) -> Extracted:
     if head is None or not frozen.weights[1]:
         return frozen
     known = {"mean": np.zeros_like, "deviation": np.ones_like}
-    own = {name: make(frozen.weights[1][name]) for name, make in known.items()}
-    return dataclasses.replace(frozen, weights=({}, head.get("input", own)))
+    fresh = {name: make(frozen.weights[1][name]) for name, make in known.items()}
+    return dataclasses.replace(frozen, weights=({}, head.get("input", fresh)))
 
 
 def _views(config: Config, extractor: Extractor, training: bool) -> list[str]:

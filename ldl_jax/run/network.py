@@ -11,8 +11,8 @@ from ldl_jax.heads import Head
 from ldl_jax.methods import deep
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import LogLine
+from ldl_jax.run.init_section import RANDOM
 from ldl_jax.run.resolved import Resolved
-from ldl_jax.run.sections import RANDOM
 from ldl_jax.train import transfer
 
 

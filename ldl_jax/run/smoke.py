@@ -12,8 +12,8 @@ import jax
 from ldl_jax.data.splits.protocols import FOLDED
 from ldl_jax.run import sweep
 from ldl_jax.run.compile_cache import compile_cache
-from ldl_jax.run.config import Config, DataConfig, InitConfig
-from ldl_jax.run.sections import RANDOM
+from ldl_jax.run.config import Config, DataConfig
+from ldl_jax.run.init_section import RANDOM, InitConfig
 
 _SIZE = 64  # pixels; no network takes much less
 _BATCH = 8  # or the next number that the devices divide

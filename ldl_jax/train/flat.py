@@ -69,9 +69,9 @@ class Layout(NamedTuple):
 
     def unpack_weights(self, weights: Weights) -> Weights:
         """Returns the weights that `pack_weights` took."""
-        like = self.like.weights
-        model_state = _apart(weights.model_state, like.model_state)
-        return Weights(self._unpacked(weights.params, like.params), model_state)
+        template = self.like.weights
+        model_state = _apart(weights.model_state, template.model_state)
+        return Weights(self._unpacked(weights.params, template.params), model_state)
 
     def _packed(self, params: dict[str, PyTree]) -> dict[str, PyTree]:
         return {name: _mapped(self._by_name(name), _end_to_end, p) for name, p in params.items()}

@@ -54,8 +54,7 @@ def make_train_step(
       optimizer: of the student's parameters.
       frozen: whether the backbone is left as it is: it runs as in inference, so its running
         statistics stay and it drops nothing out, and no gradient is taken through it.
-      teacher_model: the teacher's network; the student's where it is None.
-      teacher_method: the teacher's method; the student's where it is None.
+      teacher_model, teacher_method: the teacher's; the student's where they are None.
       accumulate: N, the parts of a batch that the gradient is summed over, one after the other. It
         is that of the whole batch, but for what depends on other examples: batch statistics are of
         B / N examples and the running ones move N times, and dropout draws other numbers.
@@ -84,9 +83,8 @@ def make_train_step(
         # A frozen backbone has no gradients, and no dead units.
         alive = {"backbone": jax.tree.map(jnp.ones_like, gradient["backbone"])} if frozen else {}
         assert state.watch is not None, "a state of before it was there gets a first_watch"
-        watch, finite, signs = observe(
-            policy, state.watch, scalars["loss"], norm, {**gradient, **alive}
-        )
+        gradients = {**gradient, **alive}
+        watch, finite, signs = observe(policy, state.watch, scalars["loss"], norm, gradients)
         if policy.not_finite == "skip":
             # Not optax.apply_if_finite: batch statistics and the moving average stay, too.
             before = state.weights, state.opt_state, state.ema

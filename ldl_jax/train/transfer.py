@@ -140,9 +140,9 @@ def check_finite(tree: PyTree, path: Path, remedy: str = "") -> None:
         if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(np.asarray(array)).all()
     ]
     if broken:
-        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        rest = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
         raise ValueError(
-            f"{path}: weights are NaN or infinite in {', '.join(broken[:3])}{more}; such a network "
+            f"{path}: weights are NaN or infinite in {', '.join(broken[:3])}{rest}; such a network "
             f"gives no answers{remedy}"
         )
 

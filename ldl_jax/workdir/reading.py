@@ -38,10 +38,10 @@ def check_links(path: Path) -> None:
       WorkdirError: there are such links; the message lists the first.
     """
     if leading := links_out(path):
-        more = f" and {len(leading) - 3:,} more" if len(leading) > 3 else ""
+        rest = f" and {len(leading) - 3:,} more" if len(leading) > 3 else ""
         raise WorkdirError(
             f"workdir: {path} has links that lead out of it, which are not followed: "
-            f"{', '.join(leading[:3])}{more}; put the files there, or make the whole folder a link"
+            f"{', '.join(leading[:3])}{rest}; put the files there, or make the whole folder a link"
         )
 
 

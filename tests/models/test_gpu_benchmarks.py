@@ -78,7 +78,7 @@ def test_what_is_missing_for_programs_is_said(monkeypatch):
 
 def test_the_facts_of_a_program_are_added_to_a_table(tmp_path):
     from benchmarks import gpu_programs
-    from benchmarks.gpu_target import Case, Program
+    from benchmarks.gpu_target import CompiledProgram, Setting
     from benchmarks.hlo import Module
 
     text = """HloModule f, input_output_alias={ {}: (0, {}, may-alias) }
@@ -88,12 +88,12 @@ ENTRY %main (x: f32[100]) -> f32[100] {
   ROOT %y = f32[100]{0} negate(%x)
 }
 """
-    program = Program(Case("ssrnet", 64, 5, "float32"), Module(text), 5, 1, 1, 0)
+    program = CompiledProgram(Setting("ssrnet", 64, 5, "float32"), Module(text), 5, 1, 1, 0)
     assert program.seconds() == 800 / 4.3e12
     assert program.seconds(2e-6) == 2e-6
     file = tmp_path / "table.json"
     gpu_programs.written(file, [program])
-    other = program._replace(case=Case("vgg16", 224, 5, "float32", devices=2))
+    other = program._replace(case=Setting("vgg16", 224, 5, "float32", devices=2))
     gpu_programs.written(file, [other])
     (table,) = json.loads(file.read_text()).values()
     assert list(table) == ["ssrnet 64 float32 train", "vgg16 224 float32 train 2 devices"]

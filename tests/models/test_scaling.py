@@ -72,14 +72,14 @@ def test_rates_and_exchange_of_a_compiled_program(scaling, tiny_network, monkeyp
 
     def compile_case(case):
         compiled.append(case)
-        return gpu_target.Program(case, hlo.Module(text), 32, 16, 0, 0)
+        return gpu_target.CompiledProgram(case, hlo.Module(text), 32, 16, 0, 0)
 
     monkeypatch.setattr(gpu_target, "missing", lambda: "")
     monkeypatch.setattr(gpu_target, "compile_case", compile_case)
     options = "--size 32 --devices 2 --pictures 6400 --batch 16 --identities 100 --decode 100"
     scaling.main(["--networks", tiny_network, "--compiled", *options.split()])
     text = capsys.readouterr().out
-    assert compiled == [gpu_target.Case("tiny", 32, 16, "bfloat16", devices=2, labels=100)]
+    assert compiled == [gpu_target.Setting("tiny", 32, 16, "bfloat16", devices=2, labels=100)]
     # The only kernel moves 8,000 bytes at 4.3 TB/s, or takes 2 µs.
     assert f"| 4 kB | {16 / (8000 / 4.3e12):,.0f} | an H200, estimate: bytes and FLOPs |" in text
     assert "| 4 kB | 8,000,000 | an H200, estimate: and 2 µs a kernel |" in text

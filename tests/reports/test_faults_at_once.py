@@ -12,6 +12,7 @@ from ldl_jax.data.records import DataError
 from ldl_jax.run import sections, sweep
 from ldl_jax.run import smoke as smoking
 from ldl_jax.run.config import Config, parse
+from ldl_jax.run.init_section import InitConfig
 
 SCUT = "train_test_files"
 USER = "user_id\toriginal_image\tface_id\tage\n"
@@ -144,7 +145,7 @@ def test_a_sweep_s_own_faults_and_its_stages_are_said_at_once(tmp_path):
         data=drawn,
         batch_size=999,
         stages={"first": stage},
-        init=sections.InitConfig("stage:first"),
+        init=InitConfig("stage:first"),
         sweep=({"seed": (0, 1)},),
     )
     with pytest.raises(ValueError, match="batch_size: 999 is not a multiple of") as caught:

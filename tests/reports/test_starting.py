@@ -18,7 +18,8 @@ from ldl_jax.run import config as schema
 from ldl_jax.run import config_help, devices, own_keys, sections
 from ldl_jax.run.command import parse_flags, quiet
 from ldl_jax.run.config import Config, ConfigError
-from ldl_jax.run.sections import DataConfig, InitConfig
+from ldl_jax.run.init_section import InitConfig
+from ldl_jax.run.sections import DataConfig
 
 CONFIG = "--config=configs/quickstart.py"
 

@@ -55,10 +55,10 @@ def read(root: Path) -> Records:
                     "away to go on without sigma"
                 )
             counts = votes.get(file, ())
-            made = Entry(f"Images/{file}", images / file, score, row.source, split=split)
+            listed_entry = Entry(f"Images/{file}", images / file, score, row.source, split=split)
             deviation = vote_cells.deviation(counts) if counts else math.nan
             fold = folds.get(file, -1)
-            return dataclasses.replace(made, fold=fold, sigma=deviation, votes=counts)
+            return dataclasses.replace(listed_entry, fold=fold, sigma=deviation, votes=counts)
 
         entries += of_rows(read_list(part, root, ("file", "score"), faults), entry, faults)
     notes = (f"sigma is the raters' deviation, from the votes of {RATINGS}",) if votes else ()

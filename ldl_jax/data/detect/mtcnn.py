@@ -83,11 +83,11 @@ def detector(settings: Settings | None = None, path: str | None = None) -> Detec
         if scale > 1:
             width, height = (max(1, round(side / scale)) for side in image.size)
             image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        found, points = _find(np.asarray(image.convert("RGB")), arrays, settings)
+        edges, points = _find(np.asarray(image.convert("RGB")), arrays, settings)
         faces = [
             Face((left, top, right, bottom), np.asarray(five))
             for (left, top, right, bottom), five in zip(
-                (found * scale).tolist(), points * scale, strict=True
+                (edges * scale).tolist(), points * scale, strict=True
             )
         ]
         return sorted(faces, key=lambda face: face.box[0] - face.box[2])
@@ -113,12 +113,12 @@ def _find(
     shifts, scores, points = _in_parts(_onet, arrays["onet"], [finalists], _FINALISTS)
     sizes = squares[:, 2:] - squares[:, :2] + 1
     points = points.reshape(-1, 2, 5).swapaxes(1, 2) * sizes[:, None] + squares[:, None, :2] - 1
-    found = boxes.shifted(squares, shifts)
+    fitted = boxes.shifted(squares, shifts)
     keep = np.flatnonzero(scores > settings.threshold)
-    keep = keep[boxes.suppress(found[keep], scores[keep], 0.7, least_area=True)]
+    keep = keep[boxes.suppress(fitted[keep], scores[keep], 0.7, least_area=True)]
     height, width = pixels.shape[:2]
     most = np.array([width - 1, height - 1] * 2)
-    return np.clip(found[keep], 0, most), points[keep]
+    return np.clip(fitted[keep], 0, most), points[keep]
 
 
 def _proposals(pixels: np.ndarray, arrays: Sequence[np.ndarray], settings: Settings) -> np.ndarray:
@@ -149,15 +149,17 @@ def _proposals(pixels: np.ndarray, arrays: Sequence[np.ndarray], settings: Setti
     shifts, scores = shifts[sure], scores[sure]
     level, first_y, first_x = np.asarray(places)[sure[0]].T
     corner = 2 * np.stack([first_x + sure[2], first_y + sure[1]], axis=1)
-    found = np.concatenate([corner + 1, corner + _CELL], axis=1) + shifts * (_CELL - 1)
-    found /= np.asarray([scale for scale, _, _ in levels])[level][:, None]
-    kept = []
+    candidates = np.concatenate([corner + 1, corner + _CELL], axis=1) + shifts * (_CELL - 1)
+    candidates /= np.asarray([scale for scale, _, _ in levels])[level][:, None]
+    survivors = []
     for index in range(len(levels)):
         chosen = _best(np.flatnonzero(level == index), scores)
-        kept.append(chosen[boxes.suppress(found[chosen], scores[chosen], 0.5, least_area=False)])
-    chosen = _best(np.concatenate(kept), scores)
-    chosen = chosen[boxes.suppress(found[chosen], scores[chosen], 0.7, least_area=False)]
-    return boxes.squared(found[chosen])
+        survivors.append(
+            chosen[boxes.suppress(candidates[chosen], scores[chosen], 0.5, least_area=False)]
+        )
+    chosen = _best(np.concatenate(survivors), scores)
+    chosen = chosen[boxes.suppress(candidates[chosen], scores[chosen], 0.7, least_area=False)]
+    return boxes.squared(candidates[chosen])
 
 
 def _levels(height: int, width: int, settings: Settings) -> Iterator[tuple[float, int, int]]:

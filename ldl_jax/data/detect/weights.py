@@ -53,7 +53,7 @@ def load(path: str | Path | None = None) -> Weights:
     """
     if path is not None:
         return _of_safetensors(Path(path))
-    place = folder()
+    package_folder = folder()
     try:
         import joblib
         import lz4.frame
@@ -62,9 +62,9 @@ def load(path: str | Path | None = None) -> Weights:
     weights: Weights = {}
     for name in networks.SHAPES:
         # joblib would open the file by itself, but not close it before lz4 does.
-        with lz4.frame.open(_file(place, name)) as file:
+        with lz4.frame.open(_file(package_folder, name)) as file:
             weights[name] = list(joblib.load(file))
-    _check(weights, str(place))
+    _check(weights, str(package_folder))
     return weights
 
 
@@ -109,9 +109,9 @@ def _of_safetensors(path: Path) -> Weights:
 def _check(weights: Weights, place: str) -> None:
     faults = []
     for name, shapes in networks.SHAPES.items():
-        found = [np.shape(array) for array in weights[name]]
-        if found != shapes:
-            faults.append(f"{name} has arrays of shapes {found}, expected {shapes}")
+        actual = [np.shape(array) for array in weights[name]]
+        if actual != shapes:
+            faults.append(f"{name} has arrays of shapes {actual}, expected {shapes}")
         elif not all(np.isfinite(array).all() for array in weights[name]):
             faults.append(f"{name} has weights that are NaN or infinite")
     if faults:

@@ -65,7 +65,7 @@ class Part:
 
     @property
     def stored(self) -> np.ndarray | LazyImages | None:
-        """What is kept in device memory as "images": the features, or the pictures."""
+        """The arrays that device memory has as "images": the features, or the pictures."""
         return self.images if self.features is None else self.features
 
     def __len__(self) -> int:

@@ -113,8 +113,9 @@ def split(
         if validation.size:
             notes.append(f"the {validation.size} official validation pictures are drawn anew")
         pool = np.sort(np.concatenate([train, validation]))
-        together = people(records)
-        if leaks != KEEP and hashes is not None:
+        if leaks == KEEP or hashes is None:
+            together = people(records)
+        else:
             together = copies.linked(records, hashes, by_person=True)
         held_out = draw.by_group(rng, together[pool], validation_fraction)
         train, validation = pool[~held_out], pool[held_out]
