@@ -15,6 +15,7 @@ def head_on_features(data: str, network: str) -> ml_collections.ConfigDict:
     config.model.hidden_dropout = 0.5
     config.model.standardise = True
     config.method.name = "dldl_v2"
+    config.init.path = "faceres-deep.json"  # which configs give elsewhere, if need be
     config.init.freeze = True
     config.init.features = True
     config.batch_size = 256

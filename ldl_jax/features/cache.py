@@ -9,7 +9,7 @@ at; and runs that write at the same time do not meet. `about.json` says whose fe
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class Cache:
           log: takes lines for the user.
 
         Raises:
-          OSError: the folder cannot be written to.
+          ValueError: the folder cannot be written to.
         """
         self._about = json.loads(json.dumps({"format": FORMAT, **about}))
         self._width, self._log = width, log
@@ -54,7 +54,8 @@ class Cache:
             self.folder = path / f"{about['name']}-{key}"
             if not (self.folder / _ABOUT).exists():
                 self._name_others(path)
-                write_json(self.folder / _ABOUT, self._about)
+                with self._writing():
+                    write_json(self.folder / _ABOUT, self._about)
 
     def read(self, digests: Sequence[bytes], views: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Reads what is kept of some pictures.
@@ -92,7 +93,11 @@ class Cache:
         return features, known
 
     def add(self, digests: Sequence[bytes], views: Sequence[str], features: np.ndarray) -> None:
-        """Keeps features float32 [n, W, D] of n pictures, in a file of their own."""
+        """Keeps features float32 [n, W, D] of n pictures, in a file of their own.
+
+        Raises:
+          ValueError: the folder cannot be written to.
+        """
         if self.folder is None:
             return
         arrays = {
@@ -101,7 +106,18 @@ class Cache:
             "features": features,
         }
         content = array_files.dumps(arrays)
-        write(self.folder / f"{hashlib.sha256(content).hexdigest()}{_SUFFIX}", content)
+        with self._writing():
+            write(self.folder / f"{hashlib.sha256(content).hexdigest()}{_SUFFIX}", content)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ValueError(
+                f"init.features_cache: features cannot be kept in {self.folder} "
+                f"({error.strerror or error}); make room there, or give another folder"
+            ) from error
 
     def _files(self) -> list[Path]:
         return [] if self.folder is None else sorted(self.folder.glob(f"*{_SUFFIX}"))

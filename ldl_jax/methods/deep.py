@@ -77,6 +77,32 @@ def deepened(
     return Head(init, apply, outputs if dropout or head.train is not None else None)
 
 
+def without_input(params: Params | None) -> Params | None:
+    """Returns a head's parameters without the statistics of its input."""
+    if params is None:
+        return None
+    return {name: layer for name, layer in params.items() if name != "input"}
+
+
+def folded(params: Params) -> Params:
+    """Returns a head's parameters with the statistics of its input in its first hidden layer.
+
+    W' = W / deviation and b' = b - (mean / deviation)^T W give the same outputs.
+
+    Raises:
+      ValueError: it has statistics and no hidden layer.
+    """
+    if "input" not in params:
+        return params
+    if "hidden1" not in params:
+        raise ValueError("standardises features, and has no hidden layer to do that in")
+    mean, deviation = params["input"]["mean"], params["input"]["deviation"]
+    layer = params["hidden1"]
+    kernel = layer["kernel"] / deviation[:, None]
+    first = {"kernel": kernel, "bias": layer["bias"] - mean @ kernel}
+    return {**{name: x for name, x in params.items() if name != "input"}, "hidden1": first}
+
+
 def _dropped(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
     keep = jax.random.bernoulli(key, 1 - rate, x.shape)
     return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))

@@ -137,7 +137,8 @@ def defaults() -> ml_collections.ConfigDict:
     renamed = (dict.fromkeys(names, 0.0) for names in methods.RENAMED.values())  # to refuse them
     config["method"] |= _unset([*renamed, *map(methods.hyper_parameters, methods.METHODS)])
     config["model"] = _unset(map(models.known_options, models.MODELS)) | config["model"]
-    config["model"]["hidden"] = placeholder(object)  # of the head, or VGG16's own
+    # A tuple is the head's, a whole number VGG16's own.
+    config["model"]["hidden"] = ml_collections.FieldReference((), field_type=object)
     config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
     readers = [faces.OPTIONS, *(source.options for source in catalogue.DATASETS.values())]
     config["data"]["columns"] = config["data"]["test"]["columns"] = placeholder(object)
@@ -281,7 +282,6 @@ def _model(content: object) -> ModelConfig:
     hidden = content.get("hidden")
     if not isinstance(hidden, int) or isinstance(hidden, bool):
         every -= {"hidden"}
-        content = {k: v for k, v in content.items() if k != "hidden" or v is not None}
     elif "hidden" not in models.known_options(content.get("name", ModelConfig().name)):
         raise ConfigError(f"model.hidden: expected units of layers, as ({hidden},), got {hidden}")
     options = {k: v for k, v in content.items() if k in every and v is not None}

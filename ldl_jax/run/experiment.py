@@ -15,6 +15,7 @@ from ldl_jax.data.feed.feeds import Feed
 from ldl_jax.data.splits import hashes_file, split_file
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.features.compute import Stop
+from ldl_jax.methods import deep
 from ldl_jax.metrics import table
 from ldl_jax.run import data, features, network
 from ldl_jax.run.config import Config, ConfigError, to_dict
@@ -117,6 +118,7 @@ def make(
         folder = stages.parent if stages is not None else workdir
         way = (pictures, folder, log, stop, None if like is None else like.frozen)
         frozen = features.extracted(resolved, backbone, preprocessing, *way)
+        frozen = features.with_head(frozen, backbone.head)
         feeds, files = frozen.feeds, files | frozen.files
     job = _job(resolved, feeds, preprocessing, backbone, frozen)
     known = resolved.data | {
@@ -136,7 +138,7 @@ def _pictures(
     """Returns the audited protocol's name, the feeds, and the files that are kept."""
     config, records, parts = resolved.config.data, resolved.records, resolved.parts
     if resolved.config.init.features:  # pictures are looked at once, and are not kept
-        config = dataclasses.replace(config, feed="stream")
+        config, log = dataclasses.replace(config, feed="stream"), features.about_pictures(log)
     files = {"split.json": split_file.dumped(records, parts)}
     protocol, hashes = data.audited(config, records, parts, workdir, log)
     if hashes is not None and records.paths:
@@ -163,7 +165,7 @@ def _job(
     if frozen is not None:
         assert backbone is not None
         model, inputs = frozen.model, frozen.views
-        init = Init(frozen.weights, backbone.head)
+        init = Init(frozen.weights, deep.without_input(backbone.head))
     schedule = Schedule(
         config.log_every,
         max(1, round(config.checkpoint_every * steps)),

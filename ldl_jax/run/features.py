@@ -79,7 +79,7 @@ def extracted(
 
     Raises:
       ConfigError: there are several processes.
-      OSError: the features cannot be kept.
+      ValueError: the features cannot be kept, or are not finite.
     """
     config = resolved.config
     if processes.count() > 1:
@@ -124,6 +124,21 @@ def extracted(
         backbone=hashed,
         key=key,
     )
+
+
+def about_pictures(log: LogLine) -> LogLine:
+    """Returns a log that says of streamed pictures that they are, where their features lack."""
+    asked = "streamed: as data.feed says"
+    return lambda text: log(text.replace(asked, "read where their features are not known"))
+
+
+def with_head(frozen: Extracted, head: PyTree | None) -> Extracted:
+    """Returns the same with the statistics that a trained head is used to, where one is taken."""
+    if head is None or not frozen.weights[1]:
+        return frozen
+    known = {"mean": np.zeros_like, "deviation": np.ones_like}
+    own = {name: make(frozen.weights[1][name]) for name, make in known.items()}
+    return dataclasses.replace(frozen, weights=({}, head.get("input", own)))
 
 
 def _views(config: Config, extractor: Extractor, training: bool) -> list[str]:

@@ -8,6 +8,7 @@ import jax
 
 from ldl_jax import models
 from ldl_jax.heads import Head
+from ldl_jax.methods import deep
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import LogLine
 from ldl_jax.run.resolved import Resolved
@@ -43,6 +44,14 @@ def pretrained_backbone(
         raise ConfigError(f"init.path: {text}") from error
     for note in backbone.notes:
         log(f"init.path: not taken: {note}")
+    if backbone.head is not None and not config.model.standardise:
+        try:
+            return backbone._replace(head=deep.folded(backbone.head))
+        except ValueError as error:
+            raise ConfigError(
+                f"init.head: the head of {path} {error}; give model.standardise=true with "
+                "init.features=true, or leave init.head off"
+            ) from None
     return backbone
 
 

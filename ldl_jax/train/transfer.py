@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from ldl_jax.heads import Head
+from ldl_jax.methods.deep import without_input
 from ldl_jax.models import pretrained
 from ldl_jax.models.functional import Model
 from ldl_jax.train import checkpoint
@@ -25,7 +26,8 @@ class Backbone(NamedTuple):
       inputs: the pictures that it was trained on, as fields of `Preprocessing`: "mean", "std" and
         "channels"; empty where they are not known.
       notes: a line on each array that starts anew, or that was left.
-      head: the parameters of its head, where they were asked for.
+      head: the parameters of its head, where they were asked for; with "input" where it
+        standardises features (`methods.deep`).
     """
 
     params: PyTree
@@ -83,11 +85,12 @@ def read_backbone(
     if wanted is None:
         return Backbone(*trees, inputs, notes)
     stored_head = weights["params"]["head"]
-    faults = differences(stored_head, wanted)
+    faults = differences(without_input(stored_head), wanted)
     if faults:
         raise ValueError(
             f"{path} holds another head than method {about.method['name']!r} has over these "
             f"labels: {'; '.join(faults)}; leave init.head off"
+            + (f", or give model.hidden={about.hidden}" if about.hidden else "")
         )
     return Backbone(*trees, inputs, notes, stored_head)
 

@@ -12,12 +12,13 @@ import pytest
 import ldl_jax
 from ldl_jax import methods
 from ldl_jax.data.augment.views import Views, draw
-from ldl_jax.evaluation import predictions
+from ldl_jax.evaluation import evaluate, predictions
 from ldl_jax.labels import LabelSpace
+from ldl_jax.methods import deep
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment, sweep
 from ldl_jax.run.config import ConfigError
-from ldl_jax.train import backbone, generations
+from ldl_jax.train import backbone, generations, programs
 from ldl_jax.train.checkpoint import read, read_weights
 from ldl_jax.train.intact import saved_in
 from ldl_jax.train.interrupt import Interrupt
@@ -293,6 +294,41 @@ def test_init_takes_the_network_of_a_run_on_features(finished):
     other = build(init__path=str(path), **whole)
     params, _ = other.job.init.backbone
     jax.tree.map(np.testing.assert_array_equal, params, made.network.params)
+
+
+def test_the_head_of_a_run_on_features_goes_on(finished):
+    """On features it keeps its statistics; on the whole network its first layer takes them in."""
+    path, _ = finished
+    changes = {"init__path": str(path), "init__head": True}
+    _, weights = read_weights(path / "checkpoints" / "generation_2")
+    again = build(**changes, data__validation_fraction=0.25)
+    jax.tree.map(np.testing.assert_array_equal, again.job.init.backbone[1], weights["model_state"])
+    whole = build(**changes, init__freeze=False, init__features=False, model__standardise=False)
+    tested = predictions.read(path / "predictions" / "generation_2.csv")
+    for job in (again.job, whole.job):
+        _, steps = programs.jitted(job)
+        first = programs.first_state(job, 1, None).weights
+        answers = evaluate.evaluate(steps.test, first, job.data.test, job.method.space, 8)
+        rows = [answers.ids.index(name) for name in tested.ids if name in answers.ids]
+        known = [row for row, name in enumerate(tested.ids) if name in answers.ids]
+        assert len(rows) > 2
+        np.testing.assert_allclose(answers.values[rows], tested.values[known], atol=1e-3)
+    with pytest.raises(ConfigError, match=r"holds another head .* model\.hidden=\(8,\)"):
+        build(**changes, model__hidden=(4,))
+
+
+def test_a_head_without_hidden_layers_keeps_its_statistics():
+    head = {"input": {"mean": np.zeros(2), "deviation": np.ones(2)}, "logits": {}}
+    with pytest.raises(ValueError, match="has no hidden layer"):
+        deep.folded(head)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        ValueError, match=r"init\.features_cache: features cannot be kept in .*file"
+    ):
+        build(init__features_cache=str(tmp_path / "file"))
 
 
 def test_a_deep_head_on_a_whole_network(tmp_path):

@@ -263,6 +263,9 @@ def test_a_network_s_own_options():
     assert to_dict(parse(config))["model"] == {
         "name": "tinyagenet",
         "dtype": "float32",
+        "hidden": (),
+        "hidden_dropout": 0.0,
+        "standardise": False,
         "rate": 0.125,
     }
     assert "size" not in config.model, "it is data.size"
