@@ -145,7 +145,7 @@ def draw_weights():
 
         def leaf(path, like):
             name = path[-1].key
-            if name in ("scale", "var"):
+            if name in ("scale", "var") or name.startswith("gamma"):
                 return jax.numpy.ones(like.shape, like.dtype)
             if name != "kernel":
                 return jax.numpy.zeros(like.shape, like.dtype)

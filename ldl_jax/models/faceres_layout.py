@@ -141,6 +141,7 @@ FACERES = (
         backbone,
         head,
         INPUTS,
+        sign="conv_dw_1/",
         unread=lambda name: bool(_UNREAD.fullmatch(name)),
         check=check,
     ),

@@ -68,10 +68,12 @@ class Norm(nnx.Module):
 class LayerNorm(nnx.Module):
     """Normalises over the last axis in float32 and casts back at the end."""
 
-    def __init__(self, features: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, features: int, dtype: jnp.dtype, rngs: nnx.Rngs, *, epsilon: float = 1e-6
+    ) -> None:
         # The "fast" variance E[x²] - E[x]² loses its digits where a mean is large.
         self.norm = nnx.LayerNorm(
-            features, epsilon=1e-6, dtype=jnp.float32, use_fast_variance=False, rngs=rngs
+            features, epsilon=epsilon, dtype=jnp.float32, use_fast_variance=False, rngs=rngs
         )
         self.dtype = dtype
 
@@ -112,4 +114,17 @@ def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     if key is None or rate == 0:
         return x
     keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))
+
+
+def drop_path(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+    """Sets a share `rate` of the pictures of x [B, ...] to 0 and scales up the rest.
+
+    x is a residual branch, which is left out for those pictures. Without a key it is returned.
+
+    Source: Huang et al., "Deep Networks with Stochastic Depth" (ECCV 2016).
+    """
+    if key is None or rate == 0:
+        return x
+    keep = jax.random.bernoulli(key, 1 - rate, (x.shape[0],) + (1,) * (x.ndim - 1))
     return jnp.where(keep, x / (1 - rate), jnp.zeros_like(x))

@@ -1,9 +1,11 @@
 """Layouts of foreign weight files: the names and axes that they give to our networks' arrays."""
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from ldl_jax.models.weight_files import WeightFile
@@ -18,6 +20,8 @@ class Conversion(NamedTuple):
 
     shape: Callable[[Shape], Shape]  # gives the file's shape from ours
     convert: Callable[[np.ndarray], np.ndarray]  # gives our array from the file's
+    # Whether an array of the first shape can be converted where the second is expected.
+    accepts: Callable[[Shape, Shape], bool] = operator.eq
 
 
 class ArraySource(NamedTuple):
@@ -25,6 +29,7 @@ class ArraySource(NamedTuple):
 
     name: str
     conversion: Conversion
+    default: float | None = None  # what the array is filled with where the file has none
 
 
 class TrainedInputs(NamedTuple):
@@ -49,6 +54,8 @@ class WeightLayout(NamedTuple):
     # Gives those of a head, by (layer, "kernel") and (layer, "bias"), from the same shapes.
     head: SourcesOf
     inputs: TrainedInputs | None = IMAGENET  # the expected pictures; None where files differ
+    # The beginning of a name that every such file has; "" where there is none.
+    sign: str = ""
     # Whether an array of the file has no place here, by its name.
     unread: Callable[[str], bool] = lambda name: False
     # Gives a line on each thing that a file computes otherwise than the network here.
@@ -83,6 +90,33 @@ def flattened(channels: int, *, convolved: bool = False) -> Conversion:
         return maps.transpose(2, 3, 1, 0).reshape(-1, x.shape[0])
 
     return Conversion(lambda s: square(s[1], s[0]) if convolved else (s[1], s[0]), convert)
+
+
+def interpolated(tokens: int, *, flat: bool = False) -> Conversion:
+    """Returns the conversion of a class token's and a square of patches' learnt positions.
+
+    A file's square of another side is resized to ours, bicubic and antialiased, as timm does it.
+
+    Args:
+      tokens: the number of our positions.
+      flat: whether the file has them as [N, D] instead of [1, N, D].
+    """
+
+    def accepts(actual: Shape, expected: Shape) -> bool:
+        alike = len(actual) == len(expected) and actual[-1] == expected[-1]
+        cells = actual[-2] - 1 if alike else 0
+        return alike and cells > 0 and math.isqrt(cells) ** 2 == cells and actual[:-2] in ((), (1,))
+
+    def convert(x: np.ndarray) -> np.ndarray:
+        x = x.reshape(1, *x.shape[-2:]).astype(np.float32)
+        if x.shape[1] == tokens:
+            return x
+        side, wanted = (math.isqrt(count - 1) for count in (x.shape[1], tokens))
+        square = x[:, 1:].reshape(1, side, side, -1)
+        resized = jax.image.resize(square, (1, wanted, wanted, x.shape[-1]), "cubic")
+        return np.concatenate([x[:, :1], np.asarray(resized).reshape(1, tokens - 1, -1)], axis=1)
+
+    return Conversion(lambda s: s[1:] if flat else s, convert, accepts)
 
 
 def torch_source(path: Path, module: str, shape: Shape) -> ArraySource:
@@ -147,12 +181,13 @@ def vgg_backbone(fc6: str, fc7: str, *, convolved: bool) -> SourcesOf:
     return backbone
 
 
-def vit_backbone(names: Mapping[str, str], block: str) -> SourcesOf:
+def vit_backbone(names: Mapping[str, str], block: str, *, flat: bool = False) -> SourcesOf:
     """Describes a vision transformer's backbone.
 
     Args:
       names: PyTorch's names of our modules, both those in a block and those outside.
       block: the beginning of a block's name, before its index.
+      flat: whether the class token is [D] and the positions [N, D] in the file.
     """
 
     def name(path: Path) -> str:
@@ -160,9 +195,21 @@ def vit_backbone(names: Mapping[str, str], block: str) -> SourcesOf:
             return f"{block}{int(path[0].removeprefix('block')) - 1}.{names[path[1]]}"
         return names[path[0]]
 
+    def token(path: Path, shape: Shape) -> ArraySource:
+        conversion = SAME
+        if path[0] == "positions":
+            conversion = interpolated(shape[1], flat=flat)
+        elif flat:
+            conversion = Conversion(lambda s: s[2:], lambda x: x.reshape(1, 1, -1))
+        return ArraySource(name(path), conversion)
+
     def backbone(shapes: Shapes) -> Sources:
-        # The class token and the positions are parameters without a module.
-        alone = {path: ArraySource(names[path[0]], SAME) for path in shapes if len(path) == 1}
+        # Tokens, positions and the scales of branches are parameters without a module.
+        alone = {
+            path: token(path, shape)
+            for path, shape in shapes.items()
+            if len(path) == 1 or path[-1] in ("gamma1", "gamma2")
+        }
         return by_module(name)({p: s for p, s in shapes.items() if p not in alone}) | alone
 
     return backbone
@@ -181,28 +228,41 @@ _VIT = {
     "mlp1": ("mlp.fc1", "mlp.0"),
     "mlp2": ("mlp.fc2", "mlp.3"),
 }
-_TIMM_VIT = {ours: timm for ours, (timm, _) in _VIT.items()}
+TIMM_VIT = {ours: timm for ours, (timm, _) in _VIT.items()}
 _TORCHVISION_VIT = {ours: torchvision for ours, (_, torchvision) in _VIT.items()}
 # torchvision's published files are older than its code, which renames these layers as it reads.
 _PUBLISHED_VIT = _TORCHVISION_VIT | {"mlp1": "mlp.linear_1", "mlp2": "mlp.linear_2"}
 _LAYER = "encoder.layers.encoder_layer_"
-RESNET = (WeightLayout("torchvision's ResNet", by_module(resnet_module), torch_head("fc")),)
+RESNET = (
+    WeightLayout(
+        "torchvision's ResNet", by_module(resnet_module), torch_head("fc"), sign="layer1."
+    ),
+)
 VGG16 = (
     WeightLayout(
         "torchvision's VGG16",
         vgg_backbone("classifier.0", "classifier.3", convolved=False),
         torch_head("classifier.6"),
+        sign="features.28.",
     ),
     WeightLayout(
         "timm's VGG16",
         vgg_backbone("pre_logits.fc1", "pre_logits.fc2", convolved=True),
         torch_head("head.fc"),
+        sign="pre_logits.",
     ),
 )
 VIT = (
-    WeightLayout("timm's ViT", vit_backbone(_TIMM_VIT, "blocks."), torch_head("head"), None),
+    WeightLayout(
+        "timm's ViT", vit_backbone(TIMM_VIT, "blocks."), torch_head("head"), None, sign="blocks.0."
+    ),
     *(
-        WeightLayout("torchvision's ViT", vit_backbone(names, _LAYER), torch_head("heads.head"))
+        WeightLayout(
+            "torchvision's ViT",
+            vit_backbone(names, _LAYER),
+            torch_head("heads.head"),
+            sign="conv_proj.",
+        )
         for names in (_TORCHVISION_VIT, _PUBLISHED_VIT)
     ),
 )

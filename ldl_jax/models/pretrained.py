@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ldl_jax.models import layouts, weight_files
+from ldl_jax.models import backbone_layouts, layouts, weight_files
 from ldl_jax.models.faceres_layout import FACERES
 from ldl_jax.models.functional import Model, ModelState, Params
 from ldl_jax.models.layouts import ArraySource, TrainedInputs, WeightLayout
@@ -25,6 +25,12 @@ LAYOUTS: dict[str, Sequence[WeightLayout]] = {
     "densenet": DENSENET,
     "vit_b16": layouts.VIT,
     "faceres": FACERES,
+    "farl_b16": backbone_layouts.FARL,
+    **dict.fromkeys(("dinov2_s14", "dinov2_b14"), backbone_layouts.DINOV2),
+    **dict.fromkeys(("dinov3_s16", "dinov3_b16"), backbone_layouts.DINOV3),
+    **dict.fromkeys(("mobilenet_v3_small", "mobilenet_v3_large"), backbone_layouts.MOBILENET_V3),
+    "efficientnet_b0": backbone_layouts.EFFICIENTNET,
+    "convnext_tiny": backbone_layouts.CONVNEXT,
 }
 _LEAVES = ("kernel", "bias")
 _IGNORED = "num_batches_tracked"  # PyTorch's count of batches, which nothing here reads
@@ -124,7 +130,9 @@ def _load(
 
     broken: list[str] = []
 
-    def convert(source: ArraySource) -> np.ndarray:
+    def convert(source: ArraySource, shape: layouts.Shape = ()) -> np.ndarray:
+        if source.default is not None and source.name not in arrays:
+            return np.full(shape, source.default, np.float32)
         with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
             array = source.conversion.convert(file.read(source.name)).astype(np.float32)
         if not (allow_nonfinite or np.isfinite(array).all()):
@@ -132,7 +140,7 @@ def _load(
         return np.ascontiguousarray(array)
 
     def filled(routes: Iterable[layouts.Path]) -> Params:
-        return unflatten_dict({route: convert(backbone[route]) for route in routes})
+        return unflatten_dict({route: convert(backbone[route], shapes[route]) for route in routes})
 
     layers = {name: {leaf: convert(ends[name, leaf]) for leaf in _LEAVES} for name in fit}
     trees = filled(params), filled(model_state)
@@ -148,9 +156,9 @@ def _load(
 def _fault(source: ArraySource, arrays: Shapes, shape: layouts.Shape) -> list[str]:
     """Returns a line if the file's array is missing or does not fit this shape of ours."""
     if source.name not in arrays:
-        return [f"missing {source.name}"]
-    actual, expected = arrays[source.name].shape, source.conversion.shape(shape)
-    if actual == expected:
+        return [f"missing {source.name}"] if source.default is None else []
+    actual, expected = tuple(arrays[source.name].shape), source.conversion.shape(shape)
+    if source.conversion.accepts(actual, expected):
         return []
     return [f"{source.name} is {list(actual)}, expected {list(expected)}"]
 

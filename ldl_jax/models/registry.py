@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ldl_jax.models import compact, faceres, resnet, ssrnet, vgg, vit
+from ldl_jax.models import compact, convnext, faceres, mobile, resnet, ssrnet, vgg, vit
 from ldl_jax.models.functional import Model
 
 _FACTORIES: tuple[Callable[..., Model], ...] = (
@@ -12,7 +12,9 @@ _FACTORIES: tuple[Callable[..., Model], ...] = (
     *(resnet.resnet34, resnet.resnet50, resnet.resnet18_adience),
     *(ssrnet.ssrnet, vgg.thinagenet, vgg.tinyagenet, vgg.vgg16, vit.vit_b16),
     *(compact.orcnn, compact.mobilenet, compact.densenet),
-    faceres.faceres,
+    *(faceres.faceres, vit.farl_b16, vit.dinov2_s14, vit.dinov2_b14, vit.dinov3_s16),
+    *(vit.dinov3_b16, mobile.mobilenet_v3_small, mobile.mobilenet_v3_large),
+    *(mobile.efficientnet_b0, convnext.convnext_tiny),
 )
 MODELS = {factory.__name__: factory for factory in _FACTORIES}
 DTYPES = ("float32", "bfloat16")

@@ -173,16 +173,22 @@ MOBILENET = (
         mobilenet_backbone,
         age_head,
         _RAW,
+        sign="mobilenet_",
     ),
 )
-DENSENET = (WeightLayout("the authors' Keras DenseNet", densenet_backbone, age_head, _RAW),)
+DENSENET = (
+    WeightLayout(
+        "the authors' Keras DenseNet", densenet_backbone, age_head, _RAW, sign="densenet/"
+    ),
+)
 SSRNET = (
-    WeightLayout("the authors' Keras SSR-Net", keras_backbone, keras_head, _RAW),
+    WeightLayout("the authors' Keras SSR-Net", keras_backbone, keras_head, _RAW, sign="conv2d_"),
     # The port feeds BGR pictures, but normalises them by ImageNet's moments in the order RGB.
     WeightLayout(
         "the PyTorch port's SSR-Net (built here with form='pytorch')",
         port_backbone,
         port_head,
         layouts.IMAGENET._replace(colours="BGR"),
+        sign="stream1_",
     ),
 )

@@ -72,7 +72,9 @@ def read(path: Path, *, allow_nonfinite: bool = False) -> tuple[Record, Arrays]:
         except ValueError as error:
             if kind.method is _SSR:
                 reasons.append(str(error))
-    for name in pretrained.LAYOUTS:
+    for name, known in pretrained.LAYOUTS.items():
+        if not any(start.startswith(layout.sign) for start in names for layout in known):
+            continue  # most networks take their time to be made
         try:
             pretrained.load(path, models.build(name), allow_nonfinite=True)
         except ValueError:

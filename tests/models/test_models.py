@@ -26,11 +26,24 @@ QUICK: dict[str, dict[str, Any]] = {
     "vit_b16": {"size": 48, "depth": 2, "width": 24, "heads": 3},
     "mobilenet": {"size": 33},
     "densenet": {"depth": 7},
+    "farl_b16": {"size": 48, "depth": 1, "width": 24, "heads": 3},
+    "dinov3_s16": {"size": 48, "depth": 1, "width": 24, "heads": 3},
+    "efficientnet_b0": {"width": 0.25, "depth": 0.25},
+    "convnext_tiny": {"blocks": (1, 1, 1, 1), "width": 8},
 }
+VITS = {"vit_b16", "farl_b16", "dinov3_s16"}
+# Networks of a module that another one runs here; with others' weights they are run in
+# test_pretrained.py and tests/peers/test_backbones.py.
+ALIKE = {"resnet34", "dinov2_s14", "dinov2_b14", "dinov3_b16"}
+ALIKE |= {"mobilenet_v3_small", "mobilenet_v3_large"}
 # Their gradient is 0 but for rounding: the normalisation that follows takes any constant away.
 NORMALISED_BIASES = {("ssrnet", f"{stream}_conv{i}") for stream in "xs" for i in range(1, 5)}
-STATELESS = {"vgg16", "vit_b16", "orcnn", "faceres"}
+STATELESS = {"vgg16", "orcnn", "faceres", "convnext_tiny"} | VITS
 DROPOUT = {"ssrnet", "vgg16", "mobilenet", "densenet"}
+DROPOUT |= {"efficientnet_b0", "convnext_tiny"}
+
+
+DEPTHWISE = {"mobilenet", "faceres", "efficientnet_b0", "convnext_tiny"}
 
 
 def size_of(tree):
@@ -84,8 +97,7 @@ class Built:
         return models.build(self.name, dtype=dtype, **QUICK.get(self.name, {}))
 
 
-# ResNet-34 is ResNet-18 with more blocks; with others' weights it is run in test_pretrained.py.
-@pytest.fixture(scope="module", params=sorted(models.MODELS.keys() - {"resnet34"}))
+@pytest.fixture(scope="module", params=sorted(models.MODELS.keys() - ALIKE))
 def built(request, draw_weights):
     model = models.build(request.param, **QUICK.get(request.param, {}))
     weights = draw_weights(model, cen(MORPH))
@@ -104,7 +116,7 @@ def test_features_at_another_size(built):
     name, model, size = built.name, built.model, 100
     shapes = built.params, built.model_state
     if "size" in models.known_options(name):
-        size = {"vgg16": 96, "vit_b16": 96}.get(name, size)
+        size = 96 if name in VITS | {"vgg16"} else size
         model = models.build(name, **{**QUICK.get(name, {}), "size": size})
         shapes = jax.eval_shape(model.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
@@ -151,9 +163,8 @@ def test_training_has_gradients_and_moves_the_running_statistics(built):
 
         return jax.grad(loss, has_aux=True)(params)
 
-    # The compiler takes long over the gradients of MobileNet's many shifted views.
-    views = built.name in ("mobilenet", "faceres")
-    form = convolution.plain() if views else contextlib.nullcontext()
+    # The compiler takes long over the gradients of the many shifted views.
+    form = convolution.plain() if built.name in DEPTHWISE else contextlib.nullcontext()
     with form:
         gradients, (features, state) = gradient(built.params, built.model_state, built.images)
     assert_features(built.model, features, 4)
@@ -256,6 +267,11 @@ EXACT = {
     ("vit_b16", dense(logits=1000)): 86_567_656,  # timm and torchvision
     ("ssrnet", stagewise((3, 3, 3))): 40_531,  # the authors' Keras code, those that are trained
     ("orcnn", dense(rank_logits=AGE.size - 1)): 442_620,
+    # torchvision
+    ("mobilenet_v3_small", dense(logits=1000)): 2_542_856,
+    ("mobilenet_v3_large", dense(logits=1000)): 5_483_032,
+    ("efficientnet_b0", dense(logits=1000)): 5_288_548,
+    ("convnext_tiny", dense(logits=1000)): 28_589_128,
 }
 
 
@@ -305,6 +321,8 @@ def test_docstrings_tell_the_parameters_in_millions(name):
         "resnet34": dense(),
         "resnet50": dense(),
         "resnet18_adience": dense(logits=8),
+        **dict.fromkeys(("farl_b16", "dinov2_s14", "dinov2_b14", "dinov3_s16"), dense()),
+        **dict.fromkeys(("dinov3_b16", "convnext_tiny"), dense()),
     }.get(name, dense(logits=AGE.size))
     if name in ("resnet10", "resnet18", "resnet10_tiny", "resnet18_tiny"):
         head = cen(MORPH).head  # CEN's Table 7
@@ -353,6 +371,17 @@ def test_an_unknown_name_option_or_value_lists_the_known():
         ("vit_b16", {"size": 100}, r"model\.size.*multiple of 16"),
         ("vit_b16", {"depth": 0}, r"model\.depth"),
         ("vit_b16", {"heads": 5}, r"model\.heads.*768"),
+        ("dinov2_s14", {"size": 96}, r"model\.size.*multiple of 14"),
+        ("dinov3_s16", {"width": 18, "heads": 3}, r"model\.heads.*multiple of 4.*18 / 3"),
+        ("dinov2_b14", {"gamma": 0.0}, r"model\.gamma"),
+        ("faceres", {"features": "all"}, r"model\.features.*both, pooled, hidden.*'all'"),
+        ("mobilenet_v3_small", {"width": 0.0}, r"model\.width"),
+        ("mobilenet_v3_large", {"dropout": 1.0}, r"model\.dropout"),
+        ("efficientnet_b0", {"depth": -1.0}, r"model\.depth"),
+        ("efficientnet_b0", {"drop_path": 1.5}, r"model\.drop_path"),
+        ("convnext_tiny", {"blocks": (3, 3)}, r"model\.blocks.*4 stages.*\(3, 3\)"),
+        ("convnext_tiny", {"width": 0}, r"model\.width"),
+        ("convnext_tiny", {"drop_path": -0.1}, r"model\.drop_path"),
     ],
 )
 def test_a_bad_value_is_named(name, options, words):

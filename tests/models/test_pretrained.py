@@ -157,7 +157,7 @@ def test_all_that_is_wrong_with_a_file_is_listed(vit, timm_vit):
             "norm.weight": None,
             "blocks.1.attn.qkv.bias": None,
             "blocks.0.mlp.fc1.weight": np.ones((24, 96), np.float32),
-            "pos_embed": np.ones((1, 197, 24), np.float32),
+            "pos_embed": np.ones((1, 198, 24), np.float32),
             "fc_norm.weight": np.ones(24, np.float32),
         }
     )
@@ -168,7 +168,7 @@ def test_all_that_is_wrong_with_a_file_is_listed(vit, timm_vit):
         "missing norm.weight",
         "missing blocks.1.attn.qkv.bias",
         "blocks.0.mlp.fc1.weight is [24, 96], expected [96, 24]",
-        "pos_embed is [1, 197, 24], expected [1, 10, 24]",
+        "pos_embed is [1, 198, 24], expected [1, 10, 24]",
         "left over fc_norm.weight [24]",
     ):
         assert words in message
@@ -402,3 +402,98 @@ def test_files_that_are_no_weights(tmp_path):
         write_zip(path, pickle.dumps(tree, protocol=2))
         with pytest.raises(ValueError, match=words):
             weight_files.read(path)
+
+
+def drawn(name, layout, path, changes=None, **options):
+    """A network, and a file of drawn arrays in one of its layouts, with changes."""
+    model = models.build(name, **options)
+    shapes = shapes_of(model)
+    rng = np.random.default_rng(0)
+    arrays = {
+        source.name: rng.normal(size=source.conversion.shape(shapes[route])).astype(np.float32)
+        for route, source in layout.backbone(shapes).items()
+    }
+    arrays = {n: x for n, x in (arrays | (changes or {})).items() if x is not None}
+    save_file(arrays, path)
+    return model, arrays
+
+
+def shapes_of(model):
+    shapes = {}
+    for tree in jax.eval_shape(model.init, jax.random.key(0)):
+        for route, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            shapes[tuple(part.key for part in route)] = leaf.shape
+    return shapes
+
+
+def test_positions_of_another_size_are_interpolated(vit, timm_vit):
+    def positions(side, *, ramp):
+        rows = np.broadcast_to(np.linspace(-1, 1, side) * ramp + 2, (24, side, side)).T
+        whole = np.concatenate([np.full((1, 1, 24), 7), rows.reshape(1, -1, 24)], axis=1)
+        return whole.astype(np.float32)
+
+    same = positions(3, ramp=1)
+    found = pretrained.load(timm_vit({"pos_embed": same}), vit)
+    np.testing.assert_array_equal(found.params["positions"], same)
+    for side in (2, 9):
+        found = pretrained.load(timm_vit({"pos_embed": positions(side, ramp=0)}), vit)
+        np.testing.assert_allclose(found.params["positions"], positions(3, ramp=0), rtol=1e-5)
+    got = pretrained.load(timm_vit({"pos_embed": positions(9, ramp=1)}), vit).params["positions"]
+    np.testing.assert_array_equal(got[0, 0], 7)
+    square = got[0, 1:].reshape(3, 3, 24)
+    np.testing.assert_allclose(square[1], 2, atol=1e-5)  # the middle keeps its place
+    assert (square[0] < 1.6).all()
+    assert (square[2] > 2.4).all()
+    for bad in ((1, 11, 24), (2, 10, 24), (1, 1, 24), (1, 10, 23)):
+        with pytest.raises(ValueError, match=r"pos_embed is .*expected \[1, 10, 24\]"):
+            pretrained.load(timm_vit({"pos_embed": np.ones(bad, np.float32)}), vit)
+
+
+def test_the_other_tower_of_clip_is_left(tmp_path):
+    layout = pretrained.LAYOUTS["farl_b16"][0]
+    path = tmp_path / "farl.safetensors"
+    text = {"ln_final.weight": np.ones(3), "visual.proj": np.ones((24, 8))}
+    model, arrays = drawn("farl_b16", layout, path, text, **TINY_VIT)
+    found = pretrained.load(path, model)
+    token = arrays["visual.class_embedding"].reshape(1, 1, 24)
+    np.testing.assert_array_equal(found.params["cls_token"], token)
+    np.testing.assert_array_equal(
+        found.params["positions"], arrays["visual.positional_embedding"][None]
+    )
+    assert found.inputs.mean[0] == pytest.approx(255 * 0.48145466)
+    assert (found.head, found.notices) == ({}, ())
+    drawn("farl_b16", layout, path, {"visual.ln_pre.bias": None}, **TINY_VIT)
+    with pytest.raises(ValueError, match=r"FaRL's visual tower: missing visual\.ln_pre\.bias$"):
+        pretrained.load(path, model)
+
+
+def test_dinov3_has_no_bias_of_keys(tmp_path):
+    timm, own = pretrained.LAYOUTS["dinov3_s16"]
+    path = tmp_path / "v3.safetensors"
+    names = [f"blocks.{i}.attn.qkv.bias" for i in range(2)]
+    model, _ = drawn("dinov3_s16", timm, path, dict.fromkeys(names), **TINY_VIT)
+    found = pretrained.load(path, model)
+    np.testing.assert_array_equal(found.params["block2"]["qkv"]["bias"], np.zeros(72))
+    model, arrays = drawn("dinov3_s16", own, path, {"mask_token": np.ones((1, 24))}, **TINY_VIT)
+    bias = arrays[names[1]].copy()
+    bias[24:48] = 0
+    found = pretrained.load(path, model)
+    np.testing.assert_array_equal(found.params["block2"]["qkv"]["bias"], bias)
+    np.testing.assert_array_equal(found.params["registers"], arrays["storage_tokens"])
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("mobilenet_v3_small", ("features.1.block.1.fc1.weight", "classifier.0.weight")),
+        ("efficientnet_b0", ("features.4.2.block.3.1.running_var", "features.8.0.weight")),
+        ("convnext_tiny", ("features.5.8.layer_scale", "features.6.1.weight")),
+        ("dinov2_s14", ("blocks.11.ls2.gamma", "patch_embed.proj.bias")),
+    ],
+)
+def test_layouts_have_the_names_of_torchvision_and_the_authors(name, names):
+    shapes = shapes_of(models.build(name))
+    sources = pretrained.LAYOUTS[name][0].backbone(shapes)
+    found = [source.name for source in sources.values()]
+    assert len(set(found)) == len(found) == len(shapes)
+    assert set(names) <= set(found)

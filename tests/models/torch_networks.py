@@ -236,3 +236,54 @@ class SSRNet(nn.Module):
             outputs[f"offsets{stage}"] = getattr(self, f"stage{stage}_index_offsets")(h)
             outputs[f"range{stage}"] = getattr(self, f"stage{stage}_delta_k")(x * s)[:, 0]
         return outputs
+
+
+class CLIPBlock(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.ln_1 = nn.LayerNorm(width)
+        layers = {"c_fc": nn.Linear(width, 4 * width), "c_proj": nn.Linear(4 * width, width)}
+        self.mlp = nn.ModuleDict(layers)
+        self.ln_2 = nn.LayerNorm(width)
+
+    def forward(self, x):
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, need_weights=False)[0]
+        y = self.mlp["c_fc"](self.ln_2(x))
+        return x + self.mlp["c_proj"](y * torch.sigmoid(1.702 * y))
+
+
+class CLIPTower(nn.Module):
+    """CLIP's visual tower; its forward leaves the projection out."""
+
+    def __init__(self, size, depth, width, heads):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 16, 16, bias=False)
+        self.class_embedding = nn.Parameter(torch.zeros(width))
+        self.positional_embedding = nn.Parameter(torch.zeros((size // 16) ** 2 + 1, width))
+        self.ln_pre = nn.LayerNorm(width)
+        self.transformer = nn.Module()
+        self.transformer.resblocks = nn.Sequential(*(CLIPBlock(width, heads) for _ in range(depth)))
+        self.ln_post = nn.LayerNorm(width)
+        self.proj = nn.Parameter(torch.zeros(width, 8))
+
+    def forward(self, x):
+        x = self.conv1(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)
+        x = self.transformer.resblocks(self.ln_pre(x + self.positional_embedding))
+        return self.ln_post(x[:, 0])
+
+
+class CLIP(nn.Module):
+    """A file's towers: the visual one, and some of the other's names."""
+
+    def __init__(self, **options):
+        super().__init__()
+        self.visual = CLIPTower(**options)
+        self.positional_embedding = nn.Parameter(torch.zeros(7, 8))
+        self.ln_final = nn.LayerNorm(8)
+        self.logit_scale = nn.Parameter(torch.zeros([]))
+
+    def forward(self, x):
+        return self.visual(x)
