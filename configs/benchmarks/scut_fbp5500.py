@@ -22,8 +22,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.space = "scut_fbp"
     config.data.protocol = "kfold"
     config.data.leaks = "group"
-    config.parts.frozen = comparison.on_features("scut_fbp5500", seeds=10)
-    config.parts.scratch = comparison.from_scratch("scut_fbp5500", seeds=3)
-    config.parts.finetune = comparison.fine_tuned("scut_fbp5500", seeds=3)
+    config.parts.frozen = comparison.on_features("scut_fbp5500", 10, "score")
+    config.parts.scratch = comparison.from_scratch("scut_fbp5500", 3, "score")
+    config.parts.finetune = comparison.fine_tuned("scut_fbp5500", 3, "score")
     config.order = ("frozen", "finetune", "scratch")
     return config

@@ -20,32 +20,40 @@ CEN_WAYS = {
 }
 
 
-def on_features(data: str, seeds: int) -> ml_collections.ConfigDict:
+# Methods whose labels are Gaussians of a width to choose, in the label's unit.
+_OF_WIDTH = ("dldl", "dldl_v2", "hl_gauss", "megaage")
+WIDTHS = {"years": (2.0, 3.0), "score": (0.25, 0.5)}
+SLOPES = {"years": (0.5, 1.0), "score": (2.0, 5.0)}  # of SORD, in 1 / unit
+
+
+def on_features(data: str, seeds: int, unit: str = "years") -> ml_collections.ConfigDict:
     """Every method as a head on HSE-FaceRes, whose features are computed once."""
     run = frozen.head_on_features(data=data, network="faceres")
     run.model.hidden = (512,)
     run.model.hidden_dropout = 0.6
     run.init.features_views = 2
     run.checkpoint_every = float(run.epochs)
-    run.sweep = {"optimizer.learning_rate": (5e-4, 2e-3), "optimizer.weight_decay": (1e-2, 1e-1)}
+    run.sweep = {"optimizer.learning_rate": (1e-3, 3e-3)}
     run.log_every = 100
     part = benchmark.part(run, "Frozen HSE-FaceRes, one hidden layer", seeds)
+    part.grids = _widths(_OF_WIDTH, unit) | {"sord": {"method.alpha": SLOPES[unit]}}
     part.pretrained = True
     return part
 
 
-def from_scratch(data: str, seeds: int) -> ml_collections.ConfigDict:
+def from_scratch(data: str, seeds: int, unit: str = "years") -> ml_collections.ConfigDict:
     """Six methods, each as ResNet10-Tiny at 64x64 from random weights; CEN's first generation."""
     run = cen.from_scratch(data)
     run.chain.generations = 1
     run.checkpoint_every = 4.0
     part = benchmark.part(run, "ResNet10-Tiny at 64 pixels, from scratch", seeds)
     part.methods = FROM_SCRATCH
+    part.grids = _widths(("dldl_v2",), unit)
     run.sweep = {"optimizer.learning_rate": (0.02, 0.05)}
     return part
 
 
-def fine_tuned(data: str, seeds: int) -> ml_collections.ConfigDict:
+def fine_tuned(data: str, seeds: int, unit: str = "years") -> ml_collections.ConfigDict:
     """DLDL-v2 and CEN, all of HSE-FaceRes trained on at 112x112."""
     run = frozen.head_on_features(data=data, network="faceres")
     run.init.features = run.init.freeze = run.model.standardise = False
@@ -58,6 +66,7 @@ def fine_tuned(data: str, seeds: int) -> ml_collections.ConfigDict:
     run.sweep = {"optimizer.learning_rate": (3e-4, 1e-3)}
     part = benchmark.part(run, "All of HSE-FaceRes fine-tuned at 112 pixels", seeds)
     part.methods = ("dldl_v2", "cen")
+    part.grids = _widths(("dldl_v2",), unit)
     part.pretrained = True
     return part
 
@@ -67,8 +76,14 @@ def evolution(part: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     part.run.chain.generations = 4
     part.run.chain.student = "teacher"
     part.run.sweep = {}
+    part.grids = {}
     part.rows = CEN_WAYS
     part.reference = _ALONE
     part.generations = True
     part.seeds = 5
     return part
+
+
+def _widths(names: tuple[str, ...], unit: str) -> dict[str, dict[str, tuple[float, ...]]]:
+    """Returns the grids of methods whose labels are Gaussians."""
+    return {name: {"method.sigma": WIDTHS[unit]} for name in names}
