@@ -17,7 +17,7 @@ from ldl_jax.run.init_section import RANDOM, InitConfig
 
 _SIZE = 64  # pixels; no network takes much less
 _BATCH = 8  # or the next number that the devices divide
-_BATCHES = 4  # of pictures
+_BATCHES = 3  # of pictures; half of them, a fold's, are one batch still
 # What is drawn for a label space; ages for all others.
 _KINDS = {"adience": "age_groups", "scut_fbp": "attractiveness", "cfd": "attractiveness"}
 
@@ -25,7 +25,7 @@ _KINDS = {"adience": "age_groups", "scut_fbp": "attractiveness", "cfd": "attract
 def smoke(config: Config, devices: int = 1) -> Config:
     """The run in less than a minute, to see that it goes from end to end; its numbers mean nothing.
 
-    One epoch of 32 drawn faces of at most 64 pixels in batches of 8, at most two generations, two
+    One epoch of 24 drawn faces of at most 64 pixels in batches of 8, at most two generations, two
     folds. Weights from elsewhere are left out. Networks, methods, recipes, optimizers and stages
     stay; of a sweep's runs, those that `_few` returns. Batches are larger, and faces more, where
     `devices` times `accumulate` does not divide 8.
@@ -72,17 +72,25 @@ def quickly_compiled(cache: str = "") -> Iterator[None]:
 
 
 def _few(config: Config) -> list[dict[str, Any]]:
-    """Returns a grid for each run of a sweep that stays: one of each network, method and space.
+    """Returns a grid for each run of a sweep that stays.
 
-    Those that differ in seed, fold and numbers alone run the same code. Of the first such group two
-    stay, so that there is a spread, and the last one where its numbers are others, so that there is
-    a difference.
+    Runs that differ in seed, fold and numbers alone are the same code: one of them stays. Of those
+    that differ in their label space alone the first and the last stay. Of the first group of runs
+    two stay, so that there is a spread; where it is the only group also its last run, so that there
+    is a difference.
     """
-    groups = sweep.groups(sweep.points(config))
+    if not config.sweep:
+        return []
+    kept: dict[str, list[tuple[sweep.Point, ...]]] = {}
+    for group in sweep.groups(sweep.points(config)):
+        same = kept.setdefault(sweep.program(group[0].config, ("data.space",)), [])
+        same[1:] = [group]  # behind the first, in the place of what was the last
+    groups = [group for same in kept.values() for group in same]
     runs = [group[0] for group in groups]
-    for first in groups[:1]:
-        others = sweep.program(first[-1].config) != sweep.program(first[0].config)
-        runs[1:1] = [*first[1:2], *(first[-1:] if others and len(first) > 2 else ())]
+    points = groups[0]
+    others = sweep.program(points[-1].config) != sweep.program(points[0].config)
+    last = points[-1:] if others and len(groups) == 1 and len(points) > 2 else ()
+    runs[1:1] = [*points[1:2], *last]
     return [{key: (value,) for key, value in point.values.items()} for point in runs]
 
 

@@ -184,7 +184,7 @@ def test_a_home_folder_in_options_and_functions(tmp_path, monkeypatch):
 
 NAMES = ("cen_table1", "cen_table5", "cen_table6", "dldlv2_table4", "ssrnet_dynamic_range")
 # Train programs that a smoke run compiles: a stage's, and one a generation of each other setting.
-PROGRAMS = dict(zip(NAMES, (4, 12, 5, 7, 4), strict=True)) | {"five_seeds": 2}
+PROGRAMS = dict(zip(NAMES, (4, 12, 5, 4, 4), strict=True)) | {"five_seeds": 2}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -193,7 +193,13 @@ def test_a_sweep_s_smoke_run_compiles_few_programs(name):
     config = smoking.smoke(parse(importlib.import_module(f"configs.sweeps.{name}").get_config()))
     points = sweep.points(config)
     groups = sweep.groups(sweep.points(parse(_config(name))))
-    assert len(sweep.groups(points)) == len(groups)  # no network, method or space is left out
+    kinds = [
+        {(run.model.name, run.method.name, run.init.path) for run in (point.config for point in of)}
+        for of in (points, [point for group in groups for point in group])
+    ]
+    assert kinds[0] == kinds[1]  # no network, method or stage is left out
+    spaces = 2 if name == "dldlv2_table4" else 0  # of four label spaces alone the ends stay
+    assert len(sweep.groups(points)) == len(groups) - spaces
     settings = {sweep.program(point.config) for point in points}
     assert len(settings) < len(points)  # there is a spread
     trained = len(settings) * config.chain.generations + len(config.stages)

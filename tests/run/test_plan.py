@@ -98,7 +98,7 @@ def test_devices_divide_a_batch_in_small(devices, accumulate, batch):
     )
     small = smoke(config, devices)
     for one in (small, *small.stages.values()):
-        assert one.data.synthetic_count == 4 * one.batch_size
+        assert one.data.synthetic_count == 3 * one.batch_size
         resolve(one, devices=devices)
     assert small.batch_size == batch
     with pytest.raises(ValueError, match="is not a multiple of the 5 devices"):
