@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ from ldl_jax.run.config import ConfigError
 from ldl_jax.train import backbone, generations, programs
 from ldl_jax.train.checkpoint import read, read_weights
 from ldl_jax.train.intact import saved_in
-from ldl_jax.train.interrupt import Interrupt
+from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.together import replicas
 from ldl_jax.train.together.group import Replica, Replicas
 from ldl_jax.workdir import Workdir
@@ -78,11 +80,11 @@ def build(log=lambda text: None, workdir=None, like=None, **changes):
     return experiment.build(config, log, devices=1, workdir=workdir, like=like)
 
 
-def run(made, path):
-    with Workdir(path, made.description) as workdir:
+def run(made, path, interrupt=None, watcher=None):
+    with Workdir(path, made.description, lambda *descriptions: None) as workdir:
         for name, content in made.files.items():
             workdir.keep(name, content)
-        return generations.run(made.job, workdir, Interrupt(), Silent())
+        return generations.run(made.job, workdir, interrupt or Interrupt(), watcher or Silent())
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +288,32 @@ def test_seeds_as_replicas_are_the_runs_alone(tmp_path):
             for folder in (tmp_path / points[1].name, tmp_path / "alone")
         ]
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *trees)
+
+
+class Stopping(Silent):
+    """Sends SIGTERM after some steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def step(self, epoch):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_stopped_run_goes_on_and_ends_bit_by_bit_the_same(finished, tmp_path):
+    """In a third generation, whose teacher is read from its checkpoint."""
+    folders = tmp_path / "stopped", tmp_path / "straight"
+    for folder in folders:
+        shutil.copytree(finished[0], folder)
+    made = build(workdir=folders[0], chain__generations=3)
+    with pytest.raises(Interrupted), Interrupt() as interrupt:
+        run(made, folders[0], interrupt, Stopping(4))
+    for folder in folders:
+        assert len(run(made, folder)) == 3
+    trees = [read_weights(folder / "checkpoints" / "generation_3")[1] for folder in folders]
+    jax.tree.map(np.testing.assert_array_equal, *trees)
 
 
 def test_init_takes_the_network_of_a_run_on_features(finished):
