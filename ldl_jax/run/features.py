@@ -1,8 +1,7 @@
-"""Of a config with `init.features`: features take the place of pictures, and a frozen network's."""
+"""Puts features in the place of pictures and their frozen network, as `init.features` asks."""
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from ldl_jax import models, processes
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.choice import SHARES, Memory, choose, least, measure
-from ldl_jax.data.feed.feeds import Feed, feed
+from ldl_jax.data.feed.feeds import Feed, Part, feed
 from ldl_jax.features.cache import Cache
 from ldl_jax.features.compute import (
     MIRROR,
@@ -35,7 +34,7 @@ _LEAST = 1e-6  # a feature that deviates less is not scaled
 
 @dataclasses.dataclass(frozen=True)
 class Extracted:
-    """What a run on features takes in the place of pictures and their network.
+    """Holds all that a run on features takes in the place of pictures and their network.
 
     Attributes:
       feeds: of features, by part.
@@ -86,10 +85,7 @@ def extracted(
         raise ConfigError("init.features: heads on features are trained in one process")
     weights = network.params, network.model_state
     hashed = backbone.fingerprint((*weights, None))
-    data, init = to_dict(config)["data"], config.init
-    flips = config.augment, config.evaluation.flip
-    kept = init.features_views, init.features_cache, config.model.standardise
-    key = (data, hashed, preprocessing, resolved.options, *flips, *kept)
+    key = _key(resolved, hashed, preprocessing)
     if like is not None and like.key == key:
         return like
     about = {
@@ -102,15 +98,7 @@ def extracted(
     path = path or (folder / FOLDER if folder is not None else None)
     extractor = Extractor(resolved.model, weights, preprocessing, config.augment)
     cache = Cache(path, about, total(resolved.model.width), log)
-    row_of = {name: row for row, name in enumerate(resolved.records.ids)}
-    parts = {}
-    for name, pictured in pictures.items():
-        part = pictured.part
-        digests = digests_of(resolved.records, [row_of[key] for key in part.ids])
-        views = _views(config, extractor, training=name == "train")
-        way = (extractor, cache, resolved.placement, log, stop)
-        features = features_of(part, digests, views, *way)
-        parts[name] = dataclasses.replace(part, features=features)
+    parts = _parts(resolved, pictures, extractor, cache, log, stop)
     model = stored(resolved.model, standardised=config.model.standardise)
     statistics = {}
     if config.model.standardise:
@@ -126,6 +114,41 @@ def extracted(
     )
 
 
+def _key(resolved: Resolved, weights: str, preprocessing: Preprocessing) -> tuple[object, ...]:
+    """Returns what a run's features, their statistics and their feeds depend on."""
+    config, init = resolved.config, resolved.config.init
+    network = weights, resolved.options, preprocessing
+    recipe = config.augment, config.evaluation.flip, init.features_views
+    return (
+        to_dict(config)["data"],
+        *network,
+        *recipe,
+        init.features_cache,
+        init.head,
+        config.model,
+    )
+
+
+def _parts(
+    resolved: Resolved,
+    pictures: dict[str, Feed],
+    extractor: Extractor,
+    cache: Cache,
+    log: LogLine,
+    stop: Stop,
+) -> dict[str, Part]:
+    """Returns the parts with the features of their pictures."""
+    row_of = {name: row for row, name in enumerate(resolved.records.ids)}
+    parts = {}
+    for name, pictured in pictures.items():
+        part = pictured.part
+        digests = digests_of(resolved.records, [row_of[key] for key in part.ids])
+        views = _views(resolved.config, extractor, training=name == "train")
+        way = (extractor, cache, resolved.placement, log, stop)
+        parts[name] = dataclasses.replace(part, features=features_of(part, digests, views, *way))
+    return parts
+
+
 def about_pictures(log: LogLine) -> LogLine:
     """Returns a log that says of streamed pictures that they are, where their features lack."""
     asked = "streamed: as data.feed says"
@@ -136,9 +159,12 @@ def with_head(frozen: Extracted, head: PyTree | None) -> Extracted:
     """Returns the same with the statistics that a trained head is used to, where one is taken."""
     if head is None or not frozen.weights[1]:
         return frozen
-    known = {"mean": np.zeros_like, "deviation": np.ones_like}
-    own = {name: make(frozen.weights[1][name]) for name, make in known.items()}
-    return dataclasses.replace(frozen, weights=({}, head.get("input", own)))
+    statistics = frozen.weights[1]
+    still = {
+        "mean": np.zeros_like(statistics["mean"]),
+        "deviation": np.ones_like(statistics["deviation"]),
+    }
+    return dataclasses.replace(frozen, weights=({}, head.get("input", still)))
 
 
 def _views(config: Config, extractor: Extractor, training: bool) -> list[str]:
@@ -148,10 +174,10 @@ def _views(config: Config, extractor: Extractor, training: bool) -> list[str]:
     return views + extractor.augmented(config.init.features_views) if training else views
 
 
-def _feeds(resolved: Resolved, parts: dict[str, Any], log: LogLine) -> dict[str, Feed]:
+def _feeds(resolved: Resolved, parts: dict[str, Part], log: LogLine) -> dict[str, Feed]:
     """Returns feeds of features in device memory."""
     placement = resolved.placement
-    needed = float(sum(part.features.nbytes for part in parts.values()))
+    needed = float(sum(np.asarray(part.features).nbytes for part in parts.values()))
     free = Memory(*measure(placement.replicated.mesh.devices.flatten().tolist()))
     choice = choose(needed, least([free]), "memory")
     log(f"features: {needed / 1e9:.2f} GB, {choice}")

@@ -62,7 +62,7 @@ class Part:
 
     @property
     def stored(self) -> np.ndarray | LazyImages | None:
-        """What is kept in device memory as "images": the features, or the pictures."""
+        """The features, or the pictures without them: "images" in device memory."""
         return self.images if self.features is None else self.features
 
     def __len__(self) -> int:
