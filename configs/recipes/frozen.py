@@ -6,7 +6,7 @@ from ldl_jax.run.config import defaults
 
 
 def head_on_features(data: str, network: str) -> ml_collections.ConfigDict:
-    """Returns one hidden layer of 256 on features that are computed once; this library's choice."""
+    """Returns a run of a hidden layer of 256 on features; the settings are this library's own."""
     config = defaults()
     config.data.name = data
     config.data.size = 224

@@ -68,10 +68,10 @@ class Extractor:
                 return inputs
             if name == MIRROR:
                 return model.mirror(inputs)
-            view_index = int(name.rpartition(" ")[2])
+            index = int(name.rpartition(" ")[2])
 
             def drawn(seed: jax.Array, image: jax.Array) -> jax.Array:
-                key = jax.random.fold_in(jax.random.key(view_index), seed)
+                key = jax.random.fold_in(jax.random.key(index), seed)
                 return augment(key, image[None], self.recipe, self.preprocessing)[0]
 
             return jax.vmap(drawn)(seeds, images)

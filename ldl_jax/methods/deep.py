@@ -58,25 +58,35 @@ def deepened(
         return {**params, **head.init(key, width)}
 
     def outputs(params: Params, features: Features, key: jax.Array | None) -> Outputs:
-        if standardised:
-            features = heads.standardise(features, **params["input"])
-        if not units and key is not None:
-            features = jax.tree.map(lambda x: _dropped(x, dropout, key), features)
-        for index, name in enumerate(names):
-            features = jax.nn.relu(heads.affine(params[name], heads.joined(features)))
-            if key is not None:
-                features = _dropped(features, dropout, jax.random.fold_in(key, index))
-        head_params = {
-            name: layer for name, layer in params.items() if name not in (*names, "input")
-        }
-        if head.train is None or key is None:
-            return head.apply(head_params, features)
-        return head.train(head_params, features, jax.random.fold_in(key, len(units)))
+        return _outputs(head, names, dropout, params, features, key)
 
     def apply(params: Params, features: Features) -> Outputs:
         return outputs(params, features, None)
 
     return Head(init, apply, outputs if dropout or head.train is not None else None)
+
+
+def _outputs(
+    head: Head,
+    names: Sequence[str],
+    dropout: float,
+    params: Params,
+    features: Features,
+    key: jax.Array | None,
+) -> Outputs:
+    """Returns the head's outputs through the hidden layers; without a key nothing is dropped."""
+    if "input" in params:
+        features = heads.standardise(features, **params["input"])
+    if not names and key is not None:
+        features = jax.tree.map(lambda x: _dropped(x, dropout, key), features)
+    for index, name in enumerate(names):
+        features = jax.nn.relu(heads.affine(params[name], heads.joined(features)))
+        if key is not None:
+            features = _dropped(features, dropout, jax.random.fold_in(key, index))
+    rest = {name: layer for name, layer in params.items() if name not in (*names, "input")}
+    if head.train is None or key is None:
+        return head.apply(rest, features)
+    return head.train(rest, features, jax.random.fold_in(key, len(names)))
 
 
 def without_input(params: Params | None) -> Params | None:

@@ -27,12 +27,12 @@ from ldl_jax.run.sections import (
     MeshConfig,
     MethodConfig,
     ModelConfig,
-    TableConfig,
     at_least,
     one_of,
     positive,
 )
 from ldl_jax.run.sections import TestSetConfig as TestSetConfig
+from ldl_jax.run.table_section import TableConfig
 from ldl_jax.train.faults import FaultConfig
 from ldl_jax.train.job import PRECISIONS, USES, Chain, EvaluationConfig
 from ldl_jax.train.optimizers import OptimizerConfig

@@ -1,8 +1,7 @@
-"""Puts features in the place of pictures and their frozen network, for `init.features`."""
+"""Puts features in the place of pictures and their frozen network, as `init.features` asks."""
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from ldl_jax import models, processes
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.choice import SHARES, Memory, choose, least, measure
-from ldl_jax.data.feed.feeds import Feed, feed
+from ldl_jax.data.feed.feeds import Feed, Part, feed
 from ldl_jax.features.cache import Cache
 from ldl_jax.features.compute import (
     MIRROR,
@@ -35,7 +34,7 @@ _LEAST = 1e-6  # a feature that deviates less is not scaled
 
 @dataclasses.dataclass(frozen=True)
 class Extracted:
-    """Holds what a run on features takes in the place of pictures and their network.
+    """Holds all that a run on features takes in the place of pictures and their network.
 
     Attributes:
       feeds: of features, by part.
@@ -86,23 +85,20 @@ def extracted(
         raise ConfigError("init.features: heads on features are trained in one process")
     weights = network.params, network.model_state
     hashed = backbone.fingerprint((*weights, None))
-    data, init = to_dict(config)["data"], config.init
-    flips = config.augment, config.evaluation.flip
-    settings = init.features_views, init.features_cache, config.model.standardise
-    key = (data, hashed, preprocessing, resolved.options, *flips, *settings)
+    key = _key(resolved, hashed, preprocessing)
     if like is not None and like.key == key:
         return like
+    about = {
+        "name": resolved.model.name,
+        "network": resolved.options,
+        "weights": hashed,
+        "preprocessing": dataclasses.asdict(preprocessing),
+    }
+    path = Path(config.init.features_cache) if config.init.features_cache else None
+    path = path or (folder / FOLDER if folder is not None else None)
     extractor = Extractor(resolved.model, weights, preprocessing, config.augment)
-    cache = _cache(resolved, hashed, preprocessing, folder, log)
-    row_of = {name: row for row, name in enumerate(resolved.records.ids)}
-    parts = {}
-    for name, pictured in pictures.items():
-        part = pictured.part
-        digests = digests_of(resolved.records, [row_of[key] for key in part.ids])
-        views = _views(config, extractor, training=name == "train")
-        way = (extractor, cache, resolved.placement, log, stop)
-        features = features_of(part, digests, views, *way)
-        parts[name] = dataclasses.replace(part, features=features)
+    cache = Cache(path, about, total(resolved.model.width), log)
+    parts = _parts(resolved, pictures, extractor, cache, log, stop)
     model = stored(resolved.model, standardised=config.model.standardise)
     statistics = {}
     if config.model.standardise:
@@ -118,23 +114,39 @@ def extracted(
     )
 
 
-def _cache(
+def _key(resolved: Resolved, weights: str, preprocessing: Preprocessing) -> tuple[object, ...]:
+    """Returns what a run's features, their statistics and their feeds depend on."""
+    config, init = resolved.config, resolved.config.init
+    network = weights, resolved.options, preprocessing
+    recipe = config.augment, config.evaluation.flip, init.features_views
+    return (
+        to_dict(config)["data"],
+        *network,
+        *recipe,
+        init.features_cache,
+        init.head,
+        config.model,
+    )
+
+
+def _parts(
     resolved: Resolved,
-    weights: str,
-    preprocessing: Preprocessing,
-    folder: Path | None,
+    pictures: dict[str, Feed],
+    extractor: Extractor,
+    cache: Cache,
     log: LogLine,
-) -> Cache:
-    """Returns the place of the features of a network with weights of that hash."""
-    about = {
-        "name": resolved.model.name,
-        "network": resolved.options,
-        "weights": weights,
-        "preprocessing": dataclasses.asdict(preprocessing),
-    }
-    cache_path = resolved.config.init.features_cache
-    path = Path(cache_path) if cache_path else None if folder is None else folder / FOLDER
-    return Cache(path, about, total(resolved.model.width), log)
+    stop: Stop,
+) -> dict[str, Part]:
+    """Returns the parts with the features of their pictures."""
+    row_of = {name: row for row, name in enumerate(resolved.records.ids)}
+    parts = {}
+    for name, pictured in pictures.items():
+        part = pictured.part
+        digests = digests_of(resolved.records, [row_of[key] for key in part.ids])
+        views = _views(resolved.config, extractor, training=name == "train")
+        way = (extractor, cache, resolved.placement, log, stop)
+        parts[name] = dataclasses.replace(part, features=features_of(part, digests, views, *way))
+    return parts
 
 
 def about_pictures(log: LogLine) -> LogLine:
@@ -147,9 +159,12 @@ def with_head(frozen: Extracted, head: PyTree | None) -> Extracted:
     """Returns the same with the statistics that a trained head is used to, where one is taken."""
     if head is None or not frozen.weights[1]:
         return frozen
-    known = {"mean": np.zeros_like, "deviation": np.ones_like}
-    fresh = {name: make(frozen.weights[1][name]) for name, make in known.items()}
-    return dataclasses.replace(frozen, weights=({}, head.get("input", fresh)))
+    statistics = frozen.weights[1]
+    still = {
+        "mean": np.zeros_like(statistics["mean"]),
+        "deviation": np.ones_like(statistics["deviation"]),
+    }
+    return dataclasses.replace(frozen, weights=({}, head.get("input", still)))
 
 
 def _views(config: Config, extractor: Extractor, training: bool) -> list[str]:
@@ -159,10 +174,10 @@ def _views(config: Config, extractor: Extractor, training: bool) -> list[str]:
     return views + extractor.augmented(config.init.features_views) if training else views
 
 
-def _feeds(resolved: Resolved, parts: dict[str, Any], log: LogLine) -> dict[str, Feed]:
+def _feeds(resolved: Resolved, parts: dict[str, Part], log: LogLine) -> dict[str, Feed]:
     """Returns feeds of features in device memory."""
     placement = resolved.placement
-    needed = float(sum(part.features.nbytes for part in parts.values()))
+    needed = float(sum(np.asarray(part.features).nbytes for part in parts.values()))
     free = Memory(*measure(placement.replicated.mesh.devices.flatten().tolist()))
     choice = choose(needed, least([free]), "memory")
     log(f"features: {needed / 1e9:.2f} GB, {choice}")

@@ -252,18 +252,3 @@ class MeshConfig:
 
     def __post_init__(self) -> None:
         at_least("mesh.fsdp", self.fsdp, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class TableConfig:
-    """The contents of a sweep's table.
-
-    Attributes:
-      columns: keys of `ldl_jax.evaluation.report.summary`, as "mae epsilon_error"; "" for all.
-      generations: a row for each, or the last one's alone.
-      heads: a row for each of the heads' estimates too.
-    """
-
-    columns: str = ""
-    generations: bool = False
-    heads: bool = False
