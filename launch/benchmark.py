@@ -19,18 +19,21 @@ from rich.console import Console
 
 from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import benchmark, benchmarking, devices
-from ldl_jax.run.command import fail, only_flags, quiet, start
+from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.progress import teller
 from ldl_jax.train.interrupt import Interrupted
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "a benchmark, of configs/benchmarks")
-_WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the benchmark, e.g. runs/aaf")
-_ONLY = flags.DEFINE_list("only", [], "names of parts, and peers; all where none is given")
-_MINUTES = flags.DEFINE_float("minutes", None, "stop after so many; 0 writes the page alone")
-_COMPILE_CACHE = flags.DEFINE_string(
-    "compile_cache", "", "a folder for compiled programs, so that the next call finds them"
-)
+
+def define_flags() -> None:
+    """Defines the flags when the command starts: other commands have some of these names."""
+    config_flags.DEFINE_config_file("config", None, "a benchmark, of configs/benchmarks")
+    flags.DEFINE_string("workdir", None, "the folder of the benchmark, e.g. runs/aaf")
+    flags.DEFINE_list("only", [], "names of parts, and peers; all where none is given")
+    flags.DEFINE_float("minutes", None, "stop after so many; 0 writes the page alone")
+    flags.DEFINE_string(
+        "compile_cache", "", "a folder for compiled programs, so that the next call finds them"
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -38,20 +41,21 @@ def main(arguments: Sequence[str]) -> None:
     quiet()
     keep_freed()
     only_flags(arguments)
-    if _WORKDIR.value is None:
+    values = flags.FLAGS
+    if values.workdir is None:
         fail("--workdir: give the folder of the benchmark, e.g. --workdir=runs/aaf")
     if not flags.FLAGS["config"].present:
         fail("--config: give a config file, e.g. --config=configs/benchmarks/drawn.py")
-    minutes = _MINUTES.value
+    minutes = values.minutes
     if minutes is not None and not minutes >= 0:
         fail(f"--minutes: expected 0 or more, got {minutes}")
     console = Console()
     try:
-        shown = benchmark.parse(_CONFIG.value, training=False)
-        wanted = benchmark.parse(_CONFIG.value, _ONLY.value, training=minutes != 0)
-        with compile_cache(_COMPILE_CACHE.value):
+        shown = benchmark.parse(values.config, training=False)
+        wanted = benchmark.parse(values.config, values.only, training=minutes != 0)
+        with compile_cache(values.compile_cache):
             devices.check(teller(console))
-            benchmarking.run(shown, wanted, Path(_WORKDIR.value), minutes, console)
+            benchmarking.run(shown, wanted, Path(values.workdir), minutes, console)
     except Interrupted as stop:
         command = f"python -m launch.benchmark {' '.join(sys.argv[1:])}"
         console.print(
@@ -66,6 +70,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def cli() -> None:
     """Runs the command, for `python -m launch.benchmark` and for `ldl-benchmark`."""
+    with flag_errors():
+        define_flags()
     start(main)
 
 

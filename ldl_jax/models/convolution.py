@@ -248,10 +248,20 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
     Equal maxima of a window share its gradient.
     """
     if size == stride and padding == 0 and rewrites():
-        return _cells_of(x, size).max(axis=(2, 4))
+        cells = _cells_of(x, size)
+        return functools.reduce(
+            _larger, [cells[:, :, i, :, j] for i in range(size) for j in range(size)]
+        )
     for axis in (2, 1):
-        x = functools.reduce(jnp.maximum, _views(x, axis, size, stride, padding, -jnp.inf))
+        x = functools.reduce(_larger, _views(x, axis, size, stride, padding, -jnp.inf))
     return x
+
+
+def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Returns the larger of each two; equal ones share the gradient, and NaN stays NaN."""
+    # The gradient of jnp.maximum and of a maximum over axes asks which element equals the result;
+    # where XLA computes the element anew it may round otherwise, and then none does.
+    return jnp.where(a > b, a, jnp.where(a < b, b, a / 2 + b / 2))
 
 
 def average_pool(x: jax.Array, size: int) -> jax.Array:

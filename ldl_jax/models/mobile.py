@@ -76,15 +76,15 @@ class InvertedResidual(nnx.Module):
         self.expands = block.expanded != block.inputs
         if self.expands:
             self.expand = conv(block.inputs, block.expanded)
-            self.expand_norm = norm(block.expanded)
+            self.expand_norm = norm(block.expanded, of="expand")
         self.depthwise = DepthwiseConv(
             block.expanded, block.size, stride=block.stride, dtype=plan.dtype, rngs=rngs
         )
-        self.depthwise_norm = norm(block.expanded)
+        self.depthwise_norm = norm(block.expanded, of="depthwise")
         if block.squeezed:
             self.squeeze = Squeeze(block.expanded, block.squeezed, plan, rngs)
         self.project = conv(block.expanded, block.outputs)
-        self.project_norm = norm(block.outputs)
+        self.project_norm = norm(block.outputs, of="project")
 
     def __call__(
         self, x: jax.Array, *, train: bool, rate: float, key: jax.Array | None
@@ -111,11 +111,11 @@ class MobileBlocks(nnx.Module):
             Norm, dtype=plan.dtype, rngs=rngs, epsilon=plan.epsilon, momentum=plan.momentum
         )
         self.stem = Conv(3, plan.stem, 3, stride=2, dtype=plan.dtype, rngs=rngs)
-        self.stem_norm = norm(plan.stem)
+        self.stem_norm = norm(plan.stem, of="stem")
         for block in plan.blocks:
             setattr(self, block.name, InvertedResidual(block, plan, rngs))
         self.last = Conv(plan.blocks[-1].outputs, plan.last, 1, dtype=plan.dtype, rngs=rngs)
-        self.last_norm = norm(plan.last)
+        self.last_norm = norm(plan.last, of="last")
         if plan.hidden:
             self.hidden = Dense(plan.last, plan.hidden, plan.dtype, rngs)
 

@@ -33,8 +33,11 @@ class Attempts:
         return bool(self._errors)
 
     def end(self) -> None:
-        """Raises the error of the checks, or one ValueError that says those of all."""
-        if len(self._errors) == 1:
-            raise next(iter(self._errors.values()))
-        if self._errors:
-            raise ValueError("; and ".join(self._errors))
+        """Raises the error of the checks, or one that says all; of their type if they share it."""
+        errors = [*self._errors.values()]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            kinds = {type(error) for error in errors}
+            kind = kinds.pop() if len(kinds) == 1 else ValueError
+            raise kind("; and ".join(self._errors))

@@ -20,7 +20,7 @@ from ldl_jax.workdir import Admit, WorkdirError, differences, read_results
 
 # Another value gives other numbers, so a run cannot go on with it.
 CHANGES = (
-    *("seed", "batch_size", "epochs", "best", "use", "accumulate"),
+    *("seed", "batch_size", "epochs", "best", "use", "accumulate", "precision"),
     *("data.name", "data.options", "data.test.name", "data.test.options", "data.space"),
     *("data.size", "data.crop", "data.stored_size", "data.channels", "data.mean", "data.std"),
     *("data.alignment", "data.protocol", "data.fold", "data.leaks", "data.test_fraction"),

@@ -309,7 +309,7 @@ def test_smoke_is_told_of_the_devices(
     monkeypatch.setattr(main.jax, "device_count", lambda: 9)  # and not the 8 that there are
     given = ["--config=configs/quickstart.py", "--smoke", f"--workdir={tmp_path / 'run'}"]
     try:
-        assert "batch_size: 18 is not a multiple of the 8" in complaint(capsys, *given)
+        assert "batch_size: 9 is not a multiple of the 8" in complaint(capsys, *given)
     finally:
         flags.FLAGS.smoke = False
 

@@ -64,13 +64,16 @@ def output_shapes(method):
 def draw_outputs(method, seed=0, scale=2.0):
     """What the method's own head might put out; a score is a normalised value, in [0, 1]."""
     rng = np.random.default_rng(seed)
-    return {
+    outputs = {
         name: jnp.asarray(
             rng.uniform(0, 1, x.shape) if name == "score" else rng.normal(0, scale, x.shape),
             x.dtype,
         )
         for name, x in output_shapes(method).items()
     }
+    if method.name == "clm":  # its head's thresholds rise
+        outputs = {name: -jnp.sort(-x, axis=-1) for name, x in outputs.items()}
+    return outputs
 
 
 def draw_knowledge(space, seed=0):

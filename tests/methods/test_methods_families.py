@@ -11,12 +11,11 @@ from ldl_jax.methods import METHODS, Knowledge, distribution
 
 B = 6
 YEARS = LabelSpace.range(10, 24, 2)
+RANKS = ("ranking", "coral", "corn", "clm", "stick_breaking")
 SOFTMAX = [
-    name
-    for name in METHODS
-    if name not in ("cen", "ranking", "coral", "corn", "regression_l1", "regression_l2", "ssr")
+    name for name in METHODS if name not in ("cen", "regression_l1", "regression_l2", "ssr", *RANKS)
 ]
-DISTRIBUTIONS = [*SOFTMAX, "ranking", "coral", "corn"]
+DISTRIBUTIONS = [*SOFTMAX, *RANKS]
 
 
 def softmax(x):

@@ -7,6 +7,8 @@ import pytest
 from flax import linen, nnx
 from jax import lax
 
+from ldl_jax import methods, models
+from ldl_jax.labels import AGE
 from ldl_jax.models import convolution, forms
 
 
@@ -257,3 +259,26 @@ def test_conv_adds_its_bias_where_it_has_one():
     assert not hasattr(
         convolution.Conv(3, 8, 3, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0)), "bias"
     )
+
+
+def test_gradients_through_pools_are_those_of_plain_forms(draw_weights):
+    """Where XLA computes a pool's input anew, no element need equal the maximum any more."""
+    model = models.build("tinyagenet")
+    weights = draw_weights(model, methods.get("dldl", space=AGE))
+    images = jnp.asarray(np.random.default_rng(5).normal(size=(4, 33, 33, 3)), jnp.float32)
+
+    def gradient(params):
+        def loss(params):
+            features, _ = model.apply(
+                params, weights.model_state, images, train=True, key=jax.random.key(0)
+            )
+            return jnp.square(features).sum()
+
+        return jax.grad(loss)(params)
+
+    params = weights.params["backbone"]
+    found = jax.jit(lambda params: gradient(params))(params)
+    with convolution.plain():
+        expected = jax.jit(lambda params: gradient(params))(params)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * float(jnp.abs(b).max()))

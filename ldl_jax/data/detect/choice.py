@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from ldl_jax.data.align import Detect, Face
-from ldl_jax.methods.factories import imported
 
 MTCNN = "mtcnn"
 _KNOWN = "expected mtcnn, a .safetensors file of its weights, or package.module:factory"
@@ -39,7 +38,10 @@ def load(name: str = MTCNN, **settings: Any) -> Detect:
       ValueError: the name is unknown, what it names cannot be loaded, or a setting is not its.
     """
     check(name)
+    # The package of methods loads JAX, which preparing a set whose faces are known does not need.
     if ":" in name and not name.endswith(".safetensors"):
+        from ldl_jax.methods.factories import imported
+
         factory = imported("detector", name, "factory(**settings)")
         try:
             detect = factory(**settings)
@@ -49,7 +51,6 @@ def load(name: str = MTCNN, **settings: Any) -> Detect:
             kind = type(detect).__name__
             raise ValueError(f"detector: {name!r} returned {kind}, expected a function")
         return _held_to_contract(name, detect)
-    # JAX is loaded here alone: preparing a set whose faces are known does not need it.
     from ldl_jax.data.detect import mtcnn
 
     known = {field.name for field in dataclasses.fields(mtcnn.Settings)}
