@@ -44,15 +44,20 @@ def _check_png(content: bytes) -> None:
     zlib.decompress(data)
 
 
-def of_csv(path: Path, answer: object) -> str:
+def of_csv(path: Path, answer: object, errors: str = "strict") -> str:
     """Python's strict parser, and that no row is lost."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig", errors=errors)
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if any(row)]
     except (csv.Error, UnicodeDecodeError) as error:
         return str(error)
     lost = len(rows) - 1 - len(answer.ids)  # type: ignore[attr-defined]
     return f"{lost} of {len(rows) - 1} rows are lost" if lost else ""
+
+
+def of_predictions(path: Path, answer: object) -> str:
+    """As `of_csv`, for files that name pictures, whose names may be any bytes."""
+    return of_csv(path, answer, errors="surrogateescape")
 
 
 def of_json(path: Path, answer: object) -> str:

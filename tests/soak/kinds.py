@@ -236,7 +236,7 @@ KINDS: dict[str, Kind] = {
         _predictions,
         lambda folder: predictions.read(folder / "generation_1.csv"),
         "generation_1.csv",
-        decoders.of_csv,
+        decoders.of_predictions,
     ),
     "split.json": Kind(
         _split,
