@@ -150,7 +150,11 @@ def read(path: str | os.PathLike[str]) -> Predictions:
     """
     # utf-8-sig: a spreadsheet that saves the file again marks it so.
     with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+        reader = csv.reader(file, strict=True)
+        try:
+            header, *rows = list(reader) or [[]]
+        except csv.Error as error:
+            raise ValueError(f"{path}: line {reader.line_num}: {error}") from error
     _check_table(path, header, rows)
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     texts = {

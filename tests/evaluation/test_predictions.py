@@ -168,6 +168,13 @@ def test_read_needs_rows_and_columns(tmp_path: Path, text: str) -> None:
         files.read(path)
 
 
+def test_a_misplaced_quote_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('id,label,value,p[1],p[2]\n"a"x,1,1,0.5,0.5\n')
+    with pytest.raises(ValueError, match=r"a\.csv: line 2: .* expected after"):
+        files.read(path)
+
+
 def test_read_wants_one_unit(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,label,value,p[1],p[2],unit\na,1,2,0,1,years\nb,1,2,0,1,score\n")
