@@ -44,7 +44,7 @@ def cumulative_link(logits: ArrayLike, target: ArrayLike, link: Link = "logit") 
       >>> logits = jnp.array([[2.0, -2.0], [-2.0, -4.0]])
       >>> target = jnp.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
       >>> print(losses.cumulative_link(logits, target))
-      [0.272 2.272]
+      [0.272 2.29 ]
     """
     if link not in LINKS:
         raise ValueError(f"link: expected one of {', '.join(LINKS)}, got {link!r}")
