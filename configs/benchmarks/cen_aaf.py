@@ -15,11 +15,4 @@ from configs.recipes import comparison
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the benchmark's config."""
-    config = aaf.get_config()
-    config.title = "CEN's generations on All-Age-Faces"
-    for name in ("frozen", "scratch"):
-        comparison.evolution(config.parts[name])
-    del config.parts.finetune
-    config.order = ("frozen", "scratch")
-    config.peers.files = {}
-    return config
+    return comparison.generations(aaf.get_config(), "CEN's generations on All-Age-Faces")

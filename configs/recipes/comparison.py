@@ -71,6 +71,17 @@ def fine_tuned(data: str, seeds: int, unit: str = "years") -> ml_collections.Con
     return part
 
 
+def generations(config: ml_collections.ConfigDict, title: str) -> ml_collections.ConfigDict:
+    """Makes a benchmark one of CEN's generations, on frozen features and from scratch."""
+    config.title = title
+    for name in ("frozen", "scratch"):
+        evolution(config.parts[name])
+    del config.parts.finetune
+    config.order = ("frozen", "scratch")
+    config.peers.files = {}
+    return config
+
+
 def evolution(part: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Makes a part one of CEN's four generations, by `CEN_WAYS`, with five seeds."""
     part.run.chain.generations = 4

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from ldl_jax.files import from_home
 from ldl_jax.run.sections import ConfigError, at_least, expand_paths, positive
 
 STAGE = "stage:"  # of init.path: the rest names a stage
@@ -49,11 +48,7 @@ class InitConfig:
     features_cache: str = ""
 
     def __post_init__(self) -> None:
-        expand_paths("init", self, "path", "features_cache")
-        try:
-            object.__setattr__(self, "teachers", tuple(map(from_home, self.teachers)))
-        except ValueError as error:
-            raise ConfigError(f"init.teachers: {error}") from None
+        expand_paths("init", self, "path", "features_cache", "teachers")
         at_least("init.features_views", self.features_views, 0)
         if self.features and not self.freeze:
             raise ConfigError(

@@ -24,6 +24,8 @@ def expand_paths(section: str, value: object, *keys: str) -> None:
     def expanded(key: str, given: Any) -> Any:
         if isinstance(given, Mapping):
             return {name: expanded(f"{key}.{name}", text) for name, text in given.items()}
+        if isinstance(given, tuple):
+            return tuple(expanded(key, text) for text in given)
         try:
             return from_home(given) if isinstance(given, str) else given
         except ValueError as error:

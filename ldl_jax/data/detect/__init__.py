@@ -1,4 +1,4 @@
 """Detectors: an RGB picture becomes its faces.
 
-`choice.detector` takes a detector by its name, its weights' file or its factory; `mtcnn` is ours.
+`choice.load` takes a detector by its name, its weights' file or its factory; `mtcnn` is ours.
 """

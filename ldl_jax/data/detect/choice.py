@@ -37,9 +37,9 @@ def load(name: str = MTCNN, **settings: Any) -> Detect:
     Raises:
       ValueError: the name is unknown, what it names cannot be loaded, or a setting is not its.
     """
-    check(name)
+    is_file = name.endswith(".safetensors")
     # The package of methods loads JAX, which preparing a set whose faces are known does not need.
-    if ":" in name and not name.endswith(".safetensors"):
+    if ":" in name and not is_file:
         from ldl_jax.methods.factories import imported
 
         factory = imported("detector", name, "factory(**settings)")
@@ -51,14 +51,15 @@ def load(name: str = MTCNN, **settings: Any) -> Detect:
             kind = type(detect).__name__
             raise ValueError(f"detector: {name!r} returned {kind}, expected a function")
         return _held_to_contract(name, detect)
+    if name != MTCNN and not is_file:
+        raise ValueError(f"detector: unknown {name!r}; {_KNOWN}")
     from ldl_jax.data.detect import mtcnn
 
     known = {field.name for field in dataclasses.fields(mtcnn.Settings)}
     if unknown := settings.keys() - known:
         names, all_names = ", ".join(sorted(unknown)), ", ".join(sorted(known))
         raise ValueError(f"detector: MTCNN has no setting {names}; it has: {all_names}")
-    path = None if name == MTCNN else name
-    return mtcnn.detector(mtcnn.Settings(**settings), path)
+    return mtcnn.detector(mtcnn.Settings(**settings), name if is_file else None)
 
 
 def _held_to_contract(name: str, detect: Detect) -> Detect:

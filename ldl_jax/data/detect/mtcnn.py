@@ -11,7 +11,7 @@ points, rounded there to whole pixels, these are.
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -28,6 +28,8 @@ _STEP = 2 * _PLACES  # pixels from a tile to the next
 # Rows of one call: numbers of tiles and candidates differ, and each would be compiled anew.
 _TILES, _CANDIDATES, _FINALISTS = 8, 64, 16
 _MOST = 4000  # proposals of one picture; their overlaps are a matrix
+
+_Sides = TypeVar("_Sides", int, np.ndarray)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _proposals(pixels: np.ndarray, arrays: Sequence[np.ndarray], settings: Setti
         return np.zeros((0, 4))
     inputs = [np.stack(tiles), np.asarray(sizes, np.int32)]
     shifts, scores = _in_parts(_pnet, arrays, inputs, _TILES)
-    counts = (np.asarray(sizes) - 2 + 1) // 2 - 4  # as `_count`, of a tile's own part
+    counts = _count(np.asarray(sizes))
     rows, columns = np.arange(_PLACES)[:, None], np.arange(_PLACES)
     inside = (rows < counts[:, :1, None]) & (columns < counts[:, 1:, None])
     sure = np.nonzero(inside & (scores > settings.proposal))
@@ -171,8 +173,8 @@ def _levels(height: int, width: int, settings: Settings) -> Iterator[tuple[float
             yield scale, int(height * scale), int(width * scale)
 
 
-def _count(side: int) -> int:
-    """Returns the number of PNet's places along a side of a picture."""
+def _count(side: _Sides) -> _Sides:
+    """Returns the number of PNet's places along a side of a picture, or along each of many."""
     return (side - 2 + 1) // 2 - 4
 
 
