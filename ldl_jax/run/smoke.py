@@ -18,6 +18,7 @@ from ldl_jax.run.init_section import RANDOM, InitConfig
 _SIZE = 64  # pixels; no network takes much less
 _BATCH = 8  # or the next number that the devices divide
 _BATCHES = 3  # of pictures; half of them, a fold's, are one batch still
+_RATE = 1e-3  # of learning; a stage and the run that goes on from it are then one program
 # What is drawn for a label space; ages for all others.
 _KINDS = {"adience": "age_groups", "scut_fbp": "attractiveness", "cfd": "attractiveness"}
 
@@ -26,9 +27,9 @@ def smoke(config: Config, devices: int = 1) -> Config:
     """The run in less than a minute, to see that it goes from end to end; its numbers mean nothing.
 
     One epoch of 24 drawn faces of at most 64 pixels in batches of 8, at most two generations, two
-    folds. Weights from elsewhere are left out. Networks, methods, recipes, optimizers and stages
-    stay; of a sweep's runs, those that `_few` returns. Batches are larger, and faces more, where
-    `devices` times `accumulate` does not divide 8.
+    folds; one learning rate. Weights from elsewhere are left out. Networks, methods, recipes,
+    optimizers and stages stay; of a sweep's runs, those that `_few` returns. Batches are larger,
+    and faces more, where `devices` times `accumulate` does not divide 8.
     """
     parts = devices * config.accumulate
     batch = parts * math.ceil(_BATCH / parts)
@@ -41,6 +42,7 @@ def smoke(config: Config, devices: int = 1) -> Config:
         batch_size=batch,
         epochs=1,
         log_every=1,
+        optimizer=dataclasses.replace(config.optimizer, learning_rate=_RATE),
         data=_data(config.data, _BATCHES * batch),
         init=init,
         chain=dataclasses.replace(config.chain, generations=min(2, config.chain.generations)),
@@ -77,7 +79,7 @@ def _few(config: Config) -> list[dict[str, Any]]:
     Runs that differ in seed, fold and numbers alone are the same code: one of them stays. Of those
     that differ in their label space alone the first and the last stay. Of the first group of runs
     two stay, so that there is a spread; where it is the only group also its last run, so that there
-    is a difference.
+    is a difference. A method has a second generation with the first of its networks alone.
     """
     if not config.sweep:
         return []
@@ -91,7 +93,14 @@ def _few(config: Config) -> list[dict[str, Any]]:
     others = sweep.program(points[-1].config) != sweep.program(points[0].config)
     last = points[-1:] if others and len(groups) == 1 and len(points) > 2 else ()
     runs[1:1] = [*points[1:2], *last]
-    return [{key: (value,) for key, value in point.values.items()} for point in runs]
+    grids: list[dict[str, Any]] = []
+    networks: dict[str, str] = {}  # of each method, its first
+    for point in runs:
+        grids.append({key: (value,) for key, value in point.values.items()})
+        first = networks.setdefault(point.config.method.name, point.config.model.name)
+        if first != point.config.model.name and point.config.chain.generations > 1:
+            grids[-1]["chain.generations"] = (1,)
+    return grids
 
 
 def _data(config: DataConfig, pictures: int) -> DataConfig:

@@ -110,12 +110,18 @@ def _precise(job: Job, function: _Function) -> _Function:
 
 
 def drawing(job: Job) -> Draw:
-    """Returns the function that draws a job's fresh weights.
+    """Returns the function that draws a job's fresh weights, the head's alone where that is all.
 
     Once a generation: compiled well, the random numbers would cost 10 s of CPU, compiled fast 3.
     """
     draw = functools.partial(init_weights, job.model, job.method)
-    return jax.jit(draw, compiler_options={"xla_backend_optimization_level": 0})
+    quickly = {"xla_backend_optimization_level": 0}
+    fresh_students = job.chain.student == "fresh" and job.chain.generations > 1
+    if job.init.backbone is None or fresh_students:
+        return jax.jit(draw, compiler_options=quickly)
+    backbone, model_state = job.init.backbone
+    head = jax.jit(lambda key: draw(key).params["head"], compiler_options=quickly)
+    return lambda key: Weights({"backbone": backbone, "head": head(key)}, model_state)
 
 
 def like(job: Job) -> TrainState:
@@ -141,13 +147,14 @@ def first_state(
     """Returns the state at a generation's step 0."""
     key = jax.random.fold_in(jax.random.key(job.seed), generation)
     init_key, train_key = jax.random.split(key)
-    weights = (draw or drawing(job))(init_key)
     if job.chain.student == "teacher" and teacher is not None and not is_joined(teacher):
         weights = teacher
-    elif job.init.backbone is not None and not (job.chain.student == "fresh" and generation > 1):
-        backbone, model_state = job.init.backbone
-        head = weights.params["head"] if job.init.head is None else job.init.head
-        weights = Weights({"backbone": backbone, "head": head}, model_state)
+    else:
+        weights = (draw or drawing(job))(init_key)
+        if job.init.backbone is not None and not (job.chain.student == "fresh" and generation > 1):
+            backbone, model_state = job.init.backbone
+            head = weights.params["head"] if job.init.head is None else job.init.head
+            weights = Weights({"backbone": backbone, "head": head}, model_state)
     # A copy: the training state is given up step by step, the teacher and the backbone stay.
     weights = jax.tree.map(lambda x: jnp.array(x, copy=True), weights)
     average, transform = job.optimizer.ema > 0, job.optimizer.transform
