@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from absl import flags
 
-import ldl_jax
 from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.data.detect import choice
 from ldl_jax.predict import faces
+from ldl_jax.predict import predictor as predictors
 from ldl_jax.predict.predictor import Predictor
 
 Tell = Callable[[str], None]
@@ -85,7 +85,7 @@ def load(checkpoint: str, tell: Tell) -> tuple[Predictor, list[str]]:
       ValueError, OSError: it cannot be loaded; see `ldl_jax.load`.
     """
     warnings: list[str] = []
-    predictor = ldl_jax.load(
+    predictor = predictors.load(
         checkpoint,
         trust=_TRUST.value,
         allow_unsealed=_UNSEALED.value,

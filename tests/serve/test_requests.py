@@ -202,9 +202,9 @@ def test_what_arrives_together_is_answered_together(predictor, monkeypatch):
             assert running.meter("process_resident_memory_bytes") > 1e7
 
 
-def test_a_full_queue_and_a_late_answer(predictor, monkeypatch):
+def test_a_full_queue_takes_no_more(predictor, monkeypatch):
     with (
-        serving(predictor, queue=2, max_pictures=2, timeout=0.6) as running,
+        serving(predictor, queue=2, max_pictures=2) as running,
         held(predictor, monkeypatch) as (gate, _),
     ):
         threads, replies = together(*[lambda: running.ask(body=drawn())] * 2)
@@ -212,13 +212,22 @@ def test_a_full_queue_and_a_late_answer(predictor, monkeypatch):
         full = running.ask(body=drawn())
         assert (full.status, full.headers["Retry-After"]) == (429, "1")
         assert full.error == "queue: it takes 2 pictures, 2 wait and 1 came; try again later"
+        gate.set()
         for thread in threads:
             thread.join()
-        assert {reply.status for reply in replies} == {504}
-        assert "expected an answer in 0.6 s" in replies[0].error
+        assert [reply.status for reply in replies] == [200, 200]
+
+
+def test_an_answer_that_is_late_is_none(predictor, monkeypatch):
+    with (
+        serving(predictor, timeout=0.3) as running,
+        held(predictor, monkeypatch) as (gate, _),
+    ):
+        late = running.ask(body=drawn())
+        assert late.status == 504
+        assert "expected an answer in 0.3 s" in late.error
         gate.set()
         running.wait_for(lambda: running.service.work.inside() == 0)
-        assert running.ask(body=drawn()).status == 200
 
 
 def test_an_answer_that_is_no_number_and_a_network_that_fails(

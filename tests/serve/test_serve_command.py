@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,7 @@ def test_a_process_answers_and_ends_by_sigterm_with_code_0(checkpoint, tmp_path)
     with subprocess.Popen(
         [
             *(sys.executable, "-m", "launch.serve", str(checkpoint), "--aligned", "--port=0"),
-            *("--batch=2",),
+            *("--batch=2", "--timeout=300"),
         ],
         cwd=ROOT,
         env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
@@ -44,6 +46,8 @@ def test_a_process_answers_and_ends_by_sigterm_with_code_0(checkpoint, tmp_path)
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        patience = threading.Timer(300, process.kill)
+        patience.start()
         try:
             first = process.stdout.readline()
             match = re.fullmatch(
@@ -51,20 +55,29 @@ def test_a_process_answers_and_ends_by_sigterm_with_code_0(checkpoint, tmp_path)
             )
             assert match, first + process.stderr.read()
             assert process.stdout.readline().startswith("ready after ")
-            connection = http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=60)
-            with contextlib.closing(connection):
-                connection.request("POST", "/predict", drawn(), {"Content-Type": "image/png"})
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(match[1]))) as one:
+                content = drawn()
+                one.putrequest("POST", "/predict")
+                one.putheader("Content-Length", str(len(content)))
+                one.endheaders(content[:100])
+                with contextlib.closing(http.client.HTTPConnection(one.host, one.port)) as other:
+                    text = b""
+                    while b"\nldl_active_requests 1.0\n" not in text:
+                        other.request("GET", "/metrics")
+                        text = other.getresponse().read()
                 process.send_signal(signal.SIGTERM)
-                response = connection.getresponse()
-                assert response.status in (200, 503)  # taken before the signal came, or not
-                assert json.loads(response.read())
-            printed, errors = process.communicate(timeout=60)
+                time.sleep(0.3)
+                one.send(content[100:])
+                response = one.getresponse()
+                assert response.status == 200
+                assert json.loads(response.read())[0]["unit"] == "years"
+            printed, errors = process.communicate()
         finally:
+            patience.cancel()
             process.kill()
     assert process.returncode == 0
     assert printed == "stopped\n"
-    assert "Traceback" not in errors
-    assert not errors or errors.startswith("stopping: 1 requests")
+    assert errors == "stopping: 1 requests are answered first, new ones are refused\n"
 
 
 def call(*arguments):
