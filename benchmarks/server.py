@@ -37,6 +37,7 @@ from ldl_jax import methods, models
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.labels import AGE
+from ldl_jax.run.command import quiet
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.record import Record
 from ldl_jax.train.state import Weights
@@ -64,6 +65,7 @@ class _Result(NamedTuple):
 
 def main(arguments: Sequence[str]) -> None:
     """Prints a row for the server with batches and one for the server without."""
+    quiet()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = arguments[1] if arguments[1:] else _drawn(Path(folder) / "drawn")
         print(f"{printing.device()}; {_REQUESTS.value} requests of {_CLIENTS.value} clients\n")

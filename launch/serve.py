@@ -105,7 +105,7 @@ def run(checkpoint: str) -> tuple[int, bool]:
         meters = Meters()
         work = Work(predictor, Settings(detector, alignment, coverage, decoders), limits, meters)
         service = Service(work, limits, meters, warnings)
-        if server.is_open(listening):
+        if server.is_open(listening.getsockname()[0]):
             _tell(
                 f"warning: whoever reaches {_HOST.value} may ask: there is no password and no "
                 "encryption; see docs/server.md for a proxy before it"

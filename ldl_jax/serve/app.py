@@ -1,5 +1,6 @@
 """The addresses of a server as an ASGI application, which starlette's test client takes as well."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -50,7 +51,7 @@ def build(service: Service, site: Path | None = None) -> ASGIApp:
         Route("/predict", predict, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/metrics", metrics),
-        Route("/", page) if site is None else Mount("/", StaticFiles(directory=site, html=True)),
+        Route("/", page) if site is None else Mount("/", _Site(directory=site, html=True)),
     ]
     app = Starlette(
         routes=routes,
@@ -58,6 +59,16 @@ def build(service: Service, site: Path | None = None) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     return _Counted(app, service)
+
+
+class _Site(StaticFiles):
+    """A folder's files; a path that no file can have is one that is not there."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        try:
+            return super().lookup_path(path)
+        except ValueError:
+            return "", None
 
 
 async def _refused(request: Request, error: Exception) -> Response:

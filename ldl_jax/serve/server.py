@@ -42,9 +42,9 @@ def url(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def is_open(listening: socket.socket) -> bool:
-    """Returns whether other machines may reach a socket."""
-    return not ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
+def is_open(address: str) -> bool:
+    """Returns whether other machines may reach an address of this one, as "127.0.0.1"."""
+    return not ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 class Server(uvicorn.Server):
