@@ -47,7 +47,7 @@ _CLIENTS = flags.DEFINE_integer("clients", 16, "that ask at a time")
 _SECONDS = 60.0  # that any answer may take, before it counts as hanging
 
 
-class _Kind(NamedTuple):
+class _RequestKind(NamedTuple):
     """A kind of request: its body, its content type, the status that it must get, and how often."""
 
     name: str
@@ -114,7 +114,7 @@ def _measured(port: int) -> tuple[list[str], list[_Result]]:
     return [*row, f"{faces / count:.1f}", *(f"{x / 1e6:.0f}" for x in memory)], results
 
 
-def _kinds() -> list[_Kind]:
+def _kinds() -> list[_RequestKind]:
     """Makes the requests, each of which must be answered as it says."""
     rng = np.random.default_rng(0)
     cells = Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8))
@@ -127,15 +127,15 @@ def _kinds() -> list[_Kind]:
     small, large = photo(256, 256, "JPEG"), photo(1600, 1200, "JPEG")
     jpeg = "image/jpeg"
     return [
-        _Kind("small", small, jpeg, 200, 60),
-        _Kind("large", large, jpeg, 200, 20),
-        _Kind("png", photo(200, 240, "PNG"), "image/png", 200, 10),
-        _Kind("cut", large[: len(large) // 2], jpeg, 422, 2),
-        _Kind("huge", _bomb(), "image/png", 413, 2),
-        _Kind("long", bytes(21_000_000), jpeg, 413, 1),
-        _Kind("junk", rng.bytes(50_000), jpeg, 415, 2),
-        _Kind("text", b"a" * 1000, "text/plain", 415, 2),
-        _Kind("gone", large, jpeg, 0, 1),
+        _RequestKind("small", small, jpeg, 200, 60),
+        _RequestKind("large", large, jpeg, 200, 20),
+        _RequestKind("png", photo(200, 240, "PNG"), "image/png", 200, 10),
+        _RequestKind("cut", large[: len(large) // 2], jpeg, 422, 2),
+        _RequestKind("huge", _bomb(), "image/png", 413, 2),
+        _RequestKind("long", bytes(21_000_000), jpeg, 413, 1),
+        _RequestKind("junk", rng.bytes(50_000), jpeg, 415, 2),
+        _RequestKind("text", b"a" * 1000, "text/plain", 415, 2),
+        _RequestKind("gone", large, jpeg, 0, 1),
     ]
 
 
@@ -152,7 +152,7 @@ def _bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def _asked(port: int, requests: Sequence[_Kind], clients: int) -> list[_Result]:
+def _asked(port: int, requests: Sequence[_RequestKind], clients: int) -> list[_Result]:
     """Sends requests from clients that each wait for an answer before they ask again."""
     waiting = collections.deque(requests)
     results: list[_Result] = []
@@ -174,7 +174,7 @@ def _asked(port: int, requests: Sequence[_Kind], clients: int) -> list[_Result]:
     return results
 
 
-def _answered(connection: http.client.HTTPConnection, kind: _Kind) -> _Result:
+def _answered(connection: http.client.HTTPConnection, kind: _RequestKind) -> _Result:
     begun = time.perf_counter()
     connection.request("POST", "/predict", kind.body, {"Content-Type": kind.content_type})
     if not kind.status:

@@ -25,7 +25,7 @@ from ldl_jax.run.command import fail, quiet, start
 from ldl_jax.serve.limits import Limits, faults
 
 if TYPE_CHECKING:
-    from ldl_jax.serve.work import Work
+    from ldl_jax.serve.workers import Workers
 
 _DEFAULTS = Limits()
 # Other commands have flags of these names; only tests load two commands in one process.
@@ -93,7 +93,7 @@ def run(checkpoint: str) -> tuple[int, bool]:
     from ldl_jax.serve import app, server
     from ldl_jax.serve.meters import Meters
     from ldl_jax.serve.service import Service
-    from ldl_jax.serve.work import Settings, Work
+    from ldl_jax.serve.workers import AnswerOptions, Workers
 
     with server.listen(_HOST.value, _PORT.value) as listening:
         predictor, warnings = answering.load(checkpoint, _tell)
@@ -103,16 +103,17 @@ def run(checkpoint: str) -> tuple[int, bool]:
         alignment = answering.alignment(predictor, _tell)
         detector, coverage = answering.detector(), answering.COVERAGE.value
         meters = Meters()
-        work = Work(predictor, Settings(detector, alignment, coverage, decoders), limits, meters)
-        service = Service(work, limits, meters, warnings)
+        options = AnswerOptions(detector, alignment, coverage, decoders)
+        workers = Workers(predictor, options, limits, meters)
+        service = Service(workers, limits, meters, warnings)
         if server.is_open(listening.getsockname()[0]):
             _tell(
                 f"warning: whoever reaches {_HOST.value} may ask: there is no password and no "
                 "encryption; see docs/server.md for a proxy before it"
             )
         _show(f"listening at {server.url(listening)}; no picture is kept or logged")
-        work.start()
-        threading.Thread(target=_show_ready, args=(work, time.monotonic()), daemon=True).start()
+        workers.start()
+        threading.Thread(target=_show_ready, args=(workers, time.monotonic()), daemon=True).start()
         running = server.Server(app.build(service, site), service)
         ended = running.answer(listening)
     _show("stopped")
@@ -126,21 +127,21 @@ def _check_flags() -> tuple[Limits, Path | None]:
       ValueError: a flag has a wrong value, or a package is missing; the message has all faults.
     """
     values: dict[str, Any] = {name: flag.value for name, flag in _LIMITS.items()}
-    found = [f"--{fault.replace('_', '-', 1)}" for fault in faults(values)]
+    wrong = [f"--{fault.replace('_', '-', 1)}" for fault in faults(values)]
     if not 0 <= _PORT.value < 2**16:
-        found.append(f"--port: expected 0 to 65535, got {_PORT.value}")
+        wrong.append(f"--port: expected 0 to 65535, got {_PORT.value}")
     site = None if _SITE.value is None else Path(from_home(_SITE.value))
     if site is not None and not (site / "index.html").is_file():
-        found.append(
+        wrong.append(
             f"--site: expected a folder with an index.html, got {_SITE.value}; one is made by "
             "python -m launch.export RUN --to=FOLDER/"
         )
     try:
         answering.check()
     except ValueError as error:
-        found.append(str(error))
-    if found:
-        raise ValueError("; ".join(found))
+        wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))
     for name in _NEEDED:
         try:
             importlib.import_module(name)
@@ -158,10 +159,10 @@ def _show(line: str) -> None:
     print(plain_lines(line), flush=True)
 
 
-def _show_ready(work: Work, begun: float) -> None:
+def _show_ready(workers: Workers, begun: float) -> None:
     """Says when the programs are compiled, and what the first answer of one shows."""
-    if work.wait():
-        answering.tell_value_alone(work.predictor, _tell)
+    if workers.wait():
+        answering.tell_value_alone(workers.predictor, _tell)
         _show(f"ready after {time.monotonic() - begun:.1f} s")
 
 

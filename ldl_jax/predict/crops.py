@@ -108,11 +108,11 @@ def answer(
     scores = predictor.score_maps(images) if maps else [None] * len(images)
     return [
         Answer(
-            *(picture, number, crop.box, crop.square),
+            *(picture, face, crop.box, crop.square),
             *(float(prediction.value[index]), low[index], high[index]),
             *(probs[index].copy(), scores[index]),
         )
-        for index, (picture, number, crop) in enumerate(faces)
+        for index, (picture, face, crop) in enumerate(faces)
     ]
 
 

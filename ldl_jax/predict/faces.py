@@ -126,8 +126,8 @@ def answer(
     workers = workers or os.cpu_count() or 1
     for picture in _decoded(predictor, paths, detect, alignment, batch, workers):
         waiting.append(picture)
-        for number, crop in enumerate(picture.crops, 1):
-            queue.append((NumberedCrop(str(picture.path), number, crop), picture))
+        for index, crop in enumerate(picture.crops, 1):
+            queue.append((NumberedCrop(str(picture.path), index, crop), picture))
         while len(queue) >= batch:
             compute()
         yield from _done(waiting)

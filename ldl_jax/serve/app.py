@@ -45,7 +45,7 @@ def build(service: Service, site: Path | None = None) -> ASGIApp:
 
     async def page(request: Request) -> Response:
         headers = {"Content-Security-Policy": usage.POLICY}
-        return HTMLResponse(usage.page(service.work.predictor, service.limits), headers=headers)
+        return HTMLResponse(usage.page(service.workers.predictor, service.limits), headers=headers)
 
     routes: list[BaseRoute] = [
         Route("/predict", predict, methods=["POST"]),

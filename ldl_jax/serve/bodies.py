@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from ldl_jax.serve.limits import Limits
 from ldl_jax.serve.refused import RefusedError
-from ldl_jax.serve.work import Upload
+from ldl_jax.serve.workers import Upload
 
 _SINGLE = "picture"  # the name of a picture that comes without one
 _NAME = 200  # characters of a picture's name that are kept

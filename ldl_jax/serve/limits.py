@@ -30,8 +30,8 @@ class Limits:
     connections: int = 256
 
     def __post_init__(self) -> None:
-        if found := faults(dataclasses.asdict(self)):
-            raise ValueError("; ".join(found))
+        if wrong := faults(dataclasses.asdict(self)):
+            raise ValueError("; ".join(wrong))
 
     @property
     def body(self) -> int:
@@ -55,14 +55,14 @@ def faults(values: Mapping[str, float]) -> list[str]:
         "timeout": (0.1, 3600.0),
         "connections": (1, 100_000),
     }
-    found = [
+    wrong = [
         f"{name}: expected {least:g} to {most:g}, got {values[name]:g}"
         for name, (least, most) in ranges.items()
         if not least <= values[name] <= most
     ]
-    if not found and values["max_pictures"] > values["queue"]:
-        found.append(
+    if not wrong and values["max_pictures"] > values["queue"]:
+        wrong.append(
             f"max_pictures: expected at most the {values['queue']:g} of queue, got "
             f"{values['max_pictures']:g}: such a request would never be taken"
         )
-    return found
+    return wrong

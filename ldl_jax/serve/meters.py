@@ -1,4 +1,4 @@
-"""What a server counts of itself, as Prometheus reads it. Nothing of a picture is among it."""
+"""Counts what a server does, in the form that Prometheus reads. Nothing of a picture is in it."""
 
 from collections.abc import Callable
 

@@ -85,9 +85,9 @@ class Server(uvicorn.Server):
         """
         self.run(sockets=[listening])
         self.unanswered = self._service.active()
-        ended = self._service.work.close(_CLOSE)
-        if self._service.work.failure is not None:
-            error = self._service.work.failure
+        ended = self._service.workers.close(_CLOSE)
+        if self._service.workers.failure is not None:
+            error = self._service.workers.failure
             raise ValueError(f"the network cannot be used: {error}") from error
         return ended
 
@@ -115,18 +115,18 @@ class Server(uvicorn.Server):
         over = self._end is not None and (
             not self._service.active() or time.monotonic() > self._end
         )
-        failed = self._service.work.failure is not None
+        failed = self._service.workers.failure is not None
         return await super().on_tick(counter) or over or failed
 
 
 def _why(error: Exception, host: str, port: int) -> str:
-    number = error.errno if isinstance(error, OSError) else None
+    code = error.errno if isinstance(error, OSError) else None
     if isinstance(error, socket.gaierror | UnicodeError):
         return f"--host: expected a name or an address of this machine, got {host!r} ({error})"
-    if number == errno.EADDRINUSE:
+    if code == errno.EADDRINUSE:
         return f"--port: {port} of {host} is in use; give another, or 0 for any that is free"
-    if number in (errno.EACCES, errno.EPERM):
+    if code in (errno.EACCES, errno.EPERM):
         return f"--port: {port} of {host} needs rights that you don't have; give 1024 or above"
-    if number == errno.EADDRNOTAVAIL:
+    if code == errno.EADDRNOTAVAIL:
         return f"--host: expected an address of this machine, got {host!r}"
     return f"--host, --port: cannot listen at {host}:{port} ({error})"

@@ -16,7 +16,7 @@ from ldl_jax.serve import bodies
 from ldl_jax.serve.limits import Limits
 from ldl_jax.serve.meters import Meters
 from ldl_jax.serve.refused import RefusedError, as_json, one_line
-from ldl_jax.serve.work import Outcome, Upload, Work
+from ldl_jax.serve.workers import Outcome, Upload, Workers
 
 JSON = "application/json"
 
@@ -25,7 +25,7 @@ class Service:
     """Takes requests, and knows when it may end.
 
     Attributes:
-      work: the threads that answer.
+      workers: the threads that answer.
       limits: of all that comes.
       meters: what is counted.
       warnings: a line on each thing that is wrong with the checkpoint, for the answers.
@@ -33,9 +33,9 @@ class Service:
     """
 
     def __init__(
-        self, work: Work, limits: Limits, meters: Meters, warnings: Sequence[str] = ()
+        self, workers: Workers, limits: Limits, meters: Meters, warnings: Sequence[str] = ()
     ) -> None:
-        self.work, self.limits, self.meters = work, limits, meters
+        self.workers, self.limits, self.meters = workers, limits, meters
         self.warnings = tuple(warnings)
         self.stopping = False
         self._active = self._held = 0
@@ -46,7 +46,7 @@ class Service:
         """Returns "ready", "compiling" or "stopping"."""
         if self.stopping:
             return "stopping"
-        return "ready" if self.work.is_ready() else "compiling"
+        return "ready" if self.workers.is_ready() else "compiling"
 
     def active(self) -> int:
         """Returns the number of requests for answers that have been taken and are not over."""
@@ -60,7 +60,7 @@ class Service:
         """
         with self._admitted() as hold:
             bodies.check_head(request, self.limits)
-            self.work.check_room()
+            self.workers.check_room()
             pictures = await bodies.uploads(request, self.limits, hold)
             outcomes = await self._outcomes(pictures, request)
             return await run_in_threadpool(self._response, outcomes)
@@ -92,7 +92,7 @@ class Service:
     async def _outcomes(self, pictures: Sequence[Upload], request: Request) -> list[Outcome]:
         """Waits for the outcomes, for the timeout at most, and while the client is there."""
         seconds = self.limits.timeout
-        futures = self.work.submit(pictures, time.monotonic() + seconds)
+        futures = self.workers.submit(pictures, time.monotonic() + seconds)
         outcomes = asyncio.gather(*map(asyncio.wrap_future, futures))
         gone = asyncio.ensure_future(_gone(request))
         try:
@@ -115,7 +115,7 @@ class Service:
             status = statuses.pop() if len(statuses) == 1 else 422
             line = "; ".join(problem.line for problem in problems)
             raise RefusedError(status, line, problems=problems)
-        space, coverage = self.work.predictor.space, self.work.settings.coverage
+        space, coverage = self.workers.predictor.space, self.workers.options.coverage
         text = answers.to_json(rows, space, coverage, self.warnings)
         if not problems:
             return Response(text.encode("utf-8", "replace"), media_type=JSON)

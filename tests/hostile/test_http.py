@@ -163,10 +163,10 @@ def test_a_picture_whose_client_has_gone_is_dropped(predictor, running, monkeypa
             for client in (first, second):
                 client.sendall(POST + b"Content-Length: %d\r\n\r\n%b" % (len(content), content))
                 running.wait_for(lambda: batches)
-            running.wait_for(lambda: running.service.work.inside() == 2)
+            running.wait_for(lambda: running.service.workers.inside() == 2)
         running.wait_for(lambda: running.service.active() == 0)
         gate.set()
-        running.wait_for(lambda: running.service.work.inside() == 0)
+        running.wait_for(lambda: running.service.workers.inside() == 0)
     assert batches == [1]
     assert running.meter(dropped) == 1
 

@@ -20,7 +20,7 @@ from ldl_jax.serve import app, server  # noqa: E402
 from ldl_jax.serve.limits import Limits  # noqa: E402
 from ldl_jax.serve.meters import Meters  # noqa: E402
 from ldl_jax.serve.service import Service  # noqa: E402
-from ldl_jax.serve.work import Settings, Work  # noqa: E402
+from ldl_jax.serve.workers import AnswerOptions, Workers  # noqa: E402
 
 SECONDS = 20  # that anything here may take
 
@@ -76,16 +76,16 @@ def serving(predictor, *, detect=None, alignment=None, site=None, ready=True, sl
     """A server of a predictor, until the block ends; `slow` has seconds as `Server` takes them."""
     bounds = Limits(**{"batch": 4, "wait": 0.0, **limits})
     meters = Meters()
-    settings = Settings(detect, alignment or Alignment("box", 0.0), decoders=2)
-    work = Work(predictor, settings, bounds, meters)
-    service = Service(work, bounds, meters, ["a warning"])
+    settings = AnswerOptions(detect, alignment or Alignment("box", 0.0), decoders=2)
+    workers = Workers(predictor, settings, bounds, meters)
+    service = Service(workers, bounds, meters, ["a warning"])
     listening = server.listen("127.0.0.1", 0)
     running = server.Server(app.build(service, site), service, **dict(slow))
-    work.start()
+    workers.start()
     thread = threading.Thread(target=running.answer, args=(listening,), daemon=True)
     thread.start()
     if ready:
-        assert work.wait()
+        assert workers.wait()
     try:
         yield Running(listening.getsockname()[1], running, service)
     finally:

@@ -186,7 +186,7 @@ def test_what_arrives_together_is_answered_together(predictor, monkeypatch):
             first, _ = together(lambda: running.ask(body=drawn()))
             running.wait_for(lambda: batches)
             rest, replies = together(*[lambda: running.ask(body=drawn())] * 6)
-            running.wait_for(lambda: running.service.work.inside() == 7)
+            running.wait_for(lambda: running.service.workers.inside() == 7)
             gate.set()
             for thread in first + rest:
                 thread.join()
@@ -208,7 +208,7 @@ def test_a_full_queue_takes_no_more(predictor, monkeypatch):
         held(predictor, monkeypatch) as (gate, _),
     ):
         threads, replies = together(*[lambda: running.ask(body=drawn())] * 2)
-        running.wait_for(lambda: running.service.work.inside() == 2)
+        running.wait_for(lambda: running.service.workers.inside() == 2)
         full = running.ask(body=drawn())
         assert (full.status, full.headers["Retry-After"]) == (429, "1")
         assert full.error == "queue: it takes 2 pictures, 2 wait and 1 came; try again later"
@@ -227,7 +227,7 @@ def test_an_answer_that_is_late_is_none(predictor, monkeypatch):
         assert late.status == 504
         assert "expected an answer in 0.3 s" in late.error
         gate.set()
-        running.wait_for(lambda: running.service.work.inside() == 0)
+        running.wait_for(lambda: running.service.workers.inside() == 0)
 
 
 def test_an_answer_that_is_no_number_and_a_network_that_fails(
@@ -268,7 +268,7 @@ def test_it_is_ready_once_its_programs_are_compiled(predictor, monkeypatch):
         assert reply.status == 503
         assert reply.error == "server: expected it to be ready, it is compiling; try again later"
         gate.set()
-        assert running.service.work.wait()
+        assert running.service.workers.wait()
         assert batches == [1, 2, 4]
         reply = running.ask("/healthz")
         assert (reply.status, reply.json) == (200, {"status": "ready"})

@@ -33,7 +33,7 @@ def test_requests_that_were_taken_are_answered_and_new_ones_refused(predictor, m
         for thread in threads:
             thread.join()
         assert [reply.status for reply in replies] == [200] * 3
-        running.wait_for(lambda: not running.service.work._thread.is_alive())
+        running.wait_for(lambda: not running.service.workers._thread.is_alive())
         with pytest.raises(ConnectionRefusedError):
             running.ask("/healthz")
     assert running.server.unanswered == 0

@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 
 
 @dataclasses.dataclass(eq=False)
-class _Job:
+class _Waiting:
     """A picture on its way."""
 
     name: str
@@ -58,7 +58,7 @@ class _Job:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class AnswerOptions:
     """Says how pictures are answered.
 
     Attributes:
@@ -74,24 +74,26 @@ class Settings:
     decoders: int = 2
 
 
-class Work:
+class Workers:
     """The threads that answer, between `start` and `close`.
 
     Attributes:
+      predictor: the network.
+      options: how pictures are answered.
       failure: the error that kept the programs from being compiled, or None.
     """
 
     def __init__(
-        self, predictor: Predictor, settings: Settings, limits: Limits, meters: Meters
+        self, predictor: Predictor, options: AnswerOptions, limits: Limits, meters: Meters
     ) -> None:
-        self.predictor, self.settings = predictor, settings
+        self.predictor, self.options = predictor, options
         self.failure: Exception | None = None
         self._limits, self._meters = limits, meters
         self._compiled = threading.Event()
         self._lock, self._detecting = threading.Lock(), threading.Lock()
         self._inside = self._decoding = 0
-        self._decoded: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._pool = ThreadPoolExecutor(settings.decoders, "decode")
+        self._decoded: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(options.decoders, "decode")
         self._thread = threading.Thread(target=self._run, name="answer", daemon=True)
         meters.watch("ldl_queue_pictures", "Pictures that are in the server.", self.inside)
         meters.watch("ldl_ready", "Whether the programs are compiled.", self._compiled.is_set)
@@ -131,7 +133,7 @@ class Work:
         Raises:
           RefusedError: there is no room for all of them.
         """
-        jobs = [_Job(name, content, deadline) for name, content in uploads]
+        jobs = [_Waiting(name, content, deadline) for name, content in uploads]
         with self._lock:
             self.check_room(len(jobs))
             self._inside += len(jobs)
@@ -153,7 +155,7 @@ class Work:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
 
-    def _decode(self, job: _Job) -> None:
+    def _decode(self, job: _Waiting) -> None:
         """Decodes a picture and cuts out its faces, in a thread of the pool."""
         ready = False
         try:
@@ -174,8 +176,8 @@ class Work:
                 if ready:
                     self._decoded.put(job)
 
-    def _crops(self, job: _Job) -> list[Crop]:
-        detect, alignment = self.settings.detect, self.settings.alignment
+    def _crops(self, job: _Waiting) -> list[Crop]:
+        detect, alignment = self.options.detect, self.options.alignment
         image = crops.read(self.predictor, job.content, detect, job.name)
         job.content = b""
         if detect is None:
@@ -199,16 +201,16 @@ class Work:
         size, batch = self.predictor.preprocessing.stored_size, self._limits.batch
         face = NumberedCrop("", 1, Crop(np.zeros((size, size, 3), np.uint8)))
         for count in sorted({*(2**n for n in range(13) if 2**n < batch), batch}):
-            crops.answer(self.predictor, [face] * count, self.settings.coverage)
-        if self.settings.detect is not None:
+            crops.answer(self.predictor, [face] * count, self.options.coverage)
+        if self.options.detect is not None:
             noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
             # A detector of somebody's own may refuse what is no photograph.
             with self._detecting, contextlib.suppress(Exception):
-                self.settings.detect(Image.fromarray(noise))
+                self.options.detect(Image.fromarray(noise))
 
-    def _gathered(self) -> list[_Job]:
+    def _gathered(self) -> list[_Waiting]:
         """Waits for a picture, and a moment for others on their way; nothing means the end."""
-        jobs: list[_Job] = []
+        jobs: list[_Waiting] = []
         faces, end = 0, 0.0
         while faces < self._limits.batch:
             try:
@@ -229,12 +231,12 @@ class Work:
             faces += len(job.crops)
         return jobs
 
-    def _answer(self, jobs: Sequence[_Job]) -> None:
+    def _answer(self, jobs: Sequence[_Waiting]) -> None:
         """Gives the pictures their outcomes."""
         faces = [
-            NumberedCrop(job.name, number, crop)
+            NumberedCrop(job.name, index, crop)
             for job in jobs
-            for number, crop in enumerate(job.crops, 1)
+            for index, crop in enumerate(job.crops, 1)
         ]
         answers: list[Answer] = []
         batch = self._limits.batch
@@ -243,7 +245,7 @@ class Work:
                 part = faces[start : start + batch]
                 self._meters.batches.observe(len(part))
                 with self._meters.network.time():
-                    answers += crops.answer(self.predictor, part, self.settings.coverage)
+                    answers += crops.answer(self.predictor, part, self.options.coverage)
         except Exception as error:
             for job in jobs:
                 self._finish(job, error)
@@ -257,12 +259,12 @@ class Work:
             problems = tuple(Problem(job.name, 500, line) for line in lines if line)
             self._finish(job, Outcome(finite, problems))
 
-    def _drop(self, job: _Job) -> None:
+    def _drop(self, job: _Waiting) -> None:
         """Ends a picture that nobody waits for, or whose time is over."""
         line = f"{job.name}: expected an answer in {self._limits.timeout:g} s, it still waited"
         self._finish(job, Outcome((), (Problem(job.name, 504, line),)), "dropped")
 
-    def _finish(self, job: _Job, outcome: Outcome | Exception, kind: str = "") -> None:
+    def _finish(self, job: _Waiting, outcome: Outcome | Exception, kind: str = "") -> None:
         refused = isinstance(outcome, Exception) or outcome.problems
         self._meters.pictures.labels(kind or ("refused" if refused else "answered")).inc()
         job.crops = []
