@@ -7,9 +7,7 @@ import pytest
 import ldl_jax
 from ldl_jax import methods
 from ldl_jax.labels import AGE
-from ldl_jax.serve import server
-from ldl_jax.serve.limits import Limits
-from tests.serve.serving import drawn, held, serving, together
+from tests.serve.serving import Limits, drawn, held, server, serving, together
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
