@@ -49,7 +49,7 @@ _TRUST = flags.DEFINE_multi_string(
     "trust", [], "a module that the checkpoint may have imported, and so run: package.module"
 )
 _OLDER = flags.DEFINE_boolean(
-    "allow-older", False, "exit with 0 where a newer checkpoint is damaged and an older one answers"
+    "allow-older", False, "let an older checkpoint answer where a newer one is damaged; exit with 0"
 )
 _UNSEALED = flags.DEFINE_boolean(
     "allow-unsealed", False, "read a checkpoint that was sealed once and has no seal now"
