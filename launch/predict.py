@@ -7,7 +7,6 @@ python -m launch.predict faces/ --checkpoint=imdb.h5 --aligned --csv=ages.csv
 import collections
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,11 +15,8 @@ from absl import flags
 from PIL import Image
 from rich.console import Console
 
-import ldl_jax
 from ldl_jax.data import pictures
-from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.data.datasets import folders
-from ldl_jax.data.detect import choice
 from ldl_jax.evaluation import answers, grid, score_maps
 from ldl_jax.evaluation.annotate import annotate
 from ldl_jax.evaluation.answers import Answer
@@ -28,53 +24,13 @@ from ldl_jax.evaluation.cells import plain, plain_lines
 from ldl_jax.files import whole, write
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
+from ldl_jax.run import answering
 from ldl_jax.run.command import fail, quiet, start
-from ldl_jax.run.progress import bar
+from ldl_jax.run.progress import bar, teller
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a run's workdir, one checkpoint, or the file of an age model"
 )
-_ALIGNED = flags.DEFINE_boolean(
-    "aligned", False, "each picture is one face, already cut out: look for none"
-)
-_ALIGN = flags.DEFINE_enum(
-    "align",
-    None,
-    ["box", "similarity", "quad"],
-    "how faces are cut out; by default as the checkpoint's training pictures were",
-)
-_MARGIN = flags.DEFINE_float(
-    "margin", None, "around a face, as a share of its box; by default the checkpoint's"
-)
-_COVERAGE = flags.DEFINE_float("coverage", 0.9, "what the intervals hold of the distribution")
-_DETECTOR = flags.DEFINE_string(
-    "detector",
-    "mtcnn",
-    "what finds the faces: mtcnn, a .safetensors file of its weights, or package.module:factory",
-)
-_DETECTOR_OPTION = flags.DEFINE_multi_string(
-    "detector-option",
-    [],
-    "NAME=VALUE of the detector, as smallest=40 or factor=0.8 of mtcnn's; may be repeated",
-)
-_THRESHOLD = flags.DEFINE_float(
-    "detector-threshold", None, "the least confidence of a face that is found, from 0 to 1"
-)
-_MEGAPIXELS = flags.DEFINE_float(
-    "max-megapixels",
-    None,
-    "the largest picture that is read, in millions of pixels; by default 178",
-)
-_TRUST = flags.DEFINE_multi_string(
-    "trust", [], "a module that the checkpoint may have imported, and so run: package.module"
-)
-_OLDER = flags.DEFINE_boolean(
-    "allow-older", False, "exit with 0 where a newer checkpoint is damaged and an older one answers"
-)
-_UNSEALED = flags.DEFINE_boolean(
-    "allow-unsealed", False, "read a checkpoint that was sealed once and has no seal now"
-)
-_NONFINITE = flags.DEFINE_boolean("allow-nonfinite", False, "take weights that are NaN or infinite")
 _BATCH = flags.DEFINE_integer("batch", 64, "faces at a time")
 _JSON = flags.DEFINE_string("json", None, "a JSON file to write; - for standard output")
 _CSV = flags.DEFINE_string("csv", None, "a CSV file to write; - for standard output")
@@ -117,19 +73,11 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
     err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     for note in folders.left_notes(left):
         err.print(plain(note))
-    warnings: list[str] = []
-    predictor = ldl_jax.load(
-        checkpoint,
-        trust=_TRUST.value,
-        allow_unsealed=_UNSEALED.value,
-        allow_nonfinite=_NONFINITE.value,
-        log=warnings.append,
-    )
-    for line in warnings:
-        err.print(plain(f"warning: {line}"))
+    tell = teller(err)
+    predictor, warnings = answering.load(checkpoint, tell)
     drawings = _drawings(predictor, outputs)
-    alignment = _alignment(predictor.alignment, err)
-    detect = None if _ALIGNED.value else _detector()
+    alignment = answering.alignment(predictor, tell)
+    detect = answering.detector()
     rows: list[Answer] = []
     problems = 0
     with bar(err) as progress:
@@ -140,9 +88,9 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             detect=detect,
             alignment=alignment,
             batch=_BATCH.value,
-            coverage=_COVERAGE.value,
+            coverage=answering.COVERAGE.value,
             maps=_SCORE_MAP.value is not None,
-            workers=None if _MEGAPIXELS.value is None else faces.allow(_MEGAPIXELS.value),
+            workers=answering.decoders(),
         ):
             for problem in picture.problems:
                 err.print(plain(f"error: {' '.join(problem.split())}"))
@@ -152,14 +100,11 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             # The maps are drawn by now, and each is as large as many distributions.
             rows += [dataclasses.replace(answer, score_map=None) for answer in picture.answers]
             progress.update(task, advance=1, description=f"{len(rows)} faces in pictures")
-    if rows and predictor.value_alone:
-        err.print(
-            f"the method {predictor.about.method['name']} gives a value alone: its distribution "
-            "is the labels next to it, and it has no interval"
-        )
+    if rows:
+        answering.tell_value_alone(predictor, tell)
     _write(rows, predictor, warnings)
-    if predictor.older and not _OLDER.value:
-        err.print("error: an older checkpoint answered; where that is wanted, give --allow-older")
+    if fault := answering.older(predictor):
+        err.print(f"error: {fault}")
         return False
     return problems == 0
 
@@ -170,17 +115,9 @@ def _check_flags() -> None:
     Raises:
       ValueError: a flag has a wrong value, or two flags do not go together.
     """
-    if not 0 < _COVERAGE.value < 1:
-        raise ValueError(f"--coverage: expected between 0 and 1, got {_COVERAGE.value}")
     if _BATCH.value < 1:
         raise ValueError(f"--batch: expected 1 or more, got {_BATCH.value}")
-    if _THRESHOLD.value is not None and not 0 <= _THRESHOLD.value <= 1:
-        raise ValueError(f"--detector-threshold: expected 0 to 1, got {_THRESHOLD.value}")
-    if _MEGAPIXELS.value is not None and not 0 < _MEGAPIXELS.value < 1e5:
-        raise ValueError(f"--max-megapixels: expected above 0, got {_MEGAPIXELS.value}")
-    for flag in (_ALIGN, _MARGIN, _THRESHOLD, _DETECTOR, _DETECTOR_OPTION):
-        if _ALIGNED.value and flag.present:
-            raise ValueError(f"--{flag.name}: with --aligned no face is cut out; leave one of them")
+    answering.check()
     targets: dict[str | Path, str] = {}
     for flag in (_JSON, _CSV, _ANNOTATE, _SCORE_MAP):
         name, value = flag.name, flag.value
@@ -242,39 +179,6 @@ def _outputs(walked: Sequence[tuple[Path, Path]]) -> dict[str, dict[Path, Path]]
     return outputs
 
 
-def _alignment(stored: Alignment, err: Console) -> Alignment:
-    """Returns how faces are cut out: as the flags say, else as the checkpoint's pictures were."""
-    margin = stored.margin if _MARGIN.value is None else _MARGIN.value
-    chosen = dataclasses.replace(stored, kind=_ALIGN.value or stored.kind, margin=margin)
-    if chosen.kind == "none" and not _ALIGNED.value:
-        err.print(
-            "the checkpoint does not say how its training pictures were cut out: faces are cut "
-            f"out by their box with a margin of {chosen.margin:g}; see --align and --margin, or "
-            "--aligned"
-        )
-    return chosen
-
-
-def _option(text: str) -> tuple[str, object]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ValueError(f"--detector-option: expected NAME=VALUE, got {text!r}")
-    try:
-        return name, json.loads(value)  # a number, true or false
-    except ValueError:
-        return name, value
-
-
-def _detector() -> Detect:
-    settings: dict[str, object] = dict(map(_option, _DETECTOR_OPTION.value))
-    if _THRESHOLD.value is not None:
-        settings["threshold"] = _THRESHOLD.value
-    try:
-        return choice.load(_DETECTOR.value, **settings)
-    except ValueError as error:
-        raise ValueError(f"{error}; or give faces already cut out, with --aligned") from None
-
-
 def _drawings(predictor: Predictor, outputs: dict[str, dict[Path, Path]]) -> list[Drawing]:
     drawings: list[Drawing] = []
     if _ANNOTATE.value is not None:
@@ -298,7 +202,7 @@ def _draw(picture: faces.Picture, drawings: Sequence[Drawing]) -> None:
 
 def _write(rows: Sequence[Answer], predictor: Predictor, warnings: Sequence[str] = ()) -> None:
     """Prints the table, unless JSON or CSV go to standard output, and writes the files."""
-    space, coverage = predictor.space, _COVERAGE.value
+    space, coverage = predictor.space, answering.COVERAGE.value
     if "-" not in (_JSON.value, _CSV.value) and rows:
         grid.show(Console(), answers.table(rows, space, coverage))
     if _JSON.value is not None:

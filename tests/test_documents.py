@@ -14,7 +14,7 @@ from tests.test_layers import FLOORS
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")
-] + [ROOT / f"docs/{name}.md" for name in ("losses", "scaling", "hostile-input")]
+] + [ROOT / f"docs/{name}.md" for name in ("losses", "scaling", "hostile-input", "server")]
 README = (ROOT / "README.md").read_text()
 OURS = r"(?:ldl_jax|launch|configs|benchmarks|tests|docs)/"
 PATH = re.compile(rf"(?<![\w./]){OURS}[\w./-]*\w(?![\w{{*])")

@@ -22,6 +22,7 @@ FLOORS = [
     {"evaluation", "features"},
     {"train"},
     {"predict"},
+    {"serve"},
     {"run"},
 ]
 DEFINING = {"ldl_jax", "ldl_jax.processes"}  # packages that are more than names
@@ -58,13 +59,16 @@ FRAMEWORKS = {
     "ml_collections",
     "optax",
     "orbax",
+    "prometheus_client",
     "rich",
     "safetensors",
     "scipy",
+    "starlette",
     "tensorboardX",
     "tensorflow",
     "tensorflow_datasets",
     "torch",
+    "uvicorn",
 }
 # The frameworks that a package may import; one that is not named here may import none of them.
 ALLOWED = {
@@ -75,6 +79,7 @@ ALLOWED = {
     "evaluation": {"PIL", "matplotlib", "rich", "scipy"},
     "train": {"optax", "orbax"},
     "predict": {"PIL"},
+    "serve": {"PIL", "prometheus_client", "starlette", "uvicorn"},
     "run": {"absl", "ml_collections", "optax", "rich"},
     "workdir": {"tensorboardX"},
 }

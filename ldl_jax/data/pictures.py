@@ -23,23 +23,27 @@ SUFFIXES = (
 CHUNK = 64  # pictures a task: few enough to report progress, enough to make tasks cheap
 
 
-def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.ndarray:
+def decode_one(
+    path: str | Path | bytes, size: int, crop: float = 1.0, name: str = ""
+) -> np.ndarray:
     """Decodes a picture file, or its bytes, to uint8 RGB [size, size, 3], resized as by `fit`.
 
     EXIF orientation is applied. Large JPEGs are decoded at 1/2, 1/4 or 1/8, to no less than twice
-    the size on each side.
+    the size on each side. `name` is what messages call the bytes.
 
     Raises:
       DataError: the file is missing, not a picture, or broken (a truncated JPEG is).
     """
     pixels = np.empty((size, size, 3), np.uint8)
-    decode_into(path, pixels, crop)
+    decode_into(path, pixels, crop, name)
     return pixels
 
 
-def decode_into(path: str | Path | bytes, out: np.ndarray, crop: float = 1.0) -> None:
+def decode_into(
+    path: str | Path | bytes, out: np.ndarray, crop: float = 1.0, name: str = ""
+) -> None:
     """Decodes as `decode_one`, into `out`, uint8 [size, size, 3], contiguous: a batch's row."""
-    with _readable(path):
+    with _readable(path, name):
         content = path if isinstance(path, bytes) else content_of(path)
         enough = round(2 * len(out) / crop)
         if _plain_jpeg_into(content, enough, out, crop):

@@ -57,6 +57,8 @@ def spreadsheet(text: str) -> str:
 
 def json_text(text: str) -> str:
     """Returns JSON with what a terminal would obey, or not show, as JSON's own escapes."""
+    if text.isprintable():  # most are, and Python takes its time for each character
+        return text
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 

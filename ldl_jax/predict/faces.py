@@ -17,11 +17,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from ldl_jax.data import align, pictures
-from ldl_jax.data.align import Alignment, Detect, Face, Square
+from ldl_jax.data import pictures
+from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.data.datasets.folders import Left, below
 from ldl_jax.data.records import DataError
-from ldl_jax.evaluation.answers import Answer, Box
+from ldl_jax.evaluation.answers import Answer
+from ldl_jax.predict import crops
+from ldl_jax.predict.crops import Crop, NumberedCrop
 from ldl_jax.predict.predictor import Predictor
 
 T = TypeVar("T")
@@ -42,19 +44,11 @@ class Picture:
     problems: tuple[str, ...] = ()
 
 
-class _Crop(NamedTuple):
-    """A face as the network takes it, and where it is; None where the picture is the face."""
-
-    pixels: np.ndarray
-    box: Box | None = None
-    square: Square | None = None
-
-
 class _Decoded(NamedTuple):
     """A picture whose faces are cut out, and the answers that they have so far."""
 
     path: Path
-    crops: list[_Crop]
+    crops: list[Crop]
     problems: list[str]
     answers: list[Answer]
 
@@ -127,12 +121,13 @@ def answer(
       workers: threads that decode; None takes one for each processor.
     """
     waiting: deque[_Decoded] = deque()
-    queue: deque[tuple[_Crop, _Decoded]] = deque()
+    queue: deque[tuple[NumberedCrop, _Decoded]] = deque()
     compute = partial(_compute, predictor, queue, batch, coverage, maps)
     workers = workers or os.cpu_count() or 1
     for picture in _decoded(predictor, paths, detect, alignment, batch, workers):
         waiting.append(picture)
-        queue.extend((crop, picture) for crop in picture.crops)
+        for index, crop in enumerate(picture.crops, 1):
+            queue.append((NumberedCrop(str(picture.path), index, crop), picture))
         while len(queue) >= batch:
             compute()
         yield from _done(waiting)
@@ -151,28 +146,18 @@ def _done(waiting: deque[_Decoded]) -> Iterator[Picture]:
 
 def _compute(
     predictor: Predictor,
-    queue: deque[tuple[_Crop, _Decoded]],
+    queue: deque[tuple[NumberedCrop, _Decoded]],
     batch: int,
     coverage: float,
     maps: bool,
 ) -> None:
     """Takes at most a batch of faces from the queue, and gives them their answers."""
     faces = [queue.popleft() for _ in range(min(batch, len(queue)))]
-    images = np.zeros((batch, *faces[0][0].pixels.shape), np.uint8)
-    images[: len(faces)] = [crop.pixels for crop, _ in faces]
-    prediction = predictor.answer(images)
-    probs = np.asarray(prediction.probs)
-    low = high = [None] * batch
-    if not predictor.value_alone:
-        low, high = (edges.tolist() for edges in predictor.interval(probs, coverage))
-    scores = predictor.score_maps(images) if maps else [None] * batch
-    for index, (crop, (path, _, problems, answers)) in enumerate(faces):
-        number, value = len(answers) + 1, float(prediction.value[index])
-        if not np.isfinite(value):
-            problems.append(f"{path}: face {number}: the network's answer is no number")
-        numbers = (value, low[index], high[index])
-        arrays = (probs[index].copy(), scores[index])
-        answers.append(Answer(str(path), number, crop.box, crop.square, *numbers, *arrays))
+    answers = crops.answer(predictor, [face for face, _ in faces], coverage, rows=batch, maps=maps)
+    for (_, picture), answer in zip(faces, answers, strict=True):
+        if problem := crops.not_a_number(answer):
+            picture.problems.append(problem)
+        picture.answers.append(answer)
 
 
 def _decoded(
@@ -184,44 +169,17 @@ def _decoded(
     workers: int,
 ) -> Iterator[_Decoded]:
     """Decodes each picture, as one face or to cut out the faces that are found in it."""
-    stored = predictor.preprocessing
-    least = round(stored.stored_size / stored.crop)
 
     def read(path: Path) -> np.ndarray | Image.Image:
-        if detect is None:
-            return pictures.decode_one(path, stored.stored_size, stored.crop)
-        return pictures.read(path)
-
-    def cut(path: Path, image: np.ndarray | Image.Image) -> Iterator[_Crop]:
-        if detect is None or isinstance(image, np.ndarray):
-            yield _Crop(np.asarray(image))
-            return
-        try:
-            squares = [(face.box, _square(face, alignment, image)) for face in detect(image)]
-        except Exception as error:  # a detector may raise anything; the other pictures go on
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path}: the detector failed ({reason})") from error
-        if not squares:
-            raise DataError(f"{path}: no face was found")
-        for box, square in squares:
-            yield _Crop(predictor.fitted(align.cut(image, square, least)), box, square)
+        return crops.read(predictor, path, detect)
 
     for path, image in _ahead(paths, read, workers, 2 * (workers if detect else batch)):
         picture = _Decoded(path, [], [], [])
         try:
-            picture.crops.extend(cut(path, image.result()))
+            picture.crops.extend(crops.cut(predictor, image.result(), detect, alignment, str(path)))
         except DataError as error:
             picture.problems.append(str(error))
         yield picture
-
-
-def _square(face: Face, alignment: Alignment, image: Image.Image) -> Square:
-    """Returns the square to cut out; ValueError where a detector cannot mean its face."""
-    square = align.square_of(face, alignment)
-    bare = square._replace(side=square.side / (1 + 2 * alignment.margin))
-    if not align.is_plausible(bare, image.size):
-        raise ValueError(f"it gave the box {face.box} in a picture of {image.size}")
-    return square
 
 
 def _ahead(

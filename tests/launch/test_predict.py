@@ -25,6 +25,7 @@ from ldl_jax.data.align import TEMPLATE, Alignment, Face
 from ldl_jax.data.detect import choice
 from ldl_jax.labels import AGE
 from ldl_jax.predict import faces
+from ldl_jax.predict import predictor as predictors
 from ldl_jax.run.command import parse_flags
 from ldl_jax.train.checkpoint import Checkpoints
 
@@ -267,7 +268,7 @@ def test_an_answer_that_is_no_number_is_said(folder, checkpoint, capsys, monkeyp
         return found._replace(value=value)
 
     monkeypatch.setattr(predictor, "answer", broken)
-    monkeypatch.setattr(ldl_jax, "load", lambda path, **_: predictor)
+    monkeypatch.setattr(predictors, "load", lambda path, **_: predictor)
     assert call(folder, f"--checkpoint={checkpoint}", "--aligned", "--json=-") == 1
     printed = capsys.readouterr()
     assert "b.png: face 1: the network's answer is no number" in printed.err

@@ -22,6 +22,10 @@ _WORK = 2_000_000_000  # pixels in all scans of a JPEG with more: some seconds
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # none is within a scan's coded pixels
 
 
+class TooManyPixelsError(ValueError):
+    """Raised for a picture that declares more pixels than are decoded."""
+
+
 def opened(content: bytes) -> Image.Image:
     """Opens a picture's file, checked as the module says.
 
@@ -66,15 +70,18 @@ def check_size(content: bytes) -> None:
 
 
 def check_pixels(pixels: int, copies: int = 1) -> None:
-    """Raises ValueError above Pillow's own limit, twice MAX_IMAGE_PIXELS, where that is set.
+    """Raises TooManyPixelsError above Pillow's own limit, where that is set.
 
-    The limit is shared out between the copies that a picture of its kind is kept in.
+    That is twice MAX_IMAGE_PIXELS, shared out between the copies that a picture of its kind is
+    kept in.
     """
     if Image.MAX_IMAGE_PIXELS is None:
         return
     most = 2 * Image.MAX_IMAGE_PIXELS // copies
     if pixels > most:
-        raise ValueError(f"it declares {pixels:,} pixels, more than the {most:,} that are read")
+        raise TooManyPixelsError(
+            f"it declares {pixels:,} pixels, more than the {most:,} that are read"
+        )
 
 
 @functools.cache
