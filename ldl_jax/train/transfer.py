@@ -15,7 +15,7 @@ from ldl_jax.methods.deep import without_input
 from ldl_jax.models import pretrained
 from ldl_jax.models.functional import Model
 from ldl_jax.train import checkpoint
-from ldl_jax.train.state import PyTree
+from ldl_jax.train.weights import PyTree, by_route, check_finite, differences
 
 
 class Backbone(NamedTuple):
@@ -106,49 +106,13 @@ def _fitted(
     if strict:
         raise ValueError(f"{path} does not fit {model.name}: {'; '.join(faults)}")
     fresh = model.init(key)
-    stored = _by_route(trees)
+    stored = by_route(trees)
 
     def choose(route: jax.tree_util.KeyPath, new: jax.Array) -> jax.Array | np.ndarray:
         old = stored.get(jax.tree_util.keystr(route))
         return new if old is None or old.shape != new.shape else old
 
     return jax.tree.map_with_path(choose, fresh), faults
-
-
-def differences(stored: PyTree, wanted: PyTree) -> tuple[str, ...]:
-    """Returns what is missing from a tree of arrays, left over in it, or of another shape."""
-    have, want = _by_route(stored), _by_route(wanted)
-    faults = [f"missing {name}" for name in want if name not in have]
-    faults += [f"left over {name}" for name in have if name not in want]
-    faults += [
-        f"{name} is {list(have[name].shape)}, expected {list(array.shape)}"
-        for name, array in want.items()
-        if name in have and have[name].shape != array.shape
-    ]
-    return tuple(sorted(faults))
-
-
-def check_finite(tree: PyTree, path: Path, remedy: str = "") -> None:
-    """Checks that all numbers of weights are finite; `remedy` ends the message.
-
-    Raises:
-      ValueError: some are NaN or infinite; the message names the first arrays.
-    """
-    broken = [
-        name
-        for name, array in _by_route(tree).items()
-        if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(np.asarray(array)).all()
-    ]
-    if broken:
-        rest = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
-        raise ValueError(
-            f"{path}: weights are NaN or infinite in {', '.join(broken[:3])}{rest}; such a network "
-            f"gives no answers{remedy}"
-        )
-
-
-def _by_route(tree: PyTree) -> dict[str, jax.Array | np.ndarray]:
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
 def blocks(model: Model) -> list[list[str]]:
