@@ -6,7 +6,8 @@ python -m launch.export runs/quickstart --to=site/
 python -m launch.export runs/quickstart --push=hf://owner/name
 
 What is written depends on the target's end: .safetensors (one file for ldl_jax.load), .onnx,
-.stablehlo, .md (the model card alone), or / for the folder of a page. The card is written beside it.
+.stablehlo, .md (the model card alone), or / for the folder of a page. The card is written beside
+it, as card.md.
 """
 
 import importlib
@@ -82,9 +83,8 @@ def check(names: Sequence[str], values: flags.FlagValues) -> None:
     """
     faults = []
     if len(names) != 1:
-        faults.append(
-            f"give one run, checkpoint or model file, got {len(names)}: {' '.join(names)}"
-        )
+        given = f"{len(names)} ({', '.join(names)})" if names else "none"
+        faults.append(f"give one run, checkpoint or model file to export, got {given}")
     if values.to is None and values.push is None:
         faults.append("give --to=TARGET, as --to=model.safetensors, or --push=hf://owner/name")
     end = "" if values.to is None else _end(values.to)
@@ -172,8 +172,8 @@ def run(name: str, values: flags.FlagValues, console: Console) -> None:
     predictor = ldl_jax.load(
         name,
         trust=values.trust,
-        allow_unsealed=values["allow-unsealed"].value,
-        allow_nonfinite=values["allow-nonfinite"].value,
+        allow_unsealed=bool(values["allow-unsealed"].value),
+        allow_nonfinite=bool(values["allow-nonfinite"].value),
         log=log,
     )
     notes = card.notes_of(predictor, name)

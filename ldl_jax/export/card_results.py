@@ -54,8 +54,8 @@ def calibration(facts: RunFacts) -> str:
         lines.append(f"- central intervals of 90 % hold {share:.1%} of the test labels")
     if (error := facts.analysis.get("quantile_calibration_error")) is not None:
         lines.append(
-            f"- quantile calibration error: {error:.3f} (mean distance of the share of labels below "
-            "a quantile from its level; 0 is best)"
+            f"- quantile calibration error: {error:.3f} (how far the share of labels below a "
+            "quantile is from its level, on the mean; 0 is best)"
         )
     return "\n".join(lines) or _NOT_EVALUATED
 

@@ -1,4 +1,4 @@
-"""Batches of pictures: they are checked, and cut into the few sizes that programs are compiled for."""
+"""Batches of pictures, checked, and cut into the sizes that programs are compiled for."""
 
 import typing
 from collections.abc import Callable, Sequence

@@ -20,7 +20,7 @@ _NAME = re.compile(rf"({_PART}/{_PART})(?:@([\w./-]+))?", re.ASCII)
 
 
 class HubName(NamedTuple):
-    """A repository of the hub, and which state of it: a branch, a tag or a commit; "" its newest."""
+    """A repository of the hub, and its branch, tag or commit; "" for its newest state."""
 
     repository: str
     revision: str
@@ -118,9 +118,7 @@ def _reason(error: Exception, wanted: HubName) -> str:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     detail = " ".join(str(error).split())[:200]
     if "GatedRepoError" in kinds:
-        return (
-            "its owner has to let you in first (see its page), and your token has to say who asks"
-        )
+        return "its owner has to let you in first, and your token has to say who you are"
     if "RepositoryNotFoundError" in kinds:
         return (
             "the hub has no such repository, or it is private and needs a token "
