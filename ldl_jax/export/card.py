@@ -193,4 +193,8 @@ def _software(facts: RunFacts) -> str:
     trained = UNKNOWN
     if isinstance(versions, Mapping):
         trained = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"- trained with: {markdown(trained)}\n- card written by: ldl_jax {__version__}"
+    device = str(facts.starts[-1].get("device", UNKNOWN)) if facts.starts else UNKNOWN
+    return (
+        f"- trained with: {markdown(trained)}\n- on: {markdown(device)}\n"
+        f"- card written by: ldl_jax {__version__}"
+    )

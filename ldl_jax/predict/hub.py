@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ldl_jax.files import from_home
 from ldl_jax.predict import one_file
 from ldl_jax.predict.one_file import Notes
 
@@ -42,9 +43,18 @@ def parsed(name: str) -> HubName:
       HubName(repository='owner/name', revision='v1')
     """
     match = _NAME.fullmatch(name.removeprefix(PREFIX))
-    if not match or not name.startswith(PREFIX):
+    if not match or ".." in name or not name.startswith(PREFIX):
         raise ValueError(f"expected hf://owner/name or hf://owner/name@revision, got {name!r}")
     return HubName(match[1], match[2] or "")
+
+
+def local(path: str | os.PathLike[str]) -> Path:
+    """Returns where a path is here: a name on the hub is fetched, and "~" is the user's folder.
+
+    Raises:
+      ValueError: as in `fetched`, or there is no such user.
+    """
+    return fetched(os.fspath(path)) if is_hub(path) else Path(from_home(path))
 
 
 def fetched(name: str) -> Path:
@@ -132,4 +142,4 @@ def _reason(error: Exception, wanted: HubName) -> str:
         return f"the repository has no {FILE}, so it holds no model of this library"
     if "LocalTokenNotFoundError" in kinds or " 401 " in f" {detail} ":
         return "the hub asks for a token: `hf auth login`, or HF_TOKEN"
-    return f"the hub gave no answer ({type(error).__name__}: {detail})"
+    return f"the hub said no, or nothing ({type(error).__name__}: {detail})"

@@ -12,7 +12,6 @@ from PIL import Image
 from ldl_jax import decoders, encodings, methods, models
 from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.data.pictures import fit
-from ldl_jax.files import from_home
 from ldl_jax.heads import Features
 from ldl_jax.methods import Method, Prediction
 from ldl_jax.models.functional import Model
@@ -205,7 +204,7 @@ def load(
       ValueError: nothing that can be read is there, only a network without a head for ages, weights
         that do not fit their network or are not finite, or code that is not trusted.
     """
-    path = hub.fetched(str(path)) if hub.is_hub(path) else Path(from_home(path))
+    path = hub.local(path)
     if not path.exists():
         raise ValueError(f"path: {path} does not exist")
     older: list[str] = []

@@ -14,7 +14,7 @@ from ldl_jax.heads import Head
 from ldl_jax.methods.deep import without_input
 from ldl_jax.models import pretrained
 from ldl_jax.models.functional import Model
-from ldl_jax.train import checkpoint
+from ldl_jax.train import checkpoint, model_file
 from ldl_jax.train.weights import PyTree, by_route, check_finite, differences
 
 
@@ -46,14 +46,15 @@ def read_backbone(
     strict: bool = True,
     head: Head | None = None,
 ) -> Backbone:
-    """Returns the backbone in a run's workdir, a checkpoint of any method, or a foreign file.
+    """Returns the backbone in a run's workdir, a checkpoint or a model file of any method, or a
+    foreign file.
 
     Args:
       path: one of those.
       model: the network that is wanted.
       key: of arrays that start anew.
-      strict: whether a checkpoint must have every array of the network, of its shape, and no
-        other. Foreign files always must.
+      strict: whether a checkpoint or a model file must have every array of the network, of its
+        shape, and no other. Foreign files always must.
       head: the head that is wanted with it; None leaves the head.
 
     Raises:
@@ -63,7 +64,8 @@ def read_backbone(
     wanted = None
     if head is not None:
         wanted = jax.eval_shape(lambda key: head.init(key, model.width), key)
-    if path.is_file():
+    one_file = path.is_file() and model_file.knows(path)
+    if path.is_file() and not one_file:
         foreign = pretrained.load(path, model, wanted, strict=wanted is not None)
         inputs: dict[str, Any] = {}
         if foreign.inputs is not None:
@@ -73,7 +75,10 @@ def read_backbone(
             foreign.params, foreign.model_state, inputs, head=foreign.head if head else None
         )
     lines: list[str] = []
-    about, weights = checkpoint.read(path, lines.append, lines.append)
+    if one_file:
+        about, weights, _ = model_file.read(path)
+    else:
+        about, weights = checkpoint.read(path, lines.append, lines.append)
     if about.model["name"] != model.name:
         raise ValueError(f"{path} holds {about.model['name']}, model.name is {model.name}")
     check_finite(weights, path)
