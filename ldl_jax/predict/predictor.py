@@ -256,5 +256,5 @@ def _made(about: Record, source: str) -> tuple[Model, Method]:
         method = methods.get(space=about.space, **about.method)
         method = method.deepened(about.hidden, standardised=about.standardised)
         return models.build(**about.model), method
-    except TypeError as error:  # a record's options may have any names
+    except (TypeError, ValueError) as error:  # a record's options may have any names and values
         raise ValueError(f"{source}: its record's model or method: {error}") from error

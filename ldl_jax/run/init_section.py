@@ -14,8 +14,8 @@ class InitConfig:
 
     Attributes:
       path: whose network is taken; the head is fresh. The workdir of a finished run (its last
-        generation), a checkpoint or a model file, of any method and label space, a foreign file that
-        `ldl_jax.models.pretrained` reads, or "stage:NAME", the run of `stages.NAME`. The pictures
+        generation), a checkpoint or a model file, of any method and label space, a foreign weight
+        file that `ldl_jax.models.pretrained` reads, or "stage:NAME", the run of `stages.NAME`. The pictures
         are then normalised as that network's were. "random:" is a network of random weights, as a
         frozen one to compare with. "" for fresh weights.
       head: take its head too, of the same method over as many labels.

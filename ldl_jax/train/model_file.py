@@ -9,6 +9,7 @@ The arrays are named by their routes ("backbone.conv1.kernel", "head.logits.bias
     notes     JSON, `Notes`: where the weights come from, for people
     card      the model card, in Markdown
     software  what wrote the file
+    sha256    of the record and the arrays, which tells damage
 
 A reader takes every version up to its own and passes over texts that it doesn't know. So whoever
 adds something that changes answers (as a calibration would) raises `VERSION`.
@@ -26,6 +27,7 @@ import numpy as np
 
 from ldl_jax import __version__
 from ldl_jax.models import array_files, weight_files
+from ldl_jax.train.backbone import fingerprint
 from ldl_jax.train.record import Record, RecordError, from_json
 from ldl_jax.train.weights import Arrays, PyTree, Weights
 
@@ -74,12 +76,14 @@ def dumps(about: Record, weights: Weights, notes: Notes, dtype: str = "float32")
         raise ValueError("weights: names with dots or digits alone cannot be kept in one file")
     kind = jnp.dtype(dtype)
     stored = {name: _cast(array, kind) for name, array in arrays.items()}
+    record = json.dumps(about.to_json())
     return array_files.dumps(
         stored,
         {
             "format": _FORMAT,
             "version": str(VERSION),
-            "record": json.dumps(about.to_json()),
+            "record": record,
+            "sha256": digest(record, stored),
             "notes": json.dumps({"licence": notes.licence, "data": list(notes.data)}),
             "card": notes.card,
             "software": f"ldl_jax {__version__}",
@@ -108,8 +112,20 @@ def read(path: Path) -> tuple[Record, Arrays, Notes]:
         if faults:
             rest = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
             raise ValueError(f"path: {path}: {'; '.join(faults[:3])}{rest}")
-        arrays = {name: _cast(file.read(name), jnp.dtype(jnp.float32)) for name in file.arrays}
-    return about, _nested(arrays), notes
+        stored = {name: file.read(name) for name in file.arrays}
+        if file.metadata.get("sha256") != digest(file.metadata["record"], stored):
+            raise ValueError(f"path: {path} is damaged: its record or arrays are not as written")
+    arrays = {name: _cast(array, jnp.dtype(jnp.float32)) for name, array in stored.items()}
+    try:
+        return about, _nested(arrays), notes
+    except ValueError as error:
+        raise ValueError(f"path: {path}: {error}") from None
+
+
+def digest(record: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Returns the SHA-256 (hex) of a record and of the arrays as they lie in a file."""
+    text = np.frombuffer(record.encode() + b"\0", np.uint8)
+    return fingerprint({"": text, **arrays})
 
 
 def _described(metadata: Mapping[str, str], path: Path) -> tuple[Record, Notes]:

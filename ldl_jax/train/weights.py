@@ -25,7 +25,10 @@ class Weights(NamedTuple):
 
 
 def differences(stored: PyTree, wanted: PyTree) -> tuple[str, ...]:
-    """Returns what is missing from a tree of arrays, left over in it, or of another shape."""
+    """Returns what is missing from a tree of arrays, left over in it, or of another shape or kind.
+
+    Of floating point numbers the kind is the same, whatever their precision.
+    """
     have, want = by_route(stored), by_route(wanted)
     faults = [f"missing {name}" for name in want if name not in have]
     faults += [f"left over {name}" for name in have if name not in want]
@@ -33,6 +36,13 @@ def differences(stored: PyTree, wanted: PyTree) -> tuple[str, ...]:
         f"{name} is {list(have[name].shape)}, expected {list(array.shape)}"
         for name, array in want.items()
         if name in have and have[name].shape != array.shape
+    ]
+    faults += [
+        f"{name} is of {have[name].dtype}, expected {array.dtype}"
+        for name, array in want.items()
+        if name in have
+        and jnp.issubdtype(array.dtype, jnp.floating)
+        and not jnp.issubdtype(have[name].dtype, jnp.floating)
     ]
     return tuple(sorted(faults))
 

@@ -36,7 +36,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "bgr"):
             raise ValueError(f"channels: expected 'rgb' or 'bgr', got {self.channels!r}")
-        if not 1 <= min(self.size, self.stored_size) or max(self.size, self.stored_size) > _SIDE:
+        if not min(self.size, self.stored_size) >= 1 or max(self.size, self.stored_size) > _SIDE:
             raise ValueError(
                 f"size, stored_size: expected 1 to {_SIDE} pixels, got {self.size}, "
                 f"{self.stored_size}"
