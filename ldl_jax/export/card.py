@@ -87,6 +87,15 @@ def _head(facts: RunFacts, network: str, method: str) -> str:
         "tags": ["label-distribution-learning", "age-estimation", "jax", network, method],
         "metrics": ["mae"],
     }
+    if (mae := facts.results.get("mae")) is not None:
+        name = (_sources(facts) or [UNKNOWN])[-1]
+        dataset = {"name": _title(name), "type": name, "split": "test"}
+        result = {
+            "task": {"type": "image-classification"},
+            "dataset": dataset,
+            "metrics": [{"type": "mae", "value": round(mae, 3)}],
+        }
+        values = {**values, "model-index": [{"name": f"{network} {method}", "results": [result]}]}
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
     return "\n".join(["---", *lines, "---"])
 
@@ -117,6 +126,11 @@ def _sources(facts: RunFacts) -> list[str]:
     return [name for name in names if isinstance(name, str) and name]
 
 
+def _title(name: str) -> str:
+    dataset = catalogue.DATASETS.get(name)
+    return dataset.title if dataset else name
+
+
 def _licence(name: str) -> str:
     if name == "synthetic":
         return _DRAWN
@@ -130,9 +144,10 @@ def _data_lines(facts: RunFacts) -> list[str]:
     roles = ("trained on", "tested on") if len(_sources(facts)) > 1 else ("trained and tested on",)
     for role, name in zip(roles, _sources(facts), strict=False):
         dataset = catalogue.DATASETS.get(name)
-        title = dataset.title if dataset else name
         paper = f" ({dataset.paper})" if dataset and dataset.paper else ""
-        lines.append(f"{role}: {markdown(title + paper)}; licence: {markdown(_licence(name))}")
+        lines.append(
+            f"{role}: {markdown(_title(name) + paper)}; licence: {markdown(_licence(name))}"
+        )
     if not lines:
         return [f"data: {UNKNOWN}", f"licence: {UNKNOWN}", f"split: {UNKNOWN}"]
     counts = facts.at("resolved.pictures") or {}
