@@ -145,9 +145,8 @@ def _data_lines(facts: RunFacts) -> list[str]:
     for role, name in zip(roles, _sources(facts), strict=False):
         dataset = catalogue.DATASETS.get(name)
         paper = f" ({dataset.paper})" if dataset and dataset.paper else ""
-        lines.append(
-            f"{role}: {markdown(_title(name) + paper)}; licence: {markdown(_licence(name))}"
-        )
+        described = f"{_title(name)}{paper}; licence: {_licence(name)}"
+        lines.append(f"{role}: {markdown(described)}")
     if not lines:
         return [f"data: {UNKNOWN}", f"licence: {UNKNOWN}", f"split: {UNKNOWN}"]
     counts = facts.at("resolved.pictures") or {}
