@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ldl_jax import __version__
 from ldl_jax.data.datasets import catalogue
-from ldl_jax.evaluation.cells import markdown
+from ldl_jax.evaluation.cells import markdown, plain
 from ldl_jax.export import card_results, run_facts
 from ldl_jax.export.run_facts import UNKNOWN, RunFacts
 from ldl_jax.files import from_home
@@ -43,8 +43,13 @@ def notes_of(predictor: Predictor, name: str) -> Notes:
     if predictor.notes.card:
         return predictor.notes
     facts = run_facts.read(Path(from_home(name)), predictor.about.generation)
-    licence = " / ".join(dict.fromkeys(_licence(source) for source in _sources(facts)))
-    return Notes(text(predictor, facts), licence or UNKNOWN, tuple(_data_lines(facts)))
+    try:
+        return Notes(text(predictor, facts), _licences(facts), tuple(_data_lines(facts)))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{name}: the files of its run are not as a run writes them ({error!r}), so there is "
+            "no card"
+        ) from error
 
 
 def text(predictor: Predictor, facts: RunFacts) -> str:
@@ -77,11 +82,10 @@ def text(predictor: Predictor, facts: RunFacts) -> str:
 
 def _head(facts: RunFacts, network: str, method: str) -> str:
     """Returns the YAML head, whose values are JSON's, which YAML reads."""
-    licence = " / ".join(dict.fromkeys(_licence(source) for source in _sources(facts))) or UNKNOWN
     values: Mapping[str, object] = {
         "license": "other",
         "license_name": "of-the-training-pictures",
-        "license_details": licence,
+        "license_details": _licences(facts),
         "library_name": "ldl_jax",
         "pipeline_tag": "image-classification",
         "tags": ["label-distribution-learning", "age-estimation", "jax", network, method],
@@ -124,6 +128,10 @@ def _sources(facts: RunFacts) -> list[str]:
     """Returns the names of the datasets that a run was trained and tested on."""
     names = [facts.at("data.name"), facts.at("data.test.name")]
     return [name for name in names if isinstance(name, str) and name]
+
+
+def _licences(facts: RunFacts) -> str:
+    return " / ".join(dict.fromkeys(_licence(name) for name in _sources(facts))) or UNKNOWN
 
 
 def _title(name: str) -> str:
@@ -190,16 +198,14 @@ def _training(predictor: Predictor, facts: RunFacts) -> str:
     if best is not None:
         lines.append(f"- weights of the best validation: {best.metric} {best.value:g}")
     commands = [str(start.get("command", UNKNOWN)) for start in facts.starts] or [UNKNOWN]
-    return (
-        "\n".join(lines)
-        + "\n\nCommand:\n\n"
-        + "\n".join(f"    {markdown(_private(command))}" for command in dict.fromkeys(commands))
-    )
+    shown = [f"    {plain(_private(command))}" for command in dict.fromkeys(commands)]
+    return "\n".join([*lines, "", "Command:", "", *shown])
 
 
 def _private(text: str) -> str:
     """Returns a text without the name of the user's folder."""
-    return text.replace(os.path.expanduser("~"), "~")
+    home = os.path.expanduser("~")
+    return text.replace(home, "~") if len(home) > 1 else text
 
 
 def _software(facts: RunFacts) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ldl_jax
-from ldl_jax import methods
+from ldl_jax import methods, models
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.predict import hub
 from ldl_jax.predict.one_file import Notes
@@ -117,8 +117,6 @@ print(json.dumps([said, answers]))
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory, draw_weights, make_record):
     """What a process says that pushes to the hub and loads from it, its answers, and the folder."""
-    from ldl_jax import models
-
     folder = tmp_path_factory.mktemp("hub")
     model = models.build("ssrnet")
     method = methods.get("ssr", space=make_record().space)
