@@ -168,24 +168,24 @@ def run(name: str, values: flags.FlagValues, console: Console) -> None:
     Raises:
       ValueError, OSError: it cannot be read or written.
     """
-    log = teller(console)
+    log, source = teller(console), hub.local(name)
     predictor = ldl_jax.load(
-        name,
+        source,
         trust=values.trust,
         allow_unsealed=bool(values["allow-unsealed"].value),
         allow_nonfinite=bool(values["allow-nonfinite"].value),
         log=log,
     )
-    notes = card.notes_of(predictor, name)
+    notes = card.notes_of(predictor, source)
     if values.to is not None:
         _check_card(values.to, notes.card, values.force)
         path, beside = _places(values.to)
         _write(predictor, notes, path, _end(values.to), values)
         if beside != path:
             files.write(beside, notes.card)
-        log(f"{name} ({_size(name)}) -> {path} ({_size(str(path))}); its card: {beside}")
+        log(f"{name} ({_size(source)}) -> {path} ({_size(path)}); its card: {beside}")
     if values.push is not None:
-        log(f"{hub.push(predictor, notes, values.push, dtype=values.dtype)}")
+        log(hub.push(predictor, notes, values.push, dtype=values.dtype))
 
 
 def _check_card(target: str, text: str, force: bool) -> None:
@@ -209,9 +209,8 @@ def _write(
         _writer(_MODULES[end]).write(predictor, path, **options)
 
 
-def _size(name: str) -> str:
+def _size(path: Path) -> str:
     """Returns how many files a model has, of a run those of its last checkpoint, and their size."""
-    path = Path(files.from_home(name))
     if path.is_dir():
         path = last_checkpoint(path) or path
     found = [path] if path.is_file() else [x for x in path.rglob("*") if x.is_file()]

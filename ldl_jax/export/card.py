@@ -14,7 +14,6 @@ from ldl_jax.data.datasets import catalogue
 from ldl_jax.evaluation.cells import markdown, plain
 from ldl_jax.export import card_results, run_facts
 from ldl_jax.export.run_facts import UNKNOWN, RunFacts
-from ldl_jax.files import from_home
 from ldl_jax.labels import LabelSpace
 from ldl_jax.predict.one_file import Notes
 from ldl_jax.predict.predictor import Predictor
@@ -29,25 +28,25 @@ _NOT_FOR = """\
 - Pictures of people who have not agreed to it, where the law or decency ask for that."""
 
 
-def notes_of(predictor: Predictor, name: str) -> Notes:
+def notes_of(predictor: Predictor, path: Path) -> Notes:
     """Returns a model's card, and what its file keeps beside it.
 
     Args:
       predictor: the model.
-      name: what it was loaded from. Of a run, or a checkpoint in one, the run's files are read; a
-        file's or the hub's own notes stay as they are.
+      path: what it was loaded from. Of a run, or a checkpoint in one, the run's files are read;
+        the notes of a model file stay as they are.
 
     Raises:
       ValueError: a file of the run is damaged.
     """
     if predictor.notes.card:
         return predictor.notes
-    facts = run_facts.read(Path(from_home(name)), predictor.about.generation)
+    facts = run_facts.read(path, predictor.about.generation)
     try:
         return Notes(text(predictor, facts), _licences(facts), tuple(_data_lines(facts)))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(
-            f"{name}: the files of its run are not as a run writes them ({error!r}), so there is "
+            f"{path}: the files of its run are not as a run writes them ({error!r}), so there is "
             "no card"
         ) from error
 

@@ -67,7 +67,7 @@ def section(text, heading):
 
 @pytest.mark.parametrize("place", ["", "checkpoints/generation_1", "checkpoints/generation_1/1"])
 def test_what_a_run_knows_is_in_it(run, place, answers):
-    notes = card.notes_of(ldl_jax.load(run / place), str(run / place))
+    notes = card.notes_of(ldl_jax.load(run / place), run / place)
     text = notes.card
     mae = float(np.abs(answers.values - answers.labels).mean())
     results = section(text, "Results")
@@ -99,7 +99,7 @@ def test_what_a_run_knows_is_in_it(run, place, answers):
 def test_what_nobody_knows_is_said(tmp_path, write_checkpoint, draw_weights, tiny_model):
     weights = draw_weights(tiny_model, methods.get("dldl", space=AGE))
     path = write_checkpoint(tmp_path / "c", weights)
-    notes = card.notes_of(ldl_jax.load(path), str(path))
+    notes = card.notes_of(ldl_jax.load(path), path)
     assert notes.licence == "not known"
     for heading in ("Results", "By group of people", "By label", "Calibration", "Training"):
         assert "not known" in section(notes.card, heading), heading
@@ -110,7 +110,7 @@ def test_what_nobody_knows_is_said(tmp_path, write_checkpoint, draw_weights, tin
 def test_a_file_keeps_the_card_that_it_has(run, tmp_path):
     predictor = ldl_jax.load(run)
     predictor.save(tmp_path / "m", notes=Notes("mine", "free"))
-    assert card.notes_of(ldl_jax.load(tmp_path / "m"), str(tmp_path / "m")) == Notes("mine", "free")
+    assert card.notes_of(ldl_jax.load(tmp_path / "m"), tmp_path / "m") == Notes("mine", "free")
 
 
 def test_a_damaged_file_of_the_run_is_one_line(run):
@@ -120,7 +120,7 @@ def test_a_damaged_file_of_the_run_is_one_line(run):
         for content in ("{", "3", "[" * 100_000):
             (run / name).write_text(content)
             with pytest.raises(ValueError, match=name.replace(".", r"\.")) as failed:
-                card.notes_of(predictor, str(run))
+                card.notes_of(predictor, run)
             assert "\n" not in str(failed.value)
         (run / name).write_text(before)
 
@@ -131,7 +131,7 @@ def test_a_damaged_file_of_the_run_is_one_line(run):
 def test_the_head_is_what_the_hub_reads(run):
     from huggingface_hub import ModelCard
 
-    data = ModelCard(card.notes_of(ldl_jax.load(run), str(run)).card).data.to_dict()
+    data = ModelCard(card.notes_of(ldl_jax.load(run), run).card).data.to_dict()
     assert data["license"] == "other"
     assert data["library_name"] == "ldl_jax"
     assert {"jax", "tiny", "dldl"} <= {*data["tags"]}
