@@ -83,8 +83,8 @@ def check(names: Sequence[str], values: flags.FlagValues) -> None:
     """
     faults = []
     if len(names) != 1:
-        given = f"{len(names)} ({', '.join(names)})" if names else "none"
-        faults.append(f"give one run, checkpoint or model file to export, got {given}")
+        count = f"{len(names)} ({', '.join(names)})" if names else "none"
+        faults.append(f"give one run, checkpoint or model file to export, got {count}")
     if values.to is None and values.push is None:
         faults.append("give --to=TARGET, as --to=model.safetensors, or --push=hf://owner/name")
     end = "" if values.to is None else _end(values.to)
@@ -213,9 +213,9 @@ def _size(path: Path) -> str:
     """Returns how many files a model has, of a run those of its last checkpoint, and their size."""
     if path.is_dir():
         path = last_checkpoint(path) or path
-    found = [path] if path.is_file() else [x for x in path.rglob("*") if x.is_file()]
-    total = sum(file.stat().st_size for file in found)
-    count = "1 file" if len(found) == 1 else f"{len(found)} files"
+    listed = [path] if path.is_file() else [x for x in path.rglob("*") if x.is_file()]
+    total = sum(file.stat().st_size for file in listed)
+    count = "1 file" if len(listed) == 1 else f"{len(listed)} files"
     return f"{count}, {total / 1e6:.1f} MB"
 
 

@@ -1,1 +1,1 @@
-"""What leaves the house: a model card, and files for other programs."""
+"""Models for others: their card, and files for other programs."""

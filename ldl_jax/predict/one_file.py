@@ -13,7 +13,7 @@ __all__ = ["Notes", "dumps", "knows", "read", "write"]
 
 
 class Kept(Protocol):
-    """What is kept of a predictor: `ldl_jax.Predictor` has it."""
+    """A predictor, or what else has the three things that are kept of one."""
 
     about: Record
     trained: Weights

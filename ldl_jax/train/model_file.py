@@ -39,7 +39,7 @@ _TOPS = {"backbone": ("params", "backbone"), "head": ("params", "head"), "state"
 
 @dataclasses.dataclass(frozen=True)
 class Notes:
-    """Where a model comes from, in words, beside its record.
+    """Says where a model comes from, in words, beside its record.
 
     Attributes:
       card: the model card, in Markdown; "" where there is none.

@@ -66,14 +66,7 @@ def read_backbone(
         wanted = jax.eval_shape(lambda key: head.init(key, model.width), key)
     one_file = path.is_file() and model_file.knows(path)
     if path.is_file() and not one_file:
-        foreign = pretrained.load(path, model, wanted, strict=wanted is not None)
-        inputs: dict[str, Any] = {}
-        if foreign.inputs is not None:
-            inputs = {"mean": foreign.inputs.mean, "std": foreign.inputs.std}
-            inputs["channels"] = foreign.inputs.colours.lower()
-        return Backbone(
-            foreign.params, foreign.model_state, inputs, head=foreign.head if head else None
-        )
+        return _of_foreign(path, model, wanted)
     lines: list[str] = []
     if one_file:
         about, weights, _ = model_file.read(path)
@@ -99,6 +92,17 @@ def read_backbone(
             + (f", or give model.hidden={about.hidden}" if about.hidden else "")
         )
     return Backbone(*trees, inputs, notes, stored_head)
+
+
+def _of_foreign(path: Path, model: Model, wanted: PyTree | None) -> Backbone:
+    """Returns the backbone in a foreign file, with its head where one of these shapes is wanted."""
+    foreign = pretrained.load(path, model, wanted, strict=wanted is not None)
+    inputs: dict[str, Any] = {}
+    if foreign.inputs is not None:
+        inputs = {"mean": foreign.inputs.mean, "std": foreign.inputs.std}
+        inputs["channels"] = foreign.inputs.colours.lower()
+    head = None if wanted is None else foreign.head
+    return Backbone(foreign.params, foreign.model_state, inputs, head=head)
 
 
 def _fitted(
