@@ -22,6 +22,7 @@ FLOORS = [
     {"evaluation", "features"},
     {"train"},
     {"predict"},
+    {"export"},
     {"serve"},
     {"run"},
 ]
@@ -55,6 +56,7 @@ FRAMEWORKS = {
     "flax",
     "grain",
     "h5py",
+    "huggingface_hub",
     "matplotlib",
     "ml_collections",
     "optax",
@@ -78,7 +80,7 @@ ALLOWED = {
     "data": {"PIL", "array_record", "cv2", "grain", "safetensors", "scipy", "tensorflow_datasets"},
     "evaluation": {"PIL", "matplotlib", "rich", "scipy"},
     "train": {"optax", "orbax"},
-    "predict": {"PIL"},
+    "predict": {"PIL", "huggingface_hub"},
     "serve": {"PIL", "prometheus_client", "starlette", "uvicorn"},
     "run": {"absl", "ml_collections", "optax", "rich"},
     "workdir": {"tensorboardX"},
@@ -135,7 +137,7 @@ def module_of(name):
 @functools.cache
 def imports(module):
     """(modules of ldl_jax, other packages) that a module imports."""
-    names = set(names_imported(MODULES[module]))
+    names = set(names_imported(MODULES[module])) - {"ldl_jax.__version__"}  # a text
     own = {name for name in names if name.split(".")[0] == "ldl_jax"}
     return {module_of(name) for name in own} - {module}, {n.split(".")[0] for n in names - own}
 
