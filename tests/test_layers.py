@@ -22,6 +22,7 @@ FLOORS = [
     {"evaluation", "features"},
     {"train"},
     {"predict"},
+    {"video"},
     {"run"},
 ]
 DEFINING = {"ldl_jax", "ldl_jax.processes"}  # packages that are more than names
@@ -49,6 +50,7 @@ FRAMEWORKS = {
     "PIL",
     "absl",
     "array_record",
+    "av",
     "cv2",
     "filelock",
     "flax",
@@ -76,6 +78,7 @@ ALLOWED = {
     "train": {"optax", "orbax"},
     "predict": {"PIL"},
     "run": {"absl", "ml_collections", "optax", "rich"},
+    "video": {"PIL", "av", "scipy"},
     "workdir": {"tensorboardX"},
 }
 # Packages of `data`, each with those that it may know beside the flat files.

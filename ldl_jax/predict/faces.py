@@ -197,7 +197,7 @@ def _decoded(
             yield _Crop(np.asarray(image))
             return
         try:
-            squares = [(face.box, _square(face, alignment, image)) for face in detect(image)]
+            squares = [(face.box, square_in(face, alignment, image)) for face in detect(image)]
         except Exception as error:  # a detector may raise anything; the other pictures go on
             reason = " ".join(str(error).split())
             raise DataError(f"{path}: the detector failed ({reason})") from error
@@ -215,7 +215,7 @@ def _decoded(
         yield picture
 
 
-def _square(face: Face, alignment: Alignment, image: Image.Image) -> Square:
+def square_in(face: Face, alignment: Alignment, image: Image.Image) -> Square:
     """Returns the square to cut out; ValueError where a detector cannot mean its face."""
     square = align.square_of(face, alignment)
     bare = square._replace(side=square.side / (1 + 2 * alignment.margin))
