@@ -37,10 +37,9 @@ def effective_count(
     Source: Kish, "Survey Sampling" (1965), the design effect, with an exponential correlogram.
 
     Examples:
-      >>> print(decoders.effective_count(jnp.array([0.0, 0.04, 0.08]), 0.5))  # almost one picture
-      1.018
-      >>> print(decoders.effective_count(jnp.arange(0.0, 200.0, 10.0), 0.5))
-      1.905
+      >>> seconds = jnp.array([[0.0, 0.04, 0.08], [0.0, 60.0, 120.0]])
+      >>> print(decoders.effective_count(seconds))  # almost one picture, and three that are apart
+      [1.018 1.5  ]
     """
     rho, T = _shared(shared), arrays.positive("memory", memory)
     t = arrays.float32(seconds)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import typing
-from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -136,11 +135,10 @@ class Pools:
         self._settings, self._alone = settings, alone
         self._open: dict[int, _Pooled] = {}
         self._count = 0
-        size, space = predictor.space.size, predictor.space
+        self._space, size = predictor.space, predictor.space.size
         self._empty = _State(
             pooling.Running.empty(size), jnp.zeros(()), jnp.zeros(size), jnp.zeros(4)
         )
-        self._step = jax.jit(partial(_stepped, space=space, settings=settings, pool=self.pool))
 
     def add(self, track: int, frame: Frame, box: Box, value: float, probs: np.ndarray) -> None:
         """Pools the network's answer for one frame of a track."""
@@ -148,7 +146,8 @@ class Pools:
         if pooled is None:
             pooled = self._open[track] = _Pooled(self._empty, frame, frame, box)
         gap = np.float32(frame.seconds - pooled.last.seconds)
-        pooled.state = self._step(pooled.state, np.float32(value), probs, gap)
+        how = {"space": self._space, "settings": self._settings, "pool": self.pool}
+        pooled.state = _step(pooled.state, np.float32(value), probs, gap, **how)
         value, low, high, _ = np.asarray(pooled.state.numbers).tolist()
         pooled.shown = (value, None, None) if self._alone else (value, low, high)
         pooled.last, pooled.box, pooled.frames = (
@@ -227,3 +226,7 @@ def _stepped(
     value = decoders.expectation(pooled, space) + difference
     worth = running.effective_count(settings.shared)
     return _State(running, difference, pooled, jnp.stack([value, low, high, worth]))
+
+
+# Compiled once for all films.
+_step = jax.jit(_stepped, static_argnames=("space", "settings", "pool"))

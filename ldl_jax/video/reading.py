@@ -1,8 +1,9 @@
 """Reads a film or a camera frame by frame: upright, in RGB, with what is damaged left out."""
 
+import contextlib
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -57,6 +58,7 @@ class Reader:
         self.opened, self._most = opened, most
         self.frames, self.seconds = 0, 0.0
         self.damage: Damage | None = None
+        self._reading: Generator[Frame, None, None] | None = None
         self._packets, self._decoded_frames = 0, 0
         self._ends = 0.0  # the greatest time stamp at which a packet ends
         self._first: float | None = None  # the time stamp of the first frame
@@ -69,16 +71,23 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Closes the file or the camera."""
+        """Ends the reading, and closes the file or the camera."""
+        if self._reading is not None:
+            self._reading.close()  # its thread may be in the middle of a frame
         self.opened.container.close()
 
     def read(self, wanted: Callable[[int], bool] = lambda index: True) -> Iterator[Frame]:
-        """Yields the frames, decoded ahead by another thread; `wanted` ones with their picture."""
+        """Gives the frames, decoded ahead by another thread; `wanted` ones with their picture."""
+        self._reading = self._read(wanted)
+        return self._reading
+
+    def _read(self, wanted: Callable[[int], bool]) -> Generator[Frame, None, None]:
         width, height = self.opened.size
         count = max(1, min(8, _AHEAD // (3 * width * height)))
-        for frame in _ahead(self._frames(wanted), count):
-            self.frames, self.seconds = frame.index + 1, frame.seconds + self._step
-            yield frame
+        with contextlib.closing(_ahead(self._frames(wanted), count)) as frames:
+            for frame in frames:
+                self.frames, self.seconds = frame.index + 1, frame.seconds + self._step
+                yield frame
 
     @property
     def _step(self) -> float:
@@ -167,7 +176,7 @@ class Reader:
             self.damage.lost = max(self.damage.lost, missing)
 
 
-def _ahead(frames: Iterator[Frame], count: int) -> Iterator[Frame]:
+def _ahead(frames: Iterator[Frame], count: int) -> Generator[Frame, None, None]:
     """Yields what an iterator gives, which runs in a thread and at most `count` frames ahead."""
     pending: deque[Future[Frame | None]] = deque()
     with ThreadPoolExecutor(1) as pool:

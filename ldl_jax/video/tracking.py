@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
 from ldl_jax.evaluation.answers import Box
 
@@ -132,6 +131,9 @@ def _assigned(
     """Returns the pairs of a box and a prediction that are one face, each in one pair at most."""
     if not boxes or not predictions:
         return []
+    # It takes half a second to import, which pictures do without.
+    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+
     overlaps = _overlaps(_widened(np.stack(boxes), buffer), _widened(np.stack(predictions), buffer))
     overlaps[overlaps < _LEAST_OVERLAP] = 0
     rows, columns = linear_sum_assignment(overlaps, maximize=True)

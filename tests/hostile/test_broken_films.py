@@ -153,6 +153,25 @@ def test_the_size_of_frames_has_a_limit(tmp_path):
     assert damage is None
 
 
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        ((15_000, 15_000), "15000 x 15000 pixels, more than 178 million"),
+        ((0, 0), "its frames have no size"),
+        ((0, 120), "its frames have no size"),
+        ((-5, 7), "its frames have no size"),
+        ((2**31 - 1, 2**31 - 1), "its frames have no size"),
+    ],
+)
+def test_sizes_that_a_header_makes_up(tmp_path, size, says):
+    path = film(tmp_path / "raw.avi", 2, codec="rawvideo", pix_fmt="bgr24")
+    content = path.read_bytes()
+    start = content.index(b"strf") + 12
+    path.write_bytes(content[:start] + struct.pack("<ii", *size) + content[start + 8 :])
+    with pytest.raises(DataError, match=says):
+        open_film(path)
+
+
 def test_frames_that_change_their_size_are_read_as_they_are(tmp_path):
     first = film(tmp_path / "a.ts", 10).read_bytes()
     small = [draw_frame(index, ONE, size=(96, 80)) for index in range(10)]

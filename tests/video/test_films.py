@@ -1,11 +1,14 @@
 """Films whose faces are known: what is followed, pooled, drawn and written."""
 
+import contextlib
 import csv
 import importlib.util
+import io
 import json
 import os
 import signal
 import sys
+import threading
 import weakref
 
 import numpy as np
@@ -21,7 +24,7 @@ from ldl_jax.data.synthetic import faces as synthetic
 from ldl_jax.labels import AGE
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.run.command import parse_flags
-from ldl_jax.video import opening
+from ldl_jax.video import opening, writing
 from ldl_jax.video.answering import FilmAnswers
 from ldl_jax.video.film import answer_film, problems
 from ldl_jax.video.pools import Settings
@@ -113,8 +116,8 @@ def test_a_face_is_followed_and_its_frames_are_pooled(predictor, tmp_path, pool)
     np.testing.assert_allclose(track.answer.probs, expected, rtol=2e-2, atol=1e-5)
     value = float(decoders.expectation(expected, AGE))
     assert track.answer.value == pytest.approx(value, abs=0.05)
-    low, high = predictor.interval(np.asarray(expected)[None])
-    assert (track.answer.low, track.answer.high) == pytest.approx((low[0], high[0]), abs=1)
+    low, high = map(float, decoders.interval(expected, AGE))
+    assert (track.answer.low, track.answer.high) == pytest.approx((low, high), abs=1)
     worth = float(decoders.effective_count(seconds)) if pool == "product" else None
     assert track.worth == (None if worth is None else pytest.approx(worth, rel=1e-3))
     for frame, box in track.boxes:
@@ -307,6 +310,78 @@ def test_ctrl_c_writes_what_was_answered(checkpoint, tmp_path, capsys, monkeypat
     assert 19 <= answer["frames"] <= 21
     assert answer["tracks"][0]["frames"] == answer["frames"]
     assert len(frames_of(copy)) == answer["frames"]
+
+
+def test_a_detector_that_fails_and_answers_that_are_no_numbers_are_said(
+    predictor, tmp_path, monkeypatch
+):
+    path = film(tmp_path / "one.mp4", 12)
+    inner, count = drawn_film.detector(), 0
+
+    def detect(image):
+        nonlocal count
+        count += 1
+        if count in (3, 7):
+            raise RuntimeError("out of\nluck")
+        return inner(image)
+
+    result, lines = run(predictor, path, detect=detect)
+    assert lines == [f"{path}: the detector failed in 2 of 12 frames (out of luck, in 2)"]
+    assert [(t.first, t.last, t.frames) for t in result.tracks] == [(0, 11, 10)]
+    answer = predictor.answer
+
+    def broken(images):
+        prediction = answer(images)
+        value = np.array(prediction.value)
+        value[[1, 2]] = np.nan
+        return prediction._replace(value=value)
+
+    monkeypatch.setattr(predictor, "answer", broken)
+    result, lines = run(predictor, path)
+    assert lines == [f"{path}: the network's answer is no number for 2 faces"]
+    assert result.tracks[0].frames == 10
+    result, lines = run(predictor, path, detect=lambda image: [])
+    assert (lines, result.tracks) == ([f"{path}: no face was found in 12 frames"], ())
+
+
+def test_an_annotated_film_that_cannot_be_written_loses_no_answer(
+    checkpoint, tmp_path, capsys, monkeypatch
+):
+    path = film(tmp_path / "one.mp4", 30)
+
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    @contextlib.contextmanager
+    def whole(path):
+        yield Full()
+
+    monkeypatch.setattr(writing, "whole", whole)
+    copy = tmp_path / "copy.mp4"
+    arguments = [path, f"--checkpoint={checkpoint}", DETECTOR, "--align=box", "--json=-"]
+    assert call(*arguments, f"--annotate={copy}") == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)[0]["tracks"][0]["frames"] == 30
+    (line,) = printed.err.splitlines()
+    assert f"error: {copy}: cannot be written (No space left on device)" in line
+    assert not copy.exists()
+
+
+def test_an_error_in_the_middle_leaves_no_film_and_no_thread(predictor, tmp_path):
+    path = film(tmp_path / "one.mp4", 60)
+    answers = answers_of(predictor)
+    writer = writing.Writer(tmp_path / "copy.mp4", 25)
+    before = threading.active_count()
+
+    def show(seen):
+        if seen.frame.index == 40:
+            raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError), Reader(opening.open_film(path)) as reader, writer:
+        answer_film(reader, answers, predictor.space, writer=writer, show=show)
+    assert [p.name for p in tmp_path.iterdir()] == ["one.mp4"]
+    assert threading.active_count() <= before
 
 
 def test_seconds_end_a_film(checkpoint, tmp_path, capsys):
