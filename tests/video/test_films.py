@@ -368,6 +368,28 @@ def test_an_annotated_film_that_cannot_be_written_loses_no_answer(
     assert not copy.exists()
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv"])
+def test_an_annotated_film_in_mpeg4_where_there_is_no_other_encoder(
+    predictor, tmp_path, monkeypatch, suffix
+):
+    monkeypatch.setattr(writing, "_ENCODERS", {"none": {}, "mpeg4": writing._ENCODERS["mpeg4"]})
+    copy = tmp_path / f"copy{suffix}"
+    with (
+        Reader(opening.open_film(film(tmp_path / "one.mp4", 8))) as reader,
+        writing.Writer(copy, None) as writer,
+    ):
+        answer_film(reader, answers_of(predictor), predictor.space, writer=writer)
+    assert writer.failed is None
+    drawn = frames_of(copy)
+    assert [seconds for _, seconds in drawn] == pytest.approx(np.arange(8) / 25, abs=2e-3)
+    with av.open(str(copy)) as file:
+        assert file.streams.video[0].codec_context.name == "mpeg4"
+    corner = drawn[0][0][-20:-4, -20:-4].reshape(-1, 3).astype(int)
+    assert np.abs(corner - [10, 20, 60]).max() < 25
+    with pytest.raises(ValueError, match="expected a film's name, ending in"):
+        writing.Writer(tmp_path / "copy.webm", 25)
+
+
 def test_an_error_in_the_middle_leaves_no_film_and_no_thread(predictor, tmp_path):
     path = film(tmp_path / "one.mp4", 60)
     answers = answers_of(predictor)
@@ -382,6 +404,28 @@ def test_an_error_in_the_middle_leaves_no_film_and_no_thread(predictor, tmp_path
         answer_film(reader, answers, predictor.space, writer=writer, show=show)
     assert [p.name for p in tmp_path.iterdir()] == ["one.mp4"]
     assert threading.active_count() <= before
+
+
+def test_a_damaged_film_is_answered_and_said_to_be_damaged(checkpoint, tmp_path, capsys):
+    path = film(tmp_path / "cut.mp4", 40, container={"movflags": "faststart"})
+    path.write_bytes(path.read_bytes()[:-2500])
+    fine, none = film(tmp_path / "fine.mp4", 4), tmp_path / "none.mp4"
+    none.write_text("no film")
+    arguments = [path, none, fine, f"--checkpoint={checkpoint}", DETECTOR, "--align=box"]
+    assert call(*arguments, "--json=-", f"--annotate={tmp_path / 'drawn'}") == 1
+    printed = capsys.readouterr()
+    cut, whole = json.loads(printed.out)
+    count = cut["frames"]
+    assert 5 < count < 40
+    assert cut["damaged"]["from_frame"] == count
+    assert cut["damaged"]["frames_lost"] == 40 - count
+    assert cut["tracks"][0]["last_frame"] == count - 1
+    assert (whole["film"], whole["damaged"]) == (str(fine), None)
+    first, second = printed.err.splitlines()
+    assert first.startswith(f"error: {path}: is damaged from frame {count} on (")
+    assert first.endswith(f"cut off): {count} frames could be read, {40 - count} could not")
+    assert second.startswith(f"error: {none}: cannot be read as a film (")
+    assert len(frames_of(tmp_path / "drawn" / "cut.mp4")) == count
 
 
 def test_seconds_end_a_film(checkpoint, tmp_path, capsys):
