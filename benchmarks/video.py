@@ -36,7 +36,7 @@ from ldl_jax.train.state import Weights
 from ldl_jax.video.answering import FilmAnswers
 from ldl_jax.video.film import answer_film
 from ldl_jax.video.opening import open_film, pyav
-from ldl_jax.video.reading import Frame, Reader
+from ldl_jax.video.reading import FilmReader, Frame
 from ldl_jax.video.writing import Writer
 
 P = ParamSpec("P")
@@ -99,7 +99,7 @@ def run(
     )
     answers.pools.add = timed(answers.pools.add, spent, "pools")  # type: ignore[method-assign]
     network = predictor.answer
-    reader = Reader(open_film(path))
+    reader = FilmReader(open_film(path))
     read = reader.read
 
     def waiting(wanted: Callable[[int], bool] = lambda index: True) -> Iterator[Frame]:
@@ -124,7 +124,7 @@ def run(
 
 def reading(path: Path) -> float:
     """Returns the frames that are decoded in a second, with nothing beside."""
-    with Reader(open_film(path)) as reader:
+    with FilmReader(open_film(path)) as reader:
         started = time.perf_counter()
         count = sum(1 for _ in reader.read())
     return count / (time.perf_counter() - started)

@@ -140,7 +140,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
     alignment = _alignment(predictor.alignment, err)
     detect = None if _ALIGNED.value else _detector()
     if chosen is not None:
-        how = films.Task(
+        how = films.FilmTask(
             detect, alignment, _BATCH.value, _COVERAGE.value, _MEGAPIXELS.value, warnings
         )
         well = films.run(chosen, predictor, how, err, _JSON.value, _CSV.value)

@@ -26,8 +26,8 @@ from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.video import opening, tables
 from ldl_jax.video.answering import FilmAnswers, Seen
 from ldl_jax.video.film import answer_film, problems
-from ldl_jax.video.pools import POOLINGS, Pooling, Settings
-from ldl_jax.video.reading import Reader
+from ldl_jax.video.pools import POOLINGS, Pooling, PoolSettings
+from ldl_jax.video.reading import FilmReader
 from ldl_jax.video.writing import Writer
 
 _CAMERA = flags.DEFINE_string(
@@ -60,7 +60,7 @@ _SECONDS = flags.DEFINE_float(
 _FLAGS = (_CAMERA, _EVERY, _POOL, _SHARED, _LEAST, _BOXES, _SECONDS)
 
 
-class Chosen(NamedTuple):
+class ChosenFilms(NamedTuple):
     """The films to answer for, each with the file of its annotated copy, or one camera."""
 
     films: Mapping[Path, Path | None]
@@ -68,8 +68,8 @@ class Chosen(NamedTuple):
     copy: Path | None  # the annotated film of the camera
 
 
-class Task(NamedTuple):
-    """How the command's other flags want films to be answered."""
+class FilmTask(NamedTuple):
+    """Says how the command's other flags want films to be answered."""
 
     detect: Detect | None
     alignment: Alignment
@@ -84,7 +84,7 @@ def camera_given() -> bool:
     return _CAMERA.value is not None
 
 
-def chosen(names: Sequence[str], annotate: str | None) -> Chosen | None:
+def chosen(names: Sequence[str], annotate: str | None) -> ChosenFilms | None:
     """Returns the films that are named, or the camera; None where pictures are.
 
     Args:
@@ -118,7 +118,7 @@ def chosen(names: Sequence[str], annotate: str | None) -> Chosen | None:
     _check_flags()
     opening.pyav()
     copy = targets.film_copy(annotate) if camera_given() and annotate is not None else None
-    return Chosen(targets.film_copies(films, annotate), _CAMERA.value, copy)
+    return ChosenFilms(targets.film_copies(films, annotate), _CAMERA.value, copy)
 
 
 def walk(names: Sequence[str], left: Left) -> list[tuple[Path, Path]]:
@@ -137,9 +137,9 @@ def hints(left: Left) -> list[str]:
 
 
 def run(
-    films: Chosen,
+    films: ChosenFilms,
     predictor: Predictor,
-    task: Task,
+    task: FilmTask,
     err: Console,
     json_place: str | None,
     csv_place: str | None,
@@ -165,7 +165,7 @@ def run(
 
 
 def answer(
-    films: Chosen, predictor: Predictor, task: Task, err: Console
+    films: ChosenFilms, predictor: Predictor, task: FilmTask, err: Console
 ) -> tuple[list[tables.Film], int, bool]:
     """Answers for each film, and says on `err` what is wrong with it.
 
@@ -197,7 +197,7 @@ def answer(
                 live=live,
             )
             try:
-                reader = Reader(source(), most)
+                reader = FilmReader(source(), most)
             except DataError as error:
                 err.print(plain(f"error: {' '.join(str(error).split())}"))
                 wrong += 1
@@ -215,16 +215,16 @@ def answer(
     return results, wrong, early
 
 
-def settings_of(task: Task) -> Settings:
+def settings_of(task: FilmTask) -> PoolSettings:
     """Returns how the flags want the frames to be pooled."""
     pool = typing.cast(Pooling | None, _POOL.value)
-    return Settings(
+    return PoolSettings(
         pool, _SHARED.value, coverage=task.coverage, least=_LEAST.value, boxes=_BOXES.value
     )
 
 
 def _one(
-    reader: Reader,
+    reader: FilmReader,
     answers: FilmAnswers,
     copy: Path | None,
     predictor: Predictor,

@@ -13,7 +13,7 @@ from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.evaluation.answers import Answer, Box
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
-from ldl_jax.video.pools import Pools, Settings
+from ldl_jax.video.pools import Pools, PoolSettings
 from ldl_jax.video.reading import Frame
 from ldl_jax.video.tracking import Tracker
 
@@ -62,7 +62,7 @@ class FilmAnswers:
         *,
         detect: Detect | None,
         alignment: Alignment,
-        settings: Settings | None = None,
+        settings: PoolSettings | None = None,
         batch: int = 64,
         every: int = 1,
         live: bool = False,
@@ -86,7 +86,7 @@ class FilmAnswers:
             raise ValueError(f"every, batch: expected 1 or more, got {every}, {batch}")
         self._predictor, self._detect, self._alignment = predictor, detect, alignment
         self._batch, self._every, self._live = batch, every, live
-        self.pools = Pools(predictor, settings or Settings())
+        self.pools = Pools(predictor, settings or PoolSettings())
         self._tracker = Tracker()
         self._look_before: np.ndarray | None = None
         self.looks, self.unanswered = 0, 0

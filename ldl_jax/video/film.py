@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 
 from ldl_jax.labels import LabelSpace
 from ldl_jax.video.answering import FilmAnswers, Seen
-from ldl_jax.video.reading import Frame, Reader
+from ldl_jax.video.reading import FilmReader, Frame
 from ldl_jax.video.tables import Film
 from ldl_jax.video.writing import Writer
 
 
 def answer_film(
-    reader: Reader,
+    reader: FilmReader,
     answers: FilmAnswers,
     space: LabelSpace,
     *,
@@ -28,17 +28,14 @@ def answer_film(
       reader: the film, from its beginning.
       answers: what answers; it is used up.
       space: the label space.
-      writer: takes the frames with the answers drawn on them.
+      writer: takes the frames with the answers drawn on them; see its `failed` afterwards.
       seconds: how much of the film is read; None for all of it.
       stop: asked after each frame whether to leave the rest.
       show: takes each frame that was answered, to show how far it is.
 
-    Raises:
-      OSError: the annotated film cannot be written.
-
     Examples:
       >>> film = answer_film(
-      ...     Reader(open_film(Path("clip.mp4"))),
+      ...     FilmReader(open_film(Path("clip.mp4"))),
       ...     FilmAnswers(predictor, detect=detect, alignment=predictor.alignment),
       ...     predictor.space,
       ... )  # doctest: +SKIP
@@ -75,7 +72,7 @@ def answer_film(
 class _Reading:
     """Reads a film until its end, a number of seconds, or a wish to stop."""
 
-    def __init__(self, reader: Reader, seconds: float | None, stop: Callable[[], bool]) -> None:
+    def __init__(self, reader: FilmReader, seconds: float | None, stop: Callable[[], bool]) -> None:
         self._reader, self._stop = reader, stop
         self._seconds = math.inf if seconds is None else seconds
         self.stopped = False

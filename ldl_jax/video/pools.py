@@ -20,7 +20,7 @@ POOLINGS: tuple[Pooling, ...] = typing.get_args(Pooling)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class PoolSettings:
     """Says how the frames of a track become one answer.
 
     Attributes:
@@ -122,7 +122,7 @@ class Pools:
       left_out: the tracks that had too few frames.
     """
 
-    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+    def __init__(self, predictor: Predictor, settings: PoolSettings) -> None:
         alone = predictor.value_alone
         if alone and settings.pool == "product":
             raise ValueError(
@@ -150,11 +150,8 @@ class Pools:
         pooled.state = _step(pooled.state, np.float32(value), probs, gap, **how)
         value, low, high, _ = np.asarray(pooled.state.numbers).tolist()
         pooled.shown = (value, None, None) if self._alone else (value, low, high)
-        pooled.last, pooled.box, pooled.frames = (
-            dataclasses.replace(frame, image=None),
-            box,
-            pooled.frames + 1,
-        )
+        pooled.last, pooled.box = dataclasses.replace(frame, image=None), box
+        pooled.frames += 1
         if pooled.frames == 1:
             pooled.first = pooled.last
         if self._settings.boxes:
@@ -214,7 +211,7 @@ def _stepped(
     gap: jax.Array,
     *,
     space: LabelSpace,
-    settings: Settings,
+    settings: PoolSettings,
     pool: Pooling,
 ) -> _State:
     """Returns the state with one more frame of the face."""

@@ -14,6 +14,7 @@ from ldl_jax.video.opening import Opened, pyav, reason_of
 from ldl_jax.video.orientation import turn_of, upright
 
 _AHEAD = 2**26  # bytes of frames that are decoded ahead
+_BACK = 0.1  # seconds by which time stamps that run back begin anew, as in films put together
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Damage:
     lost: int = 0  # frames after it that could not be read, as far as they are known
 
 
-class Reader:
+class FilmReader:
     """Reads an open film once, from its beginning; `close` it, or use it as a context.
 
     A frame that the decoder calls damaged is left out, and so are those after it to the next key
@@ -50,13 +51,12 @@ class Reader:
     Attributes:
       opened: the film.
       frames: how many were read and given out so far.
-      seconds: where the last of them ends.
       damage: None while all is well; it may be ahead of `frames`.
     """
 
     def __init__(self, opened: Opened, most: int = opening.MOST_PIXELS) -> None:
         self.opened, self._most = opened, most
-        self.frames, self.seconds = 0, 0.0
+        self.frames = 0
         self.damage: Damage | None = None
         self._reading: Generator[Frame, None, None] | None = None
         self._packets, self._decoded_frames = 0, 0
@@ -64,7 +64,7 @@ class Reader:
         self._first: float | None = None  # the time stamp of the first frame
         self._last = -1.0  # seconds of the last one
 
-    def __enter__(self) -> "Reader":
+    def __enter__(self) -> "FilmReader":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -86,7 +86,7 @@ class Reader:
         count = max(1, min(8, _AHEAD // (3 * width * height)))
         with contextlib.closing(_ahead(self._frames(wanted), count)) as frames:
             for frame in frames:
-                self.frames, self.seconds = frame.index + 1, frame.seconds + self._step
+                self.frames = frame.index + 1
                 yield frame
 
     @property
@@ -135,7 +135,8 @@ class Reader:
         follows = self._last + self._step if self._decoded_frames else 0.0
         if decoded.time is None:
             return follows
-        if self._first is None:
+        back = self._first is not None and decoded.time - self._first < self._last - _BACK
+        if self._first is None or back:
             self._first = decoded.time - follows
         return max(decoded.time - self._first, self._last, 0.0)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ldl_jax.evaluation import answers, cells
 from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.labels import LabelSpace
-from ldl_jax.video.pools import Pooling, Settings, Track
+from ldl_jax.video.pools import Pooling, PoolSettings, Track
 from ldl_jax.video.reading import Damage
 
 
@@ -65,7 +65,7 @@ def table(films: Sequence[Film], space: LabelSpace, coverage: float) -> Grid:
 
 
 def to_json(
-    films: Sequence[Film], space: LabelSpace, settings: Settings, warnings: Sequence[str] = ()
+    films: Sequence[Film], space: LabelSpace, settings: PoolSettings, warnings: Sequence[str] = ()
 ) -> str:
     """Returns a JSON document, a list with an object a film.
 
@@ -108,7 +108,7 @@ def to_csv(films: Sequence[Film], space: LabelSpace) -> str:
 
 
 def _film_fields(
-    film: Film, space: LabelSpace, settings: Settings, warnings: Sequence[str]
+    film: Film, space: LabelSpace, settings: PoolSettings, warnings: Sequence[str]
 ) -> dict[str, object]:
     damage = film.damage
     return {

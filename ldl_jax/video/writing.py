@@ -25,6 +25,7 @@ _ENCODERS: dict[str, dict[str, str]] = {
     "mpeg4": {"flags": "+qscale", "global_quality": "354"},  # 3 of 31, in units of 1/118
 }
 _TICKS = 60_000  # a second; MPEG-4 takes no more than 65,535
+_NARROWEST = 20  # a frame's longer side over its shorter one: small frames are enlarged
 _BITS_A_PIXEL = 0.15  # of encoders that have no setting of quality
 _TAG, _INK = "#E69F00", "#000000"
 
@@ -78,8 +79,9 @@ class Writer:
             return
         av = pyav()
         assert seen.frame.image is not None, "a frame that is written has its picture"
-        image = drawn(seen, space)
         with self._noted():
+            _check_drawable(seen.frame.image.size)
+            image = drawn(seen, space)
             if self._container is None:
                 self._open(image.size)
             size = (self._stream.width, self._stream.height)
@@ -139,6 +141,11 @@ def drawn(seen: Seen, space: LabelSpace) -> Image.Image:
             draw.rectangle(draw.textbbox((left, top), text, font), fill=_TAG)
             draw.text((left, top), text, _INK, font)
     return image
+
+
+def _check_drawable(size: tuple[int, int]) -> None:
+    if max(size) > _NARROWEST * min(size):
+        raise OSError(f"frames of {size[0]} x {size[1]} pixels are too narrow to draw on")
 
 
 def _is_encoder(name: str) -> bool:

@@ -13,7 +13,7 @@ from ldl_jax.data.records import DataError
 from ldl_jax.video import opening
 from ldl_jax.video.opening import open_film
 from ldl_jax.video.orientation import turn_of, upright
-from ldl_jax.video.reading import Reader
+from ldl_jax.video.reading import FilmReader
 from tests.video.drawn_film import ONE, SIDE, detector, draw_frame, encode, face_at, film
 
 av = pytest.importorskip("av", reason="films need PyAV: pip install 'ldl_jax[video]'")
@@ -21,7 +21,7 @@ FIRST = {"container": {"movflags": "faststart"}}  # the index stands before the 
 
 
 def read(path):
-    with Reader(open_film(path)) as reader:
+    with FilmReader(open_film(path)) as reader:
         return list(reader.read()), reader.damage
 
 
@@ -182,7 +182,9 @@ def test_frames_that_change_their_size_are_read_as_they_are(tmp_path):
     assert {frame.image.size for frame in frames} == {(160, 120), (96, 80)}
     times = [frame.seconds for frame in frames]
     assert times == sorted(times)  # though the second film's begin anew
-    with Reader(open_film(path), 10_000) as reader:
+    assert np.diff(times).max() < 1
+    assert len(set(times)) > 15
+    with FilmReader(open_film(path), 10_000) as reader:
         assert {frame.image.size for frame in reader.read()} == {(96, 80)}
         assert "a frame has 160 x 120 pixels" in reader.damage.reason
 
@@ -265,12 +267,12 @@ def test_pixels_that_are_not_square_and_times_without_a_rate(tmp_path):
 def test_a_name_that_looks_like_an_address_is_a_file_s(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     film(tmp_path / "a.mp4", 2).rename(tmp_path / "concat:a|b.mp4")
-    with Reader(open_film((tmp_path / "concat:a|b.mp4").relative_to(tmp_path))) as reader:
+    with FilmReader(open_film((tmp_path / "concat:a|b.mp4").relative_to(tmp_path))) as reader:
         assert len(list(reader.read())) == 2
 
 
 def test_a_reader_that_is_left_early_ends_its_thread(tmp_path):
-    with Reader(open_film(film(tmp_path / "a.mp4", 30))) as reader:
+    with FilmReader(open_film(film(tmp_path / "a.mp4", 30))) as reader:
         frames = reader.read()
         next(frames)
         frames.close()

@@ -27,8 +27,8 @@ from ldl_jax.run.command import parse_flags
 from ldl_jax.video import opening, writing
 from ldl_jax.video.answering import FilmAnswers
 from ldl_jax.video.film import answer_film, problems
-from ldl_jax.video.pools import Settings
-from ldl_jax.video.reading import Frame, Reader
+from ldl_jax.video.pools import PoolSettings
+from ldl_jax.video.reading import FilmReader, Frame
 from tests.video import drawn_film
 from tests.video.drawn_film import ONE, SIDE, TWO, draw_frame, encode, face_at, film, frames_of
 
@@ -53,7 +53,9 @@ def checkpoint(tmp_path_factory, weights, write_checkpoint):
 
 
 def answers_of(predictor, **keywords):
-    settings = Settings(**{k: keywords.pop(k) for k in list(keywords) if hasattr(Settings, k)})
+    settings = PoolSettings(
+        **{k: keywords.pop(k) for k in list(keywords) if hasattr(PoolSettings, k)}
+    )
     detect = keywords.pop("detect", drawn_film.detector())
     return FilmAnswers(
         predictor, detect=detect, alignment=predictor.alignment, settings=settings, **keywords
@@ -62,7 +64,7 @@ def answers_of(predictor, **keywords):
 
 def run(predictor, path, seconds=None, **keywords):
     answers = answers_of(predictor, **keywords)
-    with Reader(opening.open_film(path)) as reader:
+    with FilmReader(opening.open_film(path)) as reader:
         result = answer_film(reader, answers, predictor.space, seconds=seconds)
     return result, problems(result, answers)
 
@@ -266,6 +268,17 @@ def test_odd_sizes_and_several_films_are_written(checkpoint, tmp_path, capsys):
     assert shapes[0] == (320, 330, 3)
 
 
+def test_frames_that_are_too_narrow_to_draw_on_are_answered(checkpoint, tmp_path, capsys):
+    frames = [np.full((2, 600, 3), 100, np.uint8)] * 3
+    path, copy = encode(tmp_path / "narrow.mkv", frames), tmp_path / "copy.mp4"
+    arguments = [path, f"--checkpoint={checkpoint}", "--aligned", "--json=-"]
+    assert call(*arguments, f"--annotate={copy}") == 1
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)[0]["tracks"]) == 1
+    assert f"{copy}: cannot be written (frames of 600 x 2 pixels are too narrow" in printed.err
+    assert not copy.exists()
+
+
 def test_values_on_the_film_do_not_flicker(predictor):
     """Noise moves a frame's own value, and hardly the value that is drawn."""
     rng = np.random.default_rng(0)
@@ -375,7 +388,7 @@ def test_an_annotated_film_in_mpeg4_where_there_is_no_other_encoder(
     monkeypatch.setattr(writing, "_ENCODERS", {"none": {}, "mpeg4": writing._ENCODERS["mpeg4"]})
     copy = tmp_path / f"copy{suffix}"
     with (
-        Reader(opening.open_film(film(tmp_path / "one.mp4", 8))) as reader,
+        FilmReader(opening.open_film(film(tmp_path / "one.mp4", 8))) as reader,
         writing.Writer(copy, None) as writer,
     ):
         answer_film(reader, answers_of(predictor), predictor.space, writer=writer)
@@ -400,7 +413,7 @@ def test_an_error_in_the_middle_leaves_no_film_and_no_thread(predictor, tmp_path
         if seen.frame.index == 40:
             raise RuntimeError("out of luck")
 
-    with pytest.raises(RuntimeError), Reader(opening.open_film(path)) as reader, writer:
+    with pytest.raises(RuntimeError), FilmReader(opening.open_film(path)) as reader, writer:
         answer_film(reader, answers, predictor.space, writer=writer, show=show)
     assert [p.name for p in tmp_path.iterdir()] == ["one.mp4"]
     assert threading.active_count() <= before
