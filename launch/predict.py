@@ -1,10 +1,11 @@
-"""Predicts a value, an interval and the distribution for each face in pictures.
+"""Predicts a value, an interval and the distribution for each face in pictures or films.
 
 python -m launch.predict picture.jpg folder/ --checkpoint=runs/quickstart --annotate=out/
 python -m launch.predict faces/ --checkpoint=imdb.h5 --aligned --csv=ages.csv
+python -m launch.predict clip.mp4 --checkpoint=runs/quickstart --annotate=out.mp4 --json=out.json
+python -m launch.predict --camera=0 --checkpoint=runs/quickstart
 """
 
-import collections
 import dataclasses
 import functools
 import sys
@@ -20,11 +21,11 @@ from ldl_jax.data.datasets import folders
 from ldl_jax.evaluation import answers, grid, score_maps
 from ldl_jax.evaluation.annotate import annotate
 from ldl_jax.evaluation.answers import Answer
-from ldl_jax.evaluation.cells import plain, plain_lines
-from ldl_jax.files import whole, write
+from ldl_jax.evaluation.cells import plain
+from ldl_jax.files import whole
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
-from ldl_jax.run import answering
+from ldl_jax.run import answering, films, targets
 from ldl_jax.run.command import fail, quiet, start
 from ldl_jax.run.progress import bar, teller
 
@@ -35,7 +36,9 @@ _BATCH = flags.DEFINE_integer("batch", 64, "faces at a time")
 _JSON = flags.DEFINE_string("json", None, "a JSON file to write; - for standard output")
 _CSV = flags.DEFINE_string("csv", None, "a CSV file to write; - for standard output")
 _ANNOTATE = flags.DEFINE_string(
-    "annotate", None, "a folder for the pictures with boxes, values and distributions on them"
+    "annotate",
+    None,
+    "a folder for the pictures with boxes, values and distributions on them; of one film a file",
 )
 _SCORE_MAP = flags.DEFINE_string(
     "score-map", None, "a folder for the pictures with their score maps over them"
@@ -48,8 +51,11 @@ Drawing = tuple[Callable[[Image.Image, Sequence[Answer]], Image.Image], dict[Pat
 def main(arguments: Sequence[str]) -> None:
     """Prints the answers; ends the process with 1 if a picture failed, after all the others."""
     quiet()
-    if not arguments[1:]:
-        fail("give pictures or folders: python -m launch.predict photo.jpg --checkpoint=DIR")
+    if not arguments[1:] and not films.camera_given():
+        fail(
+            "give pictures or folders, films, or --camera: "
+            "python -m launch.predict photo.jpg --checkpoint=DIR"
+        )
     checkpoint = _CHECKPOINT.value
     if checkpoint is None:
         fail("--checkpoint: give a run's workdir, a checkpoint, or the file of an age model")
@@ -65,19 +71,26 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(names: Sequence[str], checkpoint: str) -> bool:
-    """Answers for pictures and folders; returns whether all of them went well."""
-    _check_flags()
+    """Answers for pictures and folders, or films; returns whether all of them went well."""
+    chosen = films.chosen(names, _ANNOTATE.value)
+    _check_flags(are_films=chosen is not None)
     left: folders.Left = {}
-    walked = faces.walk(names, left)
-    outputs = _outputs(walked)
+    walked = films.walk(names, left) if chosen is None else []
+    drawn = {flag.name: flag.value for flag in (_ANNOTATE, _SCORE_MAP)}
+    outputs = targets.drawings(walked, drawn) if chosen is None else {}
     err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-    for note in folders.left_notes(left):
+    for note in (*folders.left_notes(left), *films.hints(left)):
         err.print(plain(note))
     tell = teller(err)
     predictor, warnings = answering.load(checkpoint, tell)
-    drawings = _drawings(predictor, outputs)
+    drawings = _drawings(predictor, outputs) if chosen is None else []
     alignment = answering.alignment(predictor, tell)
     detect = answering.detector()
+    if chosen is not None:
+        megapixels, coverage = answering.MEGAPIXELS.value, answering.COVERAGE.value
+        how = films.FilmTask(detect, alignment, _BATCH.value, coverage, megapixels, warnings)
+        well = films.run(chosen, predictor, how, err, _JSON.value, _CSV.value)
+        return _is_newest(predictor, err) and well
     rows: list[Answer] = []
     problems = 0
     with bar(err) as progress:
@@ -103,13 +116,18 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
     if rows:
         answering.tell_value_alone(predictor, tell)
     _write(rows, predictor, warnings)
+    return _is_newest(predictor, err) and problems == 0
+
+
+def _is_newest(predictor: Predictor, err: Console) -> bool:
+    """Returns whether the newest checkpoint answered, or an older one that is allowed to."""
     if fault := answering.older(predictor):
         err.print(f"error: {fault}")
         return False
-    return problems == 0
+    return True
 
 
-def _check_flags() -> None:
+def _check_flags(*, are_films: bool) -> None:
     """Checks the flags before anything is read.
 
     Raises:
@@ -118,65 +136,19 @@ def _check_flags() -> None:
     if _BATCH.value < 1:
         raise ValueError(f"--batch: expected 1 or more, got {_BATCH.value}")
     answering.check()
-    targets: dict[str | Path, str] = {}
+    if are_films and _SCORE_MAP.value is not None:
+        raise ValueError("--score-map: of pictures alone, films have none")
+    places: dict[str | Path, str] = {}
     for flag in (_JSON, _CSV, _ANNOTATE, _SCORE_MAP):
         name, value = flag.name, flag.value
         if value is None:
             continue
         target = value if value == "-" else Path(value).absolute()
-        if target in targets:
-            raise ValueError(
-                f"--{targets[target]} and --{name} both go to {value}; give two places"
-            )
-        targets[target] = name
-        _check_target(name, value)
-
-
-def _check_target(name: str, value: str) -> None:
-    if not value:
-        raise ValueError(f"--{name}: expected a path, got an empty one")
-    path, folder = Path(value), name in ("annotate", "score-map")
-    if folder and (value == "-" or path.is_file()):
-        raise ValueError(f"--{name}: expected a folder, {value} is not one")
-    if not folder and path.is_dir():
-        raise ValueError(f"--{name}: expected a file, {value} is a folder")
-    for parent in path.absolute().parents:
-        if parent.is_file():
-            raise ValueError(f"--{name}: {value} cannot be made, {parent} is a file")
-
-
-def _outputs(walked: Sequence[tuple[Path, Path]]) -> dict[str, dict[Path, Path]]:
-    """Returns, by the flag of each folder of drawings, the file to write for each picture.
-
-    Raises:
-      ValueError: two pictures would share a file, or one would replace a picture or lie elsewhere.
-    """
-    inputs = {path.resolve() for path, _ in walked}
-    stems = [relative.with_suffix("") for _, relative in walked]
-    counts = collections.Counter(stems)
-    outputs: dict[str, dict[Path, Path]] = {}
-    for flag in (_ANNOTATE, _SCORE_MAP):
-        if flag.value is None:
-            continue
-        files: dict[Path, Path] = {}
-        chosen: set[Path] = set()
-        for (path, relative), stem in zip(walked, stems, strict=True):
-            # Pictures a.jpg and a.png in one folder keep their whole names.
-            name = f"{stem}.png" if counts[stem] == 1 else f"{relative}.png"
-            file = Path(flag.value) / name
-            if not file.parent.resolve().is_relative_to(Path(flag.value).resolve()):
-                raise ValueError(f"--{flag.name}: {file} leads out of that folder, by a link in it")
-            if file in chosen:
-                raise ValueError(
-                    f"--{flag.name}: {path} and another picture would both be {file}; "
-                    "give their folders in two calls"
-                )
-            if file.resolve() in inputs:
-                raise ValueError(f"--{flag.name}: {file} is one of the pictures; give a new folder")
-            chosen.add(file)
-            files[path] = file
-        outputs[flag.name] = files
-    return outputs
+        if target in places:
+            raise ValueError(f"--{places[target]} and --{name} both go to {value}; give two places")
+        places[target] = name
+        if name != "annotate" or not are_films:  # of films `films.chosen` has checked it
+            targets.check(name, value, folder=name in ("annotate", "score-map"))
 
 
 def _drawings(predictor: Predictor, outputs: dict[str, dict[Path, Path]]) -> list[Drawing]:
@@ -206,17 +178,9 @@ def _write(rows: Sequence[Answer], predictor: Predictor, warnings: Sequence[str]
     if "-" not in (_JSON.value, _CSV.value) and rows:
         grid.show(Console(), answers.table(rows, space, coverage))
     if _JSON.value is not None:
-        _put(answers.to_json(rows, space, coverage, warnings), _JSON.value)
+        targets.put(answers.to_json(rows, space, coverage, warnings), _JSON.value)
     if _CSV.value is not None:
-        _put(answers.to_csv(rows, space), _CSV.value)
-
-
-def _put(text: str, place: str) -> None:
-    if place == "-":
-        shown = plain_lines(text) if sys.stdout.isatty() else text
-        sys.stdout.buffer.write(shown.encode("utf-8", "surrogateescape"))  # as a file's
-        return
-    write(place, text)
+        targets.put(answers.to_csv(rows, space), _CSV.value)
 
 
 def cli() -> None:

@@ -22,7 +22,7 @@ FLOORS = [
     {"evaluation", "features"},
     {"train"},
     {"predict"},
-    {"export"},
+    {"export", "video"},
     {"serve"},
     {"run"},
 ]
@@ -51,6 +51,7 @@ FRAMEWORKS = {
     "PIL",
     "absl",
     "array_record",
+    "av",
     "cv2",
     "filelock",
     "flax",
@@ -83,6 +84,7 @@ ALLOWED = {
     "predict": {"PIL", "huggingface_hub"},
     "serve": {"PIL", "prometheus_client", "starlette", "uvicorn"},
     "run": {"absl", "ml_collections", "optax", "rich"},
+    "video": {"PIL", "av", "scipy"},
     "workdir": {"tensorboardX"},
 }
 # Packages of `data`, each with those that it may know beside the flat files.

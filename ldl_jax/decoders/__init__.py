@@ -7,6 +7,7 @@ of a picture makes its result NaN. Results are float32 with `jax_enable_x64` too
 - `probabilities`: probabilities [..., K] into an estimate, its spread, or an interval.
 - `outputs`: other outputs (ranks, scores, stages) into an estimate.
 - `links`: a cumulative link model's outputs into ranks.
+- `pooling`: the distributions of several frames of one face into one.
 
 The examples assume the same imports as those in `ldl_jax.losses`.
 """
@@ -21,6 +22,7 @@ from ldl_jax.decoders.outputs import (
     ranks_from_conditional,
     soft_stagewise,
 )
+from ldl_jax.decoders.pooling import effective_count, mean_pool, product_pool
 from ldl_jax.decoders.probabilities import (
     entropy,
     expectation,
@@ -35,15 +37,18 @@ from ldl_jax.decoders.probabilities import (
 
 __all__ = [
     "coupled",
+    "effective_count",
     "entropy",
     "expectation",
     "flip_average",
     "from_score",
     "highest_density_interval",
     "interval",
+    "mean_pool",
     "median",
     "minimum_cost",
     "mode",
+    "product_pool",
     "quantile",
     "rank_count",
     "rank_expectation",

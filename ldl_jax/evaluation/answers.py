@@ -71,12 +71,12 @@ def to_json(
             "picture": answer.picture,
             "face": answer.face,
             "box": None if answer.box is None else [round(x, 1) for x in answer.box],
-            "value": _shortest(answer.value),
-            "interval": _interval(answer),
+            "value": shortest(answer.value),
+            "interval": interval_of(answer),
             "coverage": coverage,
             "unit": space.unit,
             "warnings": list(warnings),
-            "distribution": dict(zip(names, map(_shortest, answer.probs), strict=True)),
+            "distribution": dict(zip(names, map(shortest, answer.probs), strict=True)),
         }
         for answer in answers
     ]
@@ -98,20 +98,20 @@ def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
     writer.writerow([*first, *names])
     for answer in answers:
         edges = [""] * 4 if answer.box is None else [round(x, 1) for x in answer.box]
-        numbers = [answer.value, *(_interval(answer) or [None, None]), *answer.probs]
+        numbers = [answer.value, *(interval_of(answer) or [None, None]), *answer.probs]
         name = cells.spreadsheet(answer.picture)
-        writer.writerow([name, answer.face, *edges, *map(_shortest, numbers)])
+        writer.writerow([name, answer.face, *edges, *map(shortest, numbers)])
     return text.getvalue()
 
 
-def _interval(answer: Answer) -> list[float | None] | None:
+def interval_of(answer: Answer) -> list[float | None] | None:
     """Returns the ends of an answer's interval, or None where it has none."""
     if answer.low is None or answer.high is None:
         return None
-    return [_shortest(answer.low), _shortest(answer.high)]
+    return [shortest(answer.low), shortest(answer.high)]
 
 
-def _shortest(x: float | None) -> float | None:
+def shortest(x: float | None) -> float | None:
     """Returns the number with the fewest digits that give the same float32 back; None as it is."""
     return None if x is None else float(str(np.float32(x)))
 

@@ -40,7 +40,7 @@ _DETECTOR_OPTION = flags.DEFINE_multi_string(
 _THRESHOLD = flags.DEFINE_float(
     "detector-threshold", None, "the least confidence of a face that is found, from 0 to 1"
 )
-_MEGAPIXELS = flags.DEFINE_float(
+MEGAPIXELS = flags.DEFINE_float(
     "max-megapixels",
     None,
     "the largest picture that is read, in millions of pixels; by default 178, and 64 in a server",
@@ -67,8 +67,8 @@ def check() -> None:
         raise ValueError(f"--coverage: expected between 0 and 1, got {COVERAGE.value}")
     if _THRESHOLD.value is not None and not 0 <= _THRESHOLD.value <= 1:
         raise ValueError(f"--detector-threshold: expected 0 to 1, got {_THRESHOLD.value}")
-    if _MEGAPIXELS.value is not None and not 0 < _MEGAPIXELS.value < 1e5:
-        raise ValueError(f"--max-megapixels: expected above 0, got {_MEGAPIXELS.value}")
+    if MEGAPIXELS.value is not None and not 0 < MEGAPIXELS.value < 1e5:
+        raise ValueError(f"--max-megapixels: expected above 0, got {MEGAPIXELS.value}")
     for flag in (_ALIGN, _MARGIN, _THRESHOLD, _DETECTOR, _DETECTOR_OPTION):
         if ALIGNED.value and flag.present:
             raise ValueError(f"--{flag.name}: with --aligned no face is cut out; leave one of them")
@@ -153,7 +153,7 @@ def decoders(megapixels: float | None = None) -> int | None:
     Returns:
       The threads that may read such pictures; None is one for each processor.
     """
-    most = megapixels if _MEGAPIXELS.value is None else _MEGAPIXELS.value
+    most = megapixels if MEGAPIXELS.value is None else MEGAPIXELS.value
     return None if most is None else faces.allow(most)
 
 

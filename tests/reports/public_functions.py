@@ -25,6 +25,8 @@ def _drawn():
         "slack": rng.uniform(0, 0.2, B),
         "value": rng.uniform(20, 24, B),
         "widths": rng.uniform(1, 2, B),
+        "frames": rng.dirichlet(np.ones(K), (B, 3)),
+        "seconds": rng.uniform(0, 5, (B, 3)),
     }
     whole = {
         "counts": np.array([3, 1, 4, 5, 2]),
@@ -108,15 +110,19 @@ CASES = {
     "encodings.triangular": {"labels": "labels", "alpha": 0.1},
     "encodings.two_hot": {"labels": "labels"},
     "decoders.coupled": {"probs": "probs", "score": "score"},
+    "decoders.effective_count": {"seconds": "seconds", "shared": 0.5, "memory": 1.0},
     "decoders.entropy": {"probs": "probs"},
     "decoders.expectation": {"probs": "probs"},
     "decoders.flip_average": {"view": "value", "flipped": "labels"},
     "decoders.from_score": {"score": "score"},
     "decoders.highest_density_interval": {"probs": "probs", "coverage": 0.7},
     "decoders.interval": {"probs": "probs", "coverage": 0.7},
+    "decoders.mean_pool": {"probs": "frames"},
     "decoders.median": {"probs": "probs"},
     "decoders.minimum_cost": {"probs": "probs", "cost": "cost"},
     "decoders.mode": {"probs": "probs"},
+    "decoders.product_pool": {"probs": "frames", "seconds": "seconds"}
+    | {"shared": 0.5, "memory": 1.0},
     "decoders.quantile": {"probs": "probs", "level": 0.3},
     "decoders.rank_count": {"rank_probs": "ranks"},
     "decoders.rank_expectation": {"rank_probs": "ranks"},

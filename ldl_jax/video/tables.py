@@ -1,0 +1,160 @@
+"""Shows the answers for films as a table, as JSON and as CSV."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+
+from ldl_jax.evaluation import answers, cells
+from ldl_jax.evaluation.grid import Column, Grid
+from ldl_jax.labels import LabelSpace
+from ldl_jax.video.pools import Pooling, PoolSettings, Track
+from ldl_jax.video.reading import Damage
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Film:
+    """The outcome for a film.
+
+    Attributes:
+      name: its path, or the camera's name.
+      frames: how many frames were read.
+      looks: in how many of them faces were looked for.
+      fps: frames a second; None where the film does not say.
+      seconds: where the last frame that was read ends.
+      size: width and height of a frame as it is stored.
+      damage: from where on it is damaged, or None.
+      stopped: whether it was left before its end: by Ctrl-C, or by a limit of seconds.
+      pool: how the frames of a track are pooled.
+      tracks: the faces that were followed.
+      left_out: how many tracks had too few frames.
+    """
+
+    name: str
+    frames: int
+    looks: int
+    fps: float | None
+    seconds: float
+    size: tuple[int, int]
+    damage: Damage | None
+    stopped: bool
+    pool: Pooling
+    tracks: tuple[Track, ...]
+    left_out: int
+
+
+def table(films: Sequence[Film], space: LabelSpace, coverage: float) -> Grid:
+    """Returns a table for the terminal, a row a track."""
+    pools = " and ".join(sorted({film.pool for film in films}))
+    note = (
+        f"Values in {space.unit}, the {pools} of the frames' distributions; intervals hold "
+        f"{coverage:.0%} of it."
+    )
+    names = ("film", "track", "frames", "seconds", "value", "interval")
+    columns = [Column(name, right=name != "film") for name in names]
+    rows = []
+    for film in films:
+        for track in film.tracks:
+            value, _, interval = answers.summary(track.answer, space).partition(" ")
+            when = f"{track.first_second:.1f}-{track.last_second:.1f}"
+            rows.append(
+                (film.name, str(track.answer.face), str(track.frames), when, value, interval)
+            )
+    return Grid(columns, rows, caption=note)
+
+
+def to_json(
+    films: Sequence[Film], space: LabelSpace, settings: PoolSettings, warnings: Sequence[str] = ()
+) -> str:
+    """Returns a JSON document, a list with an object a film.
+
+    Keys: film, frames, frames_looked_at, fps or null, seconds, width, height, damaged (null, or
+    from_frame, from_second, reason and frames_lost), stopped, pool, shared_error (null of a mean),
+    coverage, unit, warnings, short_tracks (left out), and tracks, each with track, frames,
+    effective_frames (null of a mean), first_frame, last_frame, first_second, last_second, value,
+    interval, boxes (lists of frame, left, top, right, bottom; where they were asked for) and
+    distribution.
+    """
+    texts = []
+    for film in films:
+        head = _text(_film_fields(film, space, settings, warnings))
+        tracks = [_text(_track_fields(track, space, settings.boxes)) for track in film.tracks]
+        inside = "\n  " + ",\n  ".join(tracks) + "\n" if tracks else ""
+        texts.append(f'{head[:-1]}, "tracks": [{inside}]}}')
+    return "[\n" + ",\n".join(texts) + "\n]\n" if texts else "[]\n"
+
+
+def to_csv(films: Sequence[Film], space: LabelSpace) -> str:
+    """Returns the text of a CSV file, a row a track.
+
+    Columns: film, track, frames, first_frame, last_frame, first_second, last_second, pool, value,
+    low, high, p[l_1] ... p[l_K].
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    first = ("film", "track", "frames", "first_frame", "last_frame", "first_second", "last_second")
+    names = [f"p[{name}]" for name in answers.label_names(space)]
+    writer.writerow([*first, "pool", "value", "low", "high", *names])
+    for film in films:
+        for track in film.tracks:
+            answer = track.answer
+            numbers = map(answers.shortest, (answer.value, answer.low, answer.high, *answer.probs))
+            where = (track.frames, track.first, track.last)
+            when = (round(track.first_second, 3), round(track.last_second, 3))
+            name = cells.spreadsheet(film.name)
+            writer.writerow([name, answer.face, *where, *when, film.pool, *numbers])
+    return text.getvalue()
+
+
+def _film_fields(
+    film: Film, space: LabelSpace, settings: PoolSettings, warnings: Sequence[str]
+) -> dict[str, object]:
+    damage = film.damage
+    return {
+        "film": film.name,
+        "frames": film.frames,
+        "frames_looked_at": film.looks,
+        "fps": None if film.fps is None else round(film.fps, 4),
+        "seconds": round(film.seconds, 3),
+        "width": film.size[0],
+        "height": film.size[1],
+        "damaged": None
+        if damage is None
+        else {
+            "from_frame": damage.frame,
+            "from_second": round(damage.seconds, 3),
+            "reason": damage.reason,
+            "frames_lost": damage.lost,
+        },
+        "stopped": film.stopped,
+        "pool": film.pool,
+        "shared_error": settings.shared if film.pool == "product" else None,
+        "coverage": settings.coverage,
+        "unit": space.unit,
+        "warnings": list(warnings),
+        "short_tracks": film.left_out,
+    }
+
+
+def _track_fields(track: Track, space: LabelSpace, boxes: bool) -> dict[str, object]:
+    answer, names = track.answer, answers.label_names(space)
+    fields: dict[str, object] = {
+        "track": answer.face,
+        "frames": track.frames,
+        "effective_frames": None if track.worth is None else round(track.worth, 3),
+        "first_frame": track.first,
+        "last_frame": track.last,
+        "first_second": round(track.first_second, 3),
+        "last_second": round(track.last_second, 3),
+        "value": answers.shortest(answer.value),
+        "interval": answers.interval_of(answer),
+    }
+    if boxes:
+        fields["boxes"] = [[frame, *(round(x, 1) for x in box)] for frame, box in track.boxes]
+    probs = map(answers.shortest, answer.probs)
+    return fields | {"distribution": dict(zip(names, probs, strict=True))}
+
+
+def _text(fields: dict[str, object]) -> str:
+    return cells.json_text(json.dumps(fields, ensure_ascii=False, allow_nan=False))
