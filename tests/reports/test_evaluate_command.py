@@ -100,6 +100,17 @@ def test_a_model_on_a_csv_file(checkpoint, faces, tmp_path, capsys):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["out"]  # nothing beside it
 
 
+def test_a_model_in_one_file_is_scored_as_its_checkpoint(checkpoint, faces, tmp_path, capsys):
+    path, file = checkpoint("a"), tmp_path / "m.safetensors"
+    ldl_jax.load(path).save(file)
+    both = [f"--checkpoint={path}", f"--checkpoint={file}", f"--out={tmp_path / 'out'}"]
+    code, _, errors = call(capsys, *both, *of_csv(faces, "--part=all"))
+    assert (code, errors) == (0, "")
+    first, second = json.loads((tmp_path / "out/evaluation.json").read_text())["models"]
+    assert first["metrics"] == second["metrics"]
+    assert first["record"] == second["record"]
+
+
 def test_two_models_in_one_table_with_a_paired_interval(checkpoint, faces, tmp_path, capsys):
     out = tmp_path / "out"
     first, second = checkpoint("a"), checkpoint("b", LabelSpace.range(16, 60), seed=4, flip=True)
