@@ -60,7 +60,7 @@ def test_a_file_that_is_cut_off_or_changed(tmp_path, model):
     for share in (0.1, 0.5, 0.95):
         path.write_bytes(whole[: int(share * len(whole))])
         refused(path, "model.onnx")
-    answered = 0
+    answered, lines = 0, []
     for _ in range(40):
         content = bytearray(whole)
         for place in rng.integers(0, len(content), 8):
@@ -69,11 +69,12 @@ def test_a_file_that_is_cut_off_or_changed(tmp_path, model):
         try:
             predictor = ldl_jax.load(path)
         except ValueError as error:
-            assert "model.onnx" in str(error)
+            lines.append(str(error))
             continue
         answered += 1
         assert predictor.about.space.size == 101
-    assert answered < 40
+    assert lines
+    assert all("model.onnx" in line for line in lines)
 
 
 @pytest.mark.parametrize(
