@@ -76,7 +76,11 @@ def metadata(predictor: Traceable, outputs: Sequence[str], int8: bool) -> dict[s
 def _in_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns the model with weights of 8 bits, by ONNX Runtime's dynamic quantisation."""
     quantization = needed("onnxruntime.quantization", "int8")
+    # The quantizer warns of a model that its own preparation has not seen; this one needs none.
+    model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         quantization.quantize_dynamic(model, path, weight_type=quantization.QuantType.QUInt8)
-        return onnx.load(path)
+        smaller = onnx.load(path)
+    del smaller.metadata_props[:]
+    return smaller
