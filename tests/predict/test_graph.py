@@ -35,8 +35,8 @@ SMALL = {
     "mobilenet_v3_large": {"width": 0.25},
     "convnext_tiny": {"blocks": (1, 1, 1, 1), "width": 8},
 }
-# Networks whose code another one here runs too. Compiling all predictors takes a minute, so they are
-# compared only with LDL_JAX_ALL_NETWORKS=1.
+# Networks whose code another one here runs too. Compiling all predictors takes a minute, so these
+# are compared only with LDL_JAX_ALL_NETWORKS=1.
 ALIKE = {"resnet10", "resnet18", "resnet18_tiny", "resnet34", "resnet50", "thinagenet", "vit_b16"}
 ALIKE |= {"dinov2_b14", "dinov3_b16", "mobilenet_v3_large"}
 CHOSEN = sorted(models.MODELS.keys() - (() if os.environ.get("LDL_JAX_ALL_NETWORKS") else ALIKE))
