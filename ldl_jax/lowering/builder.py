@@ -41,7 +41,9 @@ class Builder:
 
     def nodes_of(self, op: str, inputs: Sequence[str], count: int, **attributes: Any) -> list[str]:
         """Adds a node with several results and returns their names."""
-        outputs = [f"{op.lower()}_{len(self.nodes)}_{index}" for index in range(count)]
+        name = f"{op.lower()}_{len(self.nodes)}"
+        outputs = [f"{name}_{index}" for index in range(count)]
+        attributes.setdefault("name", name)
         self.nodes.append(helper.make_node(op, inputs, outputs, **attributes))
         return outputs
 

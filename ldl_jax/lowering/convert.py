@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import numpy as np
 import onnx
-from jax.extend.core import ClosedJaxpr
+from jax.extend.core import ClosedJaxpr, InconclusiveDimensionOperation
 from jax.typing import DTypeLike
 from onnx import helper
 
@@ -96,7 +96,13 @@ def _traced(function: Callable[..., object], inputs: Mapping[str, Input]) -> Clo
     def fresh(*arrays: jax.Array) -> object:
         return function(*arrays)
 
-    return jax.make_jaxpr(fresh)(*arguments)
+    try:
+        return jax.make_jaxpr(fresh)(*arguments)
+    except InconclusiveDimensionOperation as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"function: it depends on a size that is known only when the model runs: {reason}"
+        ) from None
 
 
 def _lowered(

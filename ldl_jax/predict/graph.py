@@ -1,6 +1,7 @@
 """A predictor as one ONNX model: pictures in; value, distribution and interval out."""
 
 import json
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,11 +80,32 @@ def _in_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     quantization = needed("onnxruntime.quantization", "int8")
     # The quantizer warns of a model that its own preparation has not seen; this one needs none.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
-    moves = [node.name for node in model.graph.node if node.name.startswith(MIRROR)]
-    bits = quantization.QuantType.QUInt8
+    bits, level = quantization.QuantType.QUInt8, logging.root.manager.disable
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        quantization.quantize_dynamic(model, path, weight_type=bits, nodes_to_exclude=moves)
+        logging.disable(logging.ERROR)  # it prints every tensor that it leaves alone
+        try:
+            quantization.quantize_dynamic(
+                model, path, weight_type=bits, nodes_to_exclude=_in_float(model)
+            )
+        finally:
+            logging.disable(level)
         smaller = onnx.load(path)
     del smaller.metadata_props[:]
     return smaller
+
+
+def _in_float(model: onnx.ModelProto) -> list[str]:
+    """Returns the names of the operations that stay in float32.
+
+    They have few weights and lose the most: convolutions of pictures, and those of each channel by
+    itself, whose channels differ in scale. With them in 8 bits HSE-FaceRes errs twice as much.
+    """
+    inputs = {tensor.name: tensor.dims[1] for tensor in model.graph.initializer if tensor.dims[1:]}
+    names = []
+    for node in model.graph.node:
+        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        of_pictures = node.op_type == "Conv" and inputs.get(node.input[1]) == 3
+        if node.name.startswith(MIRROR) or groups > 1 or of_pictures:
+            names.append(node.name)
+    return names
