@@ -136,6 +136,26 @@ def test_batches_change_nothing_and_one_shape_is_compiled(folder, checkpoint, tm
     assert predictor._answer._cache_size() == 1
 
 
+def test_every_engine_answers_alike(folder, checkpoint, tmp_path):
+    pytest.importorskip("onnx", reason="the extra ldl_jax[export] is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra ldl_jax[export] is not installed")
+    from ldl_jax.export import onnx_file
+
+    onnx_file.write(ldl_jax.load(checkpoint), tmp_path / "model.onnx")
+    ways = {"xla": checkpoint, "onnxruntime": checkpoint, "auto": tmp_path / "model.onnx"}
+    rows = {}
+    for engine, source in ways.items():
+        target = tmp_path / f"{engine}.json"
+        options = "--aligned", f"--engine={engine}", f"--json={target}"
+        assert call(folder, f"--checkpoint={source}", *options) == 0
+        rows[engine] = json.loads(target.read_text())
+    for name in ("onnxruntime", "auto"):
+        for a, b in zip(rows["xla"], rows[name], strict=True):
+            assert a["picture"] == b["picture"]
+            assert a["value"] == pytest.approx(b["value"], abs=1e-2)
+            assert a["interval"] == b["interval"]
+
+
 def test_few_pictures_are_held_at_a_time(tmp_path, checkpoint):
     """Each is read only when the ones before are about to be answered."""
     path = draw_picture(tmp_path / "a.png", 0)
