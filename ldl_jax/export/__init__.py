@@ -1,0 +1,1 @@
+"""What leaves the house: a model card, and files for other programs."""
