@@ -26,7 +26,7 @@ from ldl_jax.evaluation.annotate import annotate
 from ldl_jax.evaluation.answers import Answer
 from ldl_jax.evaluation.cells import plain, plain_lines
 from ldl_jax.files import whole, write
-from ldl_jax.predict import faces
+from ldl_jax.predict import engines, faces
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.run.command import fail, quiet, start
 from ldl_jax.run.progress import bar
@@ -75,6 +75,12 @@ _UNSEALED = flags.DEFINE_boolean(
     "allow-unsealed", False, "read a checkpoint that was sealed once and has no seal now"
 )
 _NONFINITE = flags.DEFINE_boolean("allow-nonfinite", False, "take weights that are NaN or infinite")
+_ENGINE = flags.DEFINE_enum(
+    "engine",
+    "auto",
+    engines.ENGINES,
+    "what computes the answers; auto is ONNX Runtime on CPUs that have it, and XLA elsewhere",
+)
 _BATCH = flags.DEFINE_integer("batch", 64, "faces at a time")
 _JSON = flags.DEFINE_string("json", None, "a JSON file to write; - for standard output")
 _CSV = flags.DEFINE_string("csv", None, "a CSV file to write; - for standard output")
@@ -123,6 +129,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
         trust=_TRUST.value,
         allow_unsealed=_UNSEALED.value,
         allow_nonfinite=_NONFINITE.value,
+        engine=_ENGINE.value,
         log=warnings.append,
     )
     for line in warnings:

@@ -19,9 +19,10 @@ FLOORS = [
     {"heads"},
     {"methods"},
     {"models", "data"},
-    {"evaluation", "features"},
+    {"evaluation", "features", "lowering"},
     {"train"},
     {"predict"},
+    {"export"},
     {"run"},
 ]
 DEFINING = {"ldl_jax", "ldl_jax.processes"}  # packages that are more than names
@@ -56,6 +57,8 @@ FRAMEWORKS = {
     "h5py",
     "matplotlib",
     "ml_collections",
+    "onnx",
+    "onnxruntime",
     "optax",
     "orbax",
     "rich",
@@ -74,7 +77,9 @@ ALLOWED = {
     "data": {"PIL", "array_record", "cv2", "grain", "safetensors", "scipy", "tensorflow_datasets"},
     "evaluation": {"PIL", "matplotlib", "rich", "scipy"},
     "train": {"optax", "orbax"},
-    "predict": {"PIL"},
+    "predict": {"PIL", "onnx"},
+    "lowering": {"onnx"},
+    "export": {"PIL"},
     "run": {"absl", "ml_collections", "optax", "rich"},
     "workdir": {"tensorboardX"},
 }

@@ -1,1 +1,1 @@
-"""What leaves the house: a model card, and files for other programs."""
+"""What a trained model leaves the house as: files for other programs, and a card that explains."""

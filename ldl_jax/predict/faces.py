@@ -158,7 +158,9 @@ def _compute(
 ) -> None:
     """Takes at most a batch of faces from the queue, and gives them their answers."""
     faces = [queue.popleft() for _ in range(min(batch, len(queue)))]
-    images = np.zeros((batch, *faces[0][0].pixels.shape), np.uint8)
+    # A program of XLA is compiled for each size of a batch; ONNX Runtime takes any.
+    count = batch if predictor.session is None else len(faces)
+    images = np.zeros((count, *faces[0][0].pixels.shape), np.uint8)
     images[: len(faces)] = [crop.pixels for crop, _ in faces]
     prediction = predictor.answer(images)
     probs = np.asarray(prediction.probs)

@@ -18,7 +18,8 @@ from ldl_jax.files import from_home
 from ldl_jax.heads import Features
 from ldl_jax.methods import Method, Prediction
 from ldl_jax.models.functional import Model
-from ldl_jax.predict import foreign
+from ldl_jax.predict import engines, foreign
+from ldl_jax.predict.engines import Session
 from ldl_jax.predict.trust import check as trust_check
 from ldl_jax.train import checkpoint
 from ldl_jax.train.checkpoint import Arrays
@@ -41,15 +42,23 @@ class Predictor:
       alignment: how the pictures were cut out of larger ones.
       about: the checkpoint's record.
       older: a line on each newer checkpoint that is damaged, where this is an older one.
+      session: what answers in XLA's place (`ldl_jax.predict.engines`), or None.
 
     Its batch normalisation is folded into the layers before it once, here.
     """
 
-    def __init__(self, about: Record, weights: Weights) -> None:
+    def __init__(
+        self, about: Record, weights: Weights | None, session: Session | None = None
+    ) -> None:
         self.about = about
         self.space, self.preprocessing = about.space, about.preprocessing
         self.alignment = about.alignment
         self.older: tuple[str, ...] = ()
+        self.session = session
+        self._interval = jax.jit(decoders.interval, static_argnums=(1, 2))
+        if weights is None:  # of an ONNX file, which has none for JAX and runs no code
+            assert session is not None
+            return
         model, method = _made(about, "about")
         backbone = weights.params["backbone"]
         model, backbone, model_state = models.folded(model, backbone, weights.model_state)
@@ -63,18 +72,24 @@ class Predictor:
             return predict(weights, prepare(images, self.preprocessing))
 
         self._answer = jax.jit(answer)
-        self._interval = jax.jit(decoders.interval, static_argnums=(1, 2))
         self._score_maps = jax.jit(self._mapped)
 
     @property
     def pure(self) -> tuple[PredictStep, Weights]:
         """The pure `predict(weights, preprocessed images) -> Prediction`, and its weights."""
+        self._check_weights()
         return self._predict, self._weights
 
     @property
     def parts(self) -> tuple[Model, Method, Weights]:
         """The network, the method and the weights."""
+        self._check_weights()
         return self._model, self._method, self._weights
+
+    def _check_weights(self) -> None:
+        """Raises ValueError for a model of an ONNX file, which only answers."""
+        if not hasattr(self, "_weights"):
+            raise ValueError("an ONNX file has no weights for JAX; load the run it was made of")
 
     @cached_property
     def value_alone(self) -> bool:
@@ -85,6 +100,9 @@ class Predictor:
         """
         if self.space.size < 3:
             return False
+        if not hasattr(self, "_weights"):
+            assert self.session is not None
+            return self.session.value_alone
         rng = np.random.default_rng(0)
         width = self._model.width
 
@@ -117,6 +135,8 @@ class Predictor:
 
     def answer(self, images: np.ndarray) -> Prediction:
         """Answers for pictures [B, S, S, 3] of `fitted`, in batches of a few sizes alone."""
+        if self.session is not None:
+            return self.session(images)
         prediction: Prediction = _batched(partial(self._answer, self._weights), images)
         return prediction
 
@@ -134,6 +154,7 @@ class Predictor:
         Raises:
           ValueError: one of them has none; the message says which.
         """
+        self._check_weights()
         if self._model.maps is None:
             raise ValueError(
                 f"score maps: the features of {self._model.name} are not the means of maps; "
@@ -182,6 +203,7 @@ def load(
     trust: Sequence[str] = (),
     allow_unsealed: bool = False,
     allow_nonfinite: bool = False,
+    engine: str = "xla",
     log: LogLine = warn,
 ) -> Predictor:
     """Loads the predictor of a run's workdir (its last finished generation), of one checkpoint, or
@@ -195,6 +217,8 @@ def load(
       trust: the modules that a checkpoint may have imported, as "package.module".
       allow_unsealed: whether a checkpoint is read that was sealed once and has no seal now.
       allow_nonfinite: whether weights may be NaN or infinite.
+      engine: what computes the answers, "xla", "onnxruntime" or "auto" (`ldl_jax.predict.engines`).
+        Score maps and `pure` are XLA's always, and an ONNX file's answers ONNX Runtime's.
       log: takes a line of text on what is wrong, where there still is an answer: a newer checkpoint
         that is damaged, or one without a seal. By default it warns.
 
@@ -205,6 +229,10 @@ def load(
     path = Path(from_home(path))
     if not path.exists():
         raise ValueError(f"path: {path} does not exist")
+    engines.check(engine)
+    if path.suffix == ".onnx" and path.is_file():
+        of_file = engines.opened(path)
+        return Predictor(of_file.about, None, of_file)
     older: list[str] = []
     if path.is_dir():
         about, weights = checkpoint.read(path, log, older.append, allow_unsealed=allow_unsealed)
@@ -217,6 +245,7 @@ def load(
     trust_check(about, trust, path)
     predictor = Predictor(about, _fitting(about, weights, path, allow_nonfinite))
     predictor.older = tuple(older)
+    predictor.session = engines.session(predictor, engine)
     return predictor
 
 

@@ -1,0 +1,78 @@
+"""StableHLO: the file answers as the predictor does, for any number of pictures."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from ldl_jax import methods, models
+from ldl_jax.data.augment.augmentation import Preprocessing
+from ldl_jax.export import stablehlo
+from ldl_jax.labels import AGE
+from ldl_jax.predict.predictor import Predictor
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def make(draw_weights, make_record):
+    def make(options, method, **fields):
+        weights = draw_weights(models.build(**options), methods.get(space=AGE, **method), seed=2)
+        return Predictor(make_record(model=options, method=method, **fields), weights)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        ({"name": "resnet10_tiny"}, {"name": "cen"}),
+        ({"name": "ssrnet", "size": 38, "stages": (3, 3, 2)}, {"name": "ssr", "stages": [3, 3, 2]}),
+    ],
+    ids=["cen", "ssr"],
+)
+def test_a_file_answers_for_any_number_of_pictures(tmp_path, make, options, method):
+    side = options.get("size", 32)
+    predictor = make(options, method, flip=True, preprocessing=Preprocessing(side, side))
+    stablehlo.write(predictor, tmp_path / "model.stablehlo")
+    content = (tmp_path / "model.stablehlo").read_bytes()
+    exported = jax.export.deserialize(bytearray(content))
+    assert exported.platforms == ("cpu", "cuda")
+    for count in (1, 3):
+        images = np.random.default_rng(count).integers(0, 256, (count, side, side, 3), np.uint8)
+        answers, expected = exported.call(images), predictor.answer(images)
+        np.testing.assert_allclose(answers["value"], expected.value, atol=1e-2)
+        np.testing.assert_allclose(answers["probs"], expected.probs, atol=1e-4)
+        edges = predictor.interval(np.asarray(answers["probs"]))
+        np.testing.assert_array_equal([answers["low"], answers["high"]], edges)
+        for name, value in expected.heads.items():
+            np.testing.assert_allclose(answers[f"head_{name}"], value, atol=1e-2)
+    assert list(tmp_path.iterdir()) == [tmp_path / "model.stablehlo"]
+
+
+def test_the_example_needs_nothing_of_this_package(tmp_path, make, tiny_network):
+    predictor = make({"name": "tiny"}, {"name": "dldl_v2"})
+    stablehlo.write(predictor, tmp_path / "model.stablehlo")
+    text = (ROOT / "docs" / "onnx.md").read_text()
+    block = next(x for x in text.split("```python\n")[1:] if "deserialize" in x).split("```")[0]
+    guard = "import sys\nsys.modules['ldl_jax'] = None\n"
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    np.save(tmp_path / "faces.npy", images)
+    command = [sys.executable, "-c", guard + block]
+    shown = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert shown.returncode == 0, shown.stderr
+    value = predictor.answer(images).value
+    assert f"{value[0]:.1f}" in shown.stdout
+
+
+def test_numbers_that_are_none_are_not_written(tmp_path, make, tiny_network):
+    predictor = make({"name": "tiny"}, {"name": "dldl_v2"})
+    predictor.pure[1].params["head"]["logits"]["bias"] = np.full(AGE.size, np.inf, np.float32)
+    with pytest.raises(ValueError, match=r"NaN or infinite in .*bias"):
+        stablehlo.write(predictor, tmp_path / "model.stablehlo")
+    assert not list(tmp_path.iterdir())
