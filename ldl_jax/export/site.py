@@ -19,10 +19,10 @@ from ldl_jax.data.detect import choice, mtcnn, networks, weights
 from ldl_jax.evaluation.answers import label_names
 from ldl_jax.files import from_home
 from ldl_jax.lowering import to_onnx
+from ldl_jax.predict.answering import COVERAGE
 from ldl_jax.predict.graph import graph
 from ldl_jax.predict.predictor import Predictor
 
-COVERAGE = 0.9  # of the intervals that the model's graph gives
 _PAGE = Path(__file__).with_name("page")
 # What is taken of the npm package. Its modules end in .mjs, which some servers call no script.
 _RUNTIME = {
@@ -139,7 +139,7 @@ def _about(
     return {
         "title": "Age from a face" if years else "An estimate from a face",
         "description": "A neural network looks at each face and says how likely it finds each "
-        f"label from {space.low:g} to {space.high:g} {space.unit}.",
+        f"{'age' if years else 'value'} from {space.low:g} to {space.high:g} {space.unit}.",
         "network": predictor.about.model["name"],
         "method": predictor.about.method["name"],
         "model": versioned("models/model.onnx"),

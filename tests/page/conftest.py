@@ -1,5 +1,6 @@
 """A page in headless Chromium, from a plain static server; skipped where a part of that is missing."""
 
+import contextlib
 import functools
 import http.server
 import os
@@ -66,20 +67,20 @@ def pictures(tmp_path_factory) -> dict[str, Path]:
     return {path.name: path for path in folder.iterdir()}
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Says nothing of requests."""
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Serves a folder; gives its address, and the list of the requests that come."""
+    lines: list[str] = []
 
-    def log_message(self, *arguments: object) -> None:
-        pass
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, form: str, *values: object) -> None:
+            lines.append(form % values)
 
-
-def served(folder: Path) -> Iterator[str]:
-    """Serves a folder while the generator waits; yields its address."""
-    handler = functools.partial(Quiet, directory=str(folder))
+    handler = functools.partial(Handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
+        yield f"http://127.0.0.1:{server.server_port}/", lines
         server.shutdown()
         thread.join()
 
@@ -97,7 +98,8 @@ def site(runtime, predictor, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(site) -> Iterator[str]:
-    yield from served(site)
+    with served(site) as (url, _):
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -133,16 +135,22 @@ def browser(camera, runtime):
         browser.close()
 
 
-@pytest.fixture
-def make_page(browser, address):
-    """`make_page(**options)`: the page, loaded, in a window of its own; sees no other origin."""
-    contexts, requests, errors = [], [], []
+@pytest.fixture(scope="session")
+def window(browser):
+    """One window for all tests: it loads the page's files once."""
+    return browser.new_context()
 
-    def make(wait: bool = True, **options):
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(20_000)
-        page.on("request", lambda request: requests.append((request.method, request.url)))
+
+@pytest.fixture
+def make_page(window, address):
+    """`make_page(wait=True)`: the page, loaded. No test's page may ask another origin, or fail."""
+    pages, requests, errors = [], [], []
+
+    def make(wait: bool = True):
+        pages.append(window.new_page())
+        page = pages[-1]
+        page.set_default_timeout(30_000)
+        page.on("requestfinished", lambda request: requests.append((request.method, request.url)))
         page.on("pageerror", lambda error: errors.append(str(error)))
         if wait:
             page.goto(address)
@@ -150,8 +158,8 @@ def make_page(browser, address):
         return page
 
     yield make
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert not errors
     outside = [
         (method, url)

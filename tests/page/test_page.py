@@ -109,10 +109,9 @@ def encoded(content):
 
 
 def test_nothing_can_leave(make_page, tmp_path):
-    """The policy stops every way to another origin; that no request went out is checked at the end."""
     page = make_page()
     (tmp_path / "a").write_text("")
-    for elsewhere in served(tmp_path):
+    with served(tmp_path) as (elsewhere, requests):
         outcomes = page.evaluate(
             """async (url) => {
               const refused = (promise) => promise.then(() => "sent", () => "refused");
@@ -123,6 +122,8 @@ def test_nothing_can_leave(make_page, tmp_path):
               outcomes.image = await event(image);
               outcomes.fetch = await refused(fetch(url + "a", {method: "POST", body: "x"}));
               outcomes.script = await refused(import(url + "a"));
+              const socket = new WebSocket(url.replace("http", "ws"));
+              outcomes.socket = await event(Object.assign(socket, {onopen: socket.onload}));
               const form = document.createElement("form");
               form.action = url; form.method = "post";
               document.body.append(form);
@@ -137,11 +138,13 @@ def test_nothing_can_leave(make_page, tmp_path):
         )
     assert outcomes.pop("form") == "form-action"
     assert set(outcomes.values()) == {"refused"}, outcomes
+    assert not requests
 
 
 def test_the_keyboard_is_enough(make_page, pictures):
     page = make_page()
-    page.keyboard.press("Tab")
+    for _ in range(2):  # the link to the limits comes first
+        page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Choose pictures"
     outline = "getComputedStyle(document.activeElement).outlineStyle"
     assert page.evaluate(outline) == "solid"
@@ -174,8 +177,10 @@ def test_the_camera(make_page):
 def test_a_camera_that_is_refused(make_page):
     page = make_page()
     page.evaluate(
-        """navigator.mediaDevices.getUserMedia = () =>
-          Promise.reject(new DOMException("no", "NotAllowedError"))"""
+        """() => {
+          navigator.mediaDevices.getUserMedia = () =>
+            Promise.reject(new DOMException("no", "NotAllowedError"));
+        }"""
     )
     page.get_by_role("button", name="Use the camera").click()
     page.get_by_text("The camera was refused").wait_for()
@@ -262,7 +267,9 @@ def test_opened_as_a_file_it_says_what_to_do(browser, site):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_s_width_and_the_contrast(make_page, pictures, scheme):
-    page = make_page(viewport={"width": 320, "height": 640}, color_scheme=scheme)
+    page = make_page()
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.emulate_media(color_scheme=scheme)
     give(page, pictures["two.png"])
     shown(page, "two.png")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320

@@ -47,7 +47,8 @@ export async function open(viewfinder, { take, fail }) {
   shutter.disabled = true;
   video.onloadeddata = () => {
     shutter.disabled = false;
-    shutter.focus();
+    shutter.focus({ preventScroll: true });
+    viewfinder.scrollIntoView({ block: "nearest" });
   };
   video.srcObject = stream;
   viewfinder.hidden = false;

@@ -11,7 +11,7 @@ const LONGEST = 1024; // Pixels of the side of a picture in which faces are look
 const CELL = 12; // Pixels that PNet sees at a place.
 const TILE = 128; // Pixels of the squares into which a picture is cut for PNet.
 const PLACES = (TILE - CELL) / 2 + 1; // Along a side of a tile.
-const TILES = 8, CANDIDATES = 64, FINALISTS = 16; // Rows of one call of each network.
+const TILES = 8, CANDIDATES = 64, FINALISTS = 16; // At most, in one call of each network.
 const MOST = 4000; // Proposals of one picture; their overlaps are a matrix.
 
 /**
@@ -78,13 +78,13 @@ async function search(level, scale, pnet, { proposal }) {
   }
   const found = { boxes: [], scores: [] };
   await inParts(tiles, TILES, async (part) => {
-    const images = new Float32Array(TILES * TILE * TILE * 3);
-    const sizes = new Int32Array(TILES * 2);
+    const images = new Float32Array(part.length * TILE * TILE * 3);
+    const sizes = new Int32Array(part.length * 2);
     part.forEach((tile, index) => {
       const [height, width] = copyTile(images, index, level, tile);
       sizes.set([height, width], index * 2);
     });
-    const { shifts, scores } = await pnet(TILES, { images, sizes });
+    const { shifts, scores } = await pnet(part.length, { images, sizes });
     part.forEach(({ x, y }, index) => {
       const [rows, columns] = [places(sizes[index * 2]), places(sizes[index * 2 + 1])];
       for (let row = 0; row < rows; row++) {
@@ -164,9 +164,9 @@ async function decide(pixels, squares, onet, { threshold }) {
 /** Calls a network for cut-out squares, and `take(square, outputs, row)` for each of them. */
 async function judged(pixels, squares, size, rows, network, take) {
   await inParts(squares, rows, async (part) => {
-    const images = new Float32Array(rows * size * size * 3);
+    const images = new Float32Array(part.length * size * size * 3);
     part.forEach((square, index) => cutInto(images, index * size * size * 3, pixels, square, size));
-    const outputs = await network(rows, { images });
+    const outputs = await network(part.length, { images });
     part.forEach((square, index) => take(square, outputs, index));
   });
 }

@@ -70,6 +70,7 @@ function pictureOf(name, image, faces) {
   const marked = faces.length ? `, its faces marked 1 to ${faces.length}` : "";
   canvas.setAttribute("aria-label", `The picture ${name}${marked}`);
   const frame = element("div", { className: "picture" }, canvas);
+  frame.style.maxWidth = `${3 * image.width}px`; // Small ones would be nothing but blur.
   faces.forEach(({ box: [left, top, right, bottom] }, index) => {
     const mark = element("span", { className: "mark", ariaHidden: "true" },
       element("b", { textContent: index + 1 }));
@@ -154,7 +155,7 @@ function tableOf(answer, about) {
   const head = element("tr", {}, ...[about.unit, "probability"].map((name) =>
     Object.assign(element("th", { textContent: name }), { scope: "col" })));
   const table = element("table", {}, element("caption", { textContent:
-    "The labels with a probability of at least 0.05 %" }), element("thead", {}, head),
+    "Probabilities of at least 0.05 %" }), element("thead", {}, head),
     element("tbody", {}, ...rows));
   const box = element("div", { className: "numbers", tabIndex: 0 }, table);
   box.setAttribute("role", "region");
