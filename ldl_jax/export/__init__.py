@@ -1,1 +1,1 @@
-"""What a trained model leaves the house as: files for other programs, and a card that explains."""
+"""Models for others: their card, and files for other programs."""

@@ -14,7 +14,7 @@ from ldl_jax.lowering.builder import Builder
 from ldl_jax.lowering.elementwise import graph_dtype
 from ldl_jax.lowering.known import known
 from ldl_jax.lowering.steps import Program, Shape, Step, Variable, flattened
-from ldl_jax.lowering.values import Value, constant_value, straight
+from ldl_jax.lowering.values import Value, constant_value, spread, straight
 
 Size = int | str | None
 Input = tuple[Sequence[Size], DTypeLike]
@@ -135,6 +135,8 @@ def _apply(builder: Builder, step: Step, values: Sequence[Value]) -> Sequence[Va
         return values
     if step.name in SPLITS:
         return SPLITS[step.name](builder, step, values)
+    if step.name in elementwise.ELEMENTWISE:
+        values = [spread(value, step.outputs[0].shape) for value in values]
     return [RULES[step.name](builder, step, values)]
 
 

@@ -200,7 +200,7 @@ _ONE_TO_ONE = {
     **{"le": "LessOrEqual", "ge": "GreaterOrEqual", "sinh": "Sinh", "cosh": "Cosh"},
     **{"asin": "Asin", "acos": "Acos", "atan": "Atan"},
 }
-_UNCHANGED = ("copy", "copy_p", "sharding_constraint", "pvary", "mesh_cast")
+_UNCHANGED = ("copy", "copy_p", "mesh_cast", "pvary", "sharding_constraint", "stop_gradient")
 ELEMENTWISE: dict[str, Rule] = {
     **{name: _node(op) for name, op in _ONE_TO_ONE.items()},
     **dict.fromkeys(_UNCHANGED, _same),

@@ -6,12 +6,15 @@ import numpy as np
 
 from ldl_jax.lowering.builder import Builder
 from ldl_jax.lowering.elementwise import Rule, held
+from ldl_jax.lowering.shapes import cut_out
 from ldl_jax.lowering.steps import Step
-from ldl_jax.lowering.values import Value
+from ldl_jax.lowering.values import Value, without
 
 
 def _gather(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
     x, index = values
+    if len(index.shape) == 1:
+        return _cut(builder, step, x, index)
     numbers, sizes = step.params["dimension_numbers"], step.params["slice_sizes"]
     batching = numbers.operand_batching_dims
     along = numbers.start_index_map
@@ -27,6 +30,26 @@ def _gather(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
             "has no form in ONNX; a comparison with the positions and a sum has one"
         )
     return _along(builder, step, x, index, axis)
+
+
+def _cut(builder: Builder, step: Step, x: Value, index: Value) -> Value:
+    """Cuts one slice out, as JAX writes x[:, 1:3] where a size is symbolic."""
+    numbers, sizes = step.params["dimension_numbers"], step.params["slice_sizes"]
+    x = builder.dense(x)
+    name = builder.tensor(x, x.order)
+    for position, axis in enumerate(numbers.start_index_map):
+        start: np.ndarray | str
+        if index.constant is not None:
+            start = index.constant[position]
+        else:
+            place = builder.constant(np.asarray(position, np.int64))
+            start = builder.node("Gather", [builder.tensor(index), place])
+        name = cut_out(builder, x, axis, start, sizes[axis], name)
+    gone = numbers.collapsed_slice_dims
+    if gone:
+        places = builder.numbers(sorted(x.position(axis) for axis in gone))
+        name = builder.node("Squeeze", [name, places])
+    return builder.made(name, held(step), without(x.order, gone))
 
 
 def _along(builder: Builder, step: Step, x: Value, index: Value, axis: int) -> Value:

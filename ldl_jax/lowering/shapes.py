@@ -182,30 +182,95 @@ def _iota(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
     return builder.made(builder.cast(name, dtype), (shape, dtype), thin=thin)
 
 
+def cut_out(
+    builder: Builder, x: Value, axis: int, start: np.ndarray | str, size: Dim, name: str
+) -> str:
+    """Cuts `size` elements out of the tensor `name` of x, along an axis of x.
+
+    As JAX does, a start that is too large or below 0 is moved into the array.
+
+    Args:
+      builder: the graph.
+      x: the array.
+      axis: that of the array.
+      start: the first element, a number that is known, or the name of a tensor of one number.
+      size: how many.
+      name: the tensor, with its axes in the order of x.
+    """
+    length = x.shape[axis]
+    if size == length:
+        return name
+    places, room = [x.position(axis)], length - size
+    if not isinstance(start, str) and not is_symbolic(room):
+        first = min(max(int(start), 0), int(room))
+        return sliced(builder, name, places, [first], [first + size], [1])
+    start = start if isinstance(start, str) else builder.constant(start)
+    one = builder.node("Reshape", [start, builder.numbers([1])])
+    first_name = builder.cast(one, np.dtype(np.int64))
+    first_name = builder.node("Max", [first_name, builder.numbers([0])])
+    first_name = builder.node("Min", [first_name, builder.dims([room])])
+    end = builder.node("Add", [first_name, builder.dims([size])])
+    return builder.node("Slice", [name, first_name, end, builder.numbers(places)])
+
+
+def _dim_as_value(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
+    number = builder.node("Squeeze", [builder.dims([step.params["dim"]])])
+    like = held(step)
+    return builder.made(builder.cast(number, like[1]), like)
+
+
 def _dynamic_slice(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
     x, *starts = values
-    sizes = step.params["slice_sizes"]
     x = builder.dense(x)
     name = builder.tensor(x, x.order)
+    sizes = step.params["slice_sizes"]
     for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-        if size == x.shape[axis]:
-            continue
-        # As JAX does, a start that is too large or below 0 is moved into the array.
-        first = builder.cast(
-            builder.node("Reshape", [builder.tensor(start), builder.numbers([1])]),
-            np.dtype(np.int64),
-        )
-        room = builder.dims([x.shape[axis] - size])
-        first = builder.node("Min", [builder.node("Max", [first, builder.numbers([0])]), room])
-        end = builder.node("Add", [first, builder.dims([size])])
-        places = builder.numbers([x.position(axis)])
-        name = builder.node("Slice", [name, first, end, places])
+        name = cut_out(builder, x, axis, start.source, size, name)
     return builder.made(name, held(step), x.order)
+
+
+def _stack(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
+    axis = step.params["axis"]
+    order = max(values, key=lambda v: v.constant is None).order
+    thin = frozenset.intersection(*(v.thin for v in values))
+    last = builder.numbers([len(order)])
+    names = [
+        builder.node("Unsqueeze", [builder.tensor(builder.dense(v, thin), order), last])
+        for v in values
+    ]
+    # The new axis is the tensor's last, wherever it is in the array.
+    moved = (*(a + (a >= axis) for a in order), axis)
+    name = builder.node("Concat", names, axis=len(order)) if len(names) > 1 else names[0]
+    return builder.made(name, held(step), moved, frozenset(a + (a >= axis) for a in thin))
+
+
+def _unstack(builder: Builder, step: Step, values: Sequence[Value]) -> list[Value]:
+    (x,) = values
+    axis = step.params["axis"]
+    x = builder.dense(x, x.thin - {axis})
+    name, order = builder.tensor(x, x.order), without(x.order, [axis])
+    thin = frozenset(a - (a > axis) for a in x.thin)
+    results = []
+    for index in range(len(step.outputs)):
+        place = builder.constant(np.asarray(index, np.int64))
+        taken = builder.node("Gather", [name, place], axis=x.position(axis))
+        results.append(builder.made(taken, held(step, index), order, thin))
+    return results
+
+
+def _tile(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
+    reps = step.params["reps"]
+    x = builder.dense(values[0])
+    times = builder.dims([reps[axis] for axis in x.order])
+    return builder.made(
+        builder.node("Tile", [builder.tensor(x, x.order), times]), held(step), x.order
+    )
 
 
 RULES: dict[str, Rule] = {
     **{"broadcast_in_dim": _broadcast, "squeeze": _squeeze, "transpose": _transpose},
     **{"reshape": _reshape, "slice": _slice, "rev": _rev, "pad": _pad, "iota": _iota},
-    **{"concatenate": _concatenate, "dynamic_slice": _dynamic_slice},
+    **{"concatenate": _concatenate, "dynamic_slice": _dynamic_slice, "stack": _stack},
+    **{"tile": _tile, "dim_as_value": _dim_as_value},
 }
-SPLITS = {"split": _split}
+SPLITS = {"split": _split, "unstack": _unstack}

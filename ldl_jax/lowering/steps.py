@@ -92,7 +92,17 @@ def flattened(traced: ClosedJaxpr) -> Program:
 
     inputs = [_variable(name.aval) for name in traced.jaxpr.invars]
     outputs = walk(traced.jaxpr, traced.consts, inputs)
-    return Program(inputs, constants, steps, outputs)
+    return Program(inputs, constants, _read(steps, outputs), outputs)
+
+
+def _read(steps: Sequence[Step], outputs: Sequence[Variable]) -> list[Step]:
+    """Returns the steps whose results are read."""
+    needed, left = set(outputs), []
+    for step in reversed(steps):
+        if needed.intersection(step.outputs):
+            left.append(step)
+            needed.update(step.inputs)
+    return left[::-1]
 
 
 def _called(equation: JaxprEqn) -> tuple[Jaxpr, Sequence[Any]] | None:

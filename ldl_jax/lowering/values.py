@@ -70,3 +70,12 @@ def without(order: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
     """Returns an order of axes after some axes of the array are gone."""
     left = [axis for axis in range(len(order)) if axis not in axes]
     return tuple(left.index(axis) for axis in order if axis not in axes)
+
+
+def spread(value: Value, shape: Shape) -> Value:
+    """Returns a value as one of a shape that its axes of one element broadcast to."""
+    if len(value.shape) != len(shape) or value.shape == tuple(shape):
+        return value
+    pairs = enumerate(zip(value.shape, shape, strict=True))
+    thin = frozenset(axis for axis, (stored, wanted) in pairs if stored == 1 and wanted != 1)
+    return dataclasses.replace(value, shape=tuple(shape), thin=value.thin | thin)

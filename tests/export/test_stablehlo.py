@@ -1,9 +1,5 @@
 """StableHLO: the file answers as the predictor does, for any number of pictures."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
@@ -13,8 +9,6 @@ from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.export import stablehlo
 from ldl_jax.labels import AGE
 from ldl_jax.predict.predictor import Predictor
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -51,23 +45,6 @@ def test_a_file_answers_for_any_number_of_pictures(tmp_path, make, options, meth
         for name, value in expected.heads.items():
             np.testing.assert_allclose(answers[f"head_{name}"], value, atol=1e-2)
     assert list(tmp_path.iterdir()) == [tmp_path / "model.stablehlo"]
-
-
-def test_the_example_needs_nothing_of_this_package(tmp_path, make, tiny_network):
-    predictor = make({"name": "tiny"}, {"name": "dldl_v2"})
-    stablehlo.write(predictor, tmp_path / "model.stablehlo")
-    text = (ROOT / "docs" / "onnx.md").read_text()
-    block = next(x for x in text.split("```python\n")[1:] if "deserialize" in x).split("```")[0]
-    guard = "import sys\nsys.modules['ldl_jax'] = None\n"
-    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    np.save(tmp_path / "faces.npy", images)
-    command = [sys.executable, "-c", guard + block]
-    shown = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100
-    )
-    assert shown.returncode == 0, shown.stderr
-    value = predictor.answer(images).value
-    assert f"{value[0]:.1f}" in shown.stdout
 
 
 def test_numbers_that_are_none_are_not_written(tmp_path, make, tiny_network):

@@ -112,7 +112,9 @@ ONE = {
     "scale": lambda x: x / 4.0 * 2.0 * 2.0,
     "custom": lambda x: jax.checkpoint(jax.jit(jax.nn.relu))(x),
     "barrier": lambda x: sum(lax.optimization_barrier((x, x * 2))),
-    "bfloat": lambda x: x.astype(jnp.bfloat16).astype(jnp.float32).round(),
+    "bfloat": lambda x: (jnp.floor(x).astype(jnp.bfloat16) * 2).astype(jnp.float32),
+    "unstack": lambda x: jnp.unstack(x, axis=1)[1:3],
+    "tile": lambda x: jnp.tile(x, (1, 2)),
     "constant": lambda x: (jnp.ones((x.shape[0], 3)).cumsum(1), jnp.float32(2.0)),
     "random_rows": lambda x: x[:, :1] * jnp.ones((1, 4)),
 }
@@ -226,7 +228,7 @@ REFUSED = {
     "no form in ONNX is known for while": lambda x: lax.while_loop(
         lambda y: y.sum() < 1, lambda y: y + 1, x
     ),
-    "no form in ONNX is known for scan": lambda x: lax.scan(lambda c, y: (c, y), 0.0, x)[1],
+    "no form in ONNX is known for scan": lambda x: lax.scan(lambda c, y: (c + y, c), x[0], x)[1],
     "for lgamma, scatter": lambda x: lax.lgamma(x).at[:, 0].set(0.0),
     "several axes": lambda x: x[jnp.array([0, 1]), jnp.array([0, 1])],
     "each row of a batch": lambda x: jnp.take_along_axis(x, jnp.argsort(x, 1), 1, mode="clip"),
@@ -234,9 +236,9 @@ REFUSED = {
     "between the elements": lambda x: lax.pad(x, 0.0, ((0, 0, 0), (0, 0, 1))),
     "halves away from zero": lambda x: lax.round(x, lax.RoundingMethod.AWAY_FROM_ZERO),
     "is transposed": lambda x: lax.conv_general_dilated(
-        x[:, None], jnp.ones((1, 1, 3)), (1,), "SAME", lhs_dilation=(2,)
+        x[:, None], jnp.ones((1, 1, 3)), (1,), ((1, 1),), lhs_dilation=(2,)
     ),
-    "several keys": lambda x: lax.sort((x, x), dimension=1, num_keys=2),
+    "several keys": lambda x: lax.sort((x, x), dimension=1, num_keys=2)[0],
     "a window": lambda x: lax.reduce_window(x, 0.0, lax.add, (1, 2), (1, 1), "SAME"),
     "returns 2 arrays, got names for 1": lambda x: (x, x),
 }
