@@ -1,7 +1,7 @@
-"""Writes a page that answers for pictures in a browser: a static folder that asks nobody for anything.
+"""Writes a page that answers for pictures in a browser: a static folder, which needs no network.
 
-The folder has the page's own files (`ldl_jax/export/page`), the model and the face detector as ONNX,
-and ONNX Runtime for browsers, copied from an installed npm package.
+The folder has the page's own files (`ldl_jax/export/page`), the model and the face detector as
+ONNX, and ONNX Runtime for browsers, copied from an installed npm package.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ _RUNTIME = {
     "ort/ort.wasm": "ort-wasm-simd-threaded.wasm",
 }
 _INSTALLED = Path("node_modules/onnxruntime-web")
-_HOW = "run `npm install onnxruntime-web` here, or give the folder of its files: --onnxruntime-web=DIR"
+_HOW = "run `npm install onnxruntime-web` here, or give its folder with --onnxruntime-web=DIR"
 # The inputs of the detector's networks, each without its batch.
 _INPUTS: dict[str, dict[str, tuple[int, ...]]] = {
     "pnet": {"images": (128, 128, 3), "sizes": (2,)},
@@ -57,8 +57,8 @@ def write(
       folder: where to write; it is made if it is missing.
       onnxruntime_web: the folder of the npm package onnxruntime-web, or that of its files; None
         looks in ./node_modules.
-      detector: "mtcnn", the installed package's weights; a `.safetensors` file of them; or None: the
-        page then takes each picture as one face that is already cut out.
+      detector: "mtcnn", the installed package's weights; a `.safetensors` file of them; or None:
+        the page then takes each picture as one face that is already cut out.
 
     Raises:
       ValueError: onnxruntime-web or the detector's weights are missing, or the model has no ONNX

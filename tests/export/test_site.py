@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ldl_jax import methods, models
+from ldl_jax import methods
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.data.detect import networks, weights
@@ -54,13 +54,15 @@ def test_what_is_in_the_folder(predictor, runtime, tmp_path):
     about = json.loads((folder / "model.json").read_text())
     assert (about["size"], about["crop"], about["least"]) == (32, 0.8, 40)
     assert about["alignment"] == {"kind": "quad", "margin": 0}
-    assert about["names"][1] == "4-6" and (about["low"], about["high"]) == (0, 100)
+    assert about["names"][1] == "4-6"
+    assert (about["low"], about["high"]) == (0, 100)
     assert [*folder.parent.iterdir()] == [folder]  # nothing else is left
     before = about["model"]
     assert before.startswith("models/model.onnx?v=")
     site.write(predictor, folder, onnxruntime_web=runtime / "dist", detector=None)
     about = json.loads((folder / "model.json").read_text())
-    assert about["detector"] is None and about["model"] == before
+    assert about["detector"] is None
+    assert about["model"] == before
 
 
 def test_the_detector_s_networks(predictor):
@@ -107,5 +109,7 @@ def test_the_page_s_files_are_of_the_package():
 def test_the_policy_lets_nothing_out():
     policy = (PAGE / "index.html").read_text().split('Content-Security-Policy" content="')[1]
     rules = dict(rule.split(" ", 1) for rule in policy.partition('"')[0].split("; "))
-    assert rules["default-src"] == "'none'" and rules["connect-src"] == "'self'"
-    assert rules["form-action"] == "'none'" and rules["script-src"] == "'self' 'wasm-unsafe-eval'"
+    assert rules["default-src"] == "'none'"
+    assert rules["connect-src"] == "'self'"
+    assert rules["form-action"] == "'none'"
+    assert rules["script-src"] == "'self' 'wasm-unsafe-eval'"

@@ -1,4 +1,4 @@
-"""A page in headless Chromium, from a plain static server; skipped where a part of that is missing."""
+"""A page in headless Chromium, from a plain static server; skipped where one is missing."""
 
 import contextlib
 import functools

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldl_jax.data import align, pictures as reading
+from ldl_jax.data import align
+from ldl_jax.data import pictures as reading
 from ldl_jax.data.detect import mtcnn
 from ldl_jax.predict import faces
 from tests.page.conftest import served
@@ -235,7 +236,8 @@ def test_each_fault_is_one_line(make_page, faulty, pictures):
     said = page.get_by_role("alert").locator("p").all_text_contents()
     assert len(said) == len(lines)
     for text, (name, line) in zip(said, lines.items(), strict=True):
-        assert text.startswith(f"{name}: ") and line in text
+        assert text.startswith(f"{name}: ")
+        assert line in text
 
 
 @pytest.mark.parametrize(
@@ -290,7 +292,9 @@ def contrast(one, other):
 
     def luminance(colour):
         channels = np.array([int(colour.strip()[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        linear = np.where(
+            channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+        )
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
     dark, light = sorted((luminance(one), luminance(other)))
@@ -300,7 +304,8 @@ def contrast(one, other):
 def test_what_it_is_not_for_and_where_pictures_go_is_said(make_page):
     page = make_page()
     text = page.locator("body").inner_text()
-    assert "What this is not for" in text and "No decision about a person" in text
+    assert "What this is not for" in text
+    assert "No decision about a person" in text
     assert "Your pictures stay on this device" in text
     assert page.title() == "Age from a face"
     assert json.loads(page.evaluate("fetch('model.json').then((x) => x.text())"))["unit"] == "years"
