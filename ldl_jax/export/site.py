@@ -76,6 +76,17 @@ def write(
     _put(contents, target)
 
 
+def check(
+    onnxruntime_web: str | os.PathLike[str] | None = None, detector: str | None = choice.MTCNN
+) -> None:
+    """Checks that `write` has all that it needs beside a model; for its arguments see there.
+
+    Raises:
+      ValueError: onnxruntime-web or the detector's weights are missing; the message says both.
+    """
+    _needed(onnxruntime_web, detector)
+
+
 def _needed(
     onnxruntime_web: str | os.PathLike[str] | None, detector: str | None
 ) -> tuple[dict[str, Path], weights.Weights]:
@@ -136,10 +147,13 @@ def _about(
     space, preprocessing = predictor.space, predictor.preprocessing
     settings = dataclasses.asdict(mtcnn.Settings())
     years = space.unit == "years"
+    what = "age" if years else "value"
+    alone = predictor.value_alone
+    task = f"estimates its {what}," if alone else f"says how likely it finds each {what}"
     return {
         "title": "Age from a face" if years else "An estimate from a face",
-        "description": "A neural network looks at each face and says how likely it finds each "
-        f"{'age' if years else 'value'} from {space.low:g} to {space.high:g} {space.unit}.",
+        "description": f"A neural network looks at each face and {task} from {space.low:g} to "
+        f"{space.high:g} {space.unit}.",
         "network": predictor.about.model["name"],
         "method": predictor.about.method["name"],
         "model": versioned("models/model.onnx"),
@@ -154,7 +168,7 @@ def _about(
         "high": space.high,
         "unit": space.unit,
         "coverage": COVERAGE,
-        "value_alone": predictor.value_alone,
+        "value_alone": alone,
         "detector": {
             "networks": {name: versioned(f"models/{name}.onnx") for name in arrays},
             "shapes": {name: _INPUTS[name] for name in arrays},

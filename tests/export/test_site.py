@@ -20,12 +20,24 @@ PAGE = Path(site.__file__).with_name("page")
 
 
 @pytest.fixture
-def predictor(draw_weights, make_record, tiny_model, tiny_network):
-    method = methods.get("dldl", space=ADIENCE)
-    record = make_record(
-        space=ADIENCE, preprocessing=Preprocessing(32, 32, crop=0.8), alignment=Alignment("quad", 0)
-    )
-    return Predictor(record, draw_weights(tiny_model, method))
+def make_predictor(draw_weights, make_record, tiny_model, tiny_network):
+    """`make_predictor(name)`: one of the tiny network and the method of that name."""
+
+    def make(name="dldl"):
+        record = make_record(
+            method={"name": name},
+            space=ADIENCE,
+            preprocessing=Preprocessing(32, 32, crop=0.8),
+            alignment=Alignment("quad", 0),
+        )
+        return Predictor(record, draw_weights(tiny_model, methods.get(name, space=ADIENCE)))
+
+    return make
+
+
+@pytest.fixture
+def predictor(make_predictor):
+    return make_predictor()
 
 
 @pytest.fixture
@@ -63,6 +75,13 @@ def test_what_is_in_the_folder(predictor, runtime, tmp_path):
     about = json.loads((folder / "model.json").read_text())
     assert about["detector"] is None
     assert about["model"] == before
+
+
+def test_a_method_of_values_has_no_distribution(make_predictor, runtime, tmp_path):
+    site.write(make_predictor("regression_l1"), tmp_path, onnxruntime_web=runtime, detector=None)
+    about = json.loads((tmp_path / "model.json").read_text())
+    assert about["value_alone"] is True
+    assert about["description"].endswith("face and estimates its age, from 0 to 100 years.")
 
 
 def test_the_detector_s_networks(predictor):

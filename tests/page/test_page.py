@@ -153,8 +153,8 @@ def test_the_keyboard_is_enough(make_page, pictures):
         page.keyboard.press("Enter")
     chooser.value.set_files(pictures["two.png"])
     shown(page, "two.png")
-    status = page.get_by_role("status").text_content()
-    assert re.match(r"two\.png: 2 faces\. Face 1: \d+\.\d years, 90 % between", status)
+    spoken = r"two\.png: 2 faces\. Face 1: \d+\.\d years, 90 % between"
+    assert re.match(spoken, status_of(page))
     for _ in range(3):  # the camera's button, the switch, and the first of the answer
         page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.ariaLabel") == "Remove two.png"
@@ -238,6 +238,39 @@ def test_each_fault_is_one_line(make_page, faulty, pictures):
     for text, (name, line) in zip(said, lines.items(), strict=True):
         assert text.startswith(f"{name}: ")
         assert line in text
+
+
+def test_a_model_of_values_and_a_page_without_a_detector(make_page, site, address, pictures):
+    about = json.loads((site / "model.json").read_text())
+    about |= {"value_alone": True, "detector": None, "unit": "score", "title": "A score"}
+    page = make_page(wait=False)
+    page.route(re.compile("model.json"), lambda route: route.fulfill(json=about))
+    page.goto(address)
+    page.get_by_text("Ready.").wait_for()
+    assert page.get_by_role("heading", name="A score").is_visible()
+    switch = page.get_by_role("switch")
+    assert switch.is_checked()
+    assert switch.is_disabled()
+    give(page, pictures["one.png"])
+    assert len(shown(page, "one.png")[0]) == 1
+    assert page.locator("article .chart").count() == 0
+    assert re.fullmatch(r"one\.png: 1 face\. \d+\.\d score\.", status_of(page))
+
+
+def status_of(page):
+    return page.get_by_role("status").text_content()
+
+
+def test_a_browser_that_hides_pixels_is_told_apart(make_page, pictures):
+    page = make_page()
+    page.evaluate(
+        """() => {
+          CanvasRenderingContext2D.prototype.getImageData =
+            (x, y, width, height) => new ImageData(width, height);
+        }"""
+    )
+    give(page, pictures["one.png"])
+    page.get_by_text("this browser hides pixels from pages").wait_for()
 
 
 @pytest.mark.parametrize(
