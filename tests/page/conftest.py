@@ -149,7 +149,7 @@ def make_page(window, address):
     def make(wait: bool = True):
         pages.append(window.new_page())
         page = pages[-1]
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)  # a loaded machine is slow
         page.on("requestfinished", lambda request: requests.append((request.method, request.url)))
         page.on("pageerror", lambda error: errors.append(str(error)))
         if wait:
