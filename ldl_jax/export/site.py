@@ -153,7 +153,7 @@ def _about(
     return {
         "title": "Age from a face" if years else "An estimate from a face",
         "description": f"A neural network looks at each face and {task} from {space.low:g} to "
-        f"{space.high:g} {space.unit}.",
+        f"{space.high:g}{' years' if years else f' ({space.unit})'}.",
         "network": predictor.about.model["name"],
         "method": predictor.about.method["name"],
         "model": versioned("models/model.onnx"),
@@ -164,6 +164,7 @@ def _about(
         "alignment": dataclasses.asdict(predictor.alignment),
         "labels": list(space.values),
         "names": label_names(space),
+        "grouped": bool(space.bounds),
         "low": space.low,
         "high": space.high,
         "unit": space.unit,

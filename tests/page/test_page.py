@@ -96,6 +96,22 @@ def test_the_steps_are_python_s(make_page, pictures, predictor):
     same(found["fitted"], reading.fit(image, 72, 0.7))
 
 
+def test_squares_are_python_s(make_page):
+    rng = np.random.default_rng(0)
+    points = align.TEMPLATE * 90 + [150, 120] + rng.normal(0, 6, (20, 5, 2))
+    faces = [align.Face((100.0, 60.0, 190.5, 181.0), five) for five in points]
+    squares = make_page().evaluate(
+        """async ([faces, kinds]) => {
+          const {squareOf} = await import(new URL("align.js", document.baseURI));
+          return kinds.map((kind) => faces.map((face) => squareOf(face, {kind, margin: 0.3})));
+        }""",
+        [[{"box": face.box, "points": face.points.tolist()} for face in faces], align.KINDS],
+    )
+    for kind, rows in zip(align.KINDS, squares, strict=True):
+        expected = [align.square_of(face, align.Alignment(kind, 0.3)) for face in faces]
+        np.testing.assert_allclose([[*row.values()] for row in rows], expected, atol=1e-9)
+
+
 def same(pixels, expected):
     """Pillow 13 resizes columns first where that is faster: a rounding may differ."""
     difference = np.abs(np.array(pixels) - expected.astype(int).ravel())
@@ -256,7 +272,7 @@ def test_a_model_of_values_and_a_page_without_a_detector(make_page, site, addres
     give(page, pictures["one.png"])
     assert len(shown(page, "one.png")[0]) == 1
     assert page.locator("article .chart").count() == 0
-    assert re.fullmatch(r"one\.png: 1 face\. \d+\.\d score\.", status_of(page))
+    assert re.fullmatch(r"one\.png: 1 face\. score \d+\.\d\.", status_of(page))
 
 
 def status_of(page):

@@ -27,19 +27,23 @@ export function valueText(value, about) {
   return value.toFixed(about.high - about.low >= 10 ? 1 : 2);
 }
 
+/** Returns what stands before a value, and what after it: a score's unit is its name. */
+const around = ({ unit }) => (unit === "years" ? ["", " years"] : [`${unit} `, ""]);
+
 /** Returns an interval as text, or "" where the model has none. */
 function intervalText({ low, high }, about) {
   if (low === null) return "";
   const share = `${Math.round(100 * about.coverage)} %`;
-  return `${share} between ${shortest(low)} and ${shortest(high)} ${about.unit}`;
+  return `${share} between ${shortest(low)} and ${shortest(high)}${around(about)[1]}`;
 }
 
 /** Returns the answers for a picture as one sentence or a few, to be read out. */
 export function spoken(name, answers, about) {
   const faces = answers.map((answer, index) => {
     const number = answers.length > 1 ? `Face ${index + 1}: ` : "";
+    const value = around(about).join(valueText(answer.value, about));
     const interval = intervalText(answer, about);
-    return `${number}${valueText(answer.value, about)} ${about.unit}${interval && `, ${interval}`}.`;
+    return `${number}${value}${interval && `, ${interval}`}.`;
   });
   return `${name}: ${answers.length === 1 ? "1 face" : `${answers.length} faces`}. ${faces.join(" ")}`;
 }
@@ -89,8 +93,9 @@ function faceOf(answer, index, crop, about) {
   const seen = canvasOf(crop);
   seen.setAttribute("role", "img");
   seen.setAttribute("aria-label", `Face ${index + 1} as the model takes it`);
-  const value = element("p", { className: "value" },
-    element("strong", { textContent: valueText(answer.value, about) }), ` ${about.unit}`);
+  const [before, after] = around(about);
+  const value = element("p", { className: "value" }, before,
+    element("strong", { textContent: valueText(answer.value, about) }), after);
   const interval = intervalText(answer, about) || "This model gives a value alone, without interval.";
   const words = element("div", {}, element("h4", { textContent: `Face ${index + 1}` }), value,
     element("p", { className: "interval", textContent: interval }));
@@ -101,18 +106,15 @@ function faceOf(answer, index, crop, about) {
 
 /** Draws a distribution as bars over the labels; those within the interval stand out. */
 function chartOf(answer, about) {
-  const { labels, low, high } = about;
-  // A bar reaches half-way to the next label on either side.
-  const edges = labels.map((label, i) => (i ? (labels[i - 1] + label) / 2 : low));
-  edges.push(high);
+  const { labels } = about;
+  const { edges, across, marks } = about.grouped ? groupScale(about) : labelScale(about);
   const most = Math.max(...answer.probs);
   const svg = drawn("svg", { viewBox: "0 0 1000 100", preserveAspectRatio: "none",
     "aria-hidden": "true" });
-  const across = (label) => (1000 * (label - low)) / (high - low);
   labels.forEach((label, i) => {
     const inside = label >= answer.low && label <= answer.high;
     const height = (100 * answer.probs[i]) / most;
-    const [left, right] = [across(edges[i]), across(edges[i + 1])];
+    const [left, right] = [edges[i], edges[i + 1]];
     const gap = Math.min(2, (right - left) / 5);
     svg.append(drawn("rect", { class: inside ? "in" : "out", x: left + gap / 2,
       y: 100 - height, width: Math.max(right - left - gap, 1), height }));
@@ -120,19 +122,43 @@ function chartOf(answer, about) {
   const at = Math.min(Math.max(across(answer.value), 0), 1000);
   svg.append(drawn("line", { x1: at, x2: at, y1: 0, y2: 100, "vector-effect": "non-scaling-stroke" }));
   const axis = element("div", { className: "axis", ariaHidden: "true" });
-  for (const tick of ticks(low, high)) {
-    const name = element("span", { textContent: shortest(tick) });
-    name.style.left = `${across(tick) / 10}%`;
-    if (across(tick) < 20) name.className = "first"; // Else it would reach over the edge.
-    if (across(tick) > 980) name.className = "last";
+  for (const [at, text] of marks) {
+    const name = element("span", { textContent: text });
+    name.style.left = `${at / 10}%`;
+    if (at < 20) name.className = "first"; // Else it would reach over the edge.
+    if (at > 980) name.className = "last";
     axis.append(name);
   }
   const likeliest = about.names[answer.probs.indexOf(most)];
   const chart = element("div", { className: "chart" }, svg, axis);
   chart.setAttribute("role", "img");
-  chart.setAttribute("aria-label", `Distribution from ${shortest(low)} to ${shortest(high)} ` +
-    `${about.unit}: the likeliest is ${likeliest}, with ${percent(most)}`);
+  chart.setAttribute("aria-label", `Distribution from ${shortest(about.low)} to ` +
+    `${shortest(about.high)} ${about.unit}: the likeliest is ${likeliest}, with ${percent(most)}`);
   return chart;
+}
+
+/**
+ * Returns the scale of a grid of labels, from 0 to 1000: the edges of the bars, the place of a
+ * value, and the marks below. A bar reaches half-way to the next label on either side.
+ */
+function labelScale({ labels, low, high }) {
+  const across = (value) => (1000 * (value - low)) / (high - low);
+  const between = labels.slice(1).map((label, i) => across((labels[i] + label) / 2));
+  const marks = ticks(low, high).map((tick) => [across(tick), shortest(tick)]);
+  return { edges: [0, ...between, 1000], across, marks };
+}
+
+/** Returns the same for groups: their bars are equally wide, so that areas are probabilities. */
+function groupScale({ labels, names }) {
+  const wide = 1000 / labels.length;
+  const across = (value) => {
+    const next = labels.findIndex((label) => label > value);
+    if (next <= 0) return wide / 2 + (next ? 1000 - wide : 0);
+    const part = (value - labels[next - 1]) / (labels[next] - labels[next - 1]);
+    return (next - 0.5 + part) * wide;
+  };
+  const marks = names.map((name, i) => [(i + 0.5) * wide, name]);
+  return { edges: [...labels.map((_, i) => i * wide), 1000], across, marks };
 }
 
 /** Returns about five round numbers from low to high. */
