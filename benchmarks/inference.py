@@ -38,17 +38,17 @@ def predictor_of(name: str, size: int) -> tuple[Predictor, Weights]:
     SSR-Net has its authors' method and raw pictures, the others DLDL-v2's and mirror images.
     """
     staged = name == "ssrnet"
-    method = {"name": "ssr"} if staged else {"name": "dldl_v2"}
-    known = models.known_options(name)
-    options = {"name": name, **({"size": size} if "size" in known else {})}
-    model, form = models.build(**options), methods.get(space=AGE, **method)
+    method = "ssr" if staged else "dldl_v2"
+    options = {"size": size} if "size" in models.known_options(name) else {}
+    model, form = models.build(name, **options), methods.get(method, space=AGE)
     key = jax.random.key(0)
     backbone, model_state = model.init(key)
     weights = Weights({"backbone": backbone, "head": form.head.init(key, model.width)}, model_state)
     weights = peers.moved(weights) if staged else weights
     raw = Preprocessing(size, size, (0.0,) * 3, (1.0,) * 3)
     preprocessing = raw if staged else Preprocessing(size, size)
-    about = Record(options, method, AGE, preprocessing, Alignment(), flip=not staged)
+    network = {"name": name, **options}
+    about = Record(network, {"name": method}, AGE, preprocessing, Alignment(), flip=not staged)
     return Predictor(about, weights), weights
 
 
@@ -88,10 +88,13 @@ def sides_of(predictor: Predictor, weights: Weights, int8: bool, torch: bool) ->
     sides: dict[str, Answer] = {"xla": lambda images: np.asarray(predictor.answer(images).value)}
     for name in ("onnx", "int8") if int8 else ("onnx",):
         content = graph(predictor, int8=name == "int8").SerializeToString()
-        session = Session(content, f"the model of {name}")
-        sides[name] = lambda images, session=session: session(images).value
+        sides[name] = _values(Session(content, f"the model of {name}"))
     twin = torch_answer(predictor, weights) if torch else None
     return sides | ({} if twin is None else {"torch": twin})
+
+
+def _values(session: Session) -> Answer:
+    return lambda images: np.asarray(session(images).value)
 
 
 def check(sides: Mapping[str, Answer], size: int) -> str:

@@ -65,6 +65,7 @@ def cost(
     size, unit = predictor.preprocessing.stored_size, predictor.space.unit
     kind = "drawn" if images is None else "given"
     pictures = faces(DRAWN, max(size, 32)).images if images is None else images
+    assert isinstance(pictures, np.ndarray)
     stored = np.stack([predictor.fitted(Image.fromarray(image)) for image in pictures])
     before = np.asarray(predictor.answer(stored).value)
     after = np.asarray(Session(content, "the model")(stored).value)

@@ -25,12 +25,14 @@ class Builder:
     Attributes:
       nodes: in an order in which they can run.
       symbols: for each symbolic dimension the input and its axis that has it.
+      rectified: for the result of a ReLU what it was of.
       scales: for the result of a multiplication by one number what was multiplied, and by what.
     """
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.symbols: dict[str, tuple[str, int]] = {}
+        self.rectified: dict[str, str] = {}
         self.scales: dict[str, tuple[str, float]] = {}
         self._arrays: dict[str, np.ndarray] = {}
         self._names: dict[tuple[str, tuple[int, ...], bytes], str] = {}

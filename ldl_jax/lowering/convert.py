@@ -109,10 +109,7 @@ def _lowered(
     builder = Builder()
     values = {v: _constant(x, v) for v, x in constants.items()}
     for key, variable in zip(inputs, program.inputs, strict=True):
-        order = straight(len(variable.shape))
-        values[variable] = Value(key, variable.shape, graph_dtype(variable.dtype), order)
-        for axis, dim in enumerate(variable.shape):
-            builder.symbols.setdefault(str(dim), (key, axis))
+        values[variable] = _input(builder, key, variable, _maps_order(steps))
     for step in steps:
         results = _apply(builder, step, [values[v] for v in step.inputs])
         values |= dict(zip(step.outputs, results, strict=True))
@@ -128,6 +125,24 @@ def _lowered(
         [_described(*pair) for pair in zip(outputs, program.outputs, strict=True)],
         name,
     )
+
+
+def _maps_order(steps: Sequence[Step]) -> tuple[int, ...]:
+    """Returns the order of axes that the first convolution wants, or that of no array."""
+    names = (s for s in steps if s.name == "conv_general_dilated")
+    first = next(names, None)
+    return () if first is None else tuple(first.params["dimension_numbers"].lhs_spec)
+
+
+def _input(builder: Builder, key: str, variable: Variable, order: tuple[int, ...]) -> Value:
+    """Returns an input's value; maps are put into the convolutions' order at once, as bytes."""
+    shape, dtype = variable.shape, graph_dtype(variable.dtype)
+    for axis, dim in enumerate(shape):
+        builder.symbols.setdefault(str(dim), (key, axis))
+    value = Value(key, shape, dtype, straight(len(shape)))
+    if len(order) != len(shape):
+        return value
+    return Value(builder.tensor(value, order), shape, dtype, order)
 
 
 def _apply(builder: Builder, step: Step, values: Sequence[Value]) -> Sequence[Value]:

@@ -116,8 +116,22 @@ def _max(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
     if a.scalar() == 0:
         a, b = b, a
     if b.scalar() == 0 and a.dtype.kind == "f" and len(a.shape) == len(step.outputs[0].shape):
-        return _node("Relu")(builder, step, [a])
+        result = _node("Relu")(builder, step, [a])
+        builder.rectified[str(result.source)] = str(a.source)
+        return result
     return _node("Max")(builder, step, values)
+
+
+def _min(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
+    a, b = values
+    if a.scalar() is not None:
+        a, b = b, a
+    first = builder.rectified.get(str(a.source)) if isinstance(a.source, str) else None
+    if first is None or b.scalar() is None or len(a.shape) != len(step.outputs[0].shape):
+        return _node("Min")(builder, step, values)
+    # ONNX Runtime makes a Clip one operation with the convolution before it.
+    ends = [builder.constant(np.asarray(x, a.dtype)) for x in (0, b.scalar())]
+    return builder.made(builder.node("Clip", [first, *ends]), held(step), a.order, a.thin)
 
 
 def _cast(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
@@ -196,7 +210,7 @@ _ONE_TO_ONE = {
     **{"abs": "Abs", "ceil": "Ceil", "cos": "Cos", "erf": "Erf", "exp": "Exp", "floor": "Floor"},
     **{"log": "Log", "logistic": "Sigmoid", "neg": "Neg", "sign": "Sign", "sin": "Sin"},
     **{"sqrt": "Sqrt", "tan": "Tan", "tanh": "Tanh", "add": "Add", "add_any": "Add"},
-    **{"sub": "Sub", "min": "Min", "pow": "Pow", "eq": "Equal", "lt": "Less", "gt": "Greater"},
+    **{"sub": "Sub", "pow": "Pow", "eq": "Equal", "lt": "Less", "gt": "Greater"},
     **{"le": "LessOrEqual", "ge": "GreaterOrEqual", "sinh": "Sinh", "cosh": "Cosh"},
     **{"asin": "Asin", "acos": "Acos", "atan": "Atan"},
 }
@@ -204,7 +218,13 @@ _UNCHANGED = ("copy", "copy_p", "mesh_cast", "pvary", "sharding_constraint", "st
 ELEMENTWISE: dict[str, Rule] = {
     **{name: _node(op) for name, op in _ONE_TO_ONE.items()},
     **dict.fromkeys(_UNCHANGED, _same),
-    **{"mul": _scaled("Mul"), "div": _scaled("Div"), "max": _max, "rem": _node("Mod", fmod=1)},
+    **{
+        "mul": _scaled("Mul"),
+        "div": _scaled("Div"),
+        "max": _max,
+        "min": _min,
+        "rem": _node("Mod", fmod=1),
+    },
     **{"rsqrt": _chain("Sqrt", "Reciprocal"), "ne": _chain("Equal", "Not"), "round": _round},
     **{"log1p": _with_one("Log", before="Add"), "expm1": _with_one("Exp")},
     **{"erfc": _with_one("Erf", after="from"), "square": _square, "integer_pow": _integer_pow},

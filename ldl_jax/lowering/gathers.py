@@ -7,7 +7,7 @@ import numpy as np
 from ldl_jax.lowering.builder import Builder
 from ldl_jax.lowering.elementwise import Rule, held
 from ldl_jax.lowering.shapes import cut_out
-from ldl_jax.lowering.steps import Step
+from ldl_jax.lowering.steps import Dim, Step
 from ldl_jax.lowering.values import Value, without
 
 
@@ -59,9 +59,11 @@ def _along(builder: Builder, step: Step, x: Value, index: Value, axis: int) -> V
     x = builder.dense(x, x.thin - {axis})
     index = builder.dense(index, index.thin - frozenset(free))
     # Only the free axes of the index are left: the others have one element.
-    places = _within(builder, step, index, x.shape[axis])
-    places = builder.node("Reshape", [places, builder.target([index.shape[a] for a in free])])
-    name = builder.node("Gather", [builder.tensor(x, x.order), places], axis=x.position(axis))
+    name = builder.tensor(x, x.order)
+    if len(free) != 1 or not _is_all(index, x.shape[axis]):
+        places = _within(builder, step, index, x.shape[axis])
+        places = builder.node("Reshape", [places, builder.target([index.shape[a] for a in free])])
+        name = builder.node("Gather", [name, places], axis=x.position(axis))
     # The slices' axes have positions of their own in the result, those of the index the rest.
     gone = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
     slices = [a for a in range(len(x.shape)) if a not in gone]
@@ -80,6 +82,16 @@ def _along(builder: Builder, step: Step, x: Value, index: Value, axis: int) -> V
         order.append(ends[axis])
     thin = frozenset(ends[a] for a in x.thin if a != axis)
     return builder.made(name, (shape, dtype), order, thin)
+
+
+def _is_all(index: Value, length: Dim) -> bool:
+    """Returns whether an index is that of every element in turn, as JAX writes x[:, ::-1]."""
+    known = index.constant
+    return (
+        known is not None
+        and np.array_equal(known.reshape(-1), np.arange(known.size))
+        and (known.size == length)
+    )
 
 
 def _within(builder: Builder, step: Step, index: Value, length: int) -> str:

@@ -110,7 +110,7 @@ def _called(equation: JaxprEqn) -> tuple[Jaxpr, Sequence[Any]] | None:
     key = _CALLS.get(equation.primitive.name)
     if key is None:
         return None
-    inner = equation.params.get(key, equation.params.get("fun_jaxpr"))
+    inner: Any = equation.params.get(key, equation.params.get("fun_jaxpr"))
     return getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
 
 

@@ -15,6 +15,8 @@ import numpy as np
 
 from ldl_jax.lowering.steps import Shape
 
+_FEW = 4096  # elements of a constant that are looked through
+
 
 @dataclasses.dataclass(frozen=True)
 class Value:
@@ -60,7 +62,12 @@ def straight(rank: int) -> tuple[int, ...]:
 
 
 def constant_value(array: np.ndarray, shape: Shape) -> Value:
-    """Returns a constant of some shape, whose axes of one element count for all."""
+    """Returns a constant of some shape, whose axes of one element count for all.
+
+    One whose elements are all the same has one element.
+    """
+    if 1 < array.size <= _FEW and (array == array.reshape(-1)[0]).all():
+        array = array.reshape(-1)[:1].reshape((1,) * array.ndim)
     pairs = enumerate(zip(array.shape, shape, strict=True))
     thin = frozenset(axis for axis, (stored, wanted) in pairs if stored == 1 and wanted != 1)
     return Value(array, shape, array.dtype, straight(array.ndim), thin)

@@ -1,6 +1,6 @@
 """A predictor's whole answer as one function of stored pictures, for files of other programs."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Protocol
 
 import jax
@@ -10,9 +10,6 @@ from ldl_jax import decoders
 from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.methods import Prediction
 from ldl_jax.train.record import Record
-from ldl_jax.train.state import Weights
-from ldl_jax.train.step import PredictStep
-from ldl_jax.train.transfer import check_finite
 
 FORMAT = 1  # of inputs, outputs and metadata, raised where a reader would have to know
 INPUT = "images"
@@ -27,7 +24,7 @@ class Traceable(Protocol):
     about: Record
 
     @property
-    def pure(self) -> tuple[PredictStep, Weights]:
+    def pure(self) -> tuple[Callable[..., Prediction], object]:
         """The pure function of prepared pictures, and its weights."""
 
     @property
@@ -67,4 +64,15 @@ def check(predictor: Traceable) -> None:
     Raises:
       ValueError: some are NaN or infinite; the message names the first arrays.
     """
-    check_finite(predictor.pure[1], Path("the model"))
+    leaves = jax.tree.leaves_with_path(predictor.pure[1])
+    broken = [
+        jax.tree_util.keystr(path)
+        for path, leaf in leaves
+        if not np.isfinite(np.asarray(leaf)).all()
+    ]
+    if broken:
+        rest = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise ValueError(
+            f"the model: weights are NaN or infinite in {', '.join(broken[:3])}{rest}; such a "
+            "network gives no answers"
+        )

@@ -55,7 +55,7 @@ class Session:
 
     def __call__(self, images: np.ndarray) -> Prediction:
         """Answers for stored pictures, uint8 [B, S, S, 3], in NumPy."""
-        answers = self._run(images)
+        answers: dict[str, Any] = self._run(images)
         heads = {k.removeprefix(HEAD): x for k, x in answers.items() if k.startswith(HEAD)}
         return Prediction(answers["value"], answers["probs"], heads)
 
@@ -79,6 +79,7 @@ class Session:
         size, count = self.about.preprocessing.stored_size, self.about.space.size
         takes = {x.name: (x.type, x.shape[1:]) for x in self._session.get_inputs()}
         gives = {x.name: (x.type, x.shape[1:]) for x in self._session.get_outputs()}
+        expected: dict[str, tuple[str, list[int]]]
         expected = {name: ("tensor(float)", []) for name in self._names}
         expected["probs"] = ("tensor(float)", [count])
         if takes != {INPUT: ("tensor(uint8)", [size, size, 3])} or gives != expected:

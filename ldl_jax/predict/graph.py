@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from ldl_jax import lowering
+from ldl_jax.lowering.shapes import MIRROR
 from ldl_jax.models import convolution
 from ldl_jax.predict.answering import COVERAGE, FORMAT, INPUT, Answering, Traceable, check
 from ldl_jax.predict.extras import needed
@@ -76,7 +77,13 @@ def metadata(predictor: Traceable, outputs: Sequence[str], int8: bool) -> dict[s
 def _in_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns the model with weights of 8 bits, by ONNX Runtime's dynamic quantisation."""
     quantization = needed("onnxruntime.quantization", "int8")
+    # The quantizer warns of a model that its own preparation has not seen; this one needs none.
+    model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    moves = [node.name for node in model.graph.node if node.name.startswith(MIRROR)]
+    bits = quantization.QuantType.QUInt8
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        quantization.quantize_dynamic(model, path, weight_type=quantization.QuantType.QUInt8)
-        return onnx.load(path)
+        quantization.quantize_dynamic(model, path, weight_type=bits, nodes_to_exclude=moves)
+        smaller = onnx.load(path)
+    del smaller.metadata_props[:]
+    return smaller

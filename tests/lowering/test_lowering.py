@@ -176,6 +176,17 @@ def test_a_mean_of_windows_is_one_operation():
     assert "Div" not in operations
 
 
+def test_mirror_images_are_a_product():
+    with jax.numpy_rank_promotion("allow"):
+        operations = check(MAPPED["flipped"], MAPS, atol=1e-4)
+    assert not {"Gather", "Slice"} & {*operations}
+    assert operations.count("MatMul") == 1
+
+
+def test_a_rectifier_with_an_end_is_one_operation():
+    assert check(lambda x: jax.nn.relu6(x), ROWS) == ["Clip", "Identity"]
+
+
 def test_what_needs_no_input_is_computed_at_once():
     def function(x):
         weights = jnp.tanh(jnp.arange(5.0)) @ jnp.ones((5, 5))
