@@ -121,7 +121,8 @@ function chartOf(answer, about) {
   });
   const at = Math.min(Math.max(across(answer.value), 0), 1000);
   svg.append(drawn("line", { x1: at, x2: at, y1: 0, y2: 100, "vector-effect": "non-scaling-stroke" }));
-  const axis = element("div", { className: "axis", ariaHidden: "true" });
+  const axis = element("div", { className: about.grouped ? "axis groups" : "axis",
+    ariaHidden: "true" });
   for (const [at, text] of marks) {
     const name = element("span", { textContent: text });
     name.style.left = `${at / 10}%`;
