@@ -115,12 +115,21 @@ def camera(pictures, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser(camera, runtime):
+def playwright():
+    """The package that drives Chromium."""
+    return pytest.importorskip("playwright.sync_api", reason=f"no playwright; {HOW}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Chromium's program."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    return program or pytest.skip(f"no Chromium; {HOW}")
+
+
+@pytest.fixture(scope="session")
+def browser(playwright, chromium, runtime, camera):
     """Chromium, which has a camera that shows two faces."""
-    playwright = pytest.importorskip("playwright.sync_api", reason=f"no playwright; {HOW}")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip(f"no Chromium; {HOW}")
     arguments = [
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",

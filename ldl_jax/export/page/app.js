@@ -72,18 +72,15 @@ function listen() {
     else complain("There is no picture in what was pasted.");
   });
   const hovering = (on) => document.body.classList.toggle("hovering", on);
-  document.addEventListener("dragover", (event) => {
-    event.preventDefault(); // Else the browser would open the picture in the page's place.
-    hovering(true);
-  });
+  document.addEventListener("dragover", () => hovering(true));
   document.addEventListener("dragleave", ({ relatedTarget }) => relatedTarget ?? hovering(false));
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
+  document.addEventListener("drop", ({ dataTransfer }) => {
     hovering(false);
-    if (event.dataTransfer.files.length) ofFiles(event.dataTransfer.files);
+    if (dataTransfer.files.length) ofFiles(dataTransfer.files);
     else complain("What was dropped is no file.");
   });
-  find("#camera").addEventListener("click", () => openCamera(find("#viewfinder"), {
+  const camera = find("#camera");
+  camera.addEventListener("click", () => openCamera(find("#viewfinder"), camera, {
     take: (read) => take([{ name: "the camera's picture", read }]),
     fail: complain,
   }));
@@ -109,6 +106,10 @@ function describe({ about }) {
 }
 
 async function start() {
+  // Else the browser would open a picture that is dropped in the page's place.
+  for (const kind of ["dragover", "drop"]) {
+    document.addEventListener(kind, (event) => event.preventDefault());
+  }
   find("#unstarted").remove();
   find("main").hidden = false;
   try {

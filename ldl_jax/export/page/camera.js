@@ -8,26 +8,30 @@ const REASONS = {
   NotReadableError: "The camera is in use by another program.",
 };
 
+let asking = false; // While the browser asks whether the camera may be used.
+
 /**
- * Opens the camera into an element with a video and two buttons.
+ * Opens the camera into an element with a video and two buttons, at a call of the button `opener`.
  *
  * `take` gets a function that resolves to a picture's pixels; `fail` gets a line on what is wrong.
  */
-export async function open(viewfinder, { take, fail }) {
+export async function open(viewfinder, opener, { take, fail }) {
   const video = viewfinder.querySelector("video");
   const [shutter, stop] = viewfinder.querySelectorAll("button");
-  if (!viewfinder.hidden) return;
+  if (asking || !viewfinder.hidden) return;
   if (!navigator.mediaDevices) {
     fail("The camera works over https or on localhost only.");
     return;
   }
-  const opener = document.activeElement;
   let stream;
+  asking = true;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
   } catch (error) {
     fail(REASONS[error.name] ?? `The camera cannot be used (${error.message}).`);
     return;
+  } finally {
+    asking = false;
   }
   const close = () => {
     for (const track of stream.getTracks()) track.stop();
@@ -52,5 +56,4 @@ export async function open(viewfinder, { take, fail }) {
   };
   video.srcObject = stream;
   viewfinder.hidden = false;
-  await video.play();
 }
