@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from ldl_jax import methods, models
-from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.export import stablehlo
 from ldl_jax.labels import AGE
 from ldl_jax.predict.predictor import Predictor
@@ -21,22 +20,18 @@ def make(draw_weights, make_record):
 
 
 @pytest.mark.parametrize(
-    ("options", "method"),
-    [
-        ({"name": "resnet10_tiny"}, {"name": "cen"}),
-        ({"name": "ssrnet", "size": 38, "stages": (3, 3, 2)}, {"name": "ssr", "stages": [3, 3, 2]}),
-    ],
-    ids=["cen", "ssr"],
+    ("name", "method", "flip"), [("tiny", "cen", True), ("resnet10_tiny", "ssr", False)]
 )
-def test_a_file_answers_for_any_number_of_pictures(tmp_path, make, options, method):
-    side = options.get("size", 32)
-    predictor = make(options, method, flip=True, preprocessing=Preprocessing(side, side))
+def test_a_file_answers_for_any_number_of_pictures(
+    tmp_path, make, name, method, flip, tiny_network
+):
+    predictor = make({"name": name}, {"name": method}, flip=flip)
     stablehlo.write(predictor, tmp_path / "model.stablehlo")
     content = (tmp_path / "model.stablehlo").read_bytes()
     exported = jax.export.deserialize(bytearray(content))
     assert exported.platforms == ("cpu", "cuda")
     for count in (1, 3):
-        images = np.random.default_rng(count).integers(0, 256, (count, side, side, 3), np.uint8)
+        images = np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3), np.uint8)
         answers, expected = exported.call(images), predictor.answer(images)
         np.testing.assert_allclose(answers["value"], expected.value, atol=1e-2)
         np.testing.assert_allclose(answers["probs"], expected.probs, atol=1e-4)
