@@ -13,7 +13,7 @@ from ldl_jax.lowering import elementwise, gathers, products, reductions, shapes
 from ldl_jax.lowering.builder import Builder
 from ldl_jax.lowering.elementwise import graph_dtype
 from ldl_jax.lowering.known import known
-from ldl_jax.lowering.steps import Program, Shape, Step, Variable, flattened
+from ldl_jax.lowering.steps import FlatProgram, Shape, Step, Variable, flattened
 from ldl_jax.lowering.values import Value, constant_value, spread, straight
 
 Size = int | str | None
@@ -106,7 +106,7 @@ def _traced(function: Callable[..., object], inputs: Mapping[str, Input]) -> Clo
 
 
 def _lowered(
-    program: Program, inputs: Sequence[str], outputs: Sequence[str], name: str
+    program: FlatProgram, inputs: Sequence[str], outputs: Sequence[str], name: str
 ) -> onnx.ModelProto:
     constants, steps = known(program)
     strange = sorted({s.name for s in steps} - RULES.keys() - SPLITS.keys() - {BARRIER})

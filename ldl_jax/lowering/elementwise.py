@@ -154,8 +154,8 @@ def _select(builder: Builder, step: Step, values: Sequence[Value]) -> Value:
         if which.dtype == bool:
             return builder.node("Where", [index, rest[0], result])
         for case, name in enumerate(rest, start=1):
-            number = builder.constant(np.asarray(case, which.dtype))
-            here = builder.node("Equal", [index, number])
+            which_one = builder.constant(np.asarray(case, which.dtype))
+            here = builder.node("Equal", [index, which_one])
             result = builder.node("Where", [here, name, result])
         return result
 

@@ -42,8 +42,8 @@ def _cut(builder: Builder, step: Step, x: Value, index: Value) -> Value:
         if index.constant is not None:
             start = index.constant[position]
         else:
-            place = builder.constant(np.asarray(position, np.int64))
-            start = builder.node("Gather", [builder.tensor(index), place])
+            entry = builder.constant(np.asarray(position, np.int64))
+            start = builder.node("Gather", [builder.tensor(index), entry])
         name = cut_out(builder, x, axis, start, sizes[axis], name)
     gone = numbers.collapsed_slice_dims
     if gone:

@@ -13,12 +13,12 @@ import numpy as np
 from jax import lax
 
 from ldl_jax.lowering.elementwise import ELEMENTWISE
-from ldl_jax.lowering.steps import Program, Step, Variable, is_symbolic, readers
+from ldl_jax.lowering.steps import FlatProgram, Step, Variable, is_symbolic, readers
 
 _ALONG = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
 
 
-def known(program: Program) -> tuple[dict[Variable, np.ndarray], list[Step]]:
+def known(program: FlatProgram) -> tuple[dict[Variable, np.ndarray], list[Step]]:
     """Returns the constants that a program reads at last, and the steps that are left.
 
     An axis of a constant may have one element where its variable has more: it counts for all.
@@ -53,9 +53,9 @@ def _can_be_known(step: Step, knowable: set[Variable]) -> bool:
         return not is_symbolic(shape[step.params["dimension"]])
     if step.name in _ALONG and is_symbolic(shape[step.params["axis"]]):
         return False
-    kept = [str(dim) for dim in shape]
+    sizes = [str(dim) for dim in shape]
     # A sum over a symbolic dimension is not what one element of it gives.
-    return all(str(d) in kept for v in step.inputs for d in v.shape if is_symbolic(d))
+    return all(str(d) in sizes for v in step.inputs for d in v.shape if is_symbolic(d))
 
 
 def _computed(

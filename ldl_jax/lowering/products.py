@@ -20,19 +20,19 @@ def _dot_general(builder: Builder, step: Step, values: Sequence[Value]) -> Value
     (of_x, of_y), (batch_x, batch_y) = step.params["dimension_numbers"]
     free_x = [axis for axis in range(len(x.shape)) if axis not in (*of_x, *batch_x)]
     free_y = [axis for axis in range(len(y.shape)) if axis not in (*of_y, *batch_y)]
-    like = held(step)
+    result_type = held(step)
     if len(of_x) == 1 and not batch_x and len(free_y) == 1 and free_x:
         # The first one may keep its order, but for the axis that is summed over.
         first = [axis for axis in x.order if axis not in of_x]
         names = [builder.tensor(x, [*first, *of_x]), builder.tensor(y, [*of_y, *free_y])]
         order = [*without(x.order, of_x), len(free_x)]
-        return builder.made(builder.node("MatMul", names), like, order)
+        return builder.made(builder.node("MatMul", names), result_type, order)
     if len(of_x) == len(free_x) == len(free_y) == 1:
         names = [
             builder.tensor(x, [*batch_x, *free_x, *of_x]),
             builder.tensor(y, [*batch_y, *of_y, *free_y]),
         ]
-        return builder.made(builder.node("MatMul", names), like)
+        return builder.made(builder.node("MatMul", names), result_type)
     letters = iter(string.ascii_lowercase)
     in_x = {axis: next(letters) for axis in range(len(x.shape))}
     in_y = {b: in_x[a] for a, b in zip((*of_x, *batch_x), (*of_y, *batch_y), strict=True)}
@@ -41,7 +41,7 @@ def _dot_general(builder: Builder, step: Step, values: Sequence[Value]) -> Value
     terms = ["".join(in_x.values()), "".join(in_y[axis] for axis in range(len(y.shape)))]
     equation = f"{','.join(terms)}->{''.join(result)}"
     names = [builder.tensor(x), builder.tensor(y)]
-    return builder.made(builder.node("Einsum", names, equation=equation), like)
+    return builder.made(builder.node("Einsum", names, equation=equation), result_type)
 
 
 def _convolution(builder: Builder, step: Step, values: Sequence[Value]) -> Value:

@@ -45,7 +45,7 @@ class Step(NamedTuple):
         return f"{self.name}({shapes})"
 
 
-class Program(NamedTuple):
+class FlatProgram(NamedTuple):
     """A function without calls.
 
     Attributes:
@@ -61,7 +61,7 @@ class Program(NamedTuple):
     outputs: Sequence[Variable]
 
 
-def flattened(traced: ClosedJaxpr) -> Program:
+def flattened(traced: ClosedJaxpr) -> FlatProgram:
     """Writes out every call inside a traced function."""
     constants: dict[Variable, np.ndarray] = {}
     steps: list[Step] = []
@@ -92,7 +92,7 @@ def flattened(traced: ClosedJaxpr) -> Program:
 
     inputs = [_variable(name.aval) for name in traced.jaxpr.invars]
     outputs = walk(traced.jaxpr, traced.consts, inputs)
-    return Program(inputs, constants, _read(steps, outputs), outputs)
+    return FlatProgram(inputs, constants, _read(steps, outputs), outputs)
 
 
 def _read(steps: Sequence[Step], outputs: Sequence[Variable]) -> list[Step]:
@@ -132,7 +132,7 @@ def symbolic_dims(shape: Shape) -> list[str]:
     return sorted(str(dim) for dim in shape if is_symbolic(dim))
 
 
-def readers(program: Program) -> Iterator[Variable]:
+def readers(program: FlatProgram) -> Iterator[Variable]:
     """Gives every variable that is read, by a step or as a result."""
     for step in program.steps:
         yield from step.inputs

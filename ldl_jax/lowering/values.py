@@ -1,4 +1,4 @@
-"""Where an array of the traced function lies in the graph.
+"""Says where an array of the traced function lies in the graph.
 
 Two things are put off until an operation asks for them, and so are mostly never done:
 
@@ -43,7 +43,7 @@ class Value:
 
     @property
     def straight(self) -> bool:
-        """Whether the tensor has its axes in the array's order."""
+        """Returns whether the tensor has its axes in the array's order."""
         return self.order == straight(len(self.order))
 
     def position(self, axis: int) -> int:

@@ -29,7 +29,7 @@ class Traceable(Protocol):
 
     @property
     def value_alone(self) -> bool:
-        """Whether the method gives a value without a distribution."""
+        """Returns whether the method gives a value without a distribution."""
 
 
 class Answering:
