@@ -33,12 +33,12 @@ def test_a_file_answers_for_any_number_of_pictures(
     for count in (1, 3):
         images = np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3), np.uint8)
         answers, expected = exported.call(images), predictor.answer(images)
-        np.testing.assert_allclose(answers["value"], expected.value, atol=1e-2)
+        np.testing.assert_allclose(answers["value"], expected.value, rtol=1e-5, atol=1e-2)
         np.testing.assert_allclose(answers["probs"], expected.probs, atol=1e-4)
         edges = predictor.interval(np.asarray(answers["probs"]))
         np.testing.assert_array_equal([answers["low"], answers["high"]], edges)
         for name, value in expected.heads.items():
-            np.testing.assert_allclose(answers[f"head_{name}"], value, atol=1e-2)
+            np.testing.assert_allclose(answers[f"head_{name}"], value, rtol=1e-5, atol=1e-2)
     assert list(tmp_path.iterdir()) == [tmp_path / "model.stablehlo"]
 
 
