@@ -29,6 +29,7 @@ from ldl_jax.decoders.probabilities import (
     median,
     minimum_cost,
     mode,
+    prob_at_least,
     quantile,
     variance,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "median",
     "minimum_cost",
     "mode",
+    "prob_at_least",
     "quantile",
     "rank_count",
     "rank_expectation",

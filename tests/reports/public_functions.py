@@ -117,6 +117,7 @@ CASES = {
     "decoders.median": {"probs": "probs"},
     "decoders.minimum_cost": {"probs": "probs", "cost": "cost"},
     "decoders.mode": {"probs": "probs"},
+    "decoders.prob_at_least": {"probs": "probs", "t": 22.25},
     "decoders.quantile": {"probs": "probs", "level": 0.3},
     "decoders.rank_count": {"rank_probs": "ranks"},
     "decoders.rank_expectation": {"rank_probs": "ranks"},
