@@ -55,13 +55,11 @@ def from_table(
     sigma: str = "",
     subject: str = "",
     split: str = "",
-    groups: Groups = (),
 ) -> list[Entry]:
     """Makes an entry of each row; file, label, sigma and subject are names of columns.
 
     The id is the file's path below the root; `suffix` is added to it where the picture lies.
-    `groups` has pairs of what a group is of, and its column. `faults` takes what is wrong with each
-    cell.
+    `faults` takes what is wrong with each cell.
     """
 
     def entry(row: Row) -> Entry | None:
@@ -78,7 +76,6 @@ def from_table(
             sigma=deviation,
             subject=row.cells[subject] if subject else "",
             split=split,
-            groups=tuple((kind, group_name(kind, row.cells[column])) for kind, column in groups),
         )
 
     return of_rows(table.rows, entry, faults)

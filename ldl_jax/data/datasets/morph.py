@@ -1,9 +1,10 @@
 """MORPH (album 2): 55,134 pictures of about 13,600 people, aged 16-77."""
 
+import dataclasses
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import check_groups, from_table, to_records
+from ldl_jax.data.datasets.entries import check_groups, from_table, group_name, to_records
 from ldl_jax.data.datasets.tables import file_name, find, find_csv, read_csv
 from ldl_jax.data.records import Faults, Records
 
@@ -32,7 +33,15 @@ def read(root: Path, csv: str = "") -> Records:
     subjects = "subject", "subject_id", "id_num", "id"
     path, age, subject = table.named(["path", "photo"], ["age"], subjects)
     groups = tuple((kind, name) for name, kind in GROUPS.items() if name in table.columns)
-    entries = from_table(table, root, path, age, faults, subject=subject, groups=groups)
+    entries = from_table(table, root, path, age, faults, subject=subject)
+    cells_of = {row.source: row.cells for row in table.rows}
+    entries = [
+        dataclasses.replace(
+            entry,
+            groups=tuple((kind, group_name(kind, cells_of[entry.source][c])) for kind, c in groups),
+        )
+        for entry in entries
+    ]
     for kind, name in groups:
         cells = [row.cells[name] for row in table.rows]
         faults.tried(check_groups, table.file, f"column {name} ({kind})", cells)
