@@ -47,6 +47,12 @@ _MARGIN = flags.DEFINE_float(
     "margin", None, "around a face, as a share of its box; by default the checkpoint's"
 )
 _COVERAGE = flags.DEFINE_float("coverage", 0.9, "what the intervals hold of the distribution")
+_AT_LEAST = flags.DEFINE_float(
+    "threshold", None, "a label, as 18: gives the probability that somebody is that or more"
+)
+_WIDTH = flags.DEFINE_float(
+    "max-width", None, "answers only where the interval is narrower than this"
+)
 _DETECTOR = flags.DEFINE_string(
     "detector",
     "mtcnn",
@@ -127,6 +133,8 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
     )
     for line in warnings:
         err.print(plain(f"warning: {line}"))
+    space, value_alone = predictor.space, predictor.value_alone
+    asked = answers.check_asked(_AT_LEAST.value, _WIDTH.value, space, value_alone)
     drawings = _drawings(predictor, outputs)
     alignment = _alignment(predictor.alignment, err)
     detect = None if _ALIGNED.value else _detector()
@@ -147,6 +155,8 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             for problem in picture.problems:
                 err.print(plain(f"error: {' '.join(problem.split())}"))
             problems += len(picture.problems)
+            given = tuple(asked.of(answer, space) for answer in picture.answers)
+            picture = dataclasses.replace(picture, answers=given)
             if picture.answers:
                 _draw(picture, drawings)
             # The maps are drawn by now, and each is as large as many distributions.
@@ -157,7 +167,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             f"the method {predictor.about.method['name']} gives a value alone: its distribution "
             "is the labels next to it, and it has no interval"
         )
-    _write(rows, predictor, warnings)
+    _write(rows, predictor, warnings, asked)
     if predictor.older and not _OLDER.value:
         err.print("error: an older checkpoint answered; where that is wanted, give --allow-older")
         return False
@@ -296,15 +306,17 @@ def _draw(picture: faces.Picture, drawings: Sequence[Drawing]) -> None:
             draw(image, picture.answers).save(file, "PNG")
 
 
-def _write(rows: Sequence[Answer], predictor: Predictor, warnings: Sequence[str] = ()) -> None:
+def _write(
+    rows: Sequence[Answer], predictor: Predictor, warnings: Sequence[str], asked: answers.Asked
+) -> None:
     """Prints the table, unless JSON or CSV go to standard output, and writes the files."""
     space, coverage = predictor.space, _COVERAGE.value
     if "-" not in (_JSON.value, _CSV.value) and rows:
-        grid.show(Console(), answers.table(rows, space, coverage))
+        grid.show(Console(), answers.table(rows, space, coverage, asked))
     if _JSON.value is not None:
-        _put(answers.to_json(rows, space, coverage, warnings), _JSON.value)
+        _put(answers.to_json(rows, space, coverage, warnings, asked), _JSON.value)
     if _CSV.value is not None:
-        _put(answers.to_csv(rows, space), _CSV.value)
+        _put(answers.to_csv(rows, space, asked), _CSV.value)
 
 
 def _put(text: str, place: str) -> None:

@@ -110,9 +110,6 @@ def _draw_groups(
     at = np.arange(len(groups))
     rows = list(groups.values())
     bars = axis.barh(at, [row["mae"] for row in rows], 0.7, color=BLUE, alpha=0.75, label="MAE")
-    for height, row in zip(at, rows, strict=True):
-        if ends := row.get("mae_interval"):
-            axis.plot(ends, [height] * 2, color=BLACK, linewidth=1)
     biases = [row["bias"] for row in rows]
     bias = axis.scatter(biases, at, 25, color=ORANGE, zorder=3, label="bias (estimate − label)")
     axis.bar_label(bars, [f"{row['pictures']:,}" for row in rows], fontsize=8, padding=3)

@@ -64,7 +64,7 @@ def _draw_rates(axis: Axes, decision: Mapping[str, Any]) -> None:
         low, high = ([rate[end] for rate in rates] for end in ("low", "high"))
         axis.fill_between(at, low, high, color=color, alpha=0.2, linewidth=0)
     axis.set_title(f"at {t:g}", fontsize=11)
-    axis.set_xlabel("challenge age: who looks under it is asked")
+    axis.set(xlabel="challenge age: who looks under it is asked", ylabel="share of them")
     axis.legend(fontsize=8, loc="best", framealpha=0.9)
 
 
@@ -79,7 +79,7 @@ def _draw_by_label(axis: Axes, decision: Mapping[str, Any], unit: str) -> None:
         )
     axis.axvline(decision["at"], color=GREY, linewidth=0.8)
     axis.set(xlabel=f"label ({unit})", ylabel="share that passes")
-    axis.legend(fontsize=8, loc="upper left", framealpha=0.9)
+    axis.legend(fontsize=8, loc="best", framealpha=0.9)
 
 
 def _draw_groups(axis: Axes, decision: Mapping[str, Any], unit: str) -> None:

@@ -175,12 +175,11 @@ def operating_point(
     space = predictions.space
     check([t], space)
     values = predictions.values[predictions.labels < t]
-    chosen = None
-    for challenge in np.append(np.arange(t, space.high, STEP), space.high)[::-1].tolist():
-        passed = int((values >= challenge).sum())
-        if not rates.is_below(passed, len(values), fpr, confidence):
-            break
-        chosen = challenge
+    challenges = np.append(np.arange(t, space.high, STEP), space.high)[::-1]
+    passed = (values[:, None] >= challenges).sum(axis=0)
+    shown = rates.are_below(passed, len(values), fpr, confidence)
+    in_a_row = int(np.argmin(np.append(shown, False)))  # the first that is not shown ends it
+    chosen = float(challenges[in_a_row - 1]) if in_a_row else None
     return Operating(float(t), chosen, len(values), rates.needed(fpr, confidence))
 
 

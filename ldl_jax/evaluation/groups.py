@@ -16,7 +16,7 @@ NOT_GIVEN = "not given"
 LEAST = 30  # people of a group, below which its numbers say little
 MOST = 100  # intersections that are listed
 COVERAGE = 0.9  # of the intervals whose coverage is compared
-RESAMPLES, LEVEL = 2000, 0.95
+RESAMPLES, LEVEL = 1000, 0.95
 _AT_ONCE = 2_000_000  # random numbers, to bound the memory
 _interval = jax.jit(decoders.interval, static_argnums=(1, 2))
 

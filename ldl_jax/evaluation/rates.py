@@ -56,13 +56,13 @@ def rates(counts: np.ndarray, of: int, level: float = LEVEL) -> list[dict[str, A
     return [Rate(k, of, k / of if of else None, low, high)._asdict() for k, low, high in rows]
 
 
-def is_below(count: int, of: int, share: float, confidence: float) -> bool:
-    """Returns whether the true share is at most `share`, with that confidence.
+def are_below(counts: np.ndarray | int, of: int, share: float, confidence: float) -> np.ndarray:
+    """Returns whether the true share behind each count is at most `share`, with that confidence.
 
     That is where the one-sided Clopper-Pearson bound is at most `share`, or the binomial p-value
-    P(X <= count), X ~ B(of, share), at most 1 - confidence.
+    P(X <= count), X ~ B(of, share), at most 1 - confidence; of no picture nothing is shown.
     """
-    return of > 0 and float(stats.binom.cdf(count, of, share)) <= 1 - confidence
+    return np.asarray(stats.binom.cdf(counts, of, share) <= 1 - confidence) & (of > 0)
 
 
 def needed(share: float, confidence: float) -> int:

@@ -124,8 +124,9 @@ def _with_interval(numbers: Mapping[str, Any], key: str, form: str) -> str:
 
 def _difference(row: Mapping[str, Any], unit: str) -> str:
     low, high = row["difference_interval"] or (float("nan"),) * 2
+    names = [row[key].removeprefix(f"{row['of']}: ") for key in ("greatest", "least")]
     text = (
-        f"{row['of']}: the MAE of {row['greatest']} is greater than that of {row['least']} by "
+        f"{row['of']}: the MAE of {names[0]} is greater than that of {names[1]} by "
         f"{row['difference']:.3f} [{low:.3f}, {high:.3f}] {unit}"
     )
     if row["ratio"] is None or row["ratio_interval"] is None:

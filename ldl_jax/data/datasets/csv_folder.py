@@ -173,12 +173,11 @@ class _Rows:
 def _named(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     """Returns the file's names of the columns that it has, by ours."""
     for name, column in columns.items():
-        known_name = name in COLUMNS or name.removeprefix(GROUP) not in ("", name)
-        if not known_name or not isinstance(column, str):
+        if not (name in COLUMNS or _is_group(name)) or not isinstance(column, str):
             known = ", ".join((*COLUMNS, f"{GROUP}NAME"))
             raise DataError(f"columns: expected names of columns by {known}, got {name}: {column}")
     names = {name: columns[name].strip().lower() for name in columns}
-    own = [name for name in table.columns if name in COLUMNS or name.startswith(GROUP)]
+    own = [name for name in table.columns if name in COLUMNS or _is_group(name)]
     ordered = sorted(own, key=lambda name: name.startswith(GROUP))
     others = {name: name for name in ordered if name not in names}
     given = {name: column for name, column in names.items() if column}
@@ -194,12 +193,14 @@ def _named(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     return others | own_names
 
 
+def _is_group(name: str) -> bool:
+    return name.startswith(GROUP) and name != GROUP
+
+
 def _check_groups(table: Table, names: Mapping[str, str], faults: Faults) -> None:
-    """Adds a fault for each column of groups that cannot be one, or has no name."""
+    """Adds a fault for each column of groups that cannot be one."""
     for name, column in names.items():
-        if name == GROUP:
-            faults.add(f"{table.file}: a column {GROUP!r} says nothing of what its groups are of")
-        elif name.startswith(GROUP):
+        if _is_group(name):
             cells = [row.cells[column] for row in table.rows]
             title = f"column {column}" if column == name else f"column {column} ({name})"
             remedy = f'; leave it out with data.columns, as {{"{name}": ""}}'
