@@ -11,7 +11,7 @@ score, is a scale of its own: a model of other ends is refused.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,8 @@ def run(
 
         points: list[dict[str, Any]] = []
         if asked.wanted is not None:  # first, as there may be no validation part
-            held_out = scoring.score(checkpoints, config, "validation", log, count, *flags_of)
+            silent: Callable[[str], None] = lambda text: None  # what there is to say is said below
+            held_out = scoring.score(checkpoints, config, "validation", silent, count, *flags_of)
         scores = scoring.score(checkpoints, config, part, log, count, *flags_of)
         if asked.wanted is not None:
             points = operating.choose(asked.wanted, asked.thresholds, held_out, scores)

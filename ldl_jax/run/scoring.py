@@ -112,7 +112,7 @@ def score(
                 candidate,
                 answers,
                 report.summary(answers),
-                analysis.analyse(answers, thresholds),
+                analysis.analyse(answers, _thresholds(records, space, thresholds)),
                 None if first is None else compare.paired_difference(answers, first),
                 tuple(filter(None, notes)),
             )
@@ -128,7 +128,8 @@ def _check_flags(
 ) -> None:
     """Raises ValueError for thresholds outside the labels, and for groups that there are not."""
     faults = []
-    for space in dict.fromkeys(spaces) if thresholds is not None else ():
+    known = [*spaces, *([LabelSpace.groups(records.bounds)] if records.bounds else [])]
+    for space in dict.fromkeys(known):
         try:
             decisions.check(thresholds or (), space)
         except ValueError as error:
@@ -139,6 +140,19 @@ def _check_flags(
         faults.append(f"--groups: {records.name}: {error}")
     if faults:
         raise ValueError("; ".join(dict.fromkeys(faults)))
+
+
+def _thresholds(
+    records: Records, space: LabelSpace, thresholds: Sequence[float] | None
+) -> Sequence[float]:
+    """Returns the thresholds that are decided: the usual ones where none are asked for."""
+    if thresholds is not None:
+        return thresholds
+    usual = decisions.usual(space)
+    if records.bounds:  # a label within such a group does not tell
+        known = decisions.usual(LabelSpace.groups(records.bounds, records.unit))
+        usual = tuple(age for age in usual if age in known)
+    return usual
 
 
 def _chosen(
