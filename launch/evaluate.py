@@ -11,7 +11,7 @@ score, is a scale of its own: a model of other ends is refused.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +153,7 @@ def run(
 
         points: list[dict[str, Any]] = []
         if asked.wanted is not None:  # first, as there may be no validation part
-            silent: Callable[[str], None] = lambda text: None  # what there is to say is said below
-            held_out = scoring.score(checkpoints, config, "validation", silent, count, *flags_of)
+            held_out = scoring.score(checkpoints, config, "validation", _quiet, count, *flags_of)
         scores = scoring.score(checkpoints, config, part, log, count, *flags_of)
         if asked.wanted is not None:
             points = operating.choose(asked.wanted, asked.thresholds, held_out, scores)
@@ -178,6 +177,10 @@ def run(
             log(f"{model.candidate.name}: {note}")
     if out is not None:
         log(f"table, predictions, analyses and figures: {out}")
+
+
+def _quiet(text: str) -> None:
+    """Takes the lines on a part that the lines on the test part say again."""
 
 
 def rows_of(scores: scoring.Scores) -> list[Row]:
