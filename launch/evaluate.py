@@ -99,15 +99,15 @@ def main(arguments: Sequence[str]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """What is asked beside the metrics: thresholds, groups, and a false positive rate."""
+class Questions:
+    """Holds what is asked beside the metrics: thresholds, groups, and a false positive rate."""
 
     thresholds: tuple[float, ...] | None = None
     groups: tuple[str, ...] | None = None
     wanted: operating.Wanted | None = None
 
 
-def _asked(values: flags.FlagValues) -> Asked:
+def _asked(values: flags.FlagValues) -> Questions:
     """Returns what the flags ask; ValueError where one is wrong."""
     thresholds = None
     if values.thresholds is not None:
@@ -127,7 +127,7 @@ def _asked(values: flags.FlagValues) -> Asked:
             )
     elif values["confidence"].present:
         raise ValueError("--confidence: is that of --max-fpr, which is not given")
-    return Asked(thresholds, groups, wanted)
+    return Questions(thresholds, groups, wanted)
 
 
 def run(
@@ -137,10 +137,10 @@ def run(
     out: Path | None,
     console: Console,
     trust: Sequence[str] = (),
-    asked: Asked | None = None,
+    asked: Questions | None = None,
 ) -> None:
     """Scores the models on a part, shows the tables, and writes everything into `out`."""
-    asked = asked or Asked()
+    asked = asked or Questions()
     if out is not None:
         score_folder.check(out)
     log = teller(console)

@@ -155,8 +155,8 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             for problem in picture.problems:
                 err.print(plain(f"error: {' '.join(problem.split())}"))
             problems += len(picture.problems)
-            given = tuple(asked.of(answer, space) for answer in picture.answers)
-            picture = dataclasses.replace(picture, answers=given)
+            answered = tuple(asked.of(answer, space) for answer in picture.answers)
+            picture = dataclasses.replace(picture, answers=answered)
             if picture.answers:
                 _draw(picture, drawings)
             # The maps are drawn by now, and each is as large as many distributions.

@@ -47,7 +47,7 @@ def label_names(space: LabelSpace) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What is asked beside the value.
+    """Holds what is asked beside the value.
 
     Attributes:
       threshold: a label, of which the probability of as much or more is given; or None.
@@ -85,10 +85,10 @@ def check_asked(
     Raises:
       ValueError: the model cannot answer it; the message names each flag.
     """
-    given = {"threshold": threshold, "max-width": max_width}
+    values = {"threshold": threshold, "max-width": max_width}
     faults = [
         f"--{name}: the model's method gives a value alone, no distribution"
-        for name, value in given.items()
+        for name, value in values.items()
         if value is not None and value_alone
     ]
     if threshold is not None and not space.low <= threshold <= space.high:
@@ -190,19 +190,19 @@ def to_csv(answers: Sequence[Answer], space: LabelSpace, asked: Asked = NOTHING)
     writer = csv.writer(text, lineterminator="\n")
     names = [f"p[{name}]" for name in label_names(space)]
     first = ["picture", "face", "left", "top", "right", "bottom", "value", "low", "high"]
-    more = ["threshold", "prob_at_least"] if asked.threshold is not None else []
-    more += ["max_width", "answered"] if asked.max_width is not None else []
-    writer.writerow([*first, *more, *names])
+    further = ["threshold", "prob_at_least"] if asked.threshold is not None else []
+    further += ["max_width", "answered"] if asked.max_width is not None else []
+    writer.writerow([*first, *further, *names])
     for answer in answers:
         edges = [""] * 4 if answer.box is None else [round(x, 1) for x in answer.box]
         value = answer.value if answer.answered else None
         numbers = [value, *(_interval(answer) or [None, None])]
         name = cells.spreadsheet(answer.picture)
-        further = [
+        flags = [
             str(x).lower() if isinstance(x, bool) else x for x in _asked_of(answer, asked).values()
         ]
         probs = map(_shortest, answer.probs)
-        writer.writerow([name, answer.face, *edges, *map(_shortest, numbers), *further, *probs])
+        writer.writerow([name, answer.face, *edges, *map(_shortest, numbers), *flags, *probs])
     return text.getvalue()
 
 

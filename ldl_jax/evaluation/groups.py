@@ -22,7 +22,7 @@ _interval = jax.jit(decoders.interval, static_argnums=(1, 2))
 
 
 class Grouping(NamedTuple):
-    """One way to part people into groups.
+    """Parts people into groups in one way.
 
     Attributes:
       of: what the groups are of, as "sex" or "sex, skin" of an intersection.
@@ -49,14 +49,29 @@ def members(predictions: Predictions) -> list[Grouping]:
         result.append(Grouping(kind, rows, _name(kind, "") if "" in names else ""))
     if len(kinds) > 1:
         tuples = list(zip(*predictions.groups.values(), strict=True))
-        known = sorted({one for one in tuples if all(one)})
+        known = sorted({names for names in tuples if all(names)})
         if known and len(known) <= MOST:
-            index = {one: i for i, one in enumerate(known)}
-            where = np.array([index.get(one, -1) for one in tuples])
-            titles = [", ".join(map(_name, kinds, one)) for one in known]
+            index = {names: i for i, names in enumerate(known)}
+            where = np.array([index.get(names, -1) for names in tuples])
+            titles = [", ".join(map(_name, kinds, names)) for names in known]
             crossed = {title: where == i for i, title in enumerate(titles)}
             result.append(Grouping(", ".join(kinds), crossed))
     return result
+
+
+def joined(known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Returns each picture's group in the intersection of all kinds; "" where one is not given.
+
+    Of one kind they are its own names; of none the result is empty.
+
+    Examples:
+      >>> joined({"sex": ("male", ""), "skin": ("I", "II")})
+      ('sex: male, skin: I', '')
+    """
+    if len(known) < 2:
+        return next(iter(known.values()), ())
+    rows = zip(*known.values(), strict=True)
+    return tuple(", ".join(map(_name, known, names)) if all(names) else "" for names in rows)
 
 
 def choose(
@@ -179,12 +194,12 @@ def _resampled(
     )
     sizes = np.stack([np.bincount(clusters, of, count) for of in rows.values()])
     names = list(rows)
-    place = {
+    position = {
         (name, metric): i * len(columns) + j
         for i, name in enumerate(names)
         for j, metric in enumerate(columns)
     }
-    ends = [[place[name, metric] for name in (a, b)] for metric, a, b in pairs]
+    ends = [[position[name, metric] for name in (a, b)] for metric, a, b in pairs]
 
     def statistic(index: np.ndarray, axis: int = -1) -> np.ndarray:
         """Returns the numbers [M, R] of R draws of people [R, C], or [M] of one draw [C]."""

@@ -67,8 +67,8 @@ class Predictions:
         measures = {name: np.asarray(x, np.float32) for name, x in self.measures.items()}
         object.__setattr__(self, "measures", measures)
         for name in heads:
-            taken = name in (*FIRST, *OPTIONAL, *MEASURES, *_TEXTS) or name.startswith(GROUP)
-            if taken or _PROB.fullmatch(name):
+            is_column = name in (*FIRST, *OPTIONAL, *MEASURES, *_TEXTS) or name.startswith(GROUP)
+            if is_column or _PROB.fullmatch(name):
                 raise ValueError(f"heads: {name!r} is the name of another column")
         size = 0 if self.probs.ndim == 2 and self.probs.shape[1] == 0 else self.space.size
         self._check("probs", self.probs, (len(self), size))

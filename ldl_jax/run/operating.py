@@ -11,7 +11,7 @@ from ldl_jax.run.scoring import Scores
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What is asked of an operating point: a false positive rate, and with what confidence.
+    """Asks for an operating point: a false positive rate, and with what confidence.
 
     Raises:
       ValueError: one of the two is not between 0 and 1.

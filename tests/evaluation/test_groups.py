@@ -141,6 +141,13 @@ def test_groups_that_there_are_not():
         groups.choose({}, ["sex"])
 
 
+def test_one_name_for_all_kinds():
+    assert groups.joined({"sex": ("a", "")}) == ("a", "")
+    assert groups.joined({}) == ()
+    found = groups.joined({"sex": ("a", "b", ""), "skin": ("I", "", "II")})
+    assert found == ("sex: a, skin: I", "", "")
+
+
 def test_predictions_keep_their_groups(tmp_path):
     given = {"sex": cycled(["male", "", "=1+1"], 6), "skin, tone": cycled(["a,b", 'c"d'], 6)}
     answers = predictions_of(6, **given)

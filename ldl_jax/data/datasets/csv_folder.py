@@ -177,8 +177,8 @@ def _named(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
             known = ", ".join((*COLUMNS, f"{GROUP}NAME"))
             raise DataError(f"columns: expected names of columns by {known}, got {name}: {column}")
     names = {name: columns[name].strip().lower() for name in columns}
-    own = [name for name in table.columns if name in COLUMNS or _is_group(name)]
-    ordered = sorted(own, key=lambda name: name.startswith(GROUP))
+    usable = [name for name in table.columns if name in COLUMNS or _is_group(name)]
+    ordered = sorted(usable, key=lambda name: name.startswith(GROUP))
     others = {name: name for name in ordered if name not in names}
     given = {name: column for name, column in names.items() if column}
     votes = [name for name in ("votes", "vote") if name in {**others, **given}]
