@@ -8,6 +8,9 @@ The keys config.data.* are those of a training's config: dataset, protocol, part
 prepared as each model was trained to see them, whatever data.size says. Ages are compared in years,
 whatever grid or groups a model has; with data.space, as adience, in that space. Another unit, as a
 score, is a scale of its own: a model of other ends is refused.
+
+Ages are decided at 18, 21 and 25 (--thresholds), errors compared by group of people (--groups), and
+a challenge age chosen for a false positive rate (--max-fpr): see docs/decisions.md.
 """
 
 import dataclasses
