@@ -117,6 +117,27 @@ def test_a_folder_of_aligned_faces(folder, checkpoint, tmp_path, capsys):
         assert (c["face"], c["left"]) == ("1", "")
 
 
+def test_a_threshold_and_answers_only_where_they_are_narrow(folder, checkpoint, tmp_path, capsys):
+    out, drawn = tmp_path / "answers.json", tmp_path / "drawn"
+    given = [folder, f"--checkpoint={checkpoint}", "--aligned", f"--json={out}"]
+    asked = ["--threshold=18", "--max-width=1", f"--annotate={drawn}"]
+    assert call(*given, *asked) == 0
+    rows = json.loads(out.read_text())
+    assert {row["answered"] for row in rows} == {False}
+    assert {row["value"] for row in rows} == {None}
+    expected = sum(p for age, p in rows[0]["distribution"].items() if int(age) >= 18)
+    assert rows[0]["prob_at_least"] == pytest.approx(expected, rel=1e-5)
+    assert "No answer for 5 of 5" in capsys.readouterr().out
+    assert len([*drawn.rglob("*.png")]) == 5
+    out.unlink()
+    assert call(*given, "--threshold=101", "--max-width=-1") == 1
+    assert not out.exists()
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert "--threshold: expected within" in errors
+    assert "--max-width: expected above 0" in errors
+
+
 def test_batches_change_nothing_and_one_shape_is_compiled(folder, checkpoint, tmp_path):
     for batch in (1, 2, 3, 5, 64):
         code = call(folder, f"--checkpoint={checkpoint}", "--aligned", f"--batch={batch}",
