@@ -21,7 +21,7 @@ OURS = r"(?:ldl_jax|launch|configs|benchmarks|tests|docs)/"
 PATH = re.compile(rf"(?<![\w./]){OURS}[\w./-]*\w(?![\w{{*])")
 LINK = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
 # They stand for a file of the reader's own.
-PLACEHOLDERS = re.compile("NAME|FAMILY")
+PLACEHOLDERS = re.compile("NAME|FAMILY|mine")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
