@@ -18,6 +18,7 @@ from ml_collections import config_flags
 from rich.console import Console
 
 from ldl_jax.evaluation import compare, grid, report
+from ldl_jax.predict import hub
 from ldl_jax.run import config as schema
 from ldl_jax.run import only_data, score_folder, scoring
 from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
     out = None if values.out is None else Path(values.out)
     try:
         _check_overrides([*config_flags.get_override_values(values["config"])])
-        checkpoints = [Path(name) for name in values.checkpoint]
+        checkpoints = [hub.local(name) for name in values.checkpoint]
         config = schema.parse(values.config)
         run(checkpoints, config, values.part, out, Console(), values.trust)
     except (ValueError, OSError) as error:

@@ -22,6 +22,7 @@ FLOORS = [
     {"evaluation", "features"},
     {"train"},
     {"predict"},
+    {"export"},
     {"run"},
 ]
 DEFINING = {"ldl_jax", "ldl_jax.processes"}  # packages that are more than names
@@ -54,6 +55,7 @@ FRAMEWORKS = {
     "flax",
     "grain",
     "h5py",
+    "huggingface_hub",
     "matplotlib",
     "ml_collections",
     "optax",
@@ -74,7 +76,7 @@ ALLOWED = {
     "data": {"PIL", "array_record", "cv2", "grain", "safetensors", "scipy", "tensorflow_datasets"},
     "evaluation": {"PIL", "matplotlib", "rich", "scipy"},
     "train": {"optax", "orbax"},
-    "predict": {"PIL"},
+    "predict": {"PIL", "huggingface_hub"},
     "run": {"absl", "ml_collections", "optax", "rich"},
     "workdir": {"tensorboardX"},
 }

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from ldl_jax import heads
 from ldl_jax.heads import Features, Head, Outputs, Params, Width
 
+_MOST_LAYERS, _MOST_UNITS = 100, 2**20
+
 
 def deepened(
     head: Head, units: Sequence[int] = (), dropout: float = 0.0, *, standardised: bool = False
@@ -40,6 +42,11 @@ def deepened(
     """
     if any(count < 1 for count in units):
         raise ValueError(f"model.hidden: expected 1 unit or more a layer, got {tuple(units)}")
+    if len(units) > _MOST_LAYERS or any(count > _MOST_UNITS for count in units):
+        raise ValueError(
+            f"model.hidden: expected at most {_MOST_LAYERS} layers of {_MOST_UNITS:,} units, got "
+            f"{len(units)} of up to {max(units)}"
+        )
     if not 0 <= dropout < 1:
         raise ValueError(f"model.hidden_dropout: expected a rate in [0, 1), got {dropout!r}")
     if not units and not dropout and not standardised:

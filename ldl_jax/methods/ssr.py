@@ -48,6 +48,11 @@ def ssr(
     stages = tuple(stages)
     if not stages or not all(isinstance(s, int) and s > 0 for s in stages):
         raise ValueError(f"method.stages: expected numbers of bins, all above 0, got {stages}")
+    if len(stages) > 16 or max(stages) > 1000:
+        raise ValueError(
+            f"method.stages: expected at most 16 stages of 1,000 bins, got {len(stages)} of up to "
+            f"{max(stages)}"
+        )
     check_choice("activation", activation, ("relu", "softmax"))
     check_number("offset_scale", offset_scale, low=0.0)
     check_number("delta_scale", delta_scale, low=0.0)

@@ -10,9 +10,9 @@ from safetensors.numpy import load, save
 from ldl_jax.models.functional import Params
 
 
-def dumps(arrays: dict[str, np.ndarray]) -> bytes:
-    """Returns arrays by name as the content of a file."""
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+def dumps(arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
+    """Returns arrays by name, and texts beside them, as the content of a file."""
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
 
 
 def loads(content: bytes) -> dict[str, np.ndarray]:

@@ -18,6 +18,8 @@ _FACTORIES: tuple[Callable[..., Model], ...] = (
 )
 MODELS = {factory.__name__: factory for factory in _FACTORIES}
 DTYPES = ("float32", "bfloat16")
+# No network is so large; a record of somebody else's may ask for one, which would take for ever.
+_MOST, _MOST_BLOCKS = 2**16, 1000
 
 
 def build(name: str, **options: object) -> Model:
@@ -39,10 +41,25 @@ def build(name: str, **options: object) -> Model:
             )
         if not _alike(options[key], known[key]):
             raise ValueError(f"model.{key}: expected one like {known[key]!r}, got {options[key]!r}")
+        _check_size(key, options[key])
     dtype = options.get("dtype", "float32")
     if dtype not in DTYPES:
         raise ValueError(f"model.dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     return MODELS[name](**options)
+
+
+def _check_size(key: str, value: object) -> None:
+    """Raises ValueError where an option asks for a network beyond all bounds."""
+    if isinstance(value, list | tuple):
+        if len(value) > _MOST_BLOCKS:
+            raise ValueError(
+                f"model.{key}: expected at most {_MOST_BLOCKS} numbers, got {len(value)}"
+            )
+        for inner in value:
+            _check_size(key, inner)
+    most = _MOST_BLOCKS if key == "depth" else _MOST
+    if isinstance(value, int | float) and not -most <= value <= most:
+        raise ValueError(f"model.{key}: expected at most {most}, got {str(value)[:20]}")
 
 
 def _alike(value: object, default: object) -> bool:

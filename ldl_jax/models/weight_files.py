@@ -12,6 +12,7 @@ import operator
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -51,19 +52,22 @@ class WeightFile(NamedTuple):
       arrays: the shape and type of each array, by its name.
       read: `read(name)` gives an array.
       graph: of a TensorFlow.js model, its operations, where it has them; None of other files.
+      metadata: the texts by name that a safetensors file has beside its arrays.
     """
 
     arrays: Mapping[str, jax.ShapeDtypeStruct]
     read: Callable[[str], np.ndarray]
     graph: tuple[tfjs_files.Node, ...] | None = None
+    metadata: Mapping[str, str] = MappingProxyType({})
 
 
 @contextlib.contextmanager
-def opened(path: str | Path) -> Iterator[WeightFile]:
+def opened(path: str | Path, *, as_named: bool = False) -> Iterator[WeightFile]:
     """Opens a file; its first bytes tell its format.
 
     What wrappers put before names is left off: "module." of DataParallel, "_orig_mod." of
-    torch.compile, "model.", "net.", "backbone.", in any order, and the names of containers.
+    torch.compile, "model.", "net.", "backbone.", in any order, and the names of containers. With
+    `as_named` all names are those of the file.
 
     Raises:
       ValueError: there is no such file, it is damaged, has another format, or states an array that
@@ -76,9 +80,12 @@ def opened(path: str | Path) -> Iterator[WeightFile]:
         file = _open(path, stack)
         if file.graph is None:  # the files beside a TensorFlow.js JSON were compared to the byte
             _check_sizes(path, file.arrays)
+        if as_named:
+            yield file
+            return
         names = _plain(path, file.arrays)
         arrays = {plain: file.arrays[name] for plain, name in names.items()}
-        yield WeightFile(arrays, lambda plain: file.read(names[plain]), file.graph)
+        yield file._replace(arrays=arrays, read=lambda plain: file.read(names[plain]))
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -219,4 +226,22 @@ def _open_safetensors(path: Path, length: int, stack: contextlib.ExitStack) -> W
             content = raw.read(end - start)
             return np.frombuffer(content, arrays[name].dtype).reshape(arrays[name].shape)
 
-    return WeightFile(arrays, read)
+    return WeightFile(arrays, read, metadata=header.get("__metadata__") or {})
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """Returns the texts by name in the header of a safetensors file; none of any other file.
+
+    Nothing is checked but that they are texts: `opened` checks the file.
+    """
+    with path.open("rb") as file:
+        start = file.read(9)
+        length = int.from_bytes(start[:8], "little")
+        if start[8:] != b"{" or length > _LONGEST:
+            return {}
+        content = b"{" + file.read(length - 1)
+    try:
+        texts = json.loads(content)["__metadata__"]
+        return {name: text for name, text in texts.items() if isinstance(text, str)}
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return {}

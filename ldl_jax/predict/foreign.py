@@ -13,8 +13,8 @@ from ldl_jax.labels import AGE, LabelSpace
 from ldl_jax.models import pretrained, weight_files
 from ldl_jax.models.pretrained import HeadArrays, NonFiniteWeightsError
 from ldl_jax.models.weight_files import WeightFile
-from ldl_jax.train.checkpoint import Arrays
 from ldl_jax.train.record import Options, Record
+from ldl_jax.train.weights import Arrays
 
 
 class _Kind(NamedTuple):

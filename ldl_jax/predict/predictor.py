@@ -1,35 +1,29 @@
 """A trained network as a function of pictures, with the preprocessing that it was trained with."""
 
-import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from PIL import Image
 
 from ldl_jax import decoders, encodings, methods, models
 from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.data.pictures import fit
-from ldl_jax.files import from_home
 from ldl_jax.heads import Features
 from ldl_jax.methods import Method, Prediction
 from ldl_jax.models.functional import Model
-from ldl_jax.predict import foreign
+from ldl_jax.predict import foreign, hub, one_file
+from ldl_jax.predict.batches import batched, checked
+from ldl_jax.predict.one_file import Notes
 from ldl_jax.predict.trust import check as trust_check
-from ldl_jax.train import checkpoint
-from ldl_jax.train.checkpoint import Arrays
+from ldl_jax.train import model_file
 from ldl_jax.train.intact import LogLine, warn
+from ldl_jax.train.predict_step import PredictStep, make_predict_step
 from ldl_jax.train.record import Record
-from ldl_jax.train.state import PyTree, Weights
-from ldl_jax.train.step import PredictStep, make_predict_step
-from ldl_jax.train.transfer import check_finite, differences
-
-Tree = typing.TypeVar("Tree")
-SIZES = (1, 4, 16, 64, 256)  # of the batches that are computed, each of them compiled once
+from ldl_jax.train.weights import Arrays, PyTree, Weights, check_finite, differences
 
 
 class Predictor:
@@ -40,13 +34,15 @@ class Predictor:
       preprocessing: what is done to each picture.
       alignment: how the pictures were cut out of larger ones.
       about: the checkpoint's record.
+      trained: the weights as they were trained.
+      notes: where the model comes from, in words, where it was read from one file.
       older: a line on each newer checkpoint that is damaged, where this is an older one.
 
-    Its batch normalisation is folded into the layers before it once, here.
+    Its batch normalisation is folded into the layers before it once, here; `trained` has it whole.
     """
 
     def __init__(self, about: Record, weights: Weights) -> None:
-        self.about = about
+        self.about, self.trained, self.notes = about, weights, Notes()
         self.space, self.preprocessing = about.space, about.preprocessing
         self.alignment = about.alignment
         self.older: tuple[str, ...] = ()
@@ -75,6 +71,10 @@ class Predictor:
     def parts(self) -> tuple[Model, Method, Weights]:
         """The network, the method and the weights."""
         return self._model, self._method, self._weights
+
+    def save(self, path: str | Path, *, dtype: str = "float32", notes: Notes | None = None) -> None:
+        """Writes the model as one file, which `ldl_jax.load` takes; see `one_file.write`."""
+        one_file.write(self, path, dtype=dtype, notes=notes)
 
     @cached_property
     def value_alone(self) -> bool:
@@ -108,7 +108,7 @@ class Predictor:
         Raises:
           ValueError: the pictures are not uint8 [B, H, W, 3], or there are none.
         """
-        images = _checked(images)
+        images = checked(images)
         return self.answer(np.stack([self.fitted(Image.fromarray(image)) for image in images]))
 
     def fitted(self, image: Image.Image) -> np.ndarray:
@@ -117,7 +117,7 @@ class Predictor:
 
     def answer(self, images: np.ndarray) -> Prediction:
         """Answers for pictures [B, S, S, 3] of `fitted`, in batches of a few sizes alone."""
-        prediction: Prediction = _batched(partial(self._answer, self._weights), images)
+        prediction: Prediction = batched(partial(self._answer, self._weights), images)
         return prediction
 
     def interval(self, probs: np.ndarray, coverage: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +125,7 @@ class Predictor:
 
         Each is [B]; `coverage` is the share of the distribution that lies in the interval.
         """
-        low, high = _batched(lambda rows: self._interval(rows, self.space, coverage), probs)
+        low, high = batched(lambda rows: self._interval(rows, self.space, coverage), probs)
         return low, high
 
     def check_score_maps(self) -> None:
@@ -161,7 +161,7 @@ class Predictor:
         Sec. 4.6.
         """
         self.check_score_maps()
-        maps: np.ndarray = _batched(partial(self._score_maps, self._weights), images)
+        maps: np.ndarray = batched(partial(self._score_maps, self._weights), images)
         return maps
 
     def _mapped(self, weights: Weights, images: jax.Array) -> jax.Array:
@@ -184,14 +184,16 @@ def load(
     allow_nonfinite: bool = False,
     log: LogLine = warn,
 ) -> Predictor:
-    """Loads the predictor of a run's workdir (its last finished generation), of one checkpoint, or
-    of a foreign file that holds a whole age model: those of SSR-Net's authors, or HSE-FaceRes'.
+    """Loads the predictor of a run's workdir (its last finished generation), of one checkpoint, of
+    one file that `Predictor.save` wrote, or of a foreign file that holds a whole age model: those
+    of SSR-Net's authors, or HSE-FaceRes'.
 
     A foreign file is always safe to open. A checkpoint may name a method of somebody's own, as
     "package.module:factory"; that code is imported only where `trust` names its module.
 
     Args:
-      path: the folder or the file.
+      path: the folder or the file, or a model on the Hugging Face hub, as "hf://owner/name" or
+        "hf://owner/name@revision" (`ldl_jax.predict.hub`).
       trust: the modules that a checkpoint may have imported, as "package.module".
       allow_unsealed: whether a checkpoint is read that was sealed once and has no seal now.
       allow_nonfinite: whether weights may be NaN or infinite.
@@ -202,12 +204,17 @@ def load(
       ValueError: nothing that can be read is there, only a network without a head for ages, weights
         that do not fit their network or are not finite, or code that is not trusted.
     """
-    path = Path(from_home(path))
+    path = hub.local(path)
     if not path.exists():
         raise ValueError(f"path: {path} does not exist")
     older: list[str] = []
+    notes = Notes()
     if path.is_dir():
+        from ldl_jax.train import checkpoint  # late, since it needs Orbax, and no file does
+
         about, weights = checkpoint.read(path, log, older.append, allow_unsealed=allow_unsealed)
+    elif path.is_file() and one_file.knows(path):
+        about, weights, notes = model_file.read(path)
     elif path.is_file():
         about, weights = foreign.read(path, allow_nonfinite=allow_nonfinite)
     else:
@@ -216,7 +223,7 @@ def load(
         log(line)
     trust_check(about, trust, path)
     predictor = Predictor(about, _fitting(about, weights, path, allow_nonfinite))
-    predictor.older = tuple(older)
+    predictor.older, predictor.notes = tuple(older), notes
     return predictor
 
 
@@ -249,60 +256,5 @@ def _made(about: Record, source: str) -> tuple[Model, Method]:
         method = methods.get(space=about.space, **about.method)
         method = method.deepened(about.hidden, standardised=about.standardised)
         return models.build(**about.model), method
-    except TypeError as error:  # a record's options may have any names
+    except (TypeError, ValueError) as error:  # a record's options may have any names and values
         raise ValueError(f"{source}: its record's model or method: {error}") from error
-
-
-def _checked(images: ArrayLike) -> np.ndarray:
-    """Returns pictures as an array.
-
-    Raises:
-      ValueError: they are not uint8 [B, H, W, 3], or there are none.
-    """
-    expected = "images: expected uint8 [B, H, W, 3]"
-    try:
-        array = np.asarray(images)
-    except ValueError:  # NumPy's of a ragged list
-        shapes = sorted({str(list(np.shape(image))) for image in _rows(images)})
-        raise ValueError(
-            f"{expected}, got pictures of several shapes: {', '.join(shapes[:5])}; resize them, or "
-            "call for each shape by itself"
-        ) from None
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
-        raise ValueError(f"{expected}, got {array.dtype} {list(array.shape)}")
-    if 0 in array.shape:
-        raise ValueError(
-            f"{expected} with at least one picture of at least 1 x 1 pixels, got "
-            f"{list(array.shape)}"
-        )
-    return array
-
-
-def _rows(images: ArrayLike) -> list[np.ndarray]:
-    """Returns the pictures of a ragged list, one that is ragged itself as an empty array."""
-    rows = []
-    for image in typing.cast(Sequence[ArrayLike], images):
-        try:
-            rows.append(np.asarray(image))
-        except ValueError:
-            rows.append(np.zeros(0))
-    return rows
-
-
-def _batched(function: Callable[[np.ndarray], Tree], rows: np.ndarray) -> Tree:
-    """Applies a jitted function of a batch to any number of rows, as NumPy arrays.
-
-    The rows go in batches of `SIZES`, the last of which is padded with zeros, so that no more than
-    that many programs are compiled.
-    """
-    results = []
-    for start in range(0, len(rows), SIZES[-1]):
-        batch = rows[start : start + SIZES[-1]]
-        size = next(size for size in SIZES if size >= len(batch))
-        padded = np.zeros((size, *batch.shape[1:]), batch.dtype)
-        padded[: len(batch)] = batch
-        count = len(batch)
-        results.append(jax.tree.map(lambda x, n=count: np.asarray(x)[:n], function(padded)))
-    if len(results) == 1:
-        return results[0]
-    return typing.cast(Tree, jax.tree.map(lambda *parts: np.concatenate(parts), *results))

@@ -14,10 +14,10 @@ class InitConfig:
 
     Attributes:
       path: whose network is taken; the head is fresh. The workdir of a finished run (its last
-        generation), a checkpoint, of any method and label space, a foreign weight file that
-        `ldl_jax.models.pretrained` reads, or "stage:NAME", the run of `stages.NAME`. The pictures
-        are then normalised as that network's were. "random:" is a network of random weights, as a
-        frozen one to compare with. "" for fresh weights.
+        generation), a checkpoint or a model file, of any method and label space, a foreign weight
+        file that `ldl_jax.models.pretrained` reads, or "stage:NAME", the run of `stages.NAME`. The
+        pictures are then normalised as that network's were. "random:" is a network of random
+        weights, as a frozen one to compare with. "" for fresh weights.
       head: take its head too, of the same method over as many labels.
       freeze: train the head alone; the network stays as it is, its batch statistics too.
       backbone_rate: factor of the network's learning rate; the head's is 1.

@@ -11,7 +11,7 @@ from ldl_jax import processes, workdir
 from ldl_jax.data.splits import audit, split_file
 from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spread
 from ldl_jax.files import write_json
-from ldl_jax.run import experiment, identity, plan
+from ldl_jax.run import experiment, identity, plan, started
 from ldl_jax.run.attempts import Attempts
 from ldl_jax.run.data import LogLine, Read
 from ldl_jax.run.experiment import Experiment
@@ -66,6 +66,7 @@ def check_folder(folder: Path, resolved: Resolved, key: str = "") -> None:
     """Checks that a folder can take a run, or go on with it, before its pictures are read."""
     admit = identity.admission(resolved.records, resolved.parts, key)
     workdir.check(folder, resolved.description | {"resolved": resolved.data}, admit)
+    started.read(folder)  # which is to be written again
 
 
 def train(
@@ -121,6 +122,8 @@ def open_folder(
     with Workdir(path, built.description, admit) as opened:
         for name, content in built.files.items():
             opened.keep(name, content)
+        if processes.primary():
+            opened.keep(started.NAME, started.dumped(path))
         yield opened
 
 

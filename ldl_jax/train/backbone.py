@@ -10,7 +10,7 @@ import numpy as np
 
 from ldl_jax.models import array_files
 from ldl_jax.train.record import Record
-from ldl_jax.train.state import PyTree
+from ldl_jax.train.weights import PyTree
 
 NAME = "backbone.safetensors"  # in a run's folder
 _UP = 4  # folders above a checkpoint that the file may lie in

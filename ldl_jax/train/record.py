@@ -19,6 +19,7 @@ from ldl_jax.labels import LabelSpace
 VERSION = 3
 SEALED = 2
 Options = Mapping[str, Any]  # arguments by name, of JSON's types
+_LARGEST = 2**1000  # of the whole numbers that are a float
 
 
 class RecordError(ValueError):
@@ -147,7 +148,7 @@ def _value(kind: Any, content: object, name: str) -> object:
         if isinstance(content.get("name"), str):
             return content
         raise ValueError(f"{name}.name: expected a text, got {_shown(content.get('name'))}")
-    if kind is float and type(content) is int:
+    if kind is float and type(content) is int and abs(content) < _LARGEST:
         return float(content)
     if isinstance(kind, type) and type(content) is kind:
         return content

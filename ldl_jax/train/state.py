@@ -1,6 +1,6 @@
 """The state of a training run: arrays only, so that a checkpoint of it is the whole of it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +9,9 @@ import optax
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
 from ldl_jax.train.faults import Watch, first_watch
+from ldl_jax.train.weights import PyTree, Weights
 
-# Arrays in nested dicts, lists and tuples, as JAX's functions on trees take them.
-PyTree = Any
-
-
-class Weights(NamedTuple):
-    """All that a network needs to answer: a teacher is that, and a checkpoint is read for it.
-
-    Attributes:
-      params: {"backbone": the network's, "head": the method's head's}, float32.
-      model_state: the network's running statistics, float32.
-    """
-
-    params: dict[str, PyTree]
-    model_state: PyTree
+__all__ = ["PyTree", "TrainState", "Weights", "init_state", "init_weights"]
 
 
 class TrainState(NamedTuple):

@@ -1,4 +1,4 @@
-"""The train step and the predict step, as pure functions."""
+"""The train step, as a pure function; the predict step is `predict_step`'s."""
 
 from collections.abc import Callable
 
@@ -6,18 +6,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ldl_jax.methods import Batch, Knowledge, Method, Prediction
+from ldl_jax.methods import Batch, Knowledge, Method
 from ldl_jax.models.functional import Model
 from ldl_jax.train.average import averaged
 from ldl_jax.train.ensemble import Members, is_joined
 from ldl_jax.train.ensemble import knowledge as of_ensemble
 from ldl_jax.train.faults import FaultConfig, observe
 from ldl_jax.train.flat import Layout
+from ldl_jax.train.predict_step import PredictStep, head_outputs, make_predict_step
 from ldl_jax.train.state import PyTree, TrainState, Weights
 
+__all__ = ["PredictStep", "Scalars", "TrainStep", "make_predict_step", "make_train_step"]
 Scalars = dict[str, jax.Array]
 Stepped = tuple[TrainState, Scalars]
-PredictStep = Callable[[Weights, jax.Array], Prediction]
 
 
 # `step(state, batch, key, teacher) -> (state, scalars)`: batch holds "images", preprocessed float
@@ -112,13 +113,6 @@ def _updated(
     return weights, opt_state, mean
 
 
-def _outputs(model: Model, method: Method, weights: Weights, images: jax.Array) -> PyTree:
-    """Returns the head's outputs in inference."""
-    params = weights.params
-    features, _ = model.apply(params["backbone"], weights.model_state, images, train=False)
-    return method.head.apply(params["head"], features)
-
-
 def _learner(
     model: Model,
     method: Method,
@@ -134,7 +128,7 @@ def _learner(
             return None
         if is_joined(teacher):
             return jax.lax.stop_gradient(of_ensemble(ensemble, teacher, batch))
-        outputs = _outputs(teacher_model, teacher_method, teacher, batch["images"])
+        outputs = head_outputs(teacher_model, teacher_method, teacher, batch["images"])
         return jax.lax.stop_gradient(teacher_method.teach(outputs, batch))
 
     def learn(weights: Weights, batch: Batch, key: jax.Array, teacher: Weights | None) -> Learnt:
@@ -195,22 +189,3 @@ def _accumulated(learn: Learn, count: int) -> Learn:
         return gradient, model_state, scalars
 
     return accumulated
-
-
-def make_predict_step(model: Model, method: Method, *, flip: bool = True) -> PredictStep:
-    """Returns a pure `predict(weights, images) -> Prediction` of preprocessed images [B, H, W, 3].
-
-    With `flip`, values and probabilities are the means over a picture and its mirror image
-    (DLDL-v2, "Inference Details").
-    """
-
-    def once(weights: Weights, images: jax.Array) -> Prediction:
-        return method.predict(_outputs(model, method, weights, images))
-
-    def predict(weights: Weights, images: jax.Array) -> Prediction:
-        if not flip:
-            return once(weights, images)
-        both = once(weights, images), once(weights, model.mirror(images))
-        return jax.tree.map(lambda a, b: (a + b) / 2, *both)
-
-    return predict

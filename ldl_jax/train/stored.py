@@ -22,9 +22,9 @@ from ldl_jax.train.intact import (
     warn,
 )
 from ldl_jax.train.record import Record, from_json, is_sealed
+from ldl_jax.train.weights import Arrays
 from ldl_jax.workdir import check_links, read_results
 
-Arrays = dict[str, Any]  # "params" and "model_state", the fields of `state.Weights`
 # The bytes that a checkpoint's arrays may have: so many, and so many times those of its files.
 # Weights hardly compress; only the zeros of an optimizer's first steps do.
 _SPARE, _RATIO = 64 * 2**20, 16

@@ -14,8 +14,8 @@ from ldl_jax.heads import Head
 from ldl_jax.methods.deep import without_input
 from ldl_jax.models import pretrained
 from ldl_jax.models.functional import Model
-from ldl_jax.train import checkpoint
-from ldl_jax.train.state import PyTree
+from ldl_jax.train import checkpoint, model_file
+from ldl_jax.train.weights import PyTree, by_route, check_finite, differences
 
 
 class Backbone(NamedTuple):
@@ -46,14 +46,15 @@ def read_backbone(
     strict: bool = True,
     head: Head | None = None,
 ) -> Backbone:
-    """Returns the backbone in a run's workdir, a checkpoint of any method, or a foreign file.
+    """Returns the backbone in a run's workdir, a checkpoint or a model file of any method, or a
+    foreign file.
 
     Args:
       path: one of those.
       model: the network that is wanted.
       key: of arrays that start anew.
-      strict: whether a checkpoint must have every array of the network, of its shape, and no
-        other. Foreign files always must.
+      strict: whether a checkpoint or a model file must have every array of the network, of its
+        shape, and no other. Foreign files always must.
       head: the head that is wanted with it; None leaves the head.
 
     Raises:
@@ -63,17 +64,14 @@ def read_backbone(
     wanted = None
     if head is not None:
         wanted = jax.eval_shape(lambda key: head.init(key, model.width), key)
-    if path.is_file():
-        foreign = pretrained.load(path, model, wanted, strict=wanted is not None)
-        inputs: dict[str, Any] = {}
-        if foreign.inputs is not None:
-            inputs = {"mean": foreign.inputs.mean, "std": foreign.inputs.std}
-            inputs["channels"] = foreign.inputs.colours.lower()
-        return Backbone(
-            foreign.params, foreign.model_state, inputs, head=foreign.head if head else None
-        )
+    one_file = path.is_file() and model_file.knows(path)
+    if path.is_file() and not one_file:
+        return _of_foreign(path, model, wanted)
     lines: list[str] = []
-    about, weights = checkpoint.read(path, lines.append, lines.append)
+    if one_file:
+        about, weights, _ = model_file.read(path)
+    else:
+        about, weights = checkpoint.read(path, lines.append, lines.append)
     if about.model["name"] != model.name:
         raise ValueError(f"{path} holds {about.model['name']}, model.name is {model.name}")
     check_finite(weights, path)
@@ -96,6 +94,17 @@ def read_backbone(
     return Backbone(*trees, inputs, notes, stored_head)
 
 
+def _of_foreign(path: Path, model: Model, wanted: PyTree | None) -> Backbone:
+    """Returns the backbone in a foreign file, with its head where one of these shapes is wanted."""
+    foreign = pretrained.load(path, model, wanted, strict=wanted is not None)
+    inputs: dict[str, Any] = {}
+    if foreign.inputs is not None:
+        inputs = {"mean": foreign.inputs.mean, "std": foreign.inputs.std}
+        inputs["channels"] = foreign.inputs.colours.lower()
+    head = None if wanted is None else foreign.head
+    return Backbone(foreign.params, foreign.model_state, inputs, head=head)
+
+
 def _fitted(
     trees: PyTree, model: Model, key: jax.Array, path: Path, strict: bool
 ) -> tuple[tuple[PyTree, PyTree], tuple[str, ...]]:
@@ -106,49 +115,13 @@ def _fitted(
     if strict:
         raise ValueError(f"{path} does not fit {model.name}: {'; '.join(faults)}")
     fresh = model.init(key)
-    stored = _by_route(trees)
+    stored = by_route(trees)
 
     def choose(route: jax.tree_util.KeyPath, new: jax.Array) -> jax.Array | np.ndarray:
         old = stored.get(jax.tree_util.keystr(route))
         return new if old is None or old.shape != new.shape else old
 
     return jax.tree.map_with_path(choose, fresh), faults
-
-
-def differences(stored: PyTree, wanted: PyTree) -> tuple[str, ...]:
-    """Returns what is missing from a tree of arrays, left over in it, or of another shape."""
-    have, want = _by_route(stored), _by_route(wanted)
-    faults = [f"missing {name}" for name in want if name not in have]
-    faults += [f"left over {name}" for name in have if name not in want]
-    faults += [
-        f"{name} is {list(have[name].shape)}, expected {list(array.shape)}"
-        for name, array in want.items()
-        if name in have and have[name].shape != array.shape
-    ]
-    return tuple(sorted(faults))
-
-
-def check_finite(tree: PyTree, path: Path, remedy: str = "") -> None:
-    """Checks that all numbers of weights are finite; `remedy` ends the message.
-
-    Raises:
-      ValueError: some are NaN or infinite; the message names the first arrays.
-    """
-    broken = [
-        name
-        for name, array in _by_route(tree).items()
-        if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(np.asarray(array)).all()
-    ]
-    if broken:
-        rest = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
-        raise ValueError(
-            f"{path}: weights are NaN or infinite in {', '.join(broken[:3])}{rest}; such a network "
-            f"gives no answers{remedy}"
-        )
-
-
-def _by_route(tree: PyTree) -> dict[str, jax.Array | np.ndarray]:
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
 def blocks(model: Model) -> list[list[str]]:

@@ -8,6 +8,7 @@ predictions/generation_1.csv
 generation_1.json          the results of a finished generation, written last
 analysis/generation_1.json errors by label and by group, confusions, calibration
 split.json                 which picture is in which part, with the split's hash
+started.json               the commands that it was started by, and the software's versions
 features/                  those of a frozen network, kept for this run and others of its plan
 backbone.safetensors       that network
 prints.npz                 the pictures' hashes, for the auditor of the next start

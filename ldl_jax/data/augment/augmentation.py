@@ -17,6 +17,7 @@ from ldl_jax.data.augment.resize import crop_and_resize
 from ldl_jax.data.augment.views import Views, draw
 from ldl_jax.data.augment.warp import Warp, random_warp
 
+_SIDE = 2**14  # pixels of a picture's side; a record of somebody else's may ask for any
 _TRIES = 10  # to draw a box that fits, as in torchvision's RandomResizedCrop
 
 
@@ -35,6 +36,17 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "bgr"):
             raise ValueError(f"channels: expected 'rgb' or 'bgr', got {self.channels!r}")
+        if not min(self.size, self.stored_size) >= 1 or max(self.size, self.stored_size) > _SIDE:
+            raise ValueError(
+                f"size, stored_size: expected 1 to {_SIDE} pixels, got {self.size}, "
+                f"{self.stored_size}"
+            )
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"crop: expected more than 0 and at most 1, got {self.crop}")
+        if not all(map(math.isfinite, self.mean)) or not all(0 < x < math.inf for x in self.std):
+            raise ValueError(
+                f"mean, std: expected finite numbers, std above 0, got {self.mean}, {self.std}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Models for others: their card, and files for other programs."""

@@ -1,0 +1,37 @@
+"""The predict step, as a pure function: what training evaluates with, and a predictor answers."""
+
+from collections.abc import Callable
+
+import jax
+
+from ldl_jax.methods import Method, Prediction
+from ldl_jax.models.functional import Model
+from ldl_jax.train.weights import PyTree, Weights
+
+PredictStep = Callable[[Weights, jax.Array], Prediction]
+
+
+def head_outputs(model: Model, method: Method, weights: Weights, images: jax.Array) -> PyTree:
+    """Returns the head's outputs in inference."""
+    params = weights.params
+    features, _ = model.apply(params["backbone"], weights.model_state, images, train=False)
+    return method.head.apply(params["head"], features)
+
+
+def make_predict_step(model: Model, method: Method, *, flip: bool = True) -> PredictStep:
+    """Returns a pure `predict(weights, images) -> Prediction` of preprocessed images [B, H, W, 3].
+
+    With `flip`, values and probabilities are the means over a picture and its mirror image
+    (DLDL-v2, "Inference Details").
+    """
+
+    def once(weights: Weights, images: jax.Array) -> Prediction:
+        return method.predict(head_outputs(model, method, weights, images))
+
+    def predict(weights: Weights, images: jax.Array) -> Prediction:
+        if not flip:
+            return once(weights, images)
+        both = once(weights, images), once(weights, model.mirror(images))
+        return jax.tree.map(lambda a, b: (a + b) / 2, *both)
+
+    return predict
