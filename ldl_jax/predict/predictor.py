@@ -1,5 +1,6 @@
 """A trained network as a function of pictures, with the preprocessing that it was trained with."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from ldl_jax import decoders, encodings, methods, models
+from ldl_jax import calibration, encodings, methods, models
 from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.data.pictures import fit
 from ldl_jax.heads import Features
@@ -19,7 +20,7 @@ from ldl_jax.predict import foreign, hub, one_file
 from ldl_jax.predict.batches import batched, checked
 from ldl_jax.predict.one_file import Notes
 from ldl_jax.predict.trust import check as trust_check
-from ldl_jax.train import model_file
+from ldl_jax.train import calibrated, model_file
 from ldl_jax.train.intact import LogLine, warn
 from ldl_jax.train.predict_step import PredictStep, make_predict_step
 from ldl_jax.train.record import Record
@@ -37,6 +38,7 @@ class Predictor:
       trained: the weights as they were trained.
       notes: where the model comes from, in words, where it was read from one file.
       older: a line on each newer checkpoint that is damaged, where this is an older one.
+      folder: the checkpoint that it was read from; None of a file.
 
     Its batch normalisation is folded into the layers before it once, here; `trained` has it whole.
     """
@@ -46,10 +48,11 @@ class Predictor:
         self.space, self.preprocessing = about.space, about.preprocessing
         self.alignment = about.alignment
         self.older: tuple[str, ...] = ()
+        self.folder: Path | None = None
         model, method = _made(about, "about")
         backbone = weights.params["backbone"]
         model, backbone, model_state = models.folded(model, backbone, weights.model_state)
-        predict = make_predict_step(model, method, flip=about.flip)
+        predict = make_predict_step(model, method, flip=about.flip, calibration=about.calibration)
         self._weights = jax.device_put(
             Weights({**weights.params, "backbone": backbone}, model_state)
         )
@@ -59,7 +62,9 @@ class Predictor:
             return predict(weights, prepare(images, self.preprocessing))
 
         self._answer = jax.jit(answer)
-        self._interval = jax.jit(decoders.interval, static_argnums=(1, 2))
+        self._interval = jax.jit(
+            partial(calibration.interval, about.calibration), static_argnums=(1, 2, 3)
+        )
         self._score_maps = jax.jit(self._mapped)
 
     @property
@@ -78,12 +83,12 @@ class Predictor:
 
     @cached_property
     def value_alone(self) -> bool:
-        """Returns whether the method gives a value alone.
+        """Returns whether the method gives a value alone, and no calibration an interval.
 
         Its distribution is then the two labels next to the value, and an interval of it means
         nothing. A distribution that is learnt is not so for random features.
         """
-        if self.space.size < 3:
+        if self.space.size < 3 or self.about.calibration is not None:
             return False
         rng = np.random.default_rng(0)
         width = self._model.width
@@ -120,12 +125,25 @@ class Predictor:
         prediction: Prediction = batched(partial(self._answer, self._weights), images)
         return prediction
 
-    def interval(self, probs: np.ndarray, coverage: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the least and the greatest label of central intervals of distributions [B, K].
+    def interval(
+        self, probs: np.ndarray, coverage: float = 0.9, group: str = ""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the least and the greatest label of intervals of answers' distributions [B, K].
 
-        Each is [B]; `coverage` is the share of the distribution that lies in the interval.
+        Those of a calibrated model are conformal: of new pictures that are exchangeable with those
+        it was calibrated with, they hold the label at least as often as `coverage` says. Those of
+        another model are central intervals, which hold that share of the distribution.
+
+        Args:
+          probs: [B, K], as the model answers.
+          coverage: in (0, 1).
+          group: of the people shown, where the model was calibrated by group; one that it does not
+            know, or "", has the intervals of all.
+
+        Returns: low [B] and high [B].
+        Raises: ValueError if too few pictures were calibrated with for the coverage.
         """
-        low, high = batched(lambda rows: self._interval(rows, self.space, coverage), probs)
+        low, high = batched(lambda rows: self._interval(rows, self.space, coverage, group), probs)
         return low, high
 
     def check_score_maps(self) -> None:
@@ -182,6 +200,7 @@ def load(
     trust: Sequence[str] = (),
     allow_unsealed: bool = False,
     allow_nonfinite: bool = False,
+    raw: bool = False,
     log: LogLine = warn,
 ) -> Predictor:
     """Loads the predictor of a run's workdir (its last finished generation), of one checkpoint, of
@@ -197,22 +216,27 @@ def load(
       trust: the modules that a checkpoint may have imported, as "package.module".
       allow_unsealed: whether a checkpoint is read that was sealed once and has no seal now.
       allow_nonfinite: whether weights may be NaN or infinite.
+      raw: whether answers stay as the network gives them, without the model's calibration.
       log: takes a line of text on what is wrong, where there still is an answer: a newer checkpoint
         that is damaged, or one without a seal. By default it warns.
 
     Raises:
       ValueError: nothing that can be read is there, only a network without a head for ages, weights
-        that do not fit their network or are not finite, or code that is not trusted.
+        that do not fit their network or are not finite, code that is not trusted, or a calibration
+        of another network.
     """
     path = hub.local(path)
     if not path.exists():
         raise ValueError(f"path: {path} does not exist")
     older: list[str] = []
+    folders: list[Path] = []
     notes = Notes()
     if path.is_dir():
         from ldl_jax.train import checkpoint  # late, since it needs Orbax, and no file does
 
-        about, weights = checkpoint.read(path, log, older.append, allow_unsealed=allow_unsealed)
+        about, weights = checkpoint.read(
+            path, log, older.append, allow_unsealed=allow_unsealed, located=folders.append
+        )
     elif path.is_file() and one_file.knows(path):
         about, weights, notes = model_file.read(path)
     elif path.is_file():
@@ -222,8 +246,11 @@ def load(
     for line in older:
         log(line)
     trust_check(about, trust, path)
+    if raw:
+        about = dataclasses.replace(about, calibration=None)
     predictor = Predictor(about, _fitting(about, weights, path, allow_nonfinite))
     predictor.older, predictor.notes = tuple(older), notes
+    predictor.folder = folders[0] if folders else None
     return predictor
 
 
@@ -240,6 +267,7 @@ def _fitting(about: Record, weights: Arrays, path: Path, allow_nonfinite: bool) 
     if faults := differences(stored, wanted):
         rest = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise ValueError(f"{path} does not fit {model.name}: {'; '.join(faults[:5])}{rest}")
+    calibrated.check(about, params["head"], path)
     if not allow_nonfinite:
         remedy = " (--allow-nonfinite, or allow_nonfinite=True, takes them)"
         check_finite(weights, path, remedy)

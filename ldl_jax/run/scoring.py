@@ -88,14 +88,14 @@ def score(
     """
     candidates, read = load_all(checkpoints, trust, log), Reader()
     records = read(candidates[0].as_trained(config.data))
-    parts, rows = _chosen(config.data, records, part)
+    parts, rows = chosen(config.data, records, part)
     spaces = spaces_of(candidates, records, rows, config.data.space)
     protocol = _protocol(config.data, records, parts, part, checkpoints, log)
     log_once = _once(log if parts else _of_all(log))
     scores: list[Score] = []
     for candidate, (space, note) in zip(candidates, spaces, strict=True):
         own_records = read(candidate.as_trained(config.data))  # faces are drawn in its size
-        answers, pictures = _answers(candidate, config, own_records, rows, log_once, progress)
+        answers, pictures = answers_of(candidate, config, own_records, rows, log_once, progress)
         answers = _in_space(answers, space)
         trained = seen.note(candidate.checkpoint, config.data, records, rows)
         notes = (note, candidate.alignment_note(records), trained)
@@ -113,7 +113,7 @@ def score(
     return Scores(part, protocol, tuple(scores), records.notes)
 
 
-def _chosen(
+def chosen(
     config: DataConfig, records: Records, part: str
 ) -> tuple[protocols.Parts | None, np.ndarray]:
     """Returns the split, where one is needed, and the rows of the part."""
@@ -163,7 +163,7 @@ def _protocol(
     return data.audited(config, records, parts, workdir, log)[0]
 
 
-def _answers(
+def answers_of(
     candidate: Candidate,
     config: Config,
     records: Records,
