@@ -53,6 +53,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_enum(
         "part", "test", scoring.PARTS, "of the dataset; all needs no split", flag_values=values
     )
+    flags.DEFINE_boolean(
+        "raw", False, "score answers as the networks give them, uncalibrated", flag_values=values
+    )
     flags.DEFINE_string(
         "out", None, "a folder for tables, predictions and figures", flag_values=values
     )
@@ -70,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
         _check_overrides([*config_flags.get_override_values(values["config"])])
         checkpoints = [hub.local(name) for name in values.checkpoint]
         config = schema.parse(values.config)
-        run(checkpoints, config, values.part, out, Console(), values.trust)
+        run(checkpoints, config, values.part, out, Console(), values.trust, values.raw)
     except (ValueError, OSError) as error:
         fail(str(error))
 
@@ -82,6 +85,7 @@ def run(
     out: Path | None,
     console: Console,
     trust: Sequence[str] = (),
+    raw: bool = False,
 ) -> None:
     """Scores the models on a part, shows the table, and writes everything into `out`."""
     if out is not None:
@@ -93,7 +97,7 @@ def run(
         def count(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        scores = scoring.score(checkpoints, config, part, log, count, trust)
+        scores = scoring.score(checkpoints, config, part, log, count, trust, raw)
     rows = rows_of(scores)
     if out is not None:
         score_folder.put(out, scores, rows, config)

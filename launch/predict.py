@@ -17,6 +17,7 @@ from PIL import Image
 from rich.console import Console
 
 import ldl_jax
+from ldl_jax.calibration import limits
 from ldl_jax.data import pictures
 from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.data.datasets import folders
@@ -46,7 +47,16 @@ _ALIGN = flags.DEFINE_enum(
 _MARGIN = flags.DEFINE_float(
     "margin", None, "around a face, as a share of its box; by default the checkpoint's"
 )
-_COVERAGE = flags.DEFINE_float("coverage", 0.9, "what the intervals hold of the distribution")
+_COVERAGE = flags.DEFINE_float(
+    "coverage",
+    0.9,
+    "what the intervals hold: of new labels, where the model is calibrated, else of the "
+    "distribution",
+)
+_RAW = flags.DEFINE_boolean("raw", False, "answer as the network does, without its calibration")
+_GROUP = flags.DEFINE_string(
+    "group", "", "of the people in the pictures, where the model is calibrated by group"
+)
 _DETECTOR = flags.DEFINE_string(
     "detector",
     "mtcnn",
@@ -123,8 +133,10 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
         trust=_TRUST.value,
         allow_unsealed=_UNSEALED.value,
         allow_nonfinite=_NONFINITE.value,
+        raw=_RAW.value,
         log=warnings.append,
     )
+    warnings += _interval_notes(predictor)
     for line in warnings:
         err.print(plain(f"warning: {line}"))
     drawings = _drawings(predictor, outputs)
@@ -141,6 +153,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             alignment=alignment,
             batch=_BATCH.value,
             coverage=_COVERAGE.value,
+            group=_GROUP.value,
             maps=_SCORE_MAP.value is not None,
             workers=None if _MEGAPIXELS.value is None else faces.allow(_MEGAPIXELS.value),
         ):
@@ -162,6 +175,21 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
         err.print("error: an older checkpoint answered; where that is wanted, give --allow-older")
         return False
     return problems == 0
+
+
+def _interval_notes(predictor: Predictor) -> list[str]:
+    """Returns what to say of the group; raises ValueError where the coverage cannot be had."""
+    known, group = predictor.about.calibration, _GROUP.value
+    if known is not None:
+        try:
+            limits(known, _COVERAGE.value, group)
+        except ValueError as error:
+            raise ValueError(f"--{error}; or leave the calibration out, with --raw") from None
+    names = [cell.name for cell in known.groups] if known is not None else []
+    if group and group not in names:
+        listed = f"it knows {', '.join(names)}" if names else "it knows none"
+        return [f"the model is not calibrated for the group {group!r} ({listed}): all's are taken"]
+    return []
 
 
 def _check_flags() -> None:
@@ -300,7 +328,8 @@ def _write(rows: Sequence[Answer], predictor: Predictor, warnings: Sequence[str]
     """Prints the table, unless JSON or CSV go to standard output, and writes the files."""
     space, coverage = predictor.space, _COVERAGE.value
     if "-" not in (_JSON.value, _CSV.value) and rows:
-        grid.show(Console(), answers.table(rows, space, coverage))
+        promised = predictor.about.calibration is not None
+        grid.show(Console(), answers.table(rows, space, coverage, promised))
     if _JSON.value is not None:
         _put(answers.to_json(rows, space, coverage, warnings), _JSON.value)
     if _CSV.value is not None:

@@ -16,7 +16,7 @@ from ldl_jax.calibration.conformal import (
     scores,
     thresholds,
 )
-from ldl_jax.calibration.fit import Options, fit
+from ldl_jax.calibration.fit import Options, check_count, fit
 from ldl_jax.calibration.fitted import Calibration, Cell, apply, interval, limits
 from ldl_jax.calibration.recalibration import fit_recalibration, recalibrate
 from ldl_jax.calibration.temperature import fit_temperature, temper
@@ -26,6 +26,7 @@ __all__ = [
     "Cell",
     "Options",
     "apply",
+    "check_count",
     "conformal_interval",
     "fit",
     "fit_recalibration",

@@ -121,7 +121,7 @@ def fit(
     if options.groups and not any(groups):
         raise ValueError("groups: none is known of these pictures")
     first, second = _halves(len(y), subjects, options)
-    _check_count(len(y), len(second), options)
+    check_count(len(y), options, len(second))
     known = _maps(p, y, space, options, first)
     calibrated = np.asarray(apply(known, p[second]))
     own = np.asarray(own_scores(calibrated, y[second], space, options.score))
@@ -147,15 +147,29 @@ def _halves(count: int, subjects: Sequence[str], options: Options) -> tuple[np.n
     return np.flatnonzero(~later), np.flatnonzero(later)
 
 
-def _check_count(count: int, kept: int, options: Options) -> None:
+def check_count(count: int, options: Options, kept: int | None = None) -> None:
+    """Checks that so many labels are enough for the options' coverage.
+
+    Args:
+      count: of labels.
+      options: what is to be fitted.
+      kept: how many of them are for the thresholds, where that is known already.
+
+    Raises:
+      ValueError: they are too few; the message says how many are needed.
+
+    Examples:
+      >>> calibration.check_count(18, calibration.Options())
+    """
     needed = least_count(options.coverage)
-    if kept >= needed and (kept < count or not options.halves):
+    half = options.halves
+    kept = (count - count // 2 if half else count) if kept is None else kept
+    if kept >= needed and (kept < count or not half):
         return
-    half = "; half of them is for the distributions" if options.halves else ""
-    raise ValueError(
-        f"coverage: {options.coverage:g} needs {needed} labels that are for the intervals alone, "
-        f"so {needed * (1 + options.halves)} in all, and there are {count}{half}"
-    )
+    text = f"coverage: {options.coverage:g} needs {needed} labels that are for the intervals alone"
+    if half:
+        text += f", so {2 * needed} in all, as half of them is for the distributions"
+    raise ValueError(f"{text}; there are {count}")
 
 
 def _maps(

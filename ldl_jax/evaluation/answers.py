@@ -48,9 +48,14 @@ def summary(answer: Answer, space: LabelSpace) -> str:
     return f"{answer.value:.{digits}f} [{answer.low:g}, {answer.high:g}]"
 
 
-def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Grid:
-    """Returns a table for the terminal, a row a face."""
-    note = f"Values in {space.unit}; intervals hold {coverage:.0%} of the distribution."
+def table(
+    answers: Sequence[Answer], space: LabelSpace, coverage: float, promised: bool = False
+) -> Grid:
+    """Returns a table for the terminal, a row a face; `promised` is of a calibrated model."""
+    held = f"{coverage:.0%} of the distribution"
+    if promised:
+        held = f"{coverage:.0%} of such labels as the model was calibrated with"
+    note = f"Values in {space.unit}; intervals hold {held}."
     names = ("picture", "face", "box", "value", "interval")
     columns = [Column(name, right=name != "picture") for name in names]
     return Grid(columns, [_cells(answer, space) for answer in answers], caption=note)

@@ -126,11 +126,11 @@ def crossed(
             labels[rest],
             space,
             options,
-            [groups[row] for row in rest] if groups else (),
-            [subjects[row] for row in rest] if subjects else (),
+            [groups[int(row)] for row in rest] if groups else (),
+            [subjects[int(row)] for row in rest] if subjects else (),
         )
         after[held] = apply(known, probs[held])
-        own = [groups[row] for row in held] if groups else ()
+        own = [groups[int(row)] for row in held] if groups else ()
         for level, both in intervals(known, after[held], space, own).items():
             ends[level][:, held] = both
     return figures(after, labels, space, {level: (x[0], x[1]) for level, x in ends.items()}, groups)

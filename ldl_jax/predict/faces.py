@@ -111,6 +111,7 @@ def answer(
     alignment: Alignment,
     batch: int = 64,
     coverage: float = 0.9,
+    group: str = "",
     maps: bool = False,
     workers: int | None = None,
 ) -> Iterator[Picture]:
@@ -122,13 +123,15 @@ def answer(
       detect: finds the faces; None where each picture is a face already cut out.
       alignment: how a face that is found is cut out.
       batch: faces at a time; the last batch is padded, so that only one shape is compiled.
-      coverage: the share of the distribution that an interval holds.
+      coverage: the share of the distribution that an interval holds, or of labels where the model
+        is calibrated.
+      group: of the people shown, as `Predictor.interval` takes it.
       maps: whether answers have score maps.
       workers: threads that decode; None takes one for each processor.
     """
     waiting: deque[_Decoded] = deque()
     queue: deque[tuple[_Crop, _Decoded]] = deque()
-    compute = partial(_compute, predictor, queue, batch, coverage, maps)
+    compute = partial(_compute, predictor, queue, batch, coverage, group, maps)
     workers = workers or os.cpu_count() or 1
     for picture in _decoded(predictor, paths, detect, alignment, batch, workers):
         waiting.append(picture)
@@ -154,6 +157,7 @@ def _compute(
     queue: deque[tuple[_Crop, _Decoded]],
     batch: int,
     coverage: float,
+    group: str,
     maps: bool,
 ) -> None:
     """Takes at most a batch of faces from the queue, and gives them their answers."""
@@ -164,7 +168,7 @@ def _compute(
     probs = np.asarray(prediction.probs)
     low = high = [None] * batch
     if not predictor.value_alone:
-        low, high = (edges.tolist() for edges in predictor.interval(probs, coverage))
+        low, high = (edges.tolist() for edges in predictor.interval(probs, coverage, group))
     scores = predictor.score_maps(images) if maps else [None] * batch
     for index, (crop, (path, _, problems, answers)) in enumerate(faces):
         number, value = len(answers) + 1, float(prediction.value[index])

@@ -10,7 +10,7 @@ import numpy as np
 from ldl_jax.data.feed.feeds import Part
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits import protocols
-from ldl_jax.evaluation import analysis, compare, evaluate, report
+from ldl_jax.evaluation import analysis, calibrating, compare, evaluate, report
 from ldl_jax.evaluation.compare import Difference
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
@@ -69,6 +69,7 @@ def score(
     log: LogLine,
     progress: Progress,
     trust: Sequence[str] = (),
+    raw: bool = False,
 ) -> Scores:
     """Returns the scores of models on a part of the dataset that a config's data section names.
 
@@ -82,11 +83,12 @@ def score(
       log: takes lines for the user.
       progress: called with how many pictures a model has answered for, and of how many.
       trust: the modules of checkpoints' own methods that may be run, as of `ldl_jax.load`.
+      raw: whether models answer without their calibration.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong with a model, the dataset or the config.
     """
-    candidates, read = load_all(checkpoints, trust, log), Reader()
+    candidates, read = load_all(checkpoints, trust, log, raw), Reader()
     records = read(candidates[0].as_trained(config.data))
     parts, rows = chosen(config.data, records, part)
     spaces = spaces_of(candidates, records, rows, config.data.space)
@@ -96,9 +98,10 @@ def score(
     for candidate, (space, note) in zip(candidates, spaces, strict=True):
         own_records = read(candidate.as_trained(config.data))  # faces are drawn in its size
         answers, pictures = answers_of(candidate, config, own_records, rows, log_once, progress)
-        answers = _in_space(answers, space)
         trained = seen.note(candidate.checkpoint, config.data, records, rows)
-        notes = (note, candidate.alignment_note(records), trained)
+        held = _held(candidate, answers, pictures.groups)
+        answers = _in_space(answers, space)
+        notes = (note, candidate.alignment_note(records), trained, held)
         first = scores[0].predictions if scores else None
         scores.append(
             Score(
@@ -189,6 +192,23 @@ def answers_of(
     )
     weights, batch_size = placement.place(weights), min(batch_size, whole)
     return evaluate.evaluate(step, weights, feed, space, batch_size, progress), feed.part
+
+
+def _held(candidate: Candidate, answers: Predictions, groups: Sequence[str]) -> str:
+    """Returns what a calibrated model's intervals of 90 % hold of the labels, in words."""
+    known = candidate.predictor.about.calibration
+    if known is None or not answers.probs.shape[1]:
+        return ""
+    ends = calibrating.intervals(known, answers.probs, answers.space, groups, (0.9,))
+    found = calibrating.figures(answers.probs, answers.labels, answers.space, ends, groups)
+    if not np.isfinite(found.coverage[0.9]):
+        return "calibrated, with too few labels for intervals of 90 %"
+    text = (
+        f"calibrated intervals of 90 % hold {found.coverage[0.9]:.1%} of the labels and are "
+        f"{found.width[0.9]:.2f} {answers.unit} wide"
+    )
+    by_group = [f"{name} {share:.1%} ({n})" for name, (share, n) in found.groups.items()]
+    return f"{text}; by group: {', '.join(by_group)}" if any(groups) else text
 
 
 def _in_space(answers: Predictions, space: LabelSpace) -> Predictions:
