@@ -9,6 +9,7 @@ distributions are. The probability is over the N pictures and the new one togeth
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +60,11 @@ def scores(probs: ArrayLike, space: LabelSpace, kind: str = "cdf") -> jax.Array:
     """
     if kind not in SCORES:
         raise ValueError(f"kind: expected one of {', '.join(SCORES)}, got {kind!r}")
-    p = arrays.with_last_axis("probs", probs, space.size)
+    return _scores(arrays.with_last_axis("probs", probs, space.size), space, kind)
+
+
+@partial(jax.jit, static_argnames=("space", "kind"))
+def _scores(p: jax.Array, space: LabelSpace, kind: str) -> jax.Array:
     last = p.ndim - 1
     if kind == "cdf":
         p = jnp.maximum(p / jnp.sum(p, axis=-1, keepdims=True), _LEAST)

@@ -159,7 +159,7 @@ def check_count(count: int, options: Options, kept: int | None = None) -> None:
       ValueError: they are too few; the message says how many are needed.
 
     Examples:
-      >>> calibration.check_count(18, calibration.Options())
+      >>> calibration.check_count(17, calibration.Options())
     """
     needed = least_count(options.coverage)
     half = options.halves
@@ -168,7 +168,7 @@ def check_count(count: int, options: Options, kept: int | None = None) -> None:
         return
     text = f"coverage: {options.coverage:g} needs {needed} labels that are for the intervals alone"
     if half:
-        text += f", so {2 * needed} in all, as half of them is for the distributions"
+        text += f", so {max(2, 2 * needed - 1)} in all, as half of them is for the distributions"
     raise ValueError(f"{text}; there are {count}")
 
 

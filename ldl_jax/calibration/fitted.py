@@ -93,6 +93,10 @@ class Calibration:
                 faults.append(f"{name}: expected numbers that rise from 0 to 1")
         return faults
 
+    def _has_empty_range(self) -> bool:
+        own = _ranges_of(self.space, self.edges)
+        return 0 in np.bincount(own, minlength=len(self.edges) + 1)
+
     def _cell_faults(self) -> list[str]:
         faults = []
         if self.score not in SCORES:
@@ -102,7 +106,7 @@ class Calibration:
             return [*faults, "coverages: expected numbers in (0, 1) that rise"]
         if len(self.ranges) != (len(self.edges) + 1 if self.edges else 0):
             faults.append(f"ranges: expected one more than edges, got {len(self.ranges)}")
-        if not _rises(self.edges) or 0 in np.bincount(_ranges_of(self.space, self.edges)):
+        if not _rises(self.edges) or self._has_empty_range():
             faults.append("edges: expected labels that rise, with a label of the space in each")
         for cell in (self.overall, *self.groups, *self.ranges):
             enough = sum(rank(cell.count, coverage) <= cell.count for coverage in self.coverages)

@@ -72,6 +72,11 @@ def recalibrate(probs: ArrayLike, levels: ArrayLike, curve: ArrayLike) -> jax.Ar
     """
     p, u = arrays.float32(probs), arrays.float32(levels)
     R = arrays.with_shape("curve", curve, u.shape)
+    return _mapped(p, u, R)
+
+
+@jax.jit
+def _mapped(p: jax.Array, u: jax.Array, R: jax.Array) -> jax.Array:
     mass = jax.lax.cumsum(p, axis=p.ndim - 1)
     mass = mass / mass[..., -1:]
     step = u[1:] - u[:-1]

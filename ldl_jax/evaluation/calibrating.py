@@ -80,11 +80,12 @@ def intervals(
     for level in levels:
         low, high = np.full((2, len(probs)), np.nan, np.float32)
         for name in np.unique(of) if known is not None and known.groups else ("",):
-            rows = of == name if known is not None and known.groups else np.ones(len(of), bool)
             try:
-                low[rows], high[rows] = interval(known, probs[rows], space, level, str(name))
+                both = interval(known, probs, space, level, str(name))
             except ValueError:  # a calibration of few labels has no interval of a high coverage
                 continue
+            rows = (of == name) if known is not None and known.groups else slice(None)
+            low[rows], high[rows] = (np.asarray(end)[rows] for end in both)
         ends[level] = low, high
     return ends
 
