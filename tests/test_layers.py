@@ -135,7 +135,7 @@ def module_of(name):
 @functools.cache
 def imports(module):
     """(modules of ldl_jax, other packages) that a module imports."""
-    names = set(names_imported(MODULES[module]))
+    names = set(names_imported(MODULES[module])) - {"ldl_jax.__version__"}  # a text
     own = {name for name in names if name.split(".")[0] == "ldl_jax"}
     return {module_of(name) for name in own} - {module}, {n.split(".")[0] for n in names - own}
 

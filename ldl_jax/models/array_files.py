@@ -11,8 +11,18 @@ from ldl_jax.models.functional import Params
 
 
 def dumps(arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
-    """Returns arrays by name, and texts beside them, as the content of a file."""
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
+    """Returns arrays by name, and texts beside them, as the content of a file.
+
+    The same arrays and texts give the same bytes.
+    """
+    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
+    if not metadata:
+        return content
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])  # its texts come in another order each time
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # arrays begin at a multiple of 8 bytes
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(content)[start:]])
 
 
 def loads(content: bytes) -> dict[str, np.ndarray]:

@@ -113,9 +113,17 @@ def functional(
     maps = pure.maps if hasattr(traced, "maps") else None
 
     def fold(params: Params, model_state: ModelState) -> tuple[Model, Params, ModelState]:
-        module = pure.module(params, model_state)
-        folding.fold(module)
-        after = dataclasses.replace(pure, graph=nnx.graphdef(module))
+        graphs: list[nnx.GraphDef] = []
+
+        def arrays(params: Params, model_state: ModelState) -> tuple[Params, ModelState]:
+            module = pure.module(params, model_state)
+            folding.fold(module)
+            graphs.append(nnx.graphdef(module))
+            return _split(module)
+
+        # One program: by themselves the layers would be compiled one after the other.
+        weights = jax.jit(arrays)(params, model_state)
+        after = dataclasses.replace(pure, graph=graphs[0])
         inference = dataclasses.replace(
             model,
             init=lambda key: fold(*init(key))[1:],
@@ -123,7 +131,7 @@ def functional(
             maps=maps and after.maps,
             fold=None,
         )
-        return inference, *_split(module)
+        return inference, *weights
 
     model = Model(name, jax.jit(init), pure.apply, width, size, maps, fold)
     return model

@@ -4,9 +4,12 @@ The package huggingface_hub (the extra `hub`) is imported only when such a name 
 a token where its own command line leaves one, and keeps what was fetched.
 """
 
+import contextlib
 import importlib
+import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +70,8 @@ def fetched(name: str) -> Path:
     wanted = parsed(name)
     api = _package()
     try:
-        path = api.hf_hub_download(wanted.repository, FILE, revision=wanted.revision or None)
+        with _quiet():
+            path = api.hf_hub_download(wanted.repository, FILE, revision=wanted.revision or None)
     except Exception as error:  # those of the package, of its HTTP client and of the system
         raise ValueError(f"{name}: {_reason(error, wanted)}") from error
     return Path(path)
@@ -114,6 +118,18 @@ def push(predictor: one_file.Kept, notes: Notes, name: str, *, dtype: str = "flo
     return str(commit.commit_url)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the package from logging each try to reach the hub: what matters it also raises."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _package() -> Any:
     try:
         return importlib.import_module("huggingface_hub")
@@ -140,6 +156,9 @@ def _reason(error: Exception, wanted: HubName) -> str:
         return "the hub cannot be reached, and the file was not fetched before"
     if "EntryNotFoundError" in kinds:
         return f"the repository has no {FILE}, so it holds no model of this library"
-    if "LocalTokenNotFoundError" in kinds or " 401 " in f" {detail} ":
-        return "the hub asks for a token: `hf auth login`, or HF_TOKEN"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if "LocalTokenNotFoundError" in kinds or status == 401:
+        return "the hub asks for a token that it knows (`hf auth login`, or HF_TOKEN)"
+    if status == 403:
+        return "the token does not allow that"
     return f"the hub said no, or nothing ({type(error).__name__}: {detail})"

@@ -15,9 +15,10 @@ from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.data.pictures import fit
 from ldl_jax.heads import Features
 from ldl_jax.methods import Method, Prediction
+from ldl_jax.models import cost
 from ldl_jax.models.functional import Model
 from ldl_jax.predict import foreign, hub, one_file
-from ldl_jax.predict.batches import batched, checked
+from ldl_jax.predict.batches import ROWS, batched, checked, pictures_at_once
 from ldl_jax.predict.one_file import Notes
 from ldl_jax.predict.trust import check as trust_check
 from ldl_jax.train import calibrated, model_file
@@ -61,7 +62,7 @@ class Predictor:
         def answer(weights: Weights, images: jax.Array) -> Prediction:
             return predict(weights, prepare(images, self.preprocessing))
 
-        self._answer = jax.jit(answer)
+        self._compute, self._answer = answer, jax.jit(answer)
         self._interval = jax.jit(
             partial(calibration.interval, about.calibration), static_argnums=(1, 2, 3)
         )
@@ -80,6 +81,16 @@ class Predictor:
     def save(self, path: str | Path, *, dtype: str = "float32", notes: Notes | None = None) -> None:
         """Writes the model as one file, which `ldl_jax.load` takes; see `one_file.write`."""
         one_file.write(self, path, dtype=dtype, notes=notes)
+
+    @cached_property
+    def batch_size(self) -> int:
+        """The number of pictures that are computed at a time, by the one program for all batches.
+
+        Fewer pictures are padded, more go one batch after the other (`batches.pictures_at_once`).
+        """
+        side = self.preprocessing.stored_size
+        images = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)
+        return pictures_at_once(cost.multiply_adds(self._compute, self._weights, images))
 
     @cached_property
     def value_alone(self) -> bool:
@@ -108,7 +119,7 @@ class Predictor:
     def __call__(self, images: np.ndarray) -> Prediction:
         """Returns the value [B], probabilities [B, K] and single heads' values [B], in NumPy.
 
-        At most five programs are compiled, whatever the B of each call; see `answer`.
+        One program is compiled, whatever the B of each call; see `batch_size`.
 
         Raises:
           ValueError: the pictures are not uint8 [B, H, W, 3], or there are none.
@@ -121,8 +132,9 @@ class Predictor:
         return fit(image, self.preprocessing.stored_size, self.preprocessing.crop)
 
     def answer(self, images: np.ndarray) -> Prediction:
-        """Answers for pictures [B, S, S, 3] of `fitted`, in batches of a few sizes alone."""
-        prediction: Prediction = batched(partial(self._answer, self._weights), images)
+        """Answers for pictures [B, S, S, 3] of `fitted`, in batches of one size."""
+        compute = partial(self._answer, self._weights)
+        prediction: Prediction = batched(compute, images, self.batch_size)
         return prediction
 
     def interval(
@@ -143,7 +155,9 @@ class Predictor:
         Returns: low [B] and high [B].
         Raises: ValueError if too few pictures were calibrated with for the coverage.
         """
-        low, high = batched(lambda rows: self._interval(rows, self.space, coverage, group), probs)
+        low, high = batched(
+            lambda rows: self._interval(rows, self.space, coverage, group), probs, ROWS
+        )
         return low, high
 
     def check_score_maps(self) -> None:
@@ -179,7 +193,8 @@ class Predictor:
         Sec. 4.6.
         """
         self.check_score_maps()
-        maps: np.ndarray = batched(partial(self._score_maps, self._weights), images)
+        compute = partial(self._score_maps, self._weights)
+        maps: np.ndarray = batched(compute, images, self.batch_size)
         return maps
 
     def _mapped(self, weights: Weights, images: jax.Array) -> jax.Array:

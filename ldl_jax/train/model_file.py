@@ -67,13 +67,11 @@ def dumps(about: Record, weights: Weights, notes: Notes, dtype: str = "float32")
       dtype: one of `DTYPES`, of the arrays of floating point numbers.
 
     Raises:
-      ValueError: another dtype, or names of arrays that the file could not give back.
+      ValueError: another dtype, or a name of an array that the file could not give back.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     arrays = _flat(weights)
-    if _by_name(_nested(arrays)) != arrays.keys():
-        raise ValueError("weights: names with dots or digits alone cannot be kept in one file")
     kind = jnp.dtype(dtype)
     stored = {name: _cast(array, kind) for name, array in arrays.items()}
     record = json.dumps(about.to_json())
@@ -171,19 +169,17 @@ def _cast(array: jax.Array | np.ndarray, kind: np.dtype) -> np.ndarray:
 def _flat(weights: Weights) -> dict[str, np.ndarray]:
     trees = {**weights.params, "state": weights.model_state}
     return {
-        ".".join([top, *(str(_key(step)) for step in route)]): np.asarray(leaf)
+        ".".join([top, *(_name(entry.key) for entry in route)]): np.asarray(leaf)
         for top, tree in trees.items()
         for route, leaf in jax.tree.leaves_with_path(tree)
     }
 
 
-def _by_name(tree: Arrays) -> set[str]:
-    return {*_flat(Weights(tree["params"], tree["model_state"]))}
-
-
-def _key(step: Any) -> str | int:
-    key: str | int = step.key if hasattr(step, "key") else step.idx
-    return key
+def _name(key: str | int) -> str:
+    """Returns a part of an array's name, from which `_nested` gets the key back."""
+    if isinstance(key, str) and (key == "" or "." in key or _is_index(key)):
+        raise ValueError(f"weights: an array below {key!r} cannot be named in one file")
+    return str(key)
 
 
 def _is_index(part: str) -> bool:

@@ -91,7 +91,7 @@ def test_what_a_run_knows_is_in_it(run, place, answers):
     assert "left out of training as copies of test pictures or people: 1" in data
     assert "python -m launch.main --workdir=x" in section(text, "Training")
     assert "jax 0.12.0" in section(text, "Software")
-    assert "No decisions about people" in section(text, "Intended use")
+    assert "Decisions about people" in section(text, "Intended use")
     assert notes.licence == "non-commercial research only"
     assert "split: official with leaks" in "\n".join(notes.data)
 

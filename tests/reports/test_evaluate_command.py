@@ -15,7 +15,7 @@ from launch import evaluate
 from ldl_jax import methods
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
-from ldl_jax.evaluation import predictions
+from ldl_jax.evaluation import compare, predictions
 from ldl_jax.labels import AGE, SCUT_FBP, LabelSpace
 from ldl_jax.run import candidates, command, jobs, plan, scoring
 from ldl_jax.run import config as schema
@@ -98,6 +98,16 @@ def test_a_model_on_a_csv_file(checkpoint, faces, tmp_path, capsys):
     assert figures == {"predicted_against_true.png", "error_by_label.png", "analysis.png"}
     assert "| a |" in (out / "table.md").read_text()
     assert sorted(item.name for item in tmp_path.iterdir()) == ["out"]  # nothing beside it
+
+
+def test_a_model_in_one_file_is_scored_as_its_checkpoint(checkpoint, faces, tmp_path, capsys):
+    path, file = checkpoint("a"), tmp_path / "m.safetensors"
+    ldl_jax.load(path).save(file)
+    both = [f"--checkpoint={path}", f"--checkpoint={file}"]
+    code, printed, errors = call(capsys, *both, *of_csv(faces, "--part=all"))
+    assert (code, errors) == (0, "")
+    assert "m.safetensors" in printed
+    assert compare.text(compare.Difference(0.0, 0.0, 0.0)) in printed
 
 
 def test_two_models_in_one_table_with_a_paired_interval(checkpoint, faces, tmp_path, capsys):
