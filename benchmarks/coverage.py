@@ -8,7 +8,8 @@ a head is trained on All-Age-Faces' features (configs/features_aaf.py), a fifth 
 pictures are held out, and answers for these and for the authors' test part. Either way the pictures
 that were held out are then cut in two at random, again and again: the first 2,000 calibrate, and
 the others are measured. Printed are the means over the redraws, of which each is a new draw of both
-sides of the guarantee; "spread" is the standard deviation from redraw to redraw.
+sides of the guarantee; "spread" is the standard deviation from redraw to redraw, and "least" the least mean of a group of
+people, or of a range of labels.
 """
 
 import subprocess
@@ -71,7 +72,7 @@ def of_aaf(root: Path, weights: Path, cache: Path | None) -> tuple[Answers, Answ
         subprocess.run([sys.executable, "-m", "launch.main", *way], check=True)
         built = experiment.build(schema.parse(config), lambda line: None)
         arrays = stored.read_own(Path(folder) / "run")[1]
-    sexes = {}
+    sexes: dict[str, str] = {}
     for name in ("train", "val"):
         text = next(root.rglob(f"image sets/{name}.txt")).read_text()
         sexes |= {line.split()[0]: line.split()[1] for line in text.splitlines() if line.strip()}
@@ -90,18 +91,19 @@ def of_aaf(root: Path, weights: Path, cache: Path | None) -> tuple[Answers, Answ
 
 def held(
     known: Calibration | None, answers: Answers, edges: tuple[float, ...]
-) -> tuple[float, float, float, float]:
-    """Returns the share of labels in the intervals, their width, and the least shares of parts."""
+) -> tuple[float, float, list[float], list[float]]:
+    """Returns the share of labels in the intervals, their width, and the shares of each part.
+
+    The parts are the groups of people, and the ranges of labels.
+    """
     probs, labels, space, groups = answers
     if known is not None:
         probs = np.asarray(calibration.apply(known, probs))
-    ends = calibrating.intervals(known, probs, space, groups, (LEVEL,))
-    found = calibrating.figures(probs, labels, space, ends, groups)
-    low, high = ends[LEVEL]
+    low, high = calibrating.intervals(known, probs, space, groups, (LEVEL,))[LEVEL]
     inside, of = (labels >= low) & (labels <= high), np.searchsorted(edges, labels, side="right")
-    by_range = min(float(inside[of == index].mean()) for index in range(len(edges) + 1))
-    by_group = min(share for share, _ in found.groups.values())
-    return found.coverage[LEVEL], found.width[LEVEL], by_group, by_range
+    by_group = [float(inside[np.asarray(groups) == name].mean()) for name in sorted(set(groups))]
+    by_range = [float(inside[of == index].mean()) for index in range(len(edges) + 1)]
+    return float(inside.mean()), float(np.mean(high - low)), by_group, by_range
 
 
 def table(answers: Answers, redraws: int, count: int, edges: tuple[float, ...]) -> None:
@@ -120,18 +122,14 @@ def table(answers: Answers, redraws: int, count: int, edges: tuple[float, ...]) 
                 known = calibration.fit(probs[first], labels[first], space, options, of)
             others = (probs[rest], labels[rest], space, [groups[row] for row in rest])
             measured.append(held(known, others, edges))
-        share, width, group, among = np.mean(measured, axis=0)
-        spread = np.std([row[0] for row in measured])
-        rows.append(
-            [
-                name,
-                f"{share:.1%}",
-                f"{spread:.1%}",
-                f"{width:.2f}",
-                f"{group:.1%}",
-                f"{among:.1%}",
-            ]
-        )
+        shares, widths, by_group, by_range = map(np.array, zip(*measured, strict=True))
+        numbers = [
+            shares.mean(),
+            shares.std(),
+            *(x.mean(axis=0).min() for x in (by_group, by_range)),
+        ]
+        texts = [f"{x:.1%}" for x in numbers]
+        rows.append([name, *texts[:2], f"{widths.mean():.2f}", *texts[2:]])
     print(f"\n{len(labels)} pictures, of which {count} calibrate; {redraws} redraws\n")
     print(printing.head(COLUMNS))
     print("\n".join(map(printing.line, rows)))
@@ -154,10 +152,10 @@ def main() -> None:
     if given.aaf is not None:
         kept, test = of_aaf(given.aaf, given.weights, given.cache)
         known = calibration.fit(*kept[:3], Options(groups=True), kept[3])
-        share, width, group, _ = held(known, test, (18, 30, 50))
+        share, width, by_sex, _ = held(known, test, (18, 30, 50))
         print(
             f"held out: {len(kept[1])}; test: {len(test[1])}, of which intervals of {LEVEL:.0%} "
-            f"hold {share:.1%} ({width:.2f} wide), of a sex {group:.1%} or more"
+            f"hold {share:.1%} ({width:.2f} wide), by sex {', '.join(f'{x:.1%}' for x in by_sex)}"
         )
         both = (
             np.concatenate([kept[0], test[0]]),
