@@ -4,12 +4,12 @@
     python -m benchmarks.coverage --aaf=DIR --weights=faceres-deep.json [--cache DIR]
 
 With --checkpoint a trained run answers for fresh drawn faces of three groups of people. With --aaf
-a head is trained on All-Age-Faces' features (configs/features_aaf.py), a fifth of whose training
+a head is trained on All-Age-Faces' features (configs/features_aaf.py), 30 % of whose training
 pictures are held out, and answers for these and for the authors' test part. Either way the pictures
 that were held out are then cut in two at random, again and again: the first 2,000 calibrate, and
 the others are measured. Printed are the means over the redraws, of which each is a new draw of both
-sides of the guarantee; "spread" is the standard deviation from redraw to redraw, and "least" the least mean of a group of
-people, or of a range of labels.
+sides of the guarantee. "Spread" is the standard deviation from redraw to redraw, and "least" the
+least mean of a group of people, or of a range of labels.
 """
 
 import subprocess
@@ -61,9 +61,9 @@ def of_aaf(root: Path, weights: Path, cache: Path | None) -> tuple[Answers, Answ
     """Returns a head's answers for what was held out of training, and for the test part."""
     config = features_aaf.get_config()
     config.data.root, config.init.path = str(root), str(weights)
-    config.data.validation_fraction, config.data.leaks = 0.2, "drop_train"
+    config.data.validation_fraction, config.data.leaks = 0.3, "drop_train"
     config.init.features_cache = str(cache) if cache else ""
-    keys = {"data.root": root, "init.path": weights, "data.validation_fraction": 0.2}
+    keys = {"data.root": root, "init.path": weights, "data.validation_fraction": 0.3}
     keys["data.leaks"] = "drop_train"
     keys |= {"init.features_cache": cache} if cache else {}
     with tempfile.TemporaryDirectory() as folder:

@@ -60,7 +60,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     boolean("groups", False, "each group of people keeps the coverage, where groups are known")
     boolean("temperature", True, "temper the distributions")
     boolean("recalibrate", True, "map their cumulative probabilities")
-    flags.DEFINE_integer("seed", 0, "of the halves of the pictures", flag_values=values)
+    flags.DEFINE_integer(
+        "seed", 0, "of the draw of the pictures that are for the distributions", flag_values=values
+    )
     string("to", "a new file for the calibrated model (.safetensors); by default where it is")
     string("json", "a JSON file for the figures")
     boolean("force", False, "replace the file of --to")

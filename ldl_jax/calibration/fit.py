@@ -33,7 +33,7 @@ class Options:
       edges: the labels that ranges with thresholds of their own begin at, but for the first.
       groups: whether groups of people have thresholds of their own.
       coverage: what the intervals must be able to hold, in (0, 1): there must be labels enough.
-      seed: of the halves that the labels are cut into.
+      seed: of the draw of the labels that are for the distributions.
       network: what tells the network, for `Calibration.network`.
       data: what the pictures are, in words.
 
@@ -41,7 +41,7 @@ class Options:
       ValueError: naming everything that is wrong.
 
     Examples:
-      >>> calibration.Options(score="rps", coverage=0.95).halves
+      >>> calibration.Options(score="rps", coverage=0.95).parted
       True
     """
 
@@ -69,8 +69,8 @@ class Options:
             raise ValueError("; ".join(faults))
 
     @property
-    def halves(self) -> bool:
-        """Whether half of the labels is for the distributions, and half for the intervals."""
+    def parted(self) -> bool:
+        """Whether a third of the labels is for the distributions, the others for the intervals."""
         return self.temperature or self.recalibrate
 
 
@@ -85,8 +85,8 @@ def fit(
     """Fits temperature, recalibration and thresholds to N distributions and labels.
 
     The thresholds are of labels that the temperature and the map have not seen, since only these
-    are exchangeable with new ones: half of the rows, drawn by the seed, is for these two, and half
-    for the thresholds. All pictures of a person are in one half.
+    are exchangeable with new ones: a third of the rows, drawn by the seed, is for these two, and the
+    others are for the thresholds. All pictures of a person are on one side.
 
     Args:
       probs: p [N, K], as the network gives them.
@@ -120,7 +120,7 @@ def fit(
             raise ValueError(f"{name}: expected {len(y)}, got {len(values)}")
     if options.groups and not any(groups):
         raise ValueError("groups: none is known of these pictures")
-    first, second = _halves(len(y), subjects, options)
+    first, second = _parted(len(y), subjects, options)
     check_count(len(y), options, len(second))
     known = _maps(p, y, space, options, first)
     calibrated = np.asarray(apply(known, p[second]))
@@ -136,14 +136,14 @@ def fit(
     )
 
 
-def _halves(count: int, subjects: Sequence[str], options: Options) -> tuple[np.ndarray, np.ndarray]:
+def _parted(count: int, subjects: Sequence[str], options: Options) -> tuple[np.ndarray, np.ndarray]:
     """Returns the rows for the distributions, and those for the intervals."""
-    if not options.halves:
+    if not options.parted:
         return np.arange(0), np.arange(count)
     named = [name or f"\0{row}" for row, name in enumerate(subjects or [""] * count)]
     persons = np.unique(named, return_inverse=True)[1]
     order = np.random.default_rng(options.seed).permutation(int(persons.max(initial=-1)) + 1)
-    later = order[persons] >= len(order) // 2
+    later = order[persons] >= len(order) // 3
     return np.flatnonzero(~later), np.flatnonzero(later)
 
 
@@ -159,16 +159,17 @@ def check_count(count: int, options: Options, kept: int | None = None) -> None:
       ValueError: they are too few; the message says how many are needed.
 
     Examples:
-      >>> calibration.check_count(17, calibration.Options())
+      >>> calibration.check_count(13, calibration.Options())
     """
     needed = least_count(options.coverage)
-    half = options.halves
-    kept = (count - count // 2 if half else count) if kept is None else kept
+    half = options.parted
+    kept = (count - count // 3 if half else count) if kept is None else kept
     if kept >= needed and (kept < count or not half):
         return
     text = f"coverage: {options.coverage:g} needs {needed} labels that are for the intervals alone"
     if half:
-        text += f", so {max(2, 2 * needed - 1)} in all, as half of them is for the distributions"
+        whole = next(n for n in itertools.count(3) if n - n // 3 >= needed)
+        text += f", so {whole} in all, as a third of them is for the distributions"
     raise ValueError(f"{text}; there are {count}")
 
 
