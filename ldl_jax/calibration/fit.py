@@ -85,8 +85,8 @@ def fit(
     """Fits temperature, recalibration and thresholds to N distributions and labels.
 
     The thresholds are of labels that the temperature and the map have not seen, since only these
-    are exchangeable with new ones: a third of the rows, drawn by the seed, is for these two, and the
-    others are for the thresholds. All pictures of a person are on one side.
+    are exchangeable with new ones: a third of the rows, drawn by the seed, is for these two, and
+    the others are for the thresholds. All pictures of a person are on one side.
 
     Args:
       probs: p [N, K], as the network gives them.
@@ -161,13 +161,12 @@ def check_count(count: int, options: Options, kept: int | None = None) -> None:
     Examples:
       >>> calibration.check_count(13, calibration.Options())
     """
-    needed = least_count(options.coverage)
-    half = options.parted
-    kept = (count - count // 3 if half else count) if kept is None else kept
-    if kept >= needed and (kept < count or not half):
+    needed, parted = least_count(options.coverage), options.parted
+    kept = (count - count // 3 if parted else count) if kept is None else kept
+    if kept >= needed and (kept < count or not parted):
         return
     text = f"coverage: {options.coverage:g} needs {needed} labels that are for the intervals alone"
-    if half:
+    if parted:
         whole = next(n for n in itertools.count(3) if n - n // 3 >= needed)
         text += f", so {whole} in all, as a third of them is for the distributions"
     raise ValueError(f"{text}; there are {count}")

@@ -142,18 +142,12 @@ class Predictor:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the least and the greatest label of intervals of answers' distributions [B, K].
 
-        Those of a calibrated model are conformal: of new pictures that are exchangeable with those
-        it was calibrated with, they hold the label at least as often as `coverage` says. Those of
-        another model are central intervals, which hold that share of the distribution.
+        Each is [B]; those of a calibrated model are conformal (`ldl_jax.calibration`), those of
+        another are central, and `coverage` is then the share of the distribution that they hold.
+        A `group` of people that the model is not calibrated for, or "", has the intervals of all.
 
-        Args:
-          probs: [B, K], as the model answers.
-          coverage: in (0, 1).
-          group: of the people shown, where the model was calibrated by group; one that it does not
-            know, or "", has the intervals of all.
-
-        Returns: low [B] and high [B].
-        Raises: ValueError if too few pictures were calibrated with for the coverage.
+        Raises:
+          ValueError: too few pictures were calibrated with for the coverage.
         """
         low, high = batched(
             lambda rows: self._interval(rows, self.space, coverage, group), probs, ROWS

@@ -118,7 +118,8 @@ def calibrate(
             "left as it is, and it has intervals now"
         )
     check_count(len(rows), options)
-    answers, part = scoring.answers_of(candidate, config, records, rows, log, progress)
+    quiet = scoring.of_all(log)
+    answers, part = scoring.answers_of(candidate, config, records, rows, quiet, progress)
     name = f"{records.name}, {pictures.part} part" if pictures.part != "all" else records.name
     head = predictor.trained.params["head"]
     options = dataclasses.replace(options, network=calibrated.network_mark(head), data=name)

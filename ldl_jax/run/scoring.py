@@ -93,7 +93,7 @@ def score(
     parts, rows = chosen(config.data, records, part)
     spaces = spaces_of(candidates, records, rows, config.data.space)
     protocol = _protocol(config.data, records, parts, part, checkpoints, log)
-    log_once = _once(log if parts else _of_all(log))
+    log_once = _once(log if parts else of_all(log))
     scores: list[Score] = []
     for candidate, (space, note) in zip(candidates, spaces, strict=True):
         own_records = read(candidate.as_trained(config.data))  # faces are drawn in its size
@@ -231,6 +231,6 @@ def _once(log: LogLine) -> LogLine:
     return log_once
 
 
-def _of_all(log: LogLine) -> LogLine:
+def of_all(log: LogLine) -> LogLine:
     """Returns a log that does not call all pictures of a dataset test pictures."""
     return lambda text: log(text.replace(" test pictures, labels", " pictures, labels"))

@@ -105,7 +105,7 @@ def test_other_pictures_into_a_new_file(run, capsys, tmp_path):
         (("RUN", "--ranges=200"), "200 and above has 0"),
         (("RUN", "--groups"), "groups: none is known of these pictures"),
         (
-            ("RUN", "--config.data.name=synthetic", "--config.data.synthetic_count=60"),
+            ("RUN", FACES[0], "--config.data.synthetic_count=60", "--part=all"),
             "the model's run has",
         ),
     ],
