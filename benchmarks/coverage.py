@@ -67,8 +67,8 @@ def of_aaf(root: Path, weights: Path, cache: Path | None) -> tuple[Answers, Answ
     keys["data.leaks"] = "drop_train"
     keys |= {"init.features_cache": cache} if cache else {}
     with tempfile.TemporaryDirectory() as folder:
-        given = [f"--config.{key}={value}" for key, value in keys.items()]
-        way = ["--config=configs/features_aaf.py", f"--workdir={folder}/run", *given]
+        overrides = [f"--config.{key}={value}" for key, value in keys.items()]
+        way = ["--config=configs/features_aaf.py", f"--workdir={folder}/run", *overrides]
         subprocess.run([sys.executable, "-m", "launch.main", *way], check=True)
         built = experiment.build(schema.parse(config), lambda line: None)
         arrays = stored.read_own(Path(folder) / "run")[1]
@@ -145,25 +145,25 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=6000)
     parser.add_argument("--calibrate", type=int, default=2000)
     parser.add_argument("--redraws", type=int, default=20)
-    given = parser.parse_args()
-    if given.checkpoint is not None:
-        answers = of_drawn_faces(given.checkpoint, given.pictures)
-        table(answers, given.redraws, given.calibrate, (20, 40, 60))
-    if given.aaf is not None:
-        kept, test = of_aaf(given.aaf, given.weights, given.cache)
-        known = calibration.fit(*kept[:3], Options(groups=True), kept[3])
+    flags = parser.parse_args()
+    if flags.checkpoint is not None:
+        answers = of_drawn_faces(flags.checkpoint, flags.pictures)
+        table(answers, flags.redraws, flags.calibrate, (20, 40, 60))
+    if flags.aaf is not None:
+        held_out, test = of_aaf(flags.aaf, flags.weights, flags.cache)
+        known = calibration.fit(*held_out[:3], Options(groups=True), held_out[3])
         share, width, by_sex, _ = held(known, test, (18, 30, 50))
         print(
-            f"held out: {len(kept[1])}; test: {len(test[1])}, of which intervals of {LEVEL:.0%} "
-            f"hold {share:.1%} ({width:.2f} wide), by sex {', '.join(f'{x:.1%}' for x in by_sex)}"
+            f"held out: {len(held_out[1])}; test: {len(test[1])}, of which intervals of "
+            f"{LEVEL:.0%} hold {share:.1%} ({width:.2f} wide), by sex {', '.join(f'{x:.1%}' for x in by_sex)}"
         )
         both = (
-            np.concatenate([kept[0], test[0]]),
-            np.concatenate([kept[1], test[1]]),
+            np.concatenate([held_out[0], test[0]]),
+            np.concatenate([held_out[1], test[1]]),
             test[2],
-            (*kept[3], *test[3]),
+            (*held_out[3], *test[3]),
         )
-        table(both, given.redraws, given.calibrate, (18, 30, 50))
+        table(both, flags.redraws, flags.calibrate, (18, 30, 50))
 
 
 if __name__ == "__main__":

@@ -133,9 +133,9 @@ def check(names: Sequence[str], values: flags.FlagValues) -> Options:
             faults.append(f"--to: {values.to} is there already; give another name, or --force")
     if values.json is not None and Path(values.json).is_dir():
         faults.append(f"--json: {values.json} is a folder, expected a file")
-    given = [*config_flags.get_override_values(values["config"])]
+    overrides = [*config_flags.get_override_values(values["config"])]
     known = ("data.", "evaluation.batch_size")
-    faults += [f"--config.{key}: is of training" for key in given if not key.startswith(known)]
+    faults += [f"--config.{key}: is of training" for key in overrides if not key.startswith(known)]
     if values["part"].present and not _other_pictures(values):
         faults.append("--part: is of a dataset that --config.data names; leave it out")
     if faults:
@@ -164,7 +164,7 @@ def run(name: str, options: Options, values: flags.FlagValues, console: Console)
     if predictor.value_alone and values.score is None:
         options = dataclasses.replace(options, score="rps")
     if _other_pictures(values):
-        pictures = calibrating.Pictures(schema.parse(values.config), values.part, own=False)
+        pictures = calibrating.LabelledPart(schema.parse(values.config), values.part, of_run=False)
     else:
         pictures = calibrating.validation_of(path)
     with bar(console) as progress:
@@ -179,12 +179,12 @@ def run(name: str, options: Options, values: flags.FlagValues, console: Console)
     log(f"{outcome.pictures} pictures ({fitted.data}); temperature {fitted.temperature:.3f}")
     for note in outcome.notes:
         log(note)
-    place = calibrating.keep(predictor, path, fitted, None if in_place else Path(values.to))
+    kept_in = calibrating.keep(predictor, path, fitted, None if in_place else Path(values.to))
     if values.json is not None:
         both = {"before": outcome.before, "after": outcome.after}
         content = {key: x and dataclasses.asdict(x) for key, x in both.items()}
         files.write_json(values.json, content | {"notes": outcome.notes})
-    log(f"kept in {place}")
+    log(f"kept in {kept_in}")
 
 
 def cli() -> None:

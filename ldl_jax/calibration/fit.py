@@ -24,7 +24,7 @@ _KNOTS = 2, 50  # the fewest and the most steps of the recalibration's curve
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What is fitted.
+    """Says which parts of a calibration are fitted, and how.
 
     Attributes:
       temperature: whether distributions are tempered.
@@ -70,7 +70,7 @@ class Options:
 
     @property
     def parted(self) -> bool:
-        """Whether a third of the labels is for the distributions, the others for the intervals."""
+        """Returns whether a third of the labels is for the distributions, not for intervals."""
         return self.temperature or self.recalibrate
 
 
@@ -124,15 +124,15 @@ def fit(
     check_count(len(y), options, len(second))
     known = _maps(p, y, space, options, first)
     calibrated = np.asarray(apply(known, p[second]))
-    own = np.asarray(own_scores(calibrated, y[second], space, options.score))
+    label_scores = np.asarray(own_scores(calibrated, y[second], space, options.score))
     by_group: tuple[Cell, ...] = ()
     if options.groups:
         of = np.asarray(groups)[second]
         names = sorted({name for name in of.tolist() if name})
-        by_group = tuple(_cell(name, own[of == name]) for name in names)
-    ranges = _ranges(own, y[second], space, options) if options.edges else ()
+        by_group = tuple(_cell(name, label_scores[of == name]) for name in names)
+    ranges = _ranges(label_scores, y[second], space, options) if options.edges else ()
     return dataclasses.replace(
-        known, overall=_cell("", own), groups=by_group, edges=options.edges, ranges=ranges
+        known, overall=_cell("", label_scores), groups=by_group, edges=options.edges, ranges=ranges
     )
 
 
@@ -147,13 +147,13 @@ def _parted(count: int, subjects: Sequence[str], options: Options) -> tuple[np.n
     return np.flatnonzero(~later), np.flatnonzero(later)
 
 
-def check_count(count: int, options: Options, kept: int | None = None) -> None:
+def check_count(count: int, options: Options, thresholded: int | None = None) -> None:
     """Checks that so many labels are enough for the options' coverage.
 
     Args:
       count: of labels.
       options: what is to be fitted.
-      kept: how many of them are for the thresholds, where that is known already.
+      thresholded: how many of them are for the thresholds, where that is known already.
 
     Raises:
       ValueError: they are too few; the message says how many are needed.
@@ -162,8 +162,9 @@ def check_count(count: int, options: Options, kept: int | None = None) -> None:
       >>> calibration.check_count(13, calibration.Options())
     """
     needed, parted = least_count(options.coverage), options.parted
-    kept = (count - count // 3 if parted else count) if kept is None else kept
-    if kept >= needed and (kept < count or not parted):
+    if thresholded is None:
+        thresholded = count - count // 3 if parted else count
+    if thresholded >= needed and (thresholded < count or not parted):
         return
     text = f"coverage: {options.coverage:g} needs {needed} labels that are for the intervals alone"
     if parted:

@@ -94,8 +94,8 @@ class Calibration:
         return faults
 
     def _has_empty_range(self) -> bool:
-        own = _ranges_of(self.space, self.edges)
-        return 0 in np.bincount(own, minlength=len(self.edges) + 1)
+        ranges = _ranges_of(self.space, self.edges)
+        return 0 in np.bincount(ranges, minlength=len(self.edges) + 1)
 
     def _cell_faults(self) -> list[str]:
         faults = []
@@ -161,8 +161,8 @@ def limits(calibration: Calibration, coverage: float, group: str = "") -> float 
         if index >= len(cell.scores):
             raise ValueError(f"coverage: {_too_much(calibration, cell, coverage)}")
     if calibration.ranges:
-        own = np.asarray([cell.scores[index] for cell in cells], np.float32)
-        return own[_ranges_of(calibration.space, calibration.edges)]
+        by_range = np.asarray([cell.scores[index] for cell in cells], np.float32)
+        return by_range[_ranges_of(calibration.space, calibration.edges)]
     chosen = next((cell for cell in calibration.groups if cell.name == group), cells[0])
     return (chosen if index < len(chosen.scores) else cells[0]).scores[index]
 

@@ -67,13 +67,13 @@ def fit_temperature(
     """
     p, y = distributions(probs, labels, space)
     logs, used = _logs(p), kept(mask, p.shape[0])
-    own = arrays.of_own(y, logs, space)
+    label_logs = arrays.of_own(y, logs, space)
 
     def halved(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = ends
         middle = 0.5 * (low + high)
         tempered = jax.nn.softmax(logs * jnp.exp(-middle), axis=-1)
-        rise = jnp.sum(jnp.where(used, jnp.sum(tempered * logs, axis=-1) - own, 0.0))
+        rise = jnp.sum(jnp.where(used, jnp.sum(tempered * logs, axis=-1) - label_logs, 0.0))
         # A derivative above 0 says that 1/T is too large, and so T too small.
         colder = rise < 0
         return jnp.where(colder, low, middle), jnp.where(colder, middle, high)

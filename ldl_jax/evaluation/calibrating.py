@@ -17,7 +17,7 @@ FOLDS = 5
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """What distributions and intervals of labelled pictures are worth.
+    """Measures of the distributions and the intervals of labelled pictures.
 
     Attributes:
       nll: the negative log-likelihood of the labels, in nats.
@@ -48,10 +48,10 @@ def figures(
     groups: Sequence[str] = (),
 ) -> Figures:
     """Returns the figures of N distributions, and of intervals [low], [high] by their coverage."""
-    own = np.asarray(space.values, np.float32)[
+    values = np.asarray(space.values, np.float32)[
         np.asarray(arrays.index(arrays.float32(labels), space))
     ]
-    inside = {level: (own >= low) & (own <= high) for level, (low, high) in ends.items()}
+    inside = {level: (values >= low) & (values <= high) for level, (low, high) in ends.items()}
     known = {level: bool(np.isfinite(low).all()) for level, (low, _) in ends.items()}
     of, by_group = np.asarray(groups), {}
     for name in sorted(set(groups)) if 0.9 in inside else ():
@@ -131,8 +131,8 @@ def crossed(
             [subjects[int(row)] for row in rest] if subjects else (),
         )
         after[held] = apply(known, probs[held])
-        own = [groups[int(row)] for row in held] if groups else ()
-        for level, both in intervals(known, after[held], space, own).items():
+        of_held = [groups[int(row)] for row in held] if groups else ()
+        for level, both in intervals(known, after[held], space, of_held).items():
             ends[level][:, held] = both
     return figures(after, labels, space, {level: (x[0], x[1]) for level, x in ends.items()}, groups)
 

@@ -30,18 +30,18 @@ Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Pictures:
+class LabelledPart:
     """Labelled pictures to calibrate with.
 
     Attributes:
       config: its data section names the dataset and its parts.
       part: which, one of `scoring.PARTS`.
-      own: whether they are the validation part of the model's own run.
+      of_run: whether they are the validation part of the model's own run.
     """
 
     config: Config
     part: str
-    own: bool
+    of_run: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def validation_of(path: Path) -> Pictures:
+def validation_of(path: Path) -> LabelledPart:
     """Returns the validation part of the run that a checkpoint is of, by its own split.json.
 
     Raises:
@@ -82,13 +82,13 @@ def validation_of(path: Path) -> Pictures:
             f"calibration; train with data.validation_fraction=0.2, or {remedy}"
         )
     section = dataclasses.replace(config.data, split_file=str(split))
-    return Pictures(dataclasses.replace(config, data=section), "validation", own=True)
+    return LabelledPart(dataclasses.replace(config, data=section), "validation", of_run=True)
 
 
 def calibrate(
     predictor: Predictor,
     path: Path,
-    pictures: Pictures,
+    pictures: LabelledPart,
     options: Options,
     log: LogLine,
     progress: Progress,
@@ -136,7 +136,7 @@ def calibrate(
 
 
 def _notes(
-    candidate: Candidate, pictures: Pictures, records: Records, rows: np.ndarray
+    candidate: Candidate, pictures: LabelledPart, records: Records, rows: np.ndarray
 ) -> list[str]:
     """Returns remarks on the pictures; raises ValueError where they are not for calibration."""
     space, labels = candidate.predictor.space, records.labels[rows]
@@ -145,7 +145,7 @@ def _notes(
     except ValueError as error:
         raise ValueError(f"the model {error}") from None
     config = pictures.config.data
-    if not pictures.own:
+    if not pictures.of_run:
         if config.space != "train":
             raise ConfigError(
                 "data.space: a calibration is of the model's own labels; leave it out"
@@ -207,9 +207,9 @@ def keep(
         about = dataclasses.replace(predictor.about, calibration=calibration)
         model = Predictor(about, predictor.trained)
         model.notes = predictor.notes if predictor.folder is None else card.notes_of(model, path)
-        place = path if target is None else target
-        one_file.write(model, place, dtype=_dtype(predictor) if target is None else "float32")
-        return place
+        file = path if target is None else target
+        one_file.write(model, file, dtype=_dtype(predictor) if target is None else "float32")
+        return file
     workdir = seen.workdir_of(predictor.folder)
     about = read_step(predictor.folder)[0]  # as it is stored: of a run on features, the head's
     about = dataclasses.replace(about, calibration=calibration)
