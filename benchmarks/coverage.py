@@ -155,7 +155,8 @@ def main() -> None:
         share, width, by_sex, _ = held(known, test, (18, 30, 50))
         print(
             f"held out: {len(held_out[1])}; test: {len(test[1])}, of which intervals of "
-            f"{LEVEL:.0%} hold {share:.1%} ({width:.2f} wide), by sex {', '.join(f'{x:.1%}' for x in by_sex)}"
+            f"{LEVEL:.0%} hold {share:.1%} ({width:.2f} wide), "
+            f"by sex {', '.join(f'{x:.1%}' for x in by_sex)}"
         )
         both = (
             np.concatenate([held_out[0], test[0]]),
