@@ -78,6 +78,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         flag_values=values,
     )
     flags.DEFINE_float("confidence", 0.95, "of that choice", flag_values=values)
+    flags.DEFINE_boolean(
+        "raw", False, "score answers as the networks give them, uncalibrated", flag_values=values
+    )
     flags.DEFINE_string(
         "out", None, "a folder for tables, predictions and figures", flag_values=values
     )
@@ -96,7 +99,7 @@ def main(arguments: Sequence[str]) -> None:
         checkpoints = [hub.local(name) for name in values.checkpoint]
         asked = _asked(values)
         config = schema.parse(values.config)
-        run(checkpoints, config, values.part, out, Console(), values.trust, asked)
+        run(checkpoints, config, values.part, out, Console(), values.trust, asked, values.raw)
     except (ValueError, OSError) as error:
         fail(str(error))
 
@@ -141,6 +144,7 @@ def run(
     console: Console,
     trust: Sequence[str] = (),
     asked: Questions | None = None,
+    raw: bool = False,
 ) -> None:
     """Scores the models on a part, shows the tables, and writes everything into `out`."""
     asked = asked or Questions()
@@ -149,7 +153,7 @@ def run(
     log = teller(console)
     with bar(console) as progress:
         task = progress.add_task("pictures")
-        flags_of = (trust, asked.thresholds, asked.groups)
+        flags_of = (trust, asked.thresholds, asked.groups, raw)
 
         def count(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)

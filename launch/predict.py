@@ -38,6 +38,9 @@ _AT_LEAST = flags.DEFINE_float(
 _WIDTH = flags.DEFINE_float(
     "max-width", None, "answers only where the interval is narrower than this"
 )
+_GROUP = flags.DEFINE_string(
+    "group", "", "of the people in the pictures, where the model is calibrated by group"
+)
 _BATCH = flags.DEFINE_integer("batch", 64, "faces at a time")
 _JSON = flags.DEFINE_string("json", None, "a JSON file to write; - for standard output")
 _CSV = flags.DEFINE_string("csv", None, "a CSV file to write; - for standard output")
@@ -89,6 +92,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
         err.print(plain(note))
     tell = teller(err)
     predictor, warnings = answering.load(checkpoint, tell)
+    warnings += answering.interval_notes(predictor, _GROUP.value, tell)
     space, value_alone = predictor.space, predictor.value_alone
     asked = answers.check_asked(_AT_LEAST.value, _WIDTH.value, space, value_alone)
     drawings = _drawings(predictor, outputs) if chosen is None else []
@@ -110,6 +114,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             alignment=alignment,
             batch=_BATCH.value,
             coverage=answering.COVERAGE.value,
+            group=_GROUP.value,
             maps=_SCORE_MAP.value is not None,
             workers=answering.decoders(),
         ):
@@ -189,7 +194,8 @@ def _write(
     """Prints the table, unless JSON or CSV go to standard output, and writes the files."""
     space, coverage = predictor.space, answering.COVERAGE.value
     if "-" not in (_JSON.value, _CSV.value) and rows:
-        grid.show(Console(), answers.table(rows, space, coverage, asked))
+        promised = predictor.about.calibration is not None
+        grid.show(Console(), answers.table(rows, space, coverage, asked, promised))
     if _JSON.value is not None:
         targets.put(answers.to_json(rows, space, coverage, warnings, asked), _JSON.value)
     if _CSV.value is not None:

@@ -97,6 +97,7 @@ def run(checkpoint: str) -> tuple[int, bool]:
 
     with server.listen(_HOST.value, _PORT.value) as listening:
         predictor, warnings = answering.load(checkpoint, _tell)
+        answering.interval_notes(predictor, "", _tell)
         if fault := answering.older(predictor):
             raise ValueError(fault)
         decoders = answering.decoders(_MEGAPIXELS) or min(_DECODERS, os.cpu_count() or 1)

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ldl_jax import decoders, encodings, heads, labels, losses, methods, metrics
+from ldl_jax import calibration, decoders, encodings, heads, labels, losses, methods, metrics
 
 # Every public name of these has an example.
-EXPLAINED = ("labels", "heads", "encodings", "decoders", "losses", "metrics")
+EXPLAINED = ("labels", "heads", "encodings", "decoders", "losses", "metrics", "calibration")
 PACKAGES = (*EXPLAINED, "methods")
 # The names that the packages' docstrings tell the reader to import.
 IMPORTED = {
@@ -21,6 +21,7 @@ IMPORTED = {
     "np": np,
     "AGE": labels.AGE,
     "LabelSpace": labels.LabelSpace,
+    "calibration": calibration,
     "decoders": decoders,
     "encodings": encodings,
     "heads": heads,

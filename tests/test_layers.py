@@ -16,7 +16,7 @@ FLOORS = [
     {"encodings"},
     {"decoders", "losses"},
     {"metrics"},
-    {"heads"},
+    {"heads", "calibration"},
     {"methods"},
     {"models", "data"},
     {"evaluation", "features", "lowering"},
@@ -30,7 +30,10 @@ DEFINING = {"ldl_jax", "ldl_jax.processes"}  # packages that are more than names
 # The files that stand flat in ldl_jax/, and in data/. A new one belongs into a package.
 FLAT = {"__init__", "arrays", "files", "heads", "labels", "placement"}
 FLAT_DATA = {"__init__", "align", "lazy", "packed", "pictures", "records"}
-PURE = ("labels", "arrays", "encodings", "decoders", "losses", "metrics", "heads", "methods")
+PURE = (
+    *("labels", "arrays", "encodings", "decoders", "losses", "metrics", "calibration", "heads"),
+    "methods",
+)
 # Of the standard library, what opens files, logs, or runs something.
 IMPURE = {
     "io",

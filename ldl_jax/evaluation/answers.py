@@ -112,10 +112,17 @@ def summary(answer: Answer, space: LabelSpace) -> str:
 
 
 def table(
-    answers: Sequence[Answer], space: LabelSpace, coverage: float, asked: Asked = NOTHING
+    answers: Sequence[Answer],
+    space: LabelSpace,
+    coverage: float,
+    asked: Asked = NOTHING,
+    promised: bool = False,
 ) -> Grid:
-    """Returns a table for the terminal, a row a face."""
-    note = f"Values in {space.unit}; intervals hold {coverage:.0%} of the distribution."
+    """Returns a table for the terminal, a row a face; `promised` is of a calibrated model."""
+    held = f"{coverage:.0%} of the distribution"
+    if promised:
+        held = f"{coverage:.0%} of such labels as the model was calibrated with"
+    note = f"Values in {space.unit}; intervals hold {held}."
     names = ["picture", "face", "box", "value", "interval"]
     rows = [_cells(answer, space) for answer in answers]
     if asked.max_width is not None:

@@ -6,7 +6,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from ldl_jax import decoders
+from ldl_jax import calibration
 from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.methods import Prediction
 from ldl_jax.train.record import Record
@@ -45,7 +45,8 @@ class Answering:
     def __call__(self, images: jax.Array) -> list[jax.Array]:
         """Returns value, probabilities, the interval's ends, and each head's own value."""
         prediction = self._whole(images)
-        low, high = decoders.interval(prediction.probs, self.about.space, COVERAGE)
+        known = self.about.calibration
+        low, high = calibration.interval(known, prediction.probs, self.about.space, COVERAGE)
         heads = [prediction.heads[name] for name in self._heads]
         return [prediction.value, prediction.probs, low, high, *heads]
 

@@ -86,6 +86,7 @@ def answer(
     faces: Sequence[NumberedCrop],
     coverage: float,
     *,
+    group: str = "",
     maps: bool = False,
 ) -> list[Answer]:
     """Answers for faces in one batch; a value that is no number is left in its answer.
@@ -94,6 +95,7 @@ def answer(
       predictor: the network.
       faces: at least one.
       coverage: the share of the distribution that an interval holds.
+      group: of the people, where the model is calibrated by group.
       maps: whether answers have score maps.
     """
     images = np.stack([face.crop.pixels for face in faces])
@@ -101,7 +103,7 @@ def answer(
     probs = np.asarray(prediction.probs)
     low = high = [None] * len(images)
     if not predictor.value_alone:
-        low, high = (edges.tolist() for edges in predictor.interval(probs, coverage))
+        low, high = (edges.tolist() for edges in predictor.interval(probs, coverage, group))
     scores = predictor.score_maps(images) if maps else [None] * len(images)
     return [
         Answer(

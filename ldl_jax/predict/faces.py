@@ -105,6 +105,7 @@ def answer(
     alignment: Alignment,
     batch: int = 64,
     coverage: float = 0.9,
+    group: str = "",
     maps: bool = False,
     workers: int | None = None,
 ) -> Iterator[Picture]:
@@ -116,13 +117,15 @@ def answer(
       detect: finds the faces; None where each picture is a face already cut out.
       alignment: how a face that is found is cut out.
       batch: faces at a time; the last batch is padded, so that only one shape is compiled.
-      coverage: the share of the distribution that an interval holds.
+      coverage: the share of the distribution that an interval holds, or of labels where the model
+        is calibrated.
+      group: of the people shown, as `Predictor.interval` takes it.
       maps: whether answers have score maps.
       workers: threads that decode; None takes one for each processor.
     """
     waiting: deque[_Decoded] = deque()
     queue: deque[tuple[NumberedCrop, _Decoded]] = deque()
-    compute = partial(_compute, predictor, queue, batch, coverage, maps)
+    compute = partial(_compute, predictor, queue, batch, coverage, group, maps)
     workers = workers or os.cpu_count() or 1
     for picture in _decoded(predictor, paths, detect, alignment, batch, workers):
         waiting.append(picture)
@@ -149,11 +152,13 @@ def _compute(
     queue: deque[tuple[NumberedCrop, _Decoded]],
     batch: int,
     coverage: float,
+    group: str,
     maps: bool,
 ) -> None:
     """Takes at most a batch of faces from the queue, and gives them their answers."""
     faces = [queue.popleft() for _ in range(min(batch, len(queue)))]
-    answers = crops.answer(predictor, [face for face, _ in faces], coverage, maps=maps)
+    pixels = [face for face, _ in faces]
+    answers = crops.answer(predictor, pixels, coverage, group=group, maps=maps)
     for (_, picture), answer in zip(faces, answers, strict=True):
         if problem := crops.not_a_number(answer):
             picture.problems.append(problem)

@@ -1,5 +1,6 @@
 """A trained network as a function of pictures, with the preprocessing that it was trained with."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from ldl_jax import decoders, encodings, methods, models
+from ldl_jax import calibration, encodings, methods, models
 from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.data.pictures import fit
 from ldl_jax.heads import Features
@@ -21,7 +22,7 @@ from ldl_jax.predict.batches import ROWS, batched, checked, pictures_at_once
 from ldl_jax.predict.engines import Session
 from ldl_jax.predict.one_file import Notes
 from ldl_jax.predict.trust import check as trust_check
-from ldl_jax.train import model_file
+from ldl_jax.train import calibrated, model_file
 from ldl_jax.train.intact import LogLine, warn
 from ldl_jax.train.predict_step import PredictStep, make_predict_step
 from ldl_jax.train.record import Record
@@ -40,6 +41,7 @@ class Predictor:
       notes: where the model comes from, in words, where it was read from one file.
       older: a line on each newer checkpoint that is damaged, where this is an older one.
       session: what answers in XLA's place (`ldl_jax.predict.engines`), or None.
+      folder: the checkpoint that it was read from; None of a file.
 
     Its batch normalisation is folded into the layers before it once, here; `trained` has it whole.
     """
@@ -51,8 +53,11 @@ class Predictor:
         self.space, self.preprocessing = about.space, about.preprocessing
         self.alignment = about.alignment
         self.older: tuple[str, ...] = ()
+        self.folder: Path | None = None
         self.session = session
-        self._interval = jax.jit(decoders.interval, static_argnums=(1, 2))
+        self._interval = jax.jit(
+            partial(calibration.interval, about.calibration), static_argnums=(1, 2, 3)
+        )
         if weights is None:  # of an ONNX file, which has none for JAX and runs no code
             assert session is not None
             return
@@ -60,7 +65,7 @@ class Predictor:
         model, method = _made(about, "about")
         backbone = weights.params["backbone"]
         model, backbone, model_state = models.folded(model, backbone, weights.model_state)
-        predict = make_predict_step(model, method, flip=about.flip)
+        predict = make_predict_step(model, method, flip=about.flip, calibration=about.calibration)
         self._weights = jax.device_put(
             Weights({**weights.params, "backbone": backbone}, model_state)
         )
@@ -106,12 +111,12 @@ class Predictor:
 
     @cached_property
     def value_alone(self) -> bool:
-        """Returns whether the method gives a value alone.
+        """Returns whether the method gives a value alone, and no calibration an interval.
 
         Its distribution is then the two labels next to the value, and an interval of it means
         nothing. A distribution that is learnt is not so for random features.
         """
-        if self.space.size < 3:
+        if self.space.size < 3 or self.about.calibration is not None:
             return False
         if not hasattr(self, "_weights"):
             assert self.session is not None
@@ -154,12 +159,21 @@ class Predictor:
         prediction: Prediction = batched(compute, images, self.batch_size)
         return prediction
 
-    def interval(self, probs: np.ndarray, coverage: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the least and the greatest label of central intervals of distributions [B, K].
+    def interval(
+        self, probs: np.ndarray, coverage: float = 0.9, group: str = ""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the least and the greatest label of intervals of answers' distributions [B, K].
 
-        Each is [B]; `coverage` is the share of the distribution that lies in the interval.
+        Each is [B]; those of a calibrated model are conformal (`ldl_jax.calibration`), those of
+        another are central, and `coverage` is then the share of the distribution that they hold.
+        A `group` of people that the model is not calibrated for, or "", has the intervals of all.
+
+        Raises:
+          ValueError: too few pictures were calibrated with for the coverage.
         """
-        low, high = batched(lambda rows: self._interval(rows, self.space, coverage), probs, ROWS)
+        low, high = batched(
+            lambda rows: self._interval(rows, self.space, coverage, group), probs, ROWS
+        )
         return low, high
 
     def check_score_maps(self) -> None:
@@ -219,6 +233,7 @@ def load(
     allow_unsealed: bool = False,
     allow_nonfinite: bool = False,
     engine: str = "xla",
+    raw: bool = False,
     log: LogLine = warn,
 ) -> Predictor:
     """Loads the predictor of a run's workdir (its last finished generation), of one checkpoint, of
@@ -236,12 +251,14 @@ def load(
       allow_nonfinite: whether weights may be NaN or infinite.
       engine: what computes the answers, "xla", "onnxruntime" or "auto" (`ldl_jax.predict.engines`).
         Score maps and `pure` are XLA's always, and an ONNX file's answers ONNX Runtime's.
+      raw: whether answers stay as the network gives them, without the model's calibration.
       log: takes a line of text on what is wrong, where there still is an answer: a newer checkpoint
         that is damaged, or one without a seal. By default it warns.
 
     Raises:
       ValueError: nothing that can be read is there, only a network without a head for ages, weights
-        that do not fit their network or are not finite, or code that is not trusted.
+        that do not fit their network or are not finite, code that is not trusted, or a calibration
+        of another network.
     """
     path = hub.local(path)
     if not path.exists():
@@ -249,13 +266,20 @@ def load(
     engines.check(engine)
     if path.suffix == ".onnx" and path.is_file():
         of_file = engines.opened(path)
+        if raw and of_file.about.calibration is not None:
+            raise ValueError(
+                f"path: {path} has its calibration inside; load the run it was made of"
+            )
         return Predictor(of_file.about, None, of_file)
     older: list[str] = []
+    folders: list[Path] = []
     notes = Notes()
     if path.is_dir():
         from ldl_jax.train import checkpoint  # late, since it needs Orbax, and no file does
 
-        about, weights = checkpoint.read(path, log, older.append, allow_unsealed=allow_unsealed)
+        about, weights = checkpoint.read(
+            path, log, older.append, allow_unsealed=allow_unsealed, located=folders.append
+        )
     elif path.is_file() and one_file.knows(path):
         about, weights, notes = model_file.read(path)
     elif path.is_file():
@@ -265,9 +289,12 @@ def load(
     for line in older:
         log(line)
     trust_check(about, trust, path)
+    if raw:
+        about = dataclasses.replace(about, calibration=None)
     predictor = Predictor(about, _fitting(about, weights, path, allow_nonfinite))
     predictor.older, predictor.notes = tuple(older), notes
     predictor.session = engines.session(predictor, engine)
+    predictor.folder = folders[0] if folders else None
     return predictor
 
 
@@ -284,6 +311,7 @@ def _fitting(about: Record, weights: Arrays, path: Path, allow_nonfinite: bool) 
     if faults := differences(stored, wanted):
         rest = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise ValueError(f"{path} does not fit {model.name}: {'; '.join(faults[:5])}{rest}")
+    calibrated.check(about, params["head"], path)
     if not allow_nonfinite:
         remedy = " (--allow-nonfinite, or allow_nonfinite=True, takes them)"
         check_finite(weights, path, remedy)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from absl import flags
 
+from ldl_jax.calibration import limits
 from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.data.detect import choice
 from ldl_jax.predict import engines, faces
@@ -26,7 +27,13 @@ _ALIGN = flags.DEFINE_enum(
 _MARGIN = flags.DEFINE_float(
     "margin", None, "around a face, as a share of its box; by default the checkpoint's"
 )
-COVERAGE = flags.DEFINE_float("coverage", 0.9, "what the intervals hold of the distribution")
+COVERAGE = flags.DEFINE_float(
+    "coverage",
+    0.9,
+    "what the intervals hold: of new labels, where the model is calibrated, else of the "
+    "distribution",
+)
+_RAW = flags.DEFINE_boolean("raw", False, "answer as the network does, without its calibration")
 _DETECTOR = flags.DEFINE_string(
     "detector",
     "mtcnn",
@@ -97,11 +104,33 @@ def load(checkpoint: str, tell: Tell) -> tuple[Predictor, list[str]]:
         allow_unsealed=_UNSEALED.value,
         allow_nonfinite=_NONFINITE.value,
         engine=_ENGINE.value,
+        raw=_RAW.value,
         log=warnings.append,
     )
     for line in warnings:
         tell(f"warning: {' '.join(line.split())}")
     return predictor, warnings
+
+
+def interval_notes(predictor: Predictor, group: str, tell: Tell) -> list[str]:
+    """Returns what is to be said of the group of people that is given, and tells it.
+
+    Raises:
+      ValueError: the model's calibration has no intervals of the coverage that is asked for.
+    """
+    known, notes = predictor.about.calibration, list[str]()
+    if known is not None:
+        try:
+            limits(known, COVERAGE.value, group)
+        except ValueError as error:
+            raise ValueError(f"--{error}; or leave the calibration out, with --raw") from None
+    names = [cell.name for cell in known.groups] if known is not None else []
+    if group and group not in names:
+        listed = f"it knows {', '.join(names)}" if names else "it knows none"
+        notes = [f"the model is not calibrated for the group {group!r} ({listed}): all's are taken"]
+    for note in notes:
+        tell(f"warning: {note}")
+    return notes
 
 
 def older(predictor: Predictor) -> str:

@@ -43,9 +43,12 @@ class Candidate:
 
 
 def load_all(
-    checkpoints: Sequence[Path], trust: Sequence[str], log: Callable[[str], None]
+    checkpoints: Sequence[Path],
+    trust: Sequence[str],
+    log: Callable[[str], None],
+    raw: bool = False,
 ) -> list[Candidate]:
-    """Loads what `ldl_jax.load` takes; `log` takes its warnings.
+    """Loads what `ldl_jax.load` takes, with `raw` uncalibrated; `log` takes its warnings.
 
     Raises:
       ValueError: naming everything that cannot be read.
@@ -53,7 +56,7 @@ def load_all(
     candidates, faults = [], []
     for name, path in zip(short_names(checkpoints), checkpoints, strict=True):
         try:
-            candidates.append(Candidate(name, path, load(path, trust=trust, log=log)))
+            candidates.append(Candidate(name, path, load(path, trust=trust, raw=raw, log=log)))
         except ValueError as error:
             faults.append(str(error).removeprefix("path: "))
     if faults:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits import protocols
-from ldl_jax.evaluation import analysis, compare, decisions, evaluate, report
+from ldl_jax.evaluation import analysis, calibrating, compare, decisions, evaluate, report
 from ldl_jax.evaluation import groups as of_people
 from ldl_jax.evaluation.compare import Difference
 from ldl_jax.evaluation.predictions import Predictions
@@ -71,6 +71,7 @@ def score(
     trust: Sequence[str] = (),
     thresholds: Sequence[float] | None = None,
     groups: Sequence[str] | None = None,
+    raw: bool = False,
 ) -> Scores:
     """Returns the scores of models on a part of the dataset that a config's data section names.
 
@@ -86,26 +87,28 @@ def score(
       trust: the modules of checkpoints' own methods that may be run, as of `ldl_jax.load`.
       thresholds: as of `analysis.analyse`.
       groups: the kinds of groups that errors are compared by; all of them where None.
+      raw: whether models answer without their calibration.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong with a model, the dataset or the config.
     """
-    candidates, read = load_all(checkpoints, trust, log), Reader()
+    candidates, read = load_all(checkpoints, trust, log, raw), Reader()
     records = read(candidates[0].as_trained(config.data))
-    parts, rows = _chosen(config.data, records, part)
+    parts, rows = chosen(config.data, records, part)
     spaces = spaces_of(candidates, records, rows, config.data.space)
     _check_flags(records, [space for space, _ in spaces], thresholds, groups)
     protocol = _protocol(config.data, records, parts, part, checkpoints, log)
-    log_once = _once(log if parts else _of_all(log))
+    log_once = _once(log if parts else of_all(log))
     scores: list[Score] = []
     for candidate, (space, note) in zip(candidates, spaces, strict=True):
         own_records = read(candidate.as_trained(config.data))  # faces are drawn in its size
-        answers = _answers(candidate, config, own_records, rows, log_once, progress)
+        answers = answers_of(candidate, config, own_records, rows, log_once, progress)
+        held = _held(candidate, answers, of_people.joined(answers.groups))
         answers = _in_space(answers, space)
         if groups is not None:
             answers = dataclasses.replace(answers, groups=of_people.choose(answers.groups, groups))
         trained = seen.note(candidate.checkpoint, config.data, records, rows)
-        notes = (note, candidate.alignment_note(records), trained)
+        notes = (note, candidate.alignment_note(records), trained, held)
         first = scores[0].predictions if scores else None
         scores.append(
             Score(
@@ -155,7 +158,7 @@ def _thresholds(
     return usual
 
 
-def _chosen(
+def chosen(
     config: DataConfig, records: Records, part: str
 ) -> tuple[protocols.Parts | None, np.ndarray]:
     """Returns the split, where one is needed, and the rows of the part."""
@@ -205,7 +208,7 @@ def _protocol(
     return data.audited(config, records, parts, workdir, log)[0]
 
 
-def _answers(
+def answers_of(
     candidate: Candidate,
     config: Config,
     records: Records,
@@ -233,6 +236,23 @@ def _answers(
     return evaluate.evaluate(step, weights, feed, space, batch_size, progress)
 
 
+def _held(candidate: Candidate, answers: Predictions, groups: Sequence[str]) -> str:
+    """Returns what a calibrated model's intervals of 90 % hold of the labels, in words."""
+    known = candidate.predictor.about.calibration
+    if known is None or not answers.probs.shape[1]:
+        return ""
+    ends = calibrating.intervals(known, answers.probs, answers.space, groups, (0.9,))
+    found = calibrating.figures(answers.probs, answers.labels, answers.space, ends, groups)
+    if not np.isfinite(found.coverage[0.9]):
+        return "calibrated, with too few labels for intervals of 90 %"
+    text = (
+        f"calibrated intervals of 90 % hold {found.coverage[0.9]:.1%} of the labels and are "
+        f"{found.width[0.9]:.2f} {answers.unit} wide"
+    )
+    by_group = [f"{name} {share:.1%} ({n})" for name, (share, n) in found.groups.items()]
+    return f"{text}; by group: {', '.join(by_group)}" if any(groups) else text
+
+
 def _in_space(answers: Predictions, space: LabelSpace) -> Predictions:
     """Returns the answers in the space that they are compared in."""
     if same_values(space, answers.space):
@@ -253,6 +273,6 @@ def _once(log: LogLine) -> LogLine:
     return log_once
 
 
-def _of_all(log: LogLine) -> LogLine:
+def of_all(log: LogLine) -> LogLine:
     """Returns a log that does not call all pictures of a dataset test pictures."""
     return lambda text: log(text.replace(" test pictures, labels", " pictures, labels"))

@@ -32,24 +32,42 @@ def note(path: Path, config: DataConfig, records: Records, rows: np.ndarray) -> 
     A run's split.json tells it, where it was trained on the same dataset. Of other models it is
     not known.
     """
-    workdir = workdir_of(path)
-    if workdir is None:
+    if workdir_of(path) is None:
         return "whether it was trained on these pictures is not known"
     try:
-        saved = completed(read_json(workdir / "config.json"))["data"]
-        if _source(saved) != _source(to_dict(config)):
-            return "it was trained on another dataset; whether that shares pictures is not known"
-        ids = {records.ids[row] for row in rows.tolist()}
-        trained = ids.intersection(split_file.ids(workdir / "split.json", "train"))
-        chosen = ids.intersection(split_file.ids(workdir / "split.json", "validation"))
+        counts = shared(path, config, records, rows)
     except (ValueError, KeyError, TypeError, AttributeError):
         return "whether it was trained on these pictures is not known: its run cannot be read"
-    shared = [
-        f"{len(some)} of {len(rows)} pictures {what}"
-        for some, what in ((trained, "it was trained on"), (chosen, "it was chosen by"))
-        if some
+    if counts is None:
+        return "it was trained on another dataset; whether that shares pictures is not known"
+    what = {"train": "it was trained on", "validation": "it was chosen by"}
+    leaks = [
+        f"{counts[part]} of {len(rows)} pictures {text}"
+        for part, text in what.items()
+        if counts[part]
     ]
-    return f"LEAK: {'; '.join(shared)}" if shared else "it was not trained on these pictures"
+    return f"LEAK: {'; '.join(leaks)}" if leaks else "it was not trained on these pictures"
+
+
+def shared(
+    path: Path, config: DataConfig, records: Records, rows: np.ndarray
+) -> dict[str, int] | None:
+    """Returns how many of these rows each part of a model's own run has, by the part's name.
+
+    It is None where the model is of no run, or its run was on another dataset.
+
+    Raises:
+      ValueError, KeyError, TypeError, AttributeError: the files of its run cannot be read.
+    """
+    workdir = workdir_of(path)
+    if workdir is None:
+        return None
+    saved = completed(read_json(workdir / "config.json"))["data"]
+    if _source(saved) != _source(to_dict(config)):
+        return None
+    ids = {records.ids[row] for row in rows.tolist()}
+    split = workdir / "split.json"
+    return {part: len(ids.intersection(split_file.ids(split, part))) for part in split_file.PARTS}
 
 
 def _source(data: dict[str, Any]) -> list[Any]:

@@ -2,8 +2,9 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from ldl_jax import processes
@@ -127,11 +128,17 @@ def seal_of(step_folder: Path) -> Path:
     return step_folder.with_name(step_folder.name + ".sha256")
 
 
-def digest(folder: Path) -> str:
-    """Hashes the names and the bytes of all files below a folder."""
+def digest(folder: Path, instead: Mapping[Path, bytes] = MappingProxyType({})) -> str:
+    """Hashes the names and the bytes of all files below a folder.
+
+    `instead` has what is hashed in the place of some files' own bytes, by their relative paths.
+    """
     total = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         total.update(str(path.relative_to(folder)).encode())
+        if (content := instead.get(path.relative_to(folder))) is not None:
+            total.update(hashlib.sha256(content).digest())
+            continue
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()

@@ -12,7 +12,7 @@ The arrays are named by their routes ("backbone.conv1.kernel", "head.logits.bias
     sha256    of the record and the arrays, which tells damage
 
 A reader takes every version up to its own and passes over texts that it doesn't know. So whoever
-adds something that changes answers (as a calibration would) raises `VERSION`.
+adds something that changes answers raises `VERSION`, or that of the record (as for calibrations).
 """
 
 import dataclasses

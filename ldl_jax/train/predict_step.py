@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 
+from ldl_jax.calibration import Calibration, apply
 from ldl_jax.methods import Method, Prediction
 from ldl_jax.models.functional import Model
 from ldl_jax.train.weights import PyTree, Weights
@@ -18,11 +19,14 @@ def head_outputs(model: Model, method: Method, weights: Weights, images: jax.Arr
     return method.head.apply(params["head"], features)
 
 
-def make_predict_step(model: Model, method: Method, *, flip: bool = True) -> PredictStep:
+def make_predict_step(
+    model: Model, method: Method, *, flip: bool = True, calibration: Calibration | None = None
+) -> PredictStep:
     """Returns a pure `predict(weights, images) -> Prediction` of preprocessed images [B, H, W, 3].
 
     With `flip`, values and probabilities are the means over a picture and its mirror image
-    (DLDL-v2, "Inference Details").
+    (DLDL-v2, "Inference Details"). A calibration changes the probabilities, and leaves the values:
+    those are the method's own estimate, which a run's tables measure.
     """
 
     def once(weights: Weights, images: jax.Array) -> Prediction:
@@ -34,4 +38,9 @@ def make_predict_step(model: Model, method: Method, *, flip: bool = True) -> Pre
         both = once(weights, images), once(weights, model.mirror(images))
         return jax.tree.map(lambda a, b: (a + b) / 2, *both)
 
-    return predict
+    def calibrated(weights: Weights, images: jax.Array) -> Prediction:
+        prediction = predict(weights, images)
+        assert calibration is not None
+        return prediction._replace(probs=apply(calibration, prediction.probs))
+
+    return predict if calibration is None else calibrated

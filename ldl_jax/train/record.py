@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ldl_jax.calibration import Calibration
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.labels import LabelSpace
 
 # Records of release 0.1.0 have no version and count as 0. Checkpoints with a record of version 2 or
 # newer are sealed, so that a missing seal is a fault.
-VERSION = 3
+VERSION = 4
 SEALED = 2
 Options = Mapping[str, Any]  # arguments by name, of JSON's types
 _LARGEST = 2**1000  # of the whole numbers that are a float
@@ -59,6 +60,10 @@ class Record:
       standardised: whether the head standardises the network's features (`methods.deep`).
       backbone: the SHA-256 of the network's arrays where they lie beside the checkpoints
         (`ldl_jax.train.backbone`), as features of it were trained on; "" where they are in it.
+      calibration: what answers are calibrated by; None where `launch.calibrate` has fitted none.
+
+    Raises:
+      ValueError: the calibration is of other labels.
     """
 
     model: Options
@@ -73,6 +78,15 @@ class Record:
     hidden: tuple[int, ...] = ()
     standardised: bool = False
     backbone: str = ""
+    calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        known = self.calibration
+        if known is not None and known.space != self.space:
+            raise ValueError(
+                f"calibration: is of {_span(known.space)}, and the answers are of "
+                f"{_span(self.space)}; calibrate the model itself"
+            )
 
     def to_json(self) -> dict[str, object]:
         """Returns the record with its version, of JSON's types."""
@@ -114,8 +128,14 @@ def from_json(content: object, source: Path) -> Record:
         raise RecordError(f"{source}: its record: {error}") from None
 
 
+def _span(space: LabelSpace) -> str:
+    return f"{space.size} labels from {space.low:g} to {space.high:g} {space.unit}"
+
+
 def _upgraded(fields: dict[str, object], version: int) -> dict[str, object]:
     """Returns the fields of an older record as those of this version."""
+    if version < 4:
+        fields = {"calibration": None, **fields}
     if version < 3:
         fields = {"hidden": [], "standardised": False, "backbone": "", **fields}
     if version >= 1:
@@ -179,4 +199,4 @@ def _object(kind: type, content: object, name: str) -> object:
     try:
         return kind(**values)
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise ValueError(f"{name}: {error}" if name else str(error)) from None

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +35,14 @@ def read(
     older: LogLine = warn,
     *,
     allow_unsealed: bool = False,
+    located: Callable[[Path], object] = lambda step_folder: None,
 ) -> tuple[Record, Arrays]:
     """Reads what `read_own` does; of a run on features, with the network that gave them.
 
     Raises:
       ValueError: nothing that can be read is there, or the network is not.
     """
-    return joined(path, *read_own(path, log, older, allow_unsealed=allow_unsealed))
+    return joined(path, *read_own(path, log, older, allow_unsealed=allow_unsealed, located=located))
 
 
 def read_own(
@@ -51,6 +51,7 @@ def read_own(
     older: LogLine = warn,
     *,
     allow_unsealed: bool = False,
+    located: Callable[[Path], object] = lambda step_folder: None,
 ) -> tuple[Record, Arrays]:
     """Reads the last finished generation of a run's workdir, or one checkpoint.
 
@@ -63,12 +64,18 @@ def read_own(
       log: takes a line of text where it is not known that files are as they were written.
       older: takes a line on each newer checkpoint that cannot be read, where an older one is.
       allow_unsealed: whether a checkpoint is read that was sealed once and has no seal now.
+      located: takes the folder of the checkpoint that is read.
 
     Raises:
       ValueError: nothing that can be read is there.
     """
     check_links(path)
-    read_one = partial(read_step, log=log, sealed=not allow_unsealed)
+
+    def read_one(step_folder: Path) -> tuple[Record, Arrays]:
+        result = read_step(step_folder, log, sealed=not allow_unsealed)
+        located(step_folder)
+        return result
+
     if results := _results(path):
         folder = path / "checkpoints" / f"generation_{len(results)}"
         return _latest(folder / "best" if "best_step" in results[-1] else folder, read_one, older)
