@@ -23,13 +23,12 @@ h3{font-size:1.05rem;margin:1.4em 0 .4em}
 p,ul{max-width:46rem}li{margin:.2em 0}
 a{color:var(--blue)}a:focus-visible,summary:focus-visible,.wide:focus-visible{outline:2px solid
 var(--blue);outline-offset:2px}
-nav ul{columns:14rem;padding-left:1.1em;margin:0}
+nav ul{columns:14rem;padding-left:1.1em;margin:0}nav li{break-inside:avoid;margin:0 0 .2em}
 .wide{overflow-x:auto;margin:.6em 0}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
 td,th{padding:.25em .7em;text-align:right;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;background:var(--card)}
-td:first-child,th:first-child,.text{text-align:left}tbody th{font-weight:400;background:none}
-caption{caption-side:bottom;text-align:left;color:var(--soft);padding:.4em 0;font-size:.85rem}
+td{white-space:nowrap}td:first-child,th:first-child,.text{text-align:left}.text{white-space:normal}tbody th{font-weight:400;background:none}
 .note{color:var(--soft);font-size:.9rem}
 .warn{border-left:4px solid var(--orange);padding:.3em .8em;background:var(--card)}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));
@@ -48,9 +47,9 @@ svg text{font-size:12px;fill:var(--soft)}svg .label{fill:var(--ink)}
 .ink{--c:var(--ink)}
 @media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--back:#fff;--card:#fff;
 --blue:#0072b2;--orange:#d55e00;--green:#00795a;--grey:#777}
-@page{margin:16mm}body{font-size:10pt;max-width:none;padding:0}nav{display:none}
+@page{margin:16mm}html{font-size:75%}body{max-width:none;padding:0}nav{display:none}
 h2,h3{break-after:avoid}figure,tr,.warn{break-inside:avoid}figure{border:1px solid var(--line)}
-.wide{overflow:visible}table{font-size:8pt}td,th{padding:.15em .4em}
+.wide{overflow:visible}table{font-size:8pt}td,th{padding:.15em .4em;white-space:normal}
 .figures{grid-template-columns:1fr 1fr}
 details::details-content{content-visibility:visible;block-size:auto;opacity:1}
 summary{color:inherit;list-style:none}}
@@ -96,10 +95,10 @@ def escaped_table(
         cells = zip(kinds[1:], rest, strict=True)
         others = "".join(f"<td{kind}>{text}</td>" for kind, text in cells)
         body.append(f"<tr><th scope=row>{first}</th>{others}</tr>")
-    below = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    below = f"<p class=note>{html.escape(caption)}</p>" if caption else ""
     return (
-        f"<div class=wide tabindex=0><table>{below}<thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(body)}</tbody></table></div>"
+        f"<div class=wide tabindex=0><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(body)}</tbody></table></div>{below}"
     )
 
 

@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 
 WIDTH, HEIGHT = 460, 300  # small, so that letters can be read on a phone
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 20, 14, 46
 _ROW = 26  # of a chart of intervals
-_LETTER = 6.4  # width of a letter of 12 pixels
+_LETTER = 7.2  # width of a letter of 12 pixels
 _LONGEST = 28  # letters of a row's name
 Numbers = Sequence[float]
 
@@ -113,7 +113,8 @@ def draw(chart: Chart, key: str) -> str:
         parts.append(_line(_LEFT, y_of(0), right, y_of(0), "axis"))
     marks = [_marks(series, x_of, y_of, y_ends[0]) for series in chart.series]
     clip = f"{key}-clip"
-    box = f'x="{_LEFT}" y="{_TOP}" width="{right - _LEFT}" height="{bottom - _TOP}"'
+    # Marks on the edge are whole.
+    box = f'x="{_LEFT - 4}" y="{_TOP - 4}" width="{right - _LEFT + 8}" height="{bottom - _TOP + 8}"'
     parts.append(f'<clipPath id="{clip}"><rect {box}/></clipPath>')
     parts.append(f'<g clip-path="url(#{clip})">{"".join(marks)}</g>')
     parts.append(_line(_LEFT, bottom, right, bottom, "axis"))

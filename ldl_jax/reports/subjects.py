@@ -97,9 +97,8 @@ def read(folders: Sequence[Path], generation: int = 0) -> Sources:
       ValueError: a folder is none of them, a run has not finished that generation, a file is
         damaged, or units differ.
     """
-    workdirs: list[Path] = []
+    found: list[Path] = []  # runs and evaluations, in the order in which they were named
     unfinished: list[str] = []
-    evaluations: list[Path] = []
     benchmarks: dict[str, Content] = {}
     for folder in folders:
         check_links(folder)
@@ -107,15 +106,23 @@ def read(folders: Sequence[Path], generation: int = 0) -> Sources:
             content = _object(folder / BENCHMARK)
             benchmarks[f"{content.get('title', folder.name)}"] = content
         elif (folder / EVALUATION).is_file():
-            evaluations.append(folder)
+            found.append(folder)
         else:
             finished, others = _runs(folder)
-            workdirs += finished
+            found += finished
             unfinished += others
-    subjects = [
-        *map(lambda name, path: _run(name, path, generation), short_names(workdirs), workdirs),
-        *_models(evaluations),
-    ]
+    subjects: list[Subject] = []
+    alone = sum((path / EVALUATION).is_file() for path in found) == 1
+    for name, path in zip(short_names(found), found, strict=True):
+        try:
+            if (path / EVALUATION).is_file():
+                subjects += _models(path, "" if alone else f"{name}: ")
+            else:
+                subjects.append(_run(name, path, generation))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: its files are not as a run or an evaluation writes them ({error!r})"
+            ) from error
     units = sorted({subject.answers.unit for subject in subjects})
     if len(units) > 1:
         raise ValueError(f"the runs' labels are in different units: {', '.join(units)}")
@@ -202,16 +209,10 @@ def _analyses(workdir: Path, last: int) -> Iterator[Analysis]:
             yield dict(_object(path))
 
 
-def _models(folders: Sequence[Path]) -> Iterator[Subject]:
-    for folder, short in zip(folders, short_names(folders), strict=True):
-        path = folder / EVALUATION
-        content = _object(path)
-        try:
-            for model in content["models"]:
-                name = model["name"] if len(folders) == 1 else f"{short}: {model['name']}"
-                yield _model(name, folder, content, model)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: is not as launch.evaluate writes it ({error!r})") from None
+def _models(folder: Path, prefix: str) -> Iterator[Subject]:
+    content = _object(folder / EVALUATION)
+    for model in content["models"]:
+        yield _model(f"{prefix}{model['name']}", folder, content, model)
 
 
 def _model(name: str, folder: Path, content: Content, model: Content) -> Subject:

@@ -42,7 +42,7 @@ def about(subject: Subject) -> str:
             f"mean (95 % interval {low:.3f} to {high:.3f}, over other people)."
         )
     if (rank := result.get("ca5")) is not None and unit == "years":
-        text += f" {rank:.1%} are off by less than 5 years or by 5."
+        text += f" {rank:.1%} are off by less than 5 years."
     if (share := result.get("coverage90")) is not None:
         text += f" Its central intervals of 90 % hold {share:.1%} of the labels."
     return text
@@ -62,7 +62,7 @@ def split(subject: Subject) -> Section:
     if _at(subject.config, "data", "audit") is False:
         body.append(blocks.paragraph("Leaks between the parts were not looked for.", "warn"))
     elif "leaks (" in subject.protocol or "with leaks" in subject.protocol:
-        text = "The parts share pictures or people, as the split's name says: the error may be too low."
+        text = "The parts share pictures or people, as the split's name says; the error may be low."
         body.append(blocks.paragraph(text, "warn"))
     if removed:
         rows = [[str(x.get(key, "")) for key in ("id", "part", "reason")] for x in removed]
