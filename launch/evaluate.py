@@ -17,13 +17,15 @@ from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from ldl_jax.evaluation import compare, grid, report
+from ldl_jax.data.synthetic.corruptions import CORRUPTIONS
+from ldl_jax.evaluation import compare, grid, report, robustness
 from ldl_jax.predict import hub
 from ldl_jax.run import config as schema
-from ldl_jax.run import only_data, score_folder, scoring
+from ldl_jax.run import only_data, score_folder, scoring, spoiling
 from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
 from ldl_jax.run.config import Config
 from ldl_jax.run.progress import bar, teller
+from ldl_jax.run.spoiling import Spoiling
 from ldl_jax.workdir import Row
 
 # Of the data section, what a model brings with it.
@@ -56,6 +58,51 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_string(
         "out", None, "a folder for tables, predictions and figures", flag_values=values
     )
+    flags.DEFINE_flag(
+        flags.Flag(
+            _KindsParser(),
+            None,
+            "corruptions",
+            (),
+            "score spoiled copies of the pictures too: by all corruptions, or by those named, as "
+            f"--corruptions=blur,noise, of {', '.join(CORRUPTIONS)}",
+            boolean=True,
+        ),
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "severities", None, "of the corruptions, as 1,3,5; by default 1 to 5", flag_values=values
+    )
+
+
+class _KindsParser(flags.ArgumentParser[tuple[str, ...]]):
+    """Parses the names of corruptions; a flag without a value stands for all of them."""
+
+    def parse(self, argument: str | tuple[str, ...]) -> tuple[str, ...]:
+        if isinstance(argument, tuple):
+            return argument
+        if argument in ("true", "false"):  # the flag alone, and --nocorruptions
+            return CORRUPTIONS if argument == "true" else ()
+        return tuple(name.strip() for name in argument.split(","))
+
+    def flag_type(self) -> str:
+        return "comma separated list of corruptions"
+
+
+def _spoiling(values: flags.FlagValues) -> Spoiling | None:
+    """Returns what the flags ask; ValueError where they are wrong."""
+    if not values.corruptions:
+        if values.severities is not None:
+            raise ValueError("--severities: of corruptions; give --corruptions too")
+        return None
+    if values.severities is None:
+        return Spoiling(values.corruptions)
+    try:
+        severities = tuple(map(int, values.severities))
+    except ValueError:
+        listed = ",".join(values.severities)
+        raise ValueError(f"--severities: expected some of 1 to 5, got {listed}") from None
+    return Spoiling(values.corruptions, severities)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -70,7 +117,8 @@ def main(arguments: Sequence[str]) -> None:
         _check_overrides([*config_flags.get_override_values(values["config"])])
         checkpoints = [hub.local(name) for name in values.checkpoint]
         config = schema.parse(values.config)
-        run(checkpoints, config, values.part, out, Console(), values.trust)
+        spoiled = _spoiling(values)
+        run(checkpoints, config, values.part, out, Console(), values.trust, spoiled=spoiled)
     except (ValueError, OSError) as error:
         fail(str(error))
 
@@ -82,6 +130,8 @@ def run(
     out: Path | None,
     console: Console,
     trust: Sequence[str] = (),
+    *,
+    spoiled: Spoiling | None = None,
 ) -> None:
     """Scores the models on a part, shows the table, and writes everything into `out`."""
     if out is not None:
@@ -94,16 +144,26 @@ def run(
             progress.update(task, completed=done, total=total)
 
         scores = scoring.score(checkpoints, config, part, log, count, trust)
+        if spoiled is not None:
+            scores = spoiling.score(scores, config, spoiled, _quiet, count)
     rows = rows_of(scores)
     if out is not None:
         score_folder.put(out, scores, rows, config)
     grid.show(console, report.table(rows, scores.models[0].predictions.unit))
+    if known := spoiling.by_model(scores):
+        console.print()
+        grid.show(console, report.table(robustness.rows_of(known), keep=2))
+        log(f"MAE on the same pictures, spoiled, in {scores.models[0].predictions.unit}")
     log(f"split: {scores.protocol}")
     for model in scores.models:
         for note in model.notes:
             log(f"{model.candidate.name}: {note}")
     if out is not None:
         log(f"table, predictions, analyses and figures: {out}")
+
+
+def _quiet(text: str) -> None:
+    """Takes the lines on a part that the lines on the test part say again."""
 
 
 def rows_of(scores: scoring.Scores) -> list[Row]:

@@ -28,7 +28,9 @@ nav ul{columns:14rem;padding-left:1.1em;margin:0}nav li{break-inside:avoid;margi
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
 td,th{padding:.25em .7em;text-align:right;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;background:var(--card)}
-td{white-space:nowrap}td:first-child,th:first-child,.text{text-align:left}.text{white-space:normal}tbody th{font-weight:400;background:none}
+td{white-space:nowrap}
+td:first-child,th:first-child,.text{text-align:left}.text{white-space:normal}
+tbody th{font-weight:400;background:none}
 .note{color:var(--soft);font-size:.9rem}
 .warn{border-left:4px solid var(--orange);padding:.3em .8em;background:var(--card)}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));

@@ -13,6 +13,7 @@ from ldl_jax.data.splits import protocols
 from ldl_jax.evaluation import analysis, compare, evaluate, report
 from ldl_jax.evaluation.compare import Difference
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.evaluation.robustness import Robustness
 from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import make_placement
 from ldl_jax.run import data, seen
@@ -35,6 +36,7 @@ class Score:
       analysis: of the errors.
       difference: of the MAE from the first model's; None of the first.
       notes: remarks for readers of the numbers.
+      robustness: the errors on spoiled pictures, where these were looked at.
     """
 
     candidate: Candidate
@@ -43,6 +45,7 @@ class Score:
     analysis: dict[str, Any]
     difference: Difference | None
     notes: tuple[str, ...]
+    robustness: Robustness | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,7 @@ def score(
     """
     candidates, read = load_all(checkpoints, trust, log), Reader()
     records = read(candidates[0].as_trained(config.data))
-    parts, rows = _chosen(config.data, records, part)
+    parts, rows = chosen(config.data, records, part)
     spaces = spaces_of(candidates, records, rows, config.data.space)
     protocol = _protocol(config.data, records, parts, part, checkpoints, log)
     log_once = _once(log if parts else _of_all(log))
@@ -113,7 +116,7 @@ def score(
     return Scores(part, protocol, tuple(scores), records.notes)
 
 
-def _chosen(
+def chosen(
     config: DataConfig, records: Records, part: str
 ) -> tuple[protocols.Parts | None, np.ndarray]:
     """Returns the split, where one is needed, and the rows of the part."""
