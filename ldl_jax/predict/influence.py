@@ -54,7 +54,7 @@ def _jitted(predictor: Predictor) -> "jax.stages.Wrapped":
         mean = inputs.mean(axis=(1, 2), keepdims=True)
         shares = (np.arange(STEPS, dtype=np.float32) + 0.5) / STEPS
         # All steps go as one batch: in a loop, XLA's convolutions on a CPU take many times as long.
-        between = mean + shares[:, None, None, None, None] * (inputs - mean)
+        between = mean[None] + shares[:, None, None, None, None] * (inputs - mean)[None]
         gradients = jax.grad(total, 1)(weights, between.reshape(-1, *inputs.shape[1:]))
         gradients = gradients.reshape(between.shape).mean(axis=0)
         return _cells(((inputs - mean) * gradients).sum(axis=-1))
