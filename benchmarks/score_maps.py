@@ -30,9 +30,9 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--pictures", type=int, default=100)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    predictor = ldl_jax.load(given.checkpoint)
-    drawn = faces(given.pictures, predictor.preprocessing.stored_size, _SEED, lazy=True)
+    options = parser.parse_args()
+    predictor = ldl_jax.load(options.checkpoint)
+    drawn = faces(options.pictures, predictor.preprocessing.stored_size, _SEED, lazy=True)
     assert drawn.images is not None
     images = drawn.images[:]
     maps = influence(predictor, images)
@@ -40,10 +40,10 @@ def main() -> None:
     def answer(pictures: np.ndarray) -> np.ndarray:
         return np.asarray(predictor.answer(pictures).probs)
 
-    found: dict[str, object] = {}
+    results: dict[str, object] = {}
     for side in _SIDES:
         result = faithful.deletion(answer, images, maps, predictor.space, side=side)
-        found[f"deletion, side {side:g}"] = dataclasses.asdict(result)
+        results[f"deletion, side {side:g}"] = dataclasses.asdict(result)
         low, high = result.interval
         print(
             f"a square of {side:.0%} of the side: the marked one moves the answer by "
@@ -54,13 +54,13 @@ def main() -> None:
     wrinkled = masks.wrinkles(drawn)
     old = drawn.labels >= 50
     share, area = faithful.weight_within(maps[old], wrinkled[old])
-    found["wrinkles"] = {"share": share, "area": area, "pictures": int(old.sum())}
+    results["wrinkles"] = {"share": share, "area": area, "pictures": int(old.sum())}
     print(
         f"of what raises the answers for {int(old.sum())} faces of 50 years and over, {share:.1%} "
         f"lies where wrinkles are, which are {area:.1%} of the picture"
     )
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=2) + "\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

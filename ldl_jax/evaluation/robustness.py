@@ -12,7 +12,7 @@ COVERAGE = 0.9  # of the intervals
 Robustness = dict[str, Any]  # of JSON's types
 
 
-class Estimates(NamedTuple):
+class IntervalAnswers(NamedTuple):
     """A model's answers for N pictures: values, and the ends of intervals, float32 [N] each.
 
     The ends are None where a method gives a value alone.
@@ -25,8 +25,8 @@ class Estimates(NamedTuple):
 
 def measure(
     labels: np.ndarray,
-    clean: Estimates,
-    spoiled: Mapping[tuple[str, int], Estimates],
+    clean: IntervalAnswers,
+    spoiled: Mapping[tuple[str, int], IntervalAnswers],
     subjects: Sequence[str] = (),
 ) -> Robustness:
     """Returns the errors by corruption and severity, of JSON's types.
@@ -49,8 +49,8 @@ def measure(
     errors = np.abs(clean.values.astype(np.float64) - labels)
     rows = []
     for (corruption, severity), answers in spoiled.items():
-        own = np.abs(answers.values.astype(np.float64) - labels)
-        change = compare.crossed_difference(own, errors, index)
+        spoiled_errors = np.abs(answers.values.astype(np.float64) - labels)
+        change = compare.crossed_difference(spoiled_errors, errors, index)
         row: Row = {"corruption": corruption, "severity": severity, **_numbers(labels, answers)}
         row["mae_change"] = {key: getattr(change, key) for key in ("mean", "low", "high")}
         rows.append(row)
@@ -66,11 +66,11 @@ def rows_of(by_model: Mapping[str, Robustness]) -> list[Row]:
     for name, known in by_model.items():
         kinds = dict.fromkeys(row["corruption"] for row in known["rows"])
         for kind in kinds:
-            own = [row for row in known["rows"] if row["corruption"] == kind]
+            of_kind = [row for row in known["rows"] if row["corruption"] == kind]
             row: Row = {"model": name, "spoiled by": kind.replace("_", " ")}
             row["as it is"] = f"{known['clean']['mae']:.3f}"
-            row |= {f"severity {x['severity']}": f"{x['mae']:.3f}" for x in own}
-            for key, numbers in (("in 90 %", known["clean"]), ("in 90 %, worst", own[-1])):
+            row |= {f"severity {x['severity']}": f"{x['mae']:.3f}" for x in of_kind}
+            for key, numbers in (("in 90 %", known["clean"]), ("in 90 %, worst", of_kind[-1])):
                 if "coverage90" in numbers:
                     row[key] = f"{100 * numbers['coverage90']:.1f}"
             rows.append(row)
@@ -82,7 +82,7 @@ def page(by_model: Mapping[str, Robustness], unit: str) -> str:
     return f"\nMAE in {unit} of spoiled pictures.\n\n{report.markdown(rows_of(by_model), unit)}"
 
 
-def _numbers(labels: np.ndarray, answers: Estimates) -> dict[str, float]:
+def _numbers(labels: np.ndarray, answers: IntervalAnswers) -> dict[str, float]:
     error = answers.values.astype(np.float64) - labels
     numbers = {"mae": float(np.abs(error).mean()), "bias": float(error.mean())}
     if answers.low is not None and answers.high is not None:

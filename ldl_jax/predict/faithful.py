@@ -14,7 +14,7 @@ Answer = Callable[[np.ndarray], np.ndarray]  # pictures uint8 [B, S, S, 3] -> pr
 
 @dataclasses.dataclass(frozen=True)
 class Faithfulness:
-    """How far answers move where a region of a picture is deleted.
+    """Says how far answers move where a region of a picture is deleted.
 
     The distance of two distributions is the mean shift of their labels, ∫|F - F'| in the label's
     unit (earth mover's distance).

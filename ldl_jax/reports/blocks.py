@@ -1,4 +1,4 @@
-"""What a report is made of: sections, and figures with the table of their numbers behind them."""
+"""Makes the parts of a report: sections, and figures with the tables of their numbers."""
 
 import dataclasses
 import html

@@ -18,7 +18,7 @@ Numbers = Sequence[float]
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """One set of marks.
+    """Holds one set of marks.
 
     Attributes:
       name: in the legend; "" where it is not in it.
@@ -226,11 +226,11 @@ def _short(name: str) -> str:
 def _ends(series: Sequence[Series], axis: str) -> tuple[float, float]:
     """Returns the ends of an axis that shows everything; that of y has room above."""
     every: list[float] = []
-    for one in series:
-        every += [*one.x] if axis == "x" else [*one.y, *one.low, *one.high]
-        if one.kind == "bars":
-            half = one.width / 2
-            every += [one.x[0] - half, one.x[-1] + half] if axis == "x" else [0.0]
+    for each in series:
+        every += [*each.x] if axis == "x" else [*each.y, *each.low, *each.high]
+        if each.kind == "bars":
+            half = each.width / 2
+            every += [each.x[0] - half, each.x[-1] + half] if axis == "x" else [0.0]
     low, high = min(every), max(every)
     if axis == "x" and low < high:
         return low, high

@@ -91,7 +91,7 @@ def _of_one(subject: Subject, key: str, several: bool, pictures: bool) -> list[S
         blocks.paragraph(trained.about(subject)),
         blocks.metrics_table([{**subject.result}], unit),
     ]
-    made = (
+    candidates = (
         trained.split(subject),
         trained.by_label(subject, key) if unit != "identity" else None,
         trust.calibration(subject, key),
@@ -104,7 +104,7 @@ def _of_one(subject: Subject, key: str, several: bool, pictures: bool) -> list[S
         _pictures(subject) if pictures else None,
         trained.facts(subject),
     )
-    parts = [section for section in made if section is not None]
+    parts = [section for section in candidates if section is not None]
     if not several:
         return [Section("In short", first), *parts]
     inner = [f"<h3>{html.escape(part.title)}</h3>{''.join(part.body)}" for part in parts]
@@ -124,11 +124,11 @@ def _pictures(subject: Subject) -> Section | None:
 
 def _together(known: Sequence[Subject]) -> Section:
     """Returns the table of all, with the paired differences from the first."""
-    found = subjects.differences(known)
-    rows, unit = subjects.rows_of(known, found)
+    differences = subjects.differences(known)
+    rows, unit = subjects.rows_of(known, differences)
     body = [blocks.metrics_table(rows, unit)]
     body += [html_page.items(lines)] if (lines := subjects.protocols_of(known)) else []
-    others = [name for name, difference in found.items() if difference is None]
+    others = [name for name, difference in differences.items() if difference is None]
     if others:
         text = (
             f"Tested on other pictures than {known[0].name}, or on other labels of them, so that "
@@ -136,7 +136,7 @@ def _together(known: Sequence[Subject]) -> Section:
             f"{', '.join(others)}."
         )
         body.append(blocks.paragraph(text, "warn"))
-    paired = {name: x for name, x in found.items() if x is not None}
+    paired = {name: x for name, x in differences.items() if x is not None}
     if paired:
         body.append(blocks.figures([_forest(paired, known[0].name, unit)], "all"))
     if len(known) > MOST:
@@ -148,7 +148,7 @@ def _together(known: Sequence[Subject]) -> Section:
 def _forest(paired: Mapping[str, Difference], first: str, unit: str) -> Figure:
     rows = [Interval(name, x.mean, (x.low, x.high)) for name, x in paired.items()]
     lines = [["run", "difference", "from", "to"]]
-    lines += [[name, *(f"{number:+.3f}" for number in x)] for name, x in paired.items()]
+    lines += [[name, *(f"{end:+.3f}" for end in x)] for name, x in paired.items()]
     apart = sum(x.low > 0 or x.high < 0 for x in paired.values())
     return Figure(
         rows,
@@ -164,7 +164,7 @@ def _forest(paired: Mapping[str, Difference], first: str, unit: str) -> Figure:
 def _benchmark(title: str, content: Mapping[str, Any]) -> Iterator[Section]:
     """Yields a section a part of a benchmark."""
     yield Section(title, [html_page.items([str(fact) for fact in content["facts"]])])
-    for number, part in enumerate(content["parts"].values(), start=1):
+    for index, part in enumerate(content["parts"].values(), start=1):
         body = []
         rows = sorted(part["rows"], key=lambda row: float(np.mean(row["metrics"]["mae"])))
         if rows:
@@ -182,7 +182,7 @@ def _benchmark(title: str, content: Mapping[str, Any]) -> Iterator[Section]:
             body.append(html_page.table(lines, note, (len(heads) - 1,)))
         compared = [row for row in rows if "difference" in row]
         if compared:
-            body.append(blocks.figures([_contrasts(compared)], f"b{number}"))
+            body.append(blocks.figures([_contrasts(compared)], f"b{index}"))
         if part["missing"]:
             body.append(
                 blocks.paragraph(f"Not computed yet: {', '.join(part['missing'])}.", "note")
@@ -192,25 +192,25 @@ def _benchmark(title: str, content: Mapping[str, Any]) -> Iterator[Section]:
 
 def _benchmark_line(row: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     numbers = [scored.cell(row["metrics"].get(key), key) for key in keys]
-    found, p = row.get("difference"), report.ABSENT
+    difference, p = row.get("difference"), report.ABSENT
     text = report.ABSENT
-    if found is not None:
-        text = f"{found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
-        p = "<0.001" if found["p_holm"] < 0.001 else f"{found['p_holm']:.3f}"
+    if difference is not None:
+        text = "{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**difference)
+        p = "<0.001" if difference["p_holm"] < 0.001 else f"{difference['p_holm']:.3f}"
     done, wanted = row["seeds"], row["of"]
     seeds = f"{done}" if done == wanted else f"{done} of {wanted}"
     return [row["row"], seeds, *numbers, text, p, row["chosen"]]
 
 
 def _contrasts(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    found = {row["row"]: row["difference"] for row in rows}
-    shown = [Interval(name, x["mean"], (x["low"], x["high"])) for name, x in found.items()]
+    differences = {row["row"]: row["difference"] for row in rows}
+    shown = [Interval(name, x["mean"], (x["low"], x["high"])) for name, x in differences.items()]
     lines = [["row", "difference", "from", "to", "of"]]
     lines += [
         [name, *(f"{x[key]:+.3f}" for key in ("mean", "low", "high")), str(x["from"])]
-        for name, x in found.items()
+        for name, x in differences.items()
     ]
-    apart = sum(x["low"] > 0 or x["high"] < 0 for x in found.values())
+    apart = sum(x["low"] > 0 or x["high"] < 0 for x in differences.values())
     return Figure(
         shown,
         "Lines are 95 % intervals over other pictures and other seeds; left of 0 the error is "

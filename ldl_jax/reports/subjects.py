@@ -71,7 +71,7 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
-    """What folders hold.
+    """Holds what folders have.
 
     Attributes:
       subjects: the runs and the models.
@@ -97,7 +97,7 @@ def read(folders: Sequence[Path], generation: int = 0) -> Sources:
       ValueError: a folder is none of them, a run has not finished that generation, a file is
         damaged, or units differ.
     """
-    found: list[Path] = []  # runs and evaluations, in the order in which they were named
+    paths: list[Path] = []  # runs and evaluations, in the order in which they were named
     unfinished: list[str] = []
     benchmarks: dict[str, Content] = {}
     for folder in folders:
@@ -106,14 +106,14 @@ def read(folders: Sequence[Path], generation: int = 0) -> Sources:
             content = _object(folder / BENCHMARK)
             benchmarks[f"{content.get('title', folder.name)}"] = content
         elif (folder / EVALUATION).is_file():
-            found.append(folder)
+            paths.append(folder)
         else:
             finished, others = _runs(folder)
-            found += finished
+            paths += finished
             unfinished += others
     subjects: list[Subject] = []
-    alone = sum((path / EVALUATION).is_file() for path in found) == 1
-    for name, path in zip(short_names(found), found, strict=True):
+    alone = sum((path / EVALUATION).is_file() for path in paths) == 1
+    for name, path in zip(short_names(paths), paths, strict=True):
         try:
             if (path / EVALUATION).is_file():
                 subjects += _models(path, "" if alone else f"{name}: ")

@@ -246,9 +246,9 @@ def _curve(steps: Sequence[Row], kind: str, key: str) -> tuple[list[float], list
 def _curve_lines(series: Sequence[Series]) -> list[list[str]]:
     """Returns about twenty points of each curve, and its last, as a table."""
     lines = [["of", "step", "number"]]
-    for one in series:
-        chosen = np.unique(np.linspace(0, len(one.x) - 1, 20).round().astype(int))
-        lines += [[one.name, f"{one.x[i]:,.0f}", f"{one.y[i]:.4g}"] for i in chosen]
+    for curve in series:
+        chosen = np.unique(np.linspace(0, len(curve.x) - 1, 20).round().astype(int))
+        lines += [[curve.name, f"{curve.x[i]:,.0f}", f"{curve.y[i]:.4g}"] for i in chosen]
     return lines
 
 

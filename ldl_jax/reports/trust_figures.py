@@ -53,13 +53,13 @@ def coverage(subject: Subject) -> Figure:
     lines = [["asked for", "hold [95 %]", f"mean width ({answers.unit})"]]
     shares, lows, highs, widths = [], [], [], []
     for level in LEVELS:
-        found = metrics.interval_coverage(answers.probs, answers.labels, answers.space, level)
-        share, width = float(found.fraction), float(found.width)
+        covered = metrics.interval_coverage(answers.probs, answers.labels, answers.space, level)
+        share, width = float(covered.fraction), float(covered.width)
         exact = stats.binomtest(round(share * len(answers)), len(answers)).proportion_ci()
-        for listed, number in zip(
+        for listed, value in zip(
             (shares, lows, highs, widths), (share, exact.low, exact.high, width), strict=True
         ):
-            listed.append(number)
+            listed.append(value)
         cell = f"{100 * share:.1f} [{100 * exact.low:.1f}, {100 * exact.high:.1f}] %"
         lines.append([f"{level:.0%}", cell, f"{width:.2f}"])
     chart = Chart(

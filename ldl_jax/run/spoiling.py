@@ -10,7 +10,7 @@ from ldl_jax.data.splits import protocols
 from ldl_jax.data.synthetic import corruptions
 from ldl_jax.data.synthetic.corruptions import CORRUPTIONS, SEVERITIES
 from ldl_jax.evaluation import robustness
-from ldl_jax.evaluation.robustness import Estimates, Robustness
+from ldl_jax.evaluation.robustness import IntervalAnswers, Robustness
 from ldl_jax.placement import make_placement
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.run import data, scoring
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 @dataclasses.dataclass(frozen=True)
 class Spoiling:
-    """Which corruptions pictures get, and how severe.
+    """Names the corruptions that pictures get, and their severities.
 
     Raises:
       ValueError: there is no such corruption or severity, or none is named.
@@ -80,8 +80,8 @@ def score(
 
 def by_model(scores: Scores) -> dict[str, Robustness]:
     """Returns what `score` found, by the models' names; empty where it was not asked for."""
-    found = {model.candidate.name: model.robustness for model in scores.models}
-    return {name: known for name, known in found.items() if known is not None}
+    named = {model.candidate.name: model.robustness for model in scores.models}
+    return {name: known for name, known in named.items() if known is not None}
 
 
 def _pictures(model: Score, config: Config, part: str, read: Reader, log: LogLine) -> Part:
@@ -98,34 +98,34 @@ def _pictures(model: Score, config: Config, part: str, read: Reader, log: LogLin
 
 def _of_one(model: Score, part: Part, spoiling: Spoiling, progress: Progress) -> Robustness:
     predictor, answers = model.candidate.predictor, model.predictions
-    same = same_values(predictor.space, answers.space) and not predictor.value_alone
+    intervals = same_values(predictor.space, answers.space) and not predictor.value_alone
     ways = [None, *spoiling.each]
-    done: list[list[Estimates]] = [[] for _ in ways]
+    done: list[list[IntervalAnswers]] = [[] for _ in ways]
     for start in range(0, len(part), _AT_ONCE):
         numbers = np.arange(start, min(start + _AT_ONCE, len(part)))
-        images = np.stack([part.picture(int(number)) for number in numbers])
+        images = np.stack([part.picture(int(row)) for row in numbers])
         for listed, way in zip(done, ways, strict=True):
             spoiled = images if way is None else corruptions.spoil(images, *way, 0, numbers)
-            listed.append(_estimates(predictor, spoiled, intervals=same))
+            listed.append(_estimates(predictor, spoiled, intervals=intervals))
         progress(int(numbers[-1]) + 1, len(part))
     clean, *others = (_joined(listed) for listed in done)
     by_way = dict(zip(spoiling.each, others, strict=True))
     return robustness.measure(part.labels, clean, by_way, part.subjects)
 
 
-def _estimates(predictor: Predictor, images: np.ndarray, *, intervals: bool) -> Estimates:
+def _estimates(predictor: Predictor, images: np.ndarray, *, intervals: bool) -> IntervalAnswers:
     prediction = predictor.answer(images)
     if not intervals:
-        return Estimates(np.asarray(prediction.value))
+        return IntervalAnswers(np.asarray(prediction.value))
     try:
         low, high = predictor.interval(np.asarray(prediction.probs), robustness.COVERAGE)
     except ValueError:  # of a model that was calibrated with too few pictures for it
-        return Estimates(np.asarray(prediction.value))
-    return Estimates(np.asarray(prediction.value), low, high)
+        return IntervalAnswers(np.asarray(prediction.value))
+    return IntervalAnswers(np.asarray(prediction.value), low, high)
 
 
-def _joined(parts: Sequence[Estimates]) -> Estimates:
+def _joined(parts: Sequence[IntervalAnswers]) -> IntervalAnswers:
     first, low, high = zip(*parts, strict=True)
     if low[0] is None:
-        return Estimates(np.concatenate(first))
-    return Estimates(*(np.concatenate(column) for column in (first, low, high)))
+        return IntervalAnswers(np.concatenate(first))
+    return IntervalAnswers(*(np.concatenate(column) for column in (first, low, high)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ldl_jax.evaluation import robustness
-from ldl_jax.evaluation.robustness import Estimates
+from ldl_jax.evaluation.robustness import IntervalAnswers
 from ldl_jax.run.spoiling import Spoiling
 
 LABELS = np.array([10.0, 20, 30, 40], np.float32)
@@ -12,7 +12,7 @@ LABELS = np.array([10.0, 20, 30, 40], np.float32)
 
 def estimates(error, half=3.0):
     values = LABELS + np.float32(error)
-    return Estimates(values, values - np.float32(half), values + np.float32(half))
+    return IntervalAnswers(values, values - np.float32(half), values + np.float32(half))
 
 
 def test_the_numbers_by_corruption_and_severity():
@@ -32,7 +32,7 @@ def test_the_numbers_by_corruption_and_severity():
 
 
 def test_a_value_alone_has_no_intervals():
-    alone = Estimates(LABELS + 1)
+    alone = IntervalAnswers(LABELS + 1)
     found = robustness.measure(LABELS, alone, {("blur", 1): alone})
     assert "coverage90" not in found["clean"]
     assert "in 90 %" not in robustness.rows_of({"m": found})[0]

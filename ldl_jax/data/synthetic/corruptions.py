@@ -92,8 +92,8 @@ def spoil(
     result = pictures.copy()
     if corruption in ("blur", "jpeg", "occlusion"):
         return spoil_pictures(result, corruption, severity, seed, numbers)
-    for picture, number in zip(result, numbers, strict=True):
-        rng = np.random.default_rng((seed, 8, int(number)))
+    for picture, index in zip(result, numbers, strict=True):
+        rng = np.random.default_rng((seed, 8, int(index)))
         if corruption == "rotation":
             picture[:] = _rotated(picture, 9.0 * severity * np.sign(rng.random() - 0.5))
             continue
