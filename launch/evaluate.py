@@ -3,11 +3,13 @@
 python -m launch.evaluate --checkpoint=runs/quickstart --config=configs/quickstart.py
 python -m launch.evaluate --checkpoint=runs/mine --checkpoint=imdb.h5 --part=all \\
     --config.data.name=csv_folder --config.data.csv=faces/ages.csv --out=evaluated
+python -m launch.evaluate --checkpoint=runs/mine --config=configs/mine.py --corruptions
 
 The keys config.data.* are those of a training's config: dataset, protocol, parts. The pictures are
 prepared as each model was trained to see them, whatever data.size says. Ages are compared in years,
 whatever grid or groups a model has; with data.space, as adience, in that space. Another unit, as a
-score, is a scale of its own: a model of other ends is refused.
+score, is a scale of its own: a model of other ends is refused. With --corruptions spoiled copies of
+the pictures are scored too (docs/report.md).
 """
 
 from collections.abc import Sequence

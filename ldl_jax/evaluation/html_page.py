@@ -99,8 +99,8 @@ def escaped_table(
         body.append(f"<tr><th scope=row>{first}</th>{others}</tr>")
     below = f"<p class=note>{html.escape(caption)}</p>" if caption else ""
     return (
-        f"<div class=wide tabindex=0><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(body)}</tbody></table></div>{below}"
+        "<div class=wide role=region aria-label=Table tabindex=0>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{below}"
     )
 
 

@@ -82,7 +82,7 @@ def _with_legend(image: Image.Image, most: float, unit: str) -> Image.Image:
     draw = ImageDraw.Draw(strip)
     places = ((letter, "l"), (width / 2, "m"), (width - letter, "r"))
     words = ("lowers the answer", "neutral", "raises it")
-    numbers = (f"\u2212{most:.2g}", f"0 {unit}".strip(), f"+{most:.2g}")
+    numbers = (f"-{most:.2g}", f"0 {unit}".strip(), f"+{most:.2g}")
     for texts, y in ((numbers, 2.3), (words, 3.4)):
         for text, (x, anchor) in zip(texts, places, strict=True):
             shown = font(draw, text, 0.85 * letter, width / 3 - letter)
