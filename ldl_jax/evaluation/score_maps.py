@@ -65,7 +65,9 @@ def _scores(answer: Answer) -> np.ndarray:
 def _pixels(scores: np.ndarray, most: float) -> np.ndarray:
     """Returns the colours of scores [h, w], uint8 RGBA [h, w, 4]."""
     share = np.clip(scores / (most or 1.0), -1, 1)
-    colours = np.where((share > 0)[..., None], np.uint8(RAISES), np.uint8(LOWERS))
+    colours = np.where(
+        (share > 0)[..., None], np.array(RAISES, np.uint8), np.array(LOWERS, np.uint8)
+    )
     opacity = np.round(255 * _OPACITY * np.abs(share)).astype(np.uint8)
     return np.ascontiguousarray(np.dstack([colours, opacity]))
 

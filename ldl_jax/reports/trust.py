@@ -223,8 +223,9 @@ def _apart(row: Numbers) -> list[str]:
     cells = [str(row[x]) for x in ("of", "metric", "greatest", "least")]
     cells.append(f"{row['difference']:.3f} [{low:.3f}, {high:.3f}]")
     ratio, ends = row.get("ratio"), row.get("ratio_interval")
-    known = ratio is not None and ends is not None
-    return [*cells, f"{ratio:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" if known else report.ABSENT]
+    if ratio is None or ends is None:
+        return [*cells, report.ABSENT]
+    return [*cells, f"{ratio:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"]
 
 
 def _spread(row: Numbers, key: str, form: str = "{:.3f}") -> str:

@@ -20,6 +20,7 @@ def calibration_curve(curve: Numbers, count: int) -> Figure:
     """Draws the calibration curve of `count` pictures, with the band of calibrated ones."""
     levels, below = np.asarray(curve["levels"]), np.asarray(curve["labels_below"])
     low, high = (stats.binom.ppf(q, count, levels) / count for q in (0.025, 0.975))
+    at = levels.tolist()
     outside = int(((below < low) | (below > high)).sum())
     chart = Chart(
         "Calibration of the quantiles",
@@ -28,9 +29,11 @@ def calibration_curve(curve: Numbers, count: int) -> Figure:
         "quantile of the learned distribution",
         "labels at or below it",
         [
-            Series("95 % of calibrated models", levels, high, "band", "grey", low=low),
+            Series(
+                "95 % of calibrated models", at, high.tolist(), "band", "grey", low=low.tolist()
+            ),
             Series("calibrated", [0, 1], [0, 1], colour="ink", dashed=True),
-            Series("this model", levels, below),
+            Series("this model", at, below.tolist()),
         ],
         (0, 1),
         (0, 1),
@@ -51,7 +54,10 @@ def coverage(subject: Subject) -> Figure:
     """Draws what central intervals of the distributions hold of the labels, and their widths."""
     answers = subject.answers
     lines = [["asked for", "hold [95 %]", f"mean width ({answers.unit})"]]
-    shares, lows, highs, widths = [], [], [], []
+    shares: list[float] = []
+    lows: list[float] = []
+    highs: list[float] = []
+    widths: list[float] = []
     for level in LEVELS:
         covered = metrics.interval_coverage(answers.probs, answers.labels, answers.space, level)
         share, width = float(covered.fraction), float(covered.width)
