@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 EXTRAS := $(shell nvidia-smi >/dev/null 2>&1 && echo dev,cuda12 || echo dev)
 WORKDIR ?= runs/quickstart
 
-.PHONY: install quickstart test test-oldest test-peers soak bench-peers bench-gpu lint types clean
+.PHONY: install quickstart test test-oldest test-peers test-page soak bench-peers bench-gpu lint types clean
 
 # An environment of another version than that of a PYTHON that was given is made anew.
 ifneq (,$(filter command environment,$(origin PYTHON)))
@@ -56,6 +56,18 @@ test-oldest:
 test-peers: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,peers]'
 	$(BIN)/python -m pytest -rs tests/peers
+
+# The page in headless Chromium (docs/page.md).
+PAGE := .cache/page
+test-page: install
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update --quiet=2 && apt-get install --yes --no-install-recommends --quiet=2 chromium; } || \
+	  { echo "error: no chromium on the path; install it, as by: apt-get install chromium" >&2; exit 1; }
+	@command -v npm >/dev/null || \
+	  { echo "error: no npm on the path; it brings onnxruntime-web" >&2; exit 1; }
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(PAGE) 'onnxruntime-web@>=1.20'
+	$(BIN)/pip install --quiet --disable-pip-version-check playwright
+	$(BIN)/python -m pytest -rs tests/page
 
 # SSR-Net's speed beside that of its authors' network in Keras, which has an environment of its own.
 PEERS := .cache/keras

@@ -104,7 +104,7 @@ def check(keras: Keras, predict: Any, weights: Weights) -> float:
     return difference
 
 
-def _moved(weights: Weights) -> Weights:
+def moved(weights: Weights) -> Weights:
     """Returns weights that are moved a little upwards: fresh ones answer 0 for any picture."""
     rng = np.random.default_rng(1)
 
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for batch in sorted({batch for _, batch in SHAPES}):
         config = train_step_library.config_of("ssrnet", 64, "float32", batch)
         job = train_step_library.job_of(config)
-        weights = _moved(train_step_library.weights_of(job)) if weights is None else weights
+        weights = moved(train_step_library.weights_of(job)) if weights is None else weights
         library[batch] = train_step_library.functions(job, weights)
     assert weights is not None
     with started(options.keras, weights) as keras:

@@ -8,22 +8,27 @@ python -m launch.evaluate --checkpoint=runs/mine --config=configs/mine.py --corr
 The keys config.data.* are those of a training's config: dataset, protocol, parts. The pictures are
 prepared as each model was trained to see them, whatever data.size says. Ages are compared in years,
 whatever grid or groups a model has; with data.space, as adience, in that space. Another unit, as a
-score, is a scale of its own: a model of other ends is refused. With --corruptions spoiled copies of
-the pictures are scored too (docs/report.md).
+score, is a scale of its own: a model of other ends is refused.
+
+Ages are decided at 18, 21 and 25 (--thresholds), errors compared by group of people (--groups), and
+a challenge age chosen for a false positive rate (--max-fpr): see docs/decisions.md.
+With --corruptions spoiled copies of the pictures are scored too (docs/report.md).
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
 from ldl_jax.data.synthetic.corruptions import CORRUPTIONS
-from ldl_jax.evaluation import compare, grid, report, robustness
+from ldl_jax.evaluation import compare, grid, report, robustness, trust_tables
 from ldl_jax.predict import hub
 from ldl_jax.run import config as schema
-from ldl_jax.run import only_data, score_folder, scoring, spoiling
+from ldl_jax.run import only_data, operating, score_folder, scoring, spoiling
 from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
 from ldl_jax.run.config import Config
 from ldl_jax.run.progress import bar, teller
@@ -57,6 +62,26 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_enum(
         "part", "test", scoring.PARTS, "of the dataset; all needs no split", flag_values=values
     )
+    flags.DEFINE_list(
+        "thresholds",
+        None,
+        "ages that are decided, as 18,21,25, which is the default where they lie within the labels",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "groups",
+        None,
+        "what errors are compared by, as sex,skin; by default all groups of people that are known",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "max-fpr",
+        None,
+        "chooses on the validation part, for each threshold, the least challenge age with at most "
+        "this share of people under the threshold who pass; needs --part=test",
+        flag_values=values,
+    )
+    flags.DEFINE_float("confidence", 0.95, "of that choice", flag_values=values)
     flags.DEFINE_string(
         "out", None, "a folder for tables, predictions and figures", flag_values=values
     )
@@ -118,11 +143,44 @@ def main(arguments: Sequence[str]) -> None:
     try:
         _check_overrides([*config_flags.get_override_values(values["config"])])
         checkpoints = [hub.local(name) for name in values.checkpoint]
+        asked = _asked(values)
         config = schema.parse(values.config)
         spoiled = _spoiling(values)
-        run(checkpoints, config, values.part, out, Console(), values.trust, spoiled=spoiled)
+        run(checkpoints, config, values.part, out, Console(), values.trust, asked, spoiled=spoiled)
     except (ValueError, OSError) as error:
         fail(str(error))
+
+
+@dataclasses.dataclass(frozen=True)
+class Questions:
+    """Holds what is asked beside the metrics: thresholds, groups, and a false positive rate."""
+
+    thresholds: tuple[float, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    wanted: operating.Wanted | None = None
+
+
+def _asked(values: flags.FlagValues) -> Questions:
+    """Returns what the flags ask; ValueError where one is wrong."""
+    thresholds = None
+    if values.thresholds is not None:
+        try:
+            thresholds = tuple(map(float, values.thresholds))
+        except ValueError:
+            listed = ",".join(values.thresholds)
+            raise ValueError(f"--thresholds: expected numbers, as 18,21, got {listed!r}") from None
+    groups = None if values.groups is None else tuple(name.strip() for name in values.groups)
+    wanted = None
+    if values["max-fpr"].value is not None:
+        wanted = operating.Wanted(values["max-fpr"].value, values.confidence)
+        if values.part != "test":
+            raise ValueError(
+                "--max-fpr: a challenge age is chosen on the validation part and checked on the "
+                f"test part, got --part={values.part}"
+            )
+    elif values["confidence"].present:
+        raise ValueError("--confidence: is that of --max-fpr, which is not given")
+    return Questions(thresholds, groups, wanted)
 
 
 def run(
@@ -132,26 +190,44 @@ def run(
     out: Path | None,
     console: Console,
     trust: Sequence[str] = (),
+    asked: Questions | None = None,
     *,
     spoiled: Spoiling | None = None,
 ) -> None:
-    """Scores the models on a part, shows the table, and writes everything into `out`."""
+    """Scores the models on a part, shows the tables, and writes everything into `out`."""
+    asked = asked or Questions()
     if out is not None:
         score_folder.check(out)
     log = teller(console)
     with bar(console) as progress:
         task = progress.add_task("pictures")
+        flags_of = (trust, asked.thresholds, asked.groups)
 
         def count(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        scores = scoring.score(checkpoints, config, part, log, count, trust)
+        points: list[dict[str, Any]] = []
+        if asked.wanted is not None:  # first, as there may be no validation part
+            held_out = scoring.score(checkpoints, config, "validation", _quiet, count, *flags_of)
+        scores = scoring.score(checkpoints, config, part, log, count, *flags_of)
+        if asked.wanted is not None:
+            points = operating.choose(asked.wanted, asked.thresholds, held_out, scores)
         if spoiled is not None:
             scores = spoiling.score(scores, config, spoiled, _quiet, count)
     rows = rows_of(scores)
     if out is not None:
-        score_folder.put(out, scores, rows, config)
+        score_folder.put(out, scores, rows, config, points)
     grid.show(console, report.table(rows, scores.models[0].predictions.unit))
+    analyses = {model.candidate.name: model.analysis for model in scores.models}
+    for table in trust_tables.tables(analyses, points):
+        console.print()
+        grid.show(console, report.table(table, keep=2))
+    if asked.wanted is not None:
+        for line in operating.lines(points):
+            log(line)
+    for name, analysis in analyses.items():
+        for line in trust_tables.lines(analysis):
+            log(f"{name}: {line}")
     if known := spoiling.by_model(scores):
         console.print()
         grid.show(console, report.table(robustness.rows_of(known), keep=2))

@@ -2,7 +2,7 @@
 
 python -m launch.export runs/quickstart --to=model.safetensors
 python -m launch.export runs/quickstart --to=model.onnx --int8
-python -m launch.export runs/quickstart --to=site/
+python -m launch.export runs/quickstart --to=site/ --onnxruntime-web=node_modules/onnxruntime-web
 python -m launch.export runs/quickstart --push=hf://owner/name
 
 What is written depends on the target's end: .safetensors (one file for ldl_jax.load), .onnx,
@@ -46,6 +46,18 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     flags.DEFINE_enum("dtype", "float32", DTYPES, "of the weights in one file", flag_values=values)
     flags.DEFINE_boolean("int8", False, "weights of 8 bits, of an .onnx", flag_values=values)
+    flags.DEFINE_string(
+        "onnxruntime-web",
+        None,
+        "the folder of that npm package, for a page; by default that in ./node_modules",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "detector",
+        "mtcnn",
+        "what finds faces on a page: mtcnn, a .safetensors file of its weights, or none",
+        flag_values=values,
+    )
     flags.DEFINE_boolean("force", False, "replace what is there", flag_values=values)
     flags.DEFINE_multi_string(
         "trust",
@@ -97,12 +109,31 @@ def check(names: Sequence[str], values: flags.FlagValues) -> None:
         faults.append("--dtype: is of one file; give --to=NAME.safetensors or --push")
     if values.int8 and end != ".onnx":
         faults.append("--int8: is of an ONNX file; give --to=NAME.onnx")
+    faults += _page_faults(values, end)
     if faults:
         raise ValueError("; ".join(faults))
 
 
 def _end(target: str) -> str:
     return "/" if target.endswith("/") else Path(target).suffix
+
+
+def _page_faults(values: flags.FlagValues, end: str) -> list[str]:
+    if end != "/":
+        named = [name for name in ("onnxruntime-web", "detector") if values[name].present]
+        return [f"--{name}: is of a page; give --to=FOLDER/" for name in named]
+    if _module_faults("--to", end, _MODULES[end]):
+        return []  # said already
+    try:
+        _writer(_MODULES[end]).check(**_page_options(values))
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _page_options(values: flags.FlagValues) -> dict[str, str | None]:
+    detector = None if values.detector == "none" else values.detector
+    return {"onnxruntime_web": values["onnxruntime-web"].value, "detector": detector}
 
 
 def _target_faults(target: str, end: str, force: bool) -> list[str]:
@@ -205,7 +236,7 @@ def _write(
     elif end == ".md":
         files.write(path, notes.card)
     else:
-        options = {"int8": values.int8} if end == ".onnx" else {}
+        options = {".onnx": {"int8": values.int8}, "/": _page_options(values)}.get(end, {})
         _writer(_MODULES[end]).write(predictor, path, **options)
 
 

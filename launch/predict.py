@@ -32,6 +32,12 @@ from ldl_jax.run.progress import bar, teller
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a run's workdir, one checkpoint, or the file of an age model"
 )
+_AT_LEAST = flags.DEFINE_float(
+    "threshold", None, "a label, as 18: gives the probability that somebody is that or more"
+)
+_WIDTH = flags.DEFINE_float(
+    "max-width", None, "answers only where the interval is narrower than this"
+)
 _BATCH = flags.DEFINE_integer("batch", 64, "faces at a time")
 _JSON = flags.DEFINE_string("json", None, "a JSON file to write; - for standard output")
 _CSV = flags.DEFINE_string("csv", None, "a CSV file to write; - for standard output")
@@ -85,6 +91,8 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
         err.print(plain(note))
     tell = teller(err)
     predictor, warnings = answering.load(checkpoint, tell)
+    space, value_alone = predictor.space, predictor.value_alone
+    asked = answers.check_asked(_AT_LEAST.value, _WIDTH.value, space, value_alone)
     drawings = _drawings(predictor, outputs) if chosen is None else []
     alignment = answering.alignment(predictor, tell)
     detect = answering.detector()
@@ -110,6 +118,8 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             for problem in picture.problems:
                 err.print(plain(f"error: {' '.join(problem.split())}"))
             problems += len(picture.problems)
+            answered = tuple(asked.of(answer, space) for answer in picture.answers)
+            picture = dataclasses.replace(picture, answers=answered)
             if picture.answers:
                 _draw(picture, drawings)
             # The maps are drawn by now, and each is as large as many distributions.
@@ -117,7 +127,7 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
             progress.update(task, advance=1, description=f"{len(rows)} faces in pictures")
     if rows:
         answering.tell_value_alone(predictor, tell)
-    _write(rows, predictor, warnings)
+    _write(rows, predictor, warnings, asked)
     return _is_newest(predictor, err) and problems == 0
 
 
@@ -138,8 +148,9 @@ def _check_flags(*, are_films: bool) -> None:
     if _BATCH.value < 1:
         raise ValueError(f"--batch: expected 1 or more, got {_BATCH.value}")
     answering.check()
-    if are_films and _SCORE_MAP.value is not None:
-        raise ValueError("--score-map: of pictures alone, films have none")
+    for flag in (_SCORE_MAP, _AT_LEAST, _WIDTH):
+        if are_films and flag.value is not None:
+            raise ValueError(f"--{flag.name}: of pictures alone, films have none")
     places: dict[str | Path, str] = {}
     for flag in (_JSON, _CSV, _ANNOTATE, _SCORE_MAP):
         name, value = flag.name, flag.value
@@ -174,15 +185,17 @@ def _draw(picture: faces.Picture, drawings: Sequence[Drawing]) -> None:
             draw(image, picture.answers).save(file, "PNG")
 
 
-def _write(rows: Sequence[Answer], predictor: Predictor, warnings: Sequence[str] = ()) -> None:
+def _write(
+    rows: Sequence[Answer], predictor: Predictor, warnings: Sequence[str], asked: answers.Asked
+) -> None:
     """Prints the table, unless JSON or CSV go to standard output, and writes the files."""
     space, coverage = predictor.space, answering.COVERAGE.value
     if "-" not in (_JSON.value, _CSV.value) and rows:
-        grid.show(Console(), answers.table(rows, space, coverage))
+        grid.show(Console(), answers.table(rows, space, coverage, asked))
     if _JSON.value is not None:
-        targets.put(answers.to_json(rows, space, coverage, warnings), _JSON.value)
+        targets.put(answers.to_json(rows, space, coverage, warnings, asked), _JSON.value)
     if _CSV.value is not None:
-        targets.put(answers.to_csv(rows, space), _CSV.value)
+        targets.put(answers.to_csv(rows, space, asked), _CSV.value)
 
 
 def cli() -> None:

@@ -1,7 +1,7 @@
 """Lists a dataset, a row a picture, before any picture is opened."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -16,7 +16,7 @@ _SHOWN = 20  # faults of a file that a message lists
 # The fields with an entry a picture.
 ROWS = (
     *("ids", "labels", "sources", "paths", "images", "packed", "sigma"),
-    *("subjects", "split", "truth", "votes", "folds", "quads", "points", "groups"),
+    *("subjects", "split", "truth", "votes", "folds", "quads", "points"),
 )
 
 
@@ -122,7 +122,8 @@ class Records:
         eye, the tip of the nose, the corner of the mouth on the left, and the other corner; NaN
         where unknown.
       alignment: how the pictures were cut out of larger ones; None where that is not known.
-      groups: N names of groups of people, as for errors by group; "" where unknown.
+      groups: N names of groups of people by what they are groups of, as {"sex": ("male", "", ...)},
+        for errors by group; "" where unknown. Nothing that trains is given them.
       bounds: the least and the greatest value of each group of values, where labels are the middles
         of groups; empty where they are numbers.
       notes: remarks for readers of the results, such as pictures that were left out, and why.
@@ -148,7 +149,7 @@ class Records:
     quads: np.ndarray | None = None
     points: np.ndarray | None = None
     alignment: Alignment | None = None
-    groups: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     bounds: tuple[tuple[float, float], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -161,6 +162,9 @@ class Records:
             missing = value is None or (isinstance(value, tuple) and not value)
             if not missing and len(value) != count:
                 raise DataError(f"{self.name}: {field} has {len(value)} rows, ids has {count}")
+        for kind, names in self.groups.items():
+            if len(names) != count:
+                raise DataError(f"{self.name}: groups.{kind} has {len(names)} rows, not {count}")
         if not self.paths and self.images is None and self.packed is None:
             raise DataError(f"{self.name}: gives neither paths nor images nor packed pictures")
 
@@ -176,7 +180,8 @@ class Records:
     def take(self, rows: slice | np.ndarray) -> "Records":
         """Returns the records of some rows, a slice or int64 [M], in the order given."""
         numbers = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
-        changes: dict[str, Any] = {}
+        groups = {kind: tuple(of[row] for row in numbers) for kind, of in self.groups.items()}
+        changes: dict[str, Any] = {"groups": groups}
         for field in ROWS:
             value = getattr(self, field)
             if isinstance(value, tuple):

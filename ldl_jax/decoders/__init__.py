@@ -31,6 +31,7 @@ from ldl_jax.decoders.probabilities import (
     median,
     minimum_cost,
     mode,
+    prob_at_least,
     quantile,
     variance,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "median",
     "minimum_cost",
     "mode",
+    "prob_at_least",
     "product_pool",
     "quantile",
     "rank_count",

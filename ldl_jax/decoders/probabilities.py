@@ -208,6 +208,56 @@ def highest_density_interval(
     return arrays.nan_where(unknown, low), arrays.nan_where(unknown, high)
 
 
+def prob_at_least(probs: ArrayLike, space: LabelSpace, t: ArrayLike) -> jax.Array:
+    """The probability that the label is at least t, as of an age that it is 18 or more.
+
+    P(y >= t) = Σ_k p_k s_k / Σ_k p_k,  s_k = min(1, max(0, (u_k - t) / (u_k - l_k)))
+
+    Value k of a grid stands for [l_k, u_k), u_k = l_(k+1), within which the probability is even: an
+    age in whole years is 18 from the 18th birthday to the eve of the 19th. So t = 18 takes the
+    whole of p_18 and nothing of p_17, and t = 18.5 one half of p_18: at the label values P is
+    Σ_(l_k >= t) p_k, and between them it is linear. The last value is as wide as the one before it.
+    Of groups l_k is the low bound, and u_k the high one; in years the year after that, as 15 to 20
+    ends with the 21st birthday.
+
+    Args:
+      probs: [..., K]; divided by its sum.
+      space: the K label values.
+      t: the threshold, a scalar in the space's unit, from the least label to the greatest.
+
+    Returns: [...] float32 in [0, 1].
+    Raises: ValueError if t is a number outside the labels, where the answer says nothing.
+
+    Examples:
+      >>> probs = jnp.array([[0.1, 0.1, 0.2, 0.4, 0.2]])
+      >>> space = LabelSpace.range(16, 20)
+      >>> print(*(decoders.prob_at_least(probs, space, t) for t in (18, 18.5)))
+      [0.8] [0.7]
+    """
+    if isinstance(t, int | float) and not space.low <= t <= space.high:
+        raise ValueError(
+            f"t: expected a threshold within the labels, {space.low:g} to {space.high:g} "
+            f"{space.unit}, got {t:g}"
+        )
+    p = arrays.with_last_axis("probs", probs, space.size)
+    ends = tuple(arrays.row(np.asarray(x, np.float32), p.ndim) for x in _ends(space))
+    left = (ends[1] - arrays.with_shape("t", t, ())) / (ends[1] - ends[0])
+    # Weights and sum are taken alike, so that a certain answer is 1 to the last bit.
+    return jnp.sum(p * jnp.clip(left, 0.0, 1.0), axis=-1) / jnp.sum(p, axis=-1)
+
+
+def _ends(space: LabelSpace) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the ends [K] of what each label value stands for, see `prob_at_least`."""
+    if not space.bounds:
+        values = np.asarray(space.values)
+        return values, np.append(values[1:], 2 * values[-1] - values[-2])
+    low, high = np.asarray(space.bounds).T
+    if space.unit == "years":
+        return low, high + 1
+    # A group of one value has no width: all of it lies at that value.
+    return low, np.maximum(high, np.nextafter(low.astype(np.float32), np.float32(np.inf)))
+
+
 def minimum_cost(probs: ArrayLike, space: LabelSpace, cost: ArrayLike) -> jax.Array:
     """The label of least expected cost: the Bayes decision.
 

@@ -1,13 +1,16 @@
-"""An analysis of a model's errors: by label, by group of persons, by confusion; its calibration."""
+"""An analysis of a model's errors: by label, by group of people, by confusion; its calibration."""
 
 import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ldl_jax import arrays, metrics
+from ldl_jax import arrays, decoders, metrics
+from ldl_jax.evaluation import decisions
+from ldl_jax.evaluation import groups as of_people
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.evaluation.report import compiled_fast
 from ldl_jax.labels import LabelSpace
@@ -16,32 +19,37 @@ from ldl_jax.metrics.calibration import LEVELS
 Analysis = dict[str, Any]  # of JSON's types
 Edges = tuple[float, ...]
 FEW = 20  # label values, of which a table of confusions can be read
+SHARES = np.arange(1, 21) / 20  # of the pictures that are answered, in a curve
 BIN = {"years": 10.0}  # the width of a bin of labels; of other units 0.5
 
 
-def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> Analysis:
+def analyse(predictions: Predictions, thresholds: Sequence[float] | None = None) -> Analysis:
     """Returns what a run keeps of one generation's predictions beside its summary, of JSON's types.
 
     Keys:
       by_label: a row a bin of labels that has pictures: label, of at most 20 values, or else low
         and high (not in it); pictures, mae and bias (mean of estimate - label).
       balanced_mae: the mean of by_label's errors, so that rare labels count as common ones do.
-      by_group: the same of each group of persons, where groups are known.
+      by_group, group_differences, groups_too_small: `groups.compare_groups`, where groups of
+        people are known.
+      decisions: `decisions.decide` at the thresholds, at 18, 21 and 25 years of `None`; where there
+        are any.
+      abstention: the mean absolute error where the least certain answers are not given. by_width
+        sorts by the width of the central interval of 90 %, by_entropy by the entropy: aurc, the
+        area under the risk-coverage curve (`metrics.aurc`), and curve, from 5 % to 100 % of the
+        pictures, each with coverage, mae, and at_most, the greatest width or entropy that is
+        answered. aurc_best is that of an order by the errors themselves, mae that of no order.
       confusion: [K][K] pictures, a row a true value, of at most 20 values; label_values and, of
         groups, label_bounds say which.
       calibration: `metrics.calibration_curve`, how often labels lie at or below each quantile of
         their distributions; equal to the levels where those are calibrated.
       quantile_calibration_error: as `metrics.quantile_calibration_error`.
 
-    Without distributions the last two are left out.
-
-    `groups` has the group of each picture, "" where unknown, or is empty.
+    Without distributions abstention and the last two are left out.
 
     Raises:
-      ValueError: groups has another length.
+      ValueError: a threshold is none among the labels.
     """
-    if groups and len(groups) != len(predictions):
-        raise ValueError(f"groups: expected {len(predictions)}, one a picture, got {len(groups)}")
     space = predictions.space
     values, labels, probs = predictions.values, predictions.labels, predictions.probs
     error = values.astype(np.float64) - labels
@@ -56,9 +64,10 @@ def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> Analysis:
         ],
         "balanced_mae": float(numbers["balanced"]),
     }
-    names = np.array(groups)
-    if groups:
-        result["by_group"] = {name: _of(error[names == name]) for name in sorted({*groups} - {""})}
+    if predictions.groups:
+        result |= of_people.compare_groups(predictions)
+    if decided := decisions.decide(predictions, thresholds):
+        result["decisions"] = decided
     if space.size <= FEW:
         result["label_values"] = list(space.values)
         if space.bounds:
@@ -68,6 +77,28 @@ def analyse(predictions: Predictions, groups: Sequence[str] = ()) -> Analysis:
         curve = np.asarray(numbers["curve"], np.float64).round(6).tolist()
         result["calibration"] = {"levels": list(LEVELS), "labels_below": curve}
         result["quantile_calibration_error"] = float(numbers["error"])
+        result["abstention"] = _abstention(numbers, float(np.abs(error).mean()))
+    return result
+
+
+def balanced_mae(predictions: Predictions) -> float:
+    """Returns what `analyse` says under that name, alone."""
+    edges = _bins(predictions.labels, predictions.space)[1]
+    return float(metrics.balanced_mae(predictions.values, predictions.labels, edges))
+
+
+def _abstention(numbers: dict[str, Any], mae: float) -> Analysis:
+    result: Analysis = {"mae": mae, "aurc_best": float(numbers["aurc_best"])}
+    for name in ("width", "entropy"):
+        risks = np.asarray(numbers[f"by_{name}"], np.float64)
+        ordered = np.sort(np.asarray(numbers[name], np.float64))
+        points = [max(1, round(share * len(risks))) for share in SHARES]
+        curve = [
+            {"coverage": n / len(risks), "mae": float(risks[n - 1]), "at_most": float(most)}
+            for n in dict.fromkeys(points)
+            for most in ordered[n - 1 : n]
+        ]
+        result[f"by_{name}"] = {"aurc": float(risks.mean()), "curve": curve}
     return result
 
 
@@ -82,6 +113,12 @@ def _numbers(
     if probs.shape[1]:
         numbers["curve"] = metrics.calibration_curve(probs, labels, space)
         numbers["error"] = metrics.quantile_calibration_error(probs, labels, space)
+        low, high = decoders.interval(probs, space, of_people.COVERAGE)
+        error = jnp.abs(values - labels)
+        numbers |= {"width": high - low, "entropy": decoders.entropy(probs)}
+        for name in ("width", "entropy"):
+            numbers[f"by_{name}"] = metrics.risk_coverage_curve(error, numbers[name]).risk
+        numbers["aurc_best"] = metrics.aurc(error, error)
     if space.size <= FEW:
         numbers["confusion"] = metrics.confusion_matrix(values, labels, space)
     return numbers

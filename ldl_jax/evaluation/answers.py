@@ -6,13 +6,16 @@ import io
 import json
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
+from ldl_jax import decoders
 from ldl_jax.evaluation import cells
 from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.labels import LabelSpace
 
 Box = tuple[float, float, float, float]
+_prob_at_least = jax.jit(decoders.prob_at_least, static_argnums=(1, 2))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,6 +34,8 @@ class Answer:
     high: float | None
     probs: np.ndarray  # [K], the distribution
     score_map: np.ndarray | None = None  # [h, w] over what was cut out, where it was asked for
+    at_least: float | None = None  # the probability of the threshold or more, where one is given
+    answered: bool = True  # False where the interval is too wide for an answer
 
 
 def label_names(space: LabelSpace) -> list[str]:
@@ -40,30 +45,108 @@ def label_names(space: LabelSpace) -> list[str]:
     return [f"{value:g}" for value in space.values]
 
 
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Holds what is asked beside the value.
+
+    Attributes:
+      threshold: a label, of which the probability of as much or more is given; or None.
+      max_width: intervals this wide or wider have no answer; or None.
+    """
+
+    threshold: float | None = None
+    max_width: float | None = None
+
+    def of(self, answer: Answer, space: LabelSpace) -> Answer:
+        """Returns an answer with what is asked; a value alone has no probability."""
+        if self.max_width is not None and answer.low is not None and answer.high is not None:
+            narrow = answer.high - answer.low < self.max_width
+            answer = dataclasses.replace(answer, answered=narrow)
+        if self.threshold is not None and answer.low is not None:
+            share = float(_prob_at_least(answer.probs, space, self.threshold))
+            answer = dataclasses.replace(answer, at_least=share)
+        return answer
+
+
+NOTHING = Asked()
+
+
+def check_asked(
+    threshold: float | None, max_width: float | None, space: LabelSpace, value_alone: bool
+) -> Asked:
+    """Returns what the flags --threshold and --max-width ask of a model.
+
+    Args:
+      threshold: a label, or None.
+      max_width: a width, or None.
+      space: the model's labels.
+      value_alone: whether the model has no distribution.
+
+    Raises:
+      ValueError: the model cannot answer it; the message names each flag.
+    """
+    values = {"threshold": threshold, "max-width": max_width}
+    faults = [
+        f"--{name}: the model's method gives a value alone, no distribution"
+        for name, value in values.items()
+        if value is not None and value_alone
+    ]
+    if threshold is not None and not space.low <= threshold <= space.high:
+        ends = f"{space.low:g} to {space.high:g} {space.unit}"
+        faults.append(f"--threshold: expected within the model's labels, {ends}, got {threshold:g}")
+    if max_width is not None and not 0 < max_width < float("inf"):
+        faults.append(f"--max-width: expected above 0 {space.unit}, got {max_width:g}")
+    if faults:
+        raise ValueError("; ".join(faults))
+    return Asked(threshold, max_width)
+
+
 def summary(answer: Answer, space: LabelSpace) -> str:
     """Returns the value and its interval, if it has one, as "34.2 [28, 41]"."""
     digits = 1 if space.high - space.low >= 10 else 2
+    if not answer.answered:
+        return f"none [{answer.low:g}, {answer.high:g}]"
     if answer.low is None or answer.high is None:
         return f"{answer.value:.{digits}f}"
     return f"{answer.value:.{digits}f} [{answer.low:g}, {answer.high:g}]"
 
 
-def table(answers: Sequence[Answer], space: LabelSpace, coverage: float) -> Grid:
+def table(
+    answers: Sequence[Answer], space: LabelSpace, coverage: float, asked: Asked = NOTHING
+) -> Grid:
     """Returns a table for the terminal, a row a face."""
     note = f"Values in {space.unit}; intervals hold {coverage:.0%} of the distribution."
-    names = ("picture", "face", "box", "value", "interval")
+    names = ["picture", "face", "box", "value", "interval"]
+    rows = [_cells(answer, space) for answer in answers]
+    if asked.max_width is not None:
+        left = sum(not answer.answered for answer in answers)
+        wide = f"their intervals are {asked.max_width:g} wide or wider"
+        note += f" No answer for {left} of {len(answers)}: {wide}."
+    if asked.threshold is not None:
+        names.append(f"P(>= {asked.threshold:g})")
+        rows = [(*row, _share(answer)) for row, answer in zip(rows, answers, strict=True)]
     columns = [Column(name, right=name != "picture") for name in names]
-    return Grid(columns, [_cells(answer, space) for answer in answers], caption=note)
+    return Grid(columns, rows, caption=note)
+
+
+def _share(answer: Answer) -> str:
+    return "" if answer.at_least is None else f"{answer.at_least:.3f}"
 
 
 def to_json(
-    answers: Sequence[Answer], space: LabelSpace, coverage: float, warnings: Sequence[str] = ()
+    answers: Sequence[Answer],
+    space: LabelSpace,
+    coverage: float,
+    warnings: Sequence[str] = (),
+    asked: Asked = NOTHING,
 ) -> str:
     """Returns a JSON document, a list with an object a face.
 
     Keys: picture, face, box ([left, top, right, bottom] or null), value, interval ([low, high] or
     null), coverage, unit, warnings (a line on each thing that is wrong with the checkpoint, mostly
-    none), and distribution, the probability of each label by its name.
+    none), and distribution, the probability of each label by its name. With a threshold: threshold
+    and prob_at_least, null where the method gives a value alone. With a greatest width: max_width
+    and answered; where that is false, value is null.
     """
     names = label_names(space)
     rows = [
@@ -71,8 +154,9 @@ def to_json(
             "picture": answer.picture,
             "face": answer.face,
             "box": None if answer.box is None else [round(x, 1) for x in answer.box],
-            "value": shortest(answer.value),
+            "value": shortest(answer.value if answer.answered else None),
             "interval": interval_of(answer),
+            **_asked_of(answer, asked),
             "coverage": coverage,
             "unit": space.unit,
             "warnings": list(warnings),
@@ -85,22 +169,40 @@ def to_json(
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
-def to_csv(answers: Sequence[Answer], space: LabelSpace) -> str:
+def _asked_of(answer: Answer, asked: Asked) -> dict[str, object]:
+    """Returns the keys of an answer that only some questions have."""
+    keys: dict[str, object] = {}
+    if asked.threshold is not None:
+        keys |= {"threshold": asked.threshold, "prob_at_least": shortest(answer.at_least)}
+    if asked.max_width is not None:
+        keys |= {"max_width": asked.max_width, "answered": answer.answered}
+    return keys
+
+
+def to_csv(answers: Sequence[Answer], space: LabelSpace, asked: Asked = NOTHING) -> str:
     """Returns the text of a CSV file, a row a face.
 
-    Columns: picture, face, left, top, right, bottom, value, low, high, p[l_1] ... p[l_K]. A
-    picture's name that a spreadsheet would take for a formula has an apostrophe before it.
+    Columns: picture, face, left, top, right, bottom, value, low, high, those of what is asked (as
+    of `to_json`), p[l_1] ... p[l_K]. A value is empty where there is no answer. A picture's name
+    that a spreadsheet would take for a formula has an apostrophe before it.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [f"p[{name}]" for name in label_names(space)]
     first = ["picture", "face", "left", "top", "right", "bottom", "value", "low", "high"]
-    writer.writerow([*first, *names])
+    further = ["threshold", "prob_at_least"] if asked.threshold is not None else []
+    further += ["max_width", "answered"] if asked.max_width is not None else []
+    writer.writerow([*first, *further, *names])
     for answer in answers:
         edges = [""] * 4 if answer.box is None else [round(x, 1) for x in answer.box]
-        numbers = [answer.value, *(interval_of(answer) or [None, None]), *answer.probs]
+        value = answer.value if answer.answered else None
+        numbers = [value, *(interval_of(answer) or [None, None])]
         name = cells.spreadsheet(answer.picture)
-        writer.writerow([name, answer.face, *edges, *map(shortest, numbers)])
+        flags = [
+            str(x).lower() if isinstance(x, bool) else x for x in _asked_of(answer, asked).values()
+        ]
+        probs = map(shortest, answer.probs)
+        writer.writerow([name, answer.face, *edges, *map(shortest, numbers), *flags, *probs])
     return text.getvalue()
 
 

@@ -201,6 +201,11 @@ def _errors(runs: Sequence[Predictions]) -> dict[Key, float] | None:
     return {key: float(np.mean(listed)) for key, listed in errors.items()}
 
 
+def by_subject(run: Predictions) -> list[int]:
+    """Returns the number of who is shown in each picture, from 0; who is not known is alone."""
+    return _clusters([run], _keys(run))
+
+
 def _clusters(runs: Sequence[Predictions], keys: Sequence[Key]) -> list[int]:
     """Returns the index of each picture's subject; where no run knows it, it has one of its own."""
     known = [zip(_keys(run), run.subjects, strict=True) for run in runs if run.subjects]

@@ -81,6 +81,7 @@ def evaluate(
         space=space,
         heads=prediction.heads,
         subjects=part.subjects,
+        groups=part.groups,
     )
 
 

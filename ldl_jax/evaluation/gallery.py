@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax.data.feed.feeds import Part
-from ldl_jax.evaluation import figures
+from ldl_jax.evaluation import decision_figures, figures
 from ldl_jax.evaluation.analysis import Analysis
 from ldl_jax.evaluation.analysis_figure import error_analysis
 from ldl_jax.evaluation.predictions import Predictions
@@ -23,6 +23,8 @@ def draw(
     analyses: Sequence[Analysis],
 ) -> None:
     """Draws evolution, predicted_against_true, error_by_label, analysis and training_curves (PNGs).
+
+    And, where the analyses have them, challenge and risk_coverage.
 
     Without distributions there is no evolution and no analysis, and of identities only the curves.
     Each generation has predictions for the pictures of the test `part`, in their order, and its
@@ -41,4 +43,5 @@ def draw(
         figures.error_by_label(folder / "error_by_label.png", last)
         if analyses:
             error_analysis(folder / "analysis.png", analyses)
+            decision_figures.draw(folder, analyses)
     figures.training_curves(folder / "training_curves.png", rows, unit=last.unit)

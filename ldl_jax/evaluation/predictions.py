@@ -6,7 +6,7 @@ import dataclasses
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ MEASURES = tuple(
     )
 )
 UNIT, SPACE, SUBJECT = "unit", "space", "subject"
+GROUP = "group."  # begins a column of groups of people, as group.sex
 _TEXTS = ("id", UNIT, SPACE, SUBJECT)  # columns that hold no numbers
 _PROB = re.compile(r"p\[(.+)\]")
 
@@ -52,6 +53,8 @@ class Predictions:
     subjects: tuple[str, ...] = ()  # N names of who is shown, "" where unknown
     # Other measures between the true and the learned distributions, by `MEASURES`; as truth_kl
     measures: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    # N groups of people by what they are groups of, as {"sex": (...)}; "" where not given
+    groups: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for field in ("labels", "values", "probs", *OPTIONAL):
@@ -64,7 +67,8 @@ class Predictions:
         measures = {name: np.asarray(x, np.float32) for name, x in self.measures.items()}
         object.__setattr__(self, "measures", measures)
         for name in heads:
-            if name in (*FIRST, *OPTIONAL, *MEASURES, *_TEXTS) or _PROB.fullmatch(name):
+            is_column = name in (*FIRST, *OPTIONAL, *MEASURES, *_TEXTS) or name.startswith(GROUP)
+            if is_column or _PROB.fullmatch(name):
                 raise ValueError(f"heads: {name!r} is the name of another column")
         size = 0 if self.probs.ndim == 2 and self.probs.shape[1] == 0 else self.space.size
         self._check("probs", self.probs, (len(self), size))
@@ -75,6 +79,9 @@ class Predictions:
                 raise ValueError(f"{name}: expected shape {(len(self),)}, got {column.shape}")
         if self.subjects and len(self.subjects) != len(self):
             raise ValueError(f"subjects: expected {len(self)}, got {len(self.subjects)}")
+        for kind, of in self.groups.items():
+            if len(of) != len(self):
+                raise ValueError(f"groups: {kind}: expected {len(self)}, got {len(of)}")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -111,8 +118,9 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
 
     Numbers have the fewest digits that give the same float32 back. An unknown number is an empty
     cell. Three columns may follow: unit where it is not years, space where the columns before do
-    not give it (of groups "0..2 4..6", of a grid "0:1:100" or its values), and subject. A text that
-    a spreadsheet would take for a formula has an apostrophe before it, which `read` takes away.
+    not give it (of groups "0..2 4..6", of a grid "0:1:100" or its values), and subject; then one
+    for each kind of groups of people, as group.sex. A text that a spreadsheet would take for a
+    formula has an apostrophe before it, which `read` takes away.
     """
     optional = predictions.optional | predictions.measures
     columns: dict[str, Sequence[str]] = {
@@ -131,6 +139,8 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
         columns[SPACE] = [_space_text(space)] * count
     if any(predictions.subjects):
         columns[SUBJECT] = [*map(text_cells.spreadsheet, predictions.subjects)]
+    for kind, of in predictions.groups.items():
+        columns[f"{GROUP}{kind}"] = [*map(text_cells.spreadsheet, of)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -159,8 +169,8 @@ def read(path: str | os.PathLike[str]) -> Predictions:
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     texts = {
         name: tuple(map(text_cells.from_spreadsheet, columns.pop(name)))
-        for name in _TEXTS
-        if name in columns
+        for name in header
+        if name in _TEXTS or name.startswith(GROUP)
     }
     for name in (UNIT, SPACE):
         if len(set(texts.get(name, ("",)))) != 1:
@@ -188,6 +198,9 @@ def read(path: str | os.PathLike[str]) -> Predictions:
             truth_kl=numbers.get("truth_kl"),
             measures={name: numbers[name] for name in MEASURES if name in numbers},
             subjects=texts.get(SUBJECT, ()),
+            groups={
+                name.removeprefix(GROUP): of for name, of in texts.items() if name.startswith(GROUP)
+            },
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

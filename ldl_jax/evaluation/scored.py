@@ -49,7 +49,7 @@ def score(runs: Sequence[Predictions], metrics: Sequence[str]) -> Scored:
         if value_alone(run):
             known = {key: x for key, x in known.items() if key not in OF_PROBS}
         if BALANCED in metrics:
-            known[BALANCED] = analysis.analyse(run)[BALANCED]
+            known[BALANCED] = analysis.balanced_mae(run)
         for key in metrics:
             if key in known:
                 numbers[key].append(known[key])

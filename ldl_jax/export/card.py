@@ -20,9 +20,9 @@ from ldl_jax.predict.predictor import Predictor
 
 _DRAWN = "drawn by this library, of nobody"  # the licence of synthetic faces
 _NOT_FOR = """\
-- **No decisions about people.** An estimate of how a face looks proves neither an age nor anything
-  else about a person. It is not for granting or refusing access, work, credit, insurance, asylum or
-  treatment, nor for policing, surveillance, or telling people apart.
+- **Decisions about people.** An estimate of how a face looks proves neither an age nor anything
+  else about a person: it must not grant or refuse access, work, credit, insurance, asylum or
+  treatment, nor serve policing or surveillance, nor tell people apart.
 - Faces that differ from those it learnt from: other ages, groups of people, cameras, poses, light,
   masks or make-up. Its errors there are not known, and may be much larger.
 - Pictures of people who have not agreed to it, where the law or decency ask for that."""
@@ -73,21 +73,22 @@ def text(predictor: Predictor, facts: RunFacts) -> str:
         "Software": _software(facts),
     }
     title = f"# {markdown(network)} with {markdown(method)}: {markdown(what)}"
-    parts = [_head(facts, network, method), title]
+    parts = [_head(facts, network, method, space.unit), title]
     for heading, content in sections.items():
         parts.append(f"## {heading}\n\n{content}" if heading else content)
     return "\n\n".join(parts) + "\n"
 
 
-def _head(facts: RunFacts, network: str, method: str) -> str:
+def _head(facts: RunFacts, network: str, method: str, unit: str) -> str:
     """Returns the YAML head, whose values are JSON's, which YAML reads."""
+    topics = ["label-distribution-learning", *(["age-estimation"] if unit == "years" else [])]
     values: Mapping[str, object] = {
         "license": "other",
         "license_name": "of-the-training-pictures",
         "license_details": _licences(facts),
         "library_name": "ldl_jax",
         "pipeline_tag": "image-classification",
-        "tags": ["label-distribution-learning", "age-estimation", "jax", network, method],
+        "tags": [*topics, "jax", network, method],
         "metrics": ["mae"],
     }
     if (mae := facts.results.get("mae")) is not None:

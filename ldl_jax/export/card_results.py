@@ -8,6 +8,7 @@ from ldl_jax.evaluation.cells import markdown
 from ldl_jax.export.run_facts import UNKNOWN, RunFacts
 from ldl_jax.metrics import table as metrics_table
 
+_INTERVAL = " The interval: 95 %, of other people (bootstrap over those who are shown)."
 _NOT_EVALUATED = f"{UNKNOWN}: the run's files have none for this model."
 
 
@@ -23,10 +24,10 @@ def results(facts: RunFacts) -> str:
             if key == "mae" and facts.answers is not None:
                 rows[0][1] += " [{:.3f}, {:.3f}]".format(*compare.mae_interval(facts.answers))
     notes = report.footnote([facts.results], markdown(str(facts.at("resolved.space.unit"))))
-    interval = "Interval: 95 %, of other people (bootstrap over those who are shown)."
+    interval = "" if facts.answers is None else _INTERVAL
     count = facts.results.get("test pictures", UNKNOWN)
     table = _table(("metric", "value", "better"), rows)
-    return f"Of {count} test pictures, from one run.\n\n{table}\n\n{notes} {interval}"
+    return f"Of {count} test pictures, from one run.\n\n{table}\n\n{notes}{interval}"
 
 
 def groups(facts: RunFacts) -> str:

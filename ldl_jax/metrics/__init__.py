@@ -17,6 +17,8 @@ None keeps all) is zero are ignored, whatever they hold, NaN included. A kept ro
 hold finite numbers: a NaN makes a mean NaN, and in a count it is a miss. Of no row at all a metric
 is NaN, and a count 0. Shapes that disagree are a ValueError, which names the argument.
 
+`aurc` and `risk_coverage_curve` sort all rows, so they take them at once, and do not add up.
+
 `metrics.table` lists the metrics of a run: what they are called, and whether more is better. A new
 metric is a function of rows under `averaged`; `metrics.metric` has what all are made of.
 """
@@ -51,6 +53,7 @@ from ldl_jax.metrics.metric import (
     merged,
     together,
 )
+from ldl_jax.metrics.selective import RiskCoverage, aurc, risk_coverage_curve
 from ldl_jax.metrics.truth import (
     canberra,
     chebyshev,
@@ -69,9 +72,11 @@ __all__ = [
     "Coverage",
     "Mean",
     "Metric",
+    "RiskCoverage",
     "Rules",
     "accumulated",
     "accuracy",
+    "aurc",
     "average_mae",
     "averaged",
     "balanced_mae",
@@ -104,6 +109,7 @@ __all__ = [
     "per_label_mae",
     "quadratic_weighted_kappa",
     "quantile_calibration_error",
+    "risk_coverage_curve",
     "rmse",
     "spearman",
     "together",

@@ -13,20 +13,21 @@ Two more forms have one use each: `depthwise` in MobileNet and `in_cells` in SSR
 benchmark saw no gain, XLA's convolution stays.
 """
 
-import contextlib
-import contextvars
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 
-from ldl_jax.models.forms import at_hand, form_of, out_size
+from ldl_jax.models.forms import at_hand, form_of, out_size, pools_by_windows
+from ldl_jax.models.forms import plain as plain
+from ldl_jax.models.forms import rewrites as rewrites
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-_PLAIN = contextvars.ContextVar("plain", default=False)
+Reduce = Callable[[jax.Array, jax.Array], jax.Array]
 HE_FAN_OUT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
@@ -69,16 +70,6 @@ class Conv(nnx.Module):
         """Convolves without adding the bias, which the normalisation that follows takes."""
         kernel = self.kernel[...].astype(self.dtype)
         return convolve(x.astype(self.dtype), kernel, self.stride, self.padding)
-
-
-@contextlib.contextmanager
-def plain() -> Iterator[None]:
-    """Makes networks that are traced inside use XLA's own convolutions, on CPUs too."""
-    token = _PLAIN.set(True)
-    try:
-        yield
-    finally:
-        _PLAIN.reset(token)
 
 
 class DepthwiseConv(nnx.Module):
@@ -247,6 +238,8 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
 
     Equal maxima of a window share its gradient.
     """
+    if pools_by_windows():
+        return _windows(x, lax.max, -jnp.inf, (size, stride, padding))
     if size == stride and padding == 0 and rewrites():
         # The gradient asks which elements equal the maximum, so x is kept and not computed anew.
         return _cells_of(lax.optimization_barrier(x), size).max(axis=(2, 4))
@@ -264,12 +257,21 @@ def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
 
 def average_pool(x: jax.Array, size: int) -> jax.Array:
     """Averages x [B, H, W, C] over cells of size x size; drops incomplete cells at the ends."""
+    if pools_by_windows():
+        return _windows(x, lax.add, 0.0, (size, size, 0)) / size**2
     cells = _cells_of(x, size)
     if size > 2:
         return cells.mean(axis=(2, 4))
     # A sum that is written out has a gradient that is twice as fast on CPUs.
     corners = [cells[:, :, i, :, j] for i in range(size) for j in range(size)]
     return functools.reduce(jnp.add, corners) / size**2
+
+
+def _windows(x: jax.Array, reduce: Reduce, start: float, sizes: tuple[int, int, int]) -> jax.Array:
+    """Returns XLA's own reduction of the windows of x, for their size, stride and padding."""
+    window, stride = ((1, n, n, 1) for n in sizes[:2])
+    edges = [(0, 0), (sizes[2],) * 2, (sizes[2],) * 2, (0, 0)]
+    return lax.reduce_window(x, np.asarray(start, x.dtype), reduce, window, stride, edges)
 
 
 def _cells_of(x: jax.Array, size: int) -> jax.Array:
@@ -287,11 +289,6 @@ def keras_padded(x: jax.Array) -> jax.Array:
     """
     height, width = x.shape[1:3]
     return jnp.pad(x, ((0, 0), (height % 2, 1), (width % 2, 1), (0, 0)))
-
-
-def rewrites() -> bool:
-    """Returns whether the forms that are fast on CPUs take the place of XLA's own."""
-    return jax.default_backend() == "cpu" and not _PLAIN.get()
 
 
 def _views(

@@ -1,8 +1,14 @@
 """The forms that convolutions take on CPUs, by version of jax."""
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
+
+_PLAIN = contextvars.ContextVar("plain", default=False)
+_WINDOWS = contextvars.ContextVar("windows", default=False)
 
 
 class Forms(NamedTuple):
@@ -61,3 +67,27 @@ def form_of(
 def out_size(length: int, size: int, stride: int, padding: int) -> int:
     """Returns the length of a convolution's result along an axis."""
     return (length + 2 * padding - size) // stride + 1
+
+
+@contextlib.contextmanager
+def plain(*, pooling: bool = False) -> Iterator[None]:
+    """Makes networks that are traced inside use XLA's own convolutions, on CPUs too.
+
+    With `pooling`, pooling is XLA's own reduction of windows too, which other programs know.
+    """
+    tokens = _PLAIN.set(True), _WINDOWS.set(pooling)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(tokens[0])
+        _WINDOWS.reset(tokens[1])
+
+
+def rewrites() -> bool:
+    """Returns whether the forms that are fast on CPUs take the place of XLA's own."""
+    return jax.default_backend() == "cpu" and not _PLAIN.get()
+
+
+def pools_by_windows() -> bool:
+    """Returns whether pooling is XLA's own reduction of windows."""
+    return _WINDOWS.get()

@@ -87,7 +87,6 @@ def answer(
     faces: Sequence[NumberedCrop],
     coverage: float,
     *,
-    rows: int = 0,
     maps: bool = False,
 ) -> list[Answer]:
     """Answers for faces in one batch; a value that is no number is left in its answer.
@@ -96,11 +95,9 @@ def answer(
       predictor: the network.
       faces: at least one.
       coverage: the share of the distribution that an interval holds.
-      rows: of the batch that is computed; what is missing is filled up.
       maps: whether answers have score maps.
     """
-    images = np.zeros((max(rows, len(faces)), *faces[0].crop.pixels.shape), np.uint8)
-    images[: len(faces)] = [face.crop.pixels for face in faces]
+    images = np.stack([face.crop.pixels for face in faces])
     prediction = predictor.answer(images)
     probs = np.asarray(prediction.probs)
     low = high = [None] * len(images)

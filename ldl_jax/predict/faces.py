@@ -153,7 +153,7 @@ def _compute(
 ) -> None:
     """Takes at most a batch of faces from the queue, and gives them their answers."""
     faces = [queue.popleft() for _ in range(min(batch, len(queue)))]
-    answers = crops.answer(predictor, [face for face, _ in faces], coverage, rows=batch, maps=maps)
+    answers = crops.answer(predictor, [face for face, _ in faces], coverage, maps=maps)
     for (_, picture), answer in zip(faces, answers, strict=True):
         if problem := crops.not_a_number(answer):
             picture.problems.append(problem)

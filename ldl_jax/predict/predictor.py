@@ -16,8 +16,9 @@ from ldl_jax.heads import Features
 from ldl_jax.methods import Method, Prediction
 from ldl_jax.models import cost
 from ldl_jax.models.functional import Model
-from ldl_jax.predict import foreign, hub, one_file
+from ldl_jax.predict import engines, foreign, hub, one_file
 from ldl_jax.predict.batches import ROWS, batched, checked, pictures_at_once
+from ldl_jax.predict.engines import Session
 from ldl_jax.predict.one_file import Notes
 from ldl_jax.predict.trust import check as trust_check
 from ldl_jax.train import model_file
@@ -38,15 +39,24 @@ class Predictor:
       trained: the weights as they were trained.
       notes: where the model comes from, in words, where it was read from one file.
       older: a line on each newer checkpoint that is damaged, where this is an older one.
+      session: what answers in XLA's place (`ldl_jax.predict.engines`), or None.
 
     Its batch normalisation is folded into the layers before it once, here; `trained` has it whole.
     """
 
-    def __init__(self, about: Record, weights: Weights) -> None:
-        self.about, self.trained, self.notes = about, weights, Notes()
+    def __init__(
+        self, about: Record, weights: Weights | None, session: Session | None = None
+    ) -> None:
+        self.about, self.notes = about, Notes()
         self.space, self.preprocessing = about.space, about.preprocessing
         self.alignment = about.alignment
         self.older: tuple[str, ...] = ()
+        self.session = session
+        self._interval = jax.jit(decoders.interval, static_argnums=(1, 2))
+        if weights is None:  # of an ONNX file, which has none for JAX and runs no code
+            assert session is not None
+            return
+        self.trained = weights
         model, method = _made(about, "about")
         backbone = weights.params["backbone"]
         model, backbone, model_state = models.folded(model, backbone, weights.model_state)
@@ -60,21 +70,23 @@ class Predictor:
             return predict(weights, prepare(images, self.preprocessing))
 
         self._compute, self._answer = answer, jax.jit(answer)
-        self._interval = jax.jit(decoders.interval, static_argnums=(1, 2))
         self._score_maps = jax.jit(self._mapped)
 
     @property
     def pure(self) -> tuple[PredictStep, Weights]:
         """The pure `predict(weights, preprocessed images) -> Prediction`, and its weights."""
+        self._check_weights()
         return self._predict, self._weights
 
     @property
     def parts(self) -> tuple[Model, Method, Weights]:
         """The network, the method and the weights."""
+        self._check_weights()
         return self._model, self._method, self._weights
 
     def save(self, path: str | Path, *, dtype: str = "float32", notes: Notes | None = None) -> None:
         """Writes the model as one file, which `ldl_jax.load` takes; see `one_file.write`."""
+        self._check_weights()
         one_file.write(self, path, dtype=dtype, notes=notes)
 
     @cached_property
@@ -87,6 +99,11 @@ class Predictor:
         images = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)
         return pictures_at_once(cost.multiply_adds(self._compute, self._weights, images))
 
+    def _check_weights(self) -> None:
+        """Raises ValueError for a model of an ONNX file, which only answers."""
+        if not hasattr(self, "_weights"):
+            raise ValueError("an ONNX file has no weights for JAX; load the run it was made of")
+
     @cached_property
     def value_alone(self) -> bool:
         """Returns whether the method gives a value alone.
@@ -96,6 +113,9 @@ class Predictor:
         """
         if self.space.size < 3:
             return False
+        if not hasattr(self, "_weights"):
+            assert self.session is not None
+            return self.session.value_alone
         rng = np.random.default_rng(0)
         width = self._model.width
 
@@ -128,6 +148,8 @@ class Predictor:
 
     def answer(self, images: np.ndarray) -> Prediction:
         """Answers for pictures [B, S, S, 3] of `fitted`, in batches of one size."""
+        if self.session is not None:
+            return self.session(images)
         compute = partial(self._answer, self._weights)
         prediction: Prediction = batched(compute, images, self.batch_size)
         return prediction
@@ -146,6 +168,7 @@ class Predictor:
         Raises:
           ValueError: one of them has none; the message says which.
         """
+        self._check_weights()
         if self._model.maps is None:
             raise ValueError(
                 f"score maps: the features of {self._model.name} are not the means of maps; "
@@ -195,6 +218,7 @@ def load(
     trust: Sequence[str] = (),
     allow_unsealed: bool = False,
     allow_nonfinite: bool = False,
+    engine: str = "xla",
     log: LogLine = warn,
 ) -> Predictor:
     """Loads the predictor of a run's workdir (its last finished generation), of one checkpoint, of
@@ -210,6 +234,8 @@ def load(
       trust: the modules that a checkpoint may have imported, as "package.module".
       allow_unsealed: whether a checkpoint is read that was sealed once and has no seal now.
       allow_nonfinite: whether weights may be NaN or infinite.
+      engine: what computes the answers, "xla", "onnxruntime" or "auto" (`ldl_jax.predict.engines`).
+        Score maps and `pure` are XLA's always, and an ONNX file's answers ONNX Runtime's.
       log: takes a line of text on what is wrong, where there still is an answer: a newer checkpoint
         that is damaged, or one without a seal. By default it warns.
 
@@ -220,6 +246,10 @@ def load(
     path = hub.local(path)
     if not path.exists():
         raise ValueError(f"path: {path} does not exist")
+    engines.check(engine)
+    if path.suffix == ".onnx" and path.is_file():
+        of_file = engines.opened(path)
+        return Predictor(of_file.about, None, of_file)
     older: list[str] = []
     notes = Notes()
     if path.is_dir():
@@ -237,6 +267,7 @@ def load(
     trust_check(about, trust, path)
     predictor = Predictor(about, _fitting(about, weights, path, allow_nonfinite))
     predictor.older, predictor.notes = tuple(older), notes
+    predictor.session = engines.session(predictor, engine)
     return predictor
 
 

@@ -8,7 +8,7 @@ from absl import flags
 
 from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.data.detect import choice
-from ldl_jax.predict import faces
+from ldl_jax.predict import engines, faces
 from ldl_jax.predict import predictor as predictors
 from ldl_jax.predict.predictor import Predictor
 
@@ -55,6 +55,12 @@ _UNSEALED = flags.DEFINE_boolean(
     "allow-unsealed", False, "read a checkpoint that was sealed once and has no seal now"
 )
 _NONFINITE = flags.DEFINE_boolean("allow-nonfinite", False, "take weights that are NaN or infinite")
+_ENGINE = flags.DEFINE_enum(
+    "engine",
+    "auto",
+    engines.ENGINES,
+    "what computes the answers; auto is ONNX Runtime on CPUs that have it, and XLA elsewhere",
+)
 
 
 def check() -> None:
@@ -90,6 +96,7 @@ def load(checkpoint: str, tell: Tell) -> tuple[Predictor, list[str]]:
         trust=_TRUST.value,
         allow_unsealed=_UNSEALED.value,
         allow_nonfinite=_NONFINITE.value,
+        engine=_ENGINE.value,
         log=warnings.append,
     )
     for line in warnings:

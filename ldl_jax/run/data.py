@@ -271,7 +271,7 @@ def labelled(config: DataConfig, records: Records, rows: np.ndarray, space: Labe
         crop=config.crop,
         truth=truth,
         votes=counts,
-        groups=tuple(records.groups[row] for row in rows) if records.groups else (),
+        groups={kind: tuple(of[row] for row in rows) for kind, of in records.groups.items()},
         subjects=tuple(records.subjects[row] for row in rows) if records.subjects else (),
     )
 

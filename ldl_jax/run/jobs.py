@@ -133,7 +133,7 @@ def look(built: Experiment, opened: Workdir) -> None:
     results, part = workdir.read_results(opened.path), built.job.data.test.part
     answers = [predictions.read(opened.predictions(row["generation"])) for row in results]
     analyses = {
-        row["generation"]: analysis.analyse(answer, part.groups)
+        row["generation"]: analysis.analyse(answer)
         for row, answer in zip(results, answers, strict=True)
         if answer.space_values.size
     }

@@ -5,7 +5,7 @@ table.md              the table
 robustness.md         the errors on spoiled pictures, where these were asked for
 predictions/NAME.csv  what a model answered for each picture
 analysis/NAME.json    its errors by label and by group, confusions, calibration
-figures/NAME/         estimates over labels, errors by label, the analysis
+figures/NAME/         estimates over labels, errors by label, the analysis, challenge, risk_coverage
 """
 
 import secrets
@@ -14,7 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ldl_jax.evaluation import figures, predictions, report, robustness
+from ldl_jax.evaluation import (
+    decision_figures,
+    figures,
+    predictions,
+    report,
+    robustness,
+    trust_tables,
+)
 from ldl_jax.evaluation.analysis_figure import error_analysis
 from ldl_jax.files import write, write_json
 from ldl_jax.run import spoiling
@@ -42,7 +49,13 @@ def check(folder: Path) -> None:
         )
 
 
-def put(folder: Path, scores: Scores, rows: Sequence[Mapping[str, object]], config: Config) -> None:
+def put(
+    folder: Path,
+    scores: Scores,
+    rows: Sequence[Mapping[str, object]],
+    config: Config,
+    operating: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Writes the scores; those of an earlier call give way once all of the new ones are there."""
     check(folder)
     folder = folder.resolve()  # a link to a folder stays one
@@ -51,7 +64,7 @@ def put(folder: Path, scores: Scores, rows: Sequence[Mapping[str, object]], conf
     new, old = (folder.with_name(f".{folder.name}.{kind}-{token}") for kind in ("new", "old"))
     new.mkdir()
     try:
-        _fill(new, scores, rows, config)
+        _fill(new, scores, rows, config, operating)
         if folder.exists():
             folder.rename(old)
         try:
@@ -75,7 +88,11 @@ def _is_own(path: Path) -> bool:
 
 
 def _fill(
-    folder: Path, scores: Scores, rows: Sequence[Mapping[str, object]], config: Config
+    folder: Path,
+    scores: Scores,
+    rows: Sequence[Mapping[str, object]],
+    config: Config,
+    operating: Sequence[Mapping[str, Any]],
 ) -> None:
     names = file_names([model.candidate.name for model in scores.models])
     for name, model in zip(names, scores.models, strict=True):
@@ -88,8 +105,11 @@ def _fill(
         *scores.notes,
         *(f"{m.candidate.name}: {note}" for m in scores.models for note in m.notes),
     ]
-    write(folder / "table.md", report.page(rows, unit, [f"split: {scores.protocol}", *notes]))
-    write_json(folder / _CONTENT, _content(scores, names, config))
+    page = report.page(rows, unit, [f"split: {scores.protocol}", *notes])
+    analyses = {model.candidate.name: model.analysis for model in scores.models}
+    write(folder / "table.md", page + trust_tables.page(analyses, operating))
+    content = _content(scores, names, config)
+    write_json(folder / _CONTENT, content | ({"operating": [*operating]} if operating else {}))
 
 
 def _write_robustness(folder: Path, scores: Scores, unit: str) -> None:
@@ -105,6 +125,7 @@ def _draw(folder: Path, model: Score) -> None:
     figures.error_by_label(folder / "error_by_label.png", answers)
     if model.analysis.keys() & {"calibration", "confusion", "by_group"}:
         error_analysis(folder / "analysis.png", [model.analysis], "the model")
+    decision_figures.draw(folder, [model.analysis])
 
 
 def _content(scores: Scores, names: Sequence[str], config: Config) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ldl_jax.data.feed.feeds import Part
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits import protocols
-from ldl_jax.evaluation import analysis, compare, evaluate, report
+from ldl_jax.evaluation import analysis, compare, decisions, evaluate, report
+from ldl_jax.evaluation import groups as of_people
 from ldl_jax.evaluation.compare import Difference
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.evaluation.robustness import Robustness
@@ -72,6 +72,8 @@ def score(
     log: LogLine,
     progress: Progress,
     trust: Sequence[str] = (),
+    thresholds: Sequence[float] | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Scores:
     """Returns the scores of models on a part of the dataset that a config's data section names.
 
@@ -85,6 +87,8 @@ def score(
       log: takes lines for the user.
       progress: called with how many pictures a model has answered for, and of how many.
       trust: the modules of checkpoints' own methods that may be run, as of `ldl_jax.load`.
+      thresholds: as of `analysis.analyse`.
+      groups: the kinds of groups that errors are compared by; all of them where None.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong with a model, the dataset or the config.
@@ -93,13 +97,16 @@ def score(
     records = read(candidates[0].as_trained(config.data))
     parts, rows = chosen(config.data, records, part)
     spaces = spaces_of(candidates, records, rows, config.data.space)
+    _check_flags(records, [space for space, _ in spaces], thresholds, groups)
     protocol = _protocol(config.data, records, parts, part, checkpoints, log)
     log_once = _once(log if parts else _of_all(log))
     scores: list[Score] = []
     for candidate, (space, note) in zip(candidates, spaces, strict=True):
         own_records = read(candidate.as_trained(config.data))  # faces are drawn in its size
-        answers, pictures = _answers(candidate, config, own_records, rows, log_once, progress)
+        answers = _answers(candidate, config, own_records, rows, log_once, progress)
         answers = _in_space(answers, space)
+        if groups is not None:
+            answers = dataclasses.replace(answers, groups=of_people.choose(answers.groups, groups))
         trained = seen.note(candidate.checkpoint, config.data, records, rows)
         notes = (note, candidate.alignment_note(records), trained)
         first = scores[0].predictions if scores else None
@@ -108,12 +115,47 @@ def score(
                 candidate,
                 answers,
                 report.summary(answers),
-                analysis.analyse(answers, pictures.groups),
+                analysis.analyse(answers, _thresholds(records, space, thresholds)),
                 None if first is None else compare.paired_difference(answers, first),
                 tuple(filter(None, notes)),
             )
         )
     return Scores(part, protocol, tuple(scores), records.notes)
+
+
+def _check_flags(
+    records: Records,
+    spaces: Sequence[LabelSpace],
+    thresholds: Sequence[float] | None,
+    groups: Sequence[str] | None,
+) -> None:
+    """Raises ValueError for thresholds outside the labels, and for groups that there are not."""
+    faults = []
+    known = [*spaces, *([LabelSpace.groups(records.bounds)] if records.bounds else [])]
+    for space in dict.fromkeys(known):
+        try:
+            decisions.check(thresholds or (), space)
+        except ValueError as error:
+            faults.append(f"--thresholds: {error}")
+    try:
+        of_people.choose(records.groups, groups or ())
+    except ValueError as error:
+        faults.append(f"--groups: {records.name}: {error}")
+    if faults:
+        raise ValueError("; ".join(dict.fromkeys(faults)))
+
+
+def _thresholds(
+    records: Records, space: LabelSpace, thresholds: Sequence[float] | None
+) -> Sequence[float]:
+    """Returns the thresholds that are decided: the usual ones where none are asked for."""
+    if thresholds is not None:
+        return thresholds
+    usual = decisions.usual(space)
+    if records.bounds:  # a label within such a group does not tell
+        known = decisions.usual(LabelSpace.groups(records.bounds, records.unit))
+        usual = tuple(age for age in usual if age in known)
+    return usual
 
 
 def chosen(
@@ -173,8 +215,8 @@ def _answers(
     rows: np.ndarray,
     log: LogLine,
     progress: Progress,
-) -> tuple[Predictions, Part]:
-    """Returns a model's answers for some rows, and these as a part."""
+) -> Predictions:
+    """Returns a model's answers for some rows."""
     placement, predictor = make_placement(), candidate.predictor
     batch_size = config.evaluation.batch_size
     placement.check_batch("evaluation.batch_size", batch_size)
@@ -191,7 +233,7 @@ def _answers(
         distributions=config.evaluation.distributions,
     )
     weights, batch_size = placement.place(weights), min(batch_size, whole)
-    return evaluate.evaluate(step, weights, feed, space, batch_size, progress), feed.part
+    return evaluate.evaluate(step, weights, feed, space, batch_size, progress)
 
 
 def _in_space(answers: Predictions, space: LabelSpace) -> Predictions:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from ldl_jax import decoders, encodings
-from ldl_jax.labels import AGE, LabelSpace
+from ldl_jax.labels import ADIENCE, AGE, SCUT_FBP, LabelSpace
 
 UNEVEN = LabelSpace((0, 1, 2.5, 4, 9))
 SPACES = (AGE, UNEVEN)
@@ -308,3 +308,39 @@ def test_refused_at_trace_time(what):
     call, message = REFUSED[what]
     with pytest.raises(ValueError, match=message):
         jax.jit(call)()
+
+
+def test_a_share_at_or_above_a_threshold():
+    """Whole years: 18 takes all of 18 and nothing of 17, and between two values it is linear."""
+    probs = np.random.default_rng(0).dirichlet(np.ones(AGE.size), 5)
+    values = np.asarray(AGE.values)
+    for t in (0, 1, 18, 99, 100):
+        expected = probs[:, values >= t].sum(1)
+        np.testing.assert_allclose(decoders.prob_at_least(probs, AGE, t), expected, rtol=1e-5)
+    at = [np.asarray(decoders.prob_at_least(probs, AGE, t)) for t in (18, 18.25, 19)]
+    np.testing.assert_allclose(at[1], 0.75 * at[0] + 0.25 * at[2], rtol=1e-5)
+    np.testing.assert_allclose(decoders.prob_at_least(7 * probs, AGE, 18), at[0], rtol=1e-5)
+    assert np.all(decoders.prob_at_least(probs, AGE, 0) == 1)
+    jitted = jax.jit(decoders.prob_at_least, static_argnums=1)
+    np.testing.assert_array_equal(jitted(probs, AGE, 18.25), at[1])
+    assert np.isnan(decoders.prob_at_least(probs[0] * np.nan, AGE, 18))
+
+
+def test_a_share_at_or_above_a_threshold_of_groups_and_scores():
+    probs = np.eye(8)[3]  # 15 to 20, up to the 21st birthday
+    shares = [float(decoders.prob_at_least(probs, ADIENCE, t)) for t in (15, 18, 20, 25)]
+    np.testing.assert_allclose(shares, [1, 0.5, 1 / 6, 0], atol=1e-6)
+    last = float(decoders.prob_at_least(np.eye(8)[7], ADIENCE, 100))
+    np.testing.assert_allclose(last, 1 / 41, rtol=1e-5)
+    space = LabelSpace.groups([(1, 2), (3, 3)], unit="score")
+    assert float(decoders.prob_at_least([0.25, 0.75], space, 1.5)) == pytest.approx(0.875)
+    assert float(decoders.prob_at_least([0.25, 0.75], space, 3)) == pytest.approx(0.75)
+    half = decoders.prob_at_least(np.eye(41)[20], SCUT_FBP, 3.05)
+    assert float(half) == pytest.approx(0.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("t", [-1, 100.5, float("nan")])
+def test_thresholds_outside_the_labels(t):
+    message = rf"^t: expected a threshold within the labels, 0 to 100 years, got {t:g}$"
+    with pytest.raises(ValueError, match=message):
+        decoders.prob_at_least(np.ones(101), AGE, t)

@@ -26,6 +26,11 @@ def predictions_of(space, count=200, seed=0, grid=False):
     )
 
 
+def grouped(predictions, names):
+    """The predictions with groups of people."""
+    return dataclasses.replace(predictions, groups={"group": names})
+
+
 @pytest.mark.parametrize("space", [AGE, SCUT_FBP])
 def test_errors_by_bins_of_labels(space):
     predictions = predictions_of(space)
@@ -90,13 +95,14 @@ def test_confusions_of_few_labels():
 
 def test_errors_by_group():
     predictions = predictions_of(AGE)
-    groups = ["ab"[n % 2] if n < 150 else "" for n in range(200)]
-    found = analysis.analyse(predictions, groups)["by_group"]
-    assert {name: row["pictures"] for name, row in found.items()} == {"a": 75, "b": 75}
+    groups = tuple("ab"[n % 2] if n < 150 else "" for n in range(200))
+    found = analysis.analyse(grouped(predictions, groups))["by_group"]
+    counts = {name: row["pictures"] for name, row in found.items()}
+    assert counts == {"a": 75, "b": 75, "not given": 50}
     error = np.abs(predictions.values.astype(float) - predictions.labels)
     assert found["b"]["mae"] == pytest.approx(error[1:150:2].mean())
-    with pytest.raises(ValueError, match=r"^groups: expected 200, one a picture, got 3$"):
-        analysis.analyse(predictions, ["a"] * 3)
+    with pytest.raises(ValueError, match=r"^groups: group: expected 200, got 3$"):
+        grouped(predictions, ("a",) * 3)
 
 
 def test_calibrated_distributions_give_the_levels():
@@ -124,11 +130,14 @@ def test_the_figure_has_a_panel_for_all_that_is_known(tmp_path):
     plain = analysis.analyse(predictions_of(AGE))
     one = drawn(path, plain)
     assert drawn(path, plain, plain, plain) == one
-    of_groups = analysis.analyse(predictions_of(AGE), ["a$b$^", "b" * 200, "", "c"] * 50)
+    names = ("a$b$^", "b" * 200, "", "c") * 50
+    of_groups = analysis.analyse(grouped(predictions_of(AGE), names))
     two = drawn(path, of_groups)
     assert two == (one[0] + 600, one[1])
-    assert drawn(path, analysis.analyse(predictions_of(ADIENCE), ["a", "b"] * 100))[0] > two[0]
-    many = analysis.analyse(predictions_of(AGE), [f"group {n}" for n in range(100)] * 2)
+    wide = analysis.analyse(grouped(predictions_of(ADIENCE), ("a", "b") * 100))
+    assert drawn(path, wide)[0] > two[0]
+    names = tuple(f"group {n}" for n in range(100)) * 2
+    many = analysis.analyse(grouped(predictions_of(AGE), names))
     assert drawn(path, many)[1] < 1100
     assert [file.name for file in tmp_path.iterdir()] == ["analysis.png"]
     with pytest.raises(ValueError, match="at least one"):

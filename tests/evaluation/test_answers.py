@@ -1,6 +1,7 @@
 """Answers as text: what a reader gets back is what was answered."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -52,6 +53,53 @@ def test_json_and_csv_give_the_same_float32_back(space):
 def test_nothing_is_an_empty_list():
     assert json.loads(answers.to_json([], AGE, 0.9)) == []
     assert answers.to_csv([], AGE).count("\n") == 1
+
+
+def test_a_threshold_and_a_greatest_width():
+    one, two = make(), make(picture="b.jpg", seed=1)
+    narrow = dataclasses.replace(one, low=30.0, high=49.0)
+    asked = answers.check_asked(18, 20, AGE, value_alone=False)
+    found = [asked.of(answer, AGE) for answer in (narrow, two)]
+    assert [answer.answered for answer in found] == [True, False]
+    rows = json.loads(answers.to_json(found, AGE, 0.9, (), asked))
+    cells = list(csv.DictReader(io.StringIO(answers.to_csv(found, AGE, asked))))
+    for answer, row, cell in zip(found, rows, cells, strict=True):
+        share = answer.probs[18:].sum()
+        assert row["prob_at_least"] == float(cell["prob_at_least"]) == pytest.approx(share, 1e-5)
+        assert (row["threshold"], row["max_width"]) == (18, 20)
+        assert cell["answered"] == str(row["answered"]).lower() == str(answer.answered).lower()
+    assert rows[1]["value"] is None
+    assert cells[1]["value"] == ""
+    assert rows[1]["interval"] == [1.0, 99.0]
+    text = io.StringIO()
+    console = Console(file=text, width=200, force_terminal=True, color_system=None)
+    grid.show(console, answers.table(found, AGE, 0.9, asked))
+    assert "No answer for 1 of 2: their intervals are 20 wide or wider." in text.getvalue()
+    assert "P(>= 18)" in text.getvalue()
+    assert answers.summary(found[1], AGE) == "none [1, 99]"
+    exactly = dataclasses.replace(one, low=30.0, high=50.0)
+    assert not asked.of(exactly, AGE).answered
+    header = answers.to_csv([], AGE, asked).splitlines()[0]
+    assert ",threshold,prob_at_least,max_width,answered,p[0]," in header
+
+
+@pytest.mark.parametrize(
+    ("threshold", "width", "value_alone", "message"),
+    [
+        (
+            120,
+            None,
+            False,
+            r"^--threshold: expected within the model's labels, 0 to 100 years",
+        ),
+        (float("nan"), 0, False, r"^--threshold: .* got nan; --max-width: expected above 0 years"),
+        (None, float("inf"), False, "--max-width: expected above 0 years, got inf"),
+        (18, 5, True, "--threshold: the model's method gives a value alone.*; --max-width: the"),
+    ],
+)
+def test_what_cannot_be_asked(threshold, width, value_alone, message):
+    with pytest.raises(ValueError, match=message):
+        answers.check_asked(threshold, width, AGE, value_alone)
 
 
 def test_labels_are_called_by_their_numbers_and_groups_by_their_ends():

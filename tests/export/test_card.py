@@ -1,5 +1,6 @@
 """The model card says what a run's files say, and of the rest that it is not known."""
 
+import dataclasses
 import importlib.util
 import json
 
@@ -48,13 +49,13 @@ def run(tmp_path, write_checkpoint, draw_weights, tiny_model, answers):
     folder = tmp_path / "run"
     weights = draw_weights(tiny_model, methods.get("dldl", space=AGE))
     write_checkpoint(folder / "checkpoints/generation_1", weights, generation=1, step=6)
-    groups = ["women", "men", ""] * 4
+    grouped = dataclasses.replace(answers, groups={"group": ("women", "men", "") * 4})
     for name, content in {
         "config.json": CONFIG,
         "split.json": SPLIT,
         "started.json": STARTS,
         "generation_1.json": {"generation": 1, "test pictures": 12, **report.summary(answers)},
-        "analysis/generation_1.json": analysis.analyse(answers, groups),
+        "analysis/generation_1.json": analysis.analyse(grouped),
     }.items():
         write_json(folder / name, content)
     predictions.write(folder / "predictions/generation_1.csv", answers)
@@ -91,7 +92,7 @@ def test_what_a_run_knows_is_in_it(run, place, answers):
     assert "left out of training as copies of test pictures or people: 1" in data
     assert "python -m launch.main --workdir=x" in section(text, "Training")
     assert "jax 0.12.0" in section(text, "Software")
-    assert "No decisions about people" in section(text, "Intended use")
+    assert "Decisions about people" in section(text, "Intended use")
     assert notes.licence == "non-commercial research only"
     assert "split: official with leaks" in "\n".join(notes.data)
 

@@ -114,6 +114,7 @@ def test_nothing_is_replaced_without_force(run, tmp_path, capsys):
             ["got none", "--int8: is of an ONNX file", "--push: expected hf://owner/name"],
         ),
         (["RUN", "--to=x.md", "--dtype=bfloat16"], ["--dtype: is of one file"]),
+        (["RUN", "--to=x.md", "--detector=none"], ["--detector: is of a page"]),
         (["nowhere", "--to=x.safetensors"], ["nowhere does not exist"]),
     ],
 )

@@ -117,6 +117,27 @@ def test_a_folder_of_aligned_faces(folder, checkpoint, tmp_path, capsys):
         assert (c["face"], c["left"]) == ("1", "")
 
 
+def test_a_threshold_and_answers_only_where_they_are_narrow(folder, checkpoint, tmp_path, capsys):
+    out, drawn = tmp_path / "answers.json", tmp_path / "drawn"
+    given = [folder, f"--checkpoint={checkpoint}", "--aligned", f"--json={out}"]
+    asked = ["--threshold=18", "--max-width=1", f"--annotate={drawn}"]
+    assert call(*given, *asked) == 0
+    rows = json.loads(out.read_text())
+    assert {row["answered"] for row in rows} == {False}
+    assert {row["value"] for row in rows} == {None}
+    expected = sum(p for age, p in rows[0]["distribution"].items() if int(age) >= 18)
+    assert rows[0]["prob_at_least"] == pytest.approx(expected, rel=1e-5)
+    assert "No answer for 5 of 5" in capsys.readouterr().out
+    assert len([*drawn.rglob("*.png")]) == 5
+    out.unlink()
+    assert call(*given, "--threshold=101", "--max-width=-1") == 1
+    assert not out.exists()
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert "--threshold: expected within" in errors
+    assert "--max-width: expected above 0" in errors
+
+
 def test_batches_change_nothing_and_one_shape_is_compiled(folder, checkpoint, tmp_path):
     for batch in (1, 2, 3, 5, 64):
         code = call(folder, f"--checkpoint={checkpoint}", "--aligned", f"--batch={batch}",
@@ -134,6 +155,26 @@ def test_batches_change_nothing_and_one_shape_is_compiled(folder, checkpoint, tm
     )
     assert [picture.path for picture in found] == paths
     assert predictor._answer._cache_size() == 1
+
+
+def test_every_engine_answers_alike(folder, checkpoint, tmp_path):
+    pytest.importorskip("onnx", reason="the extra ldl_jax[export] is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra ldl_jax[export] is not installed")
+    from ldl_jax.export import onnx_file
+
+    onnx_file.write(ldl_jax.load(checkpoint), tmp_path / "model.onnx")
+    ways = {"xla": checkpoint, "onnxruntime": checkpoint, "auto": tmp_path / "model.onnx"}
+    rows = {}
+    for engine, source in ways.items():
+        target = tmp_path / f"{engine}.json"
+        options = "--aligned", f"--engine={engine}", f"--json={target}"
+        assert call(folder, f"--checkpoint={source}", *options) == 0
+        rows[engine] = json.loads(target.read_text())
+    for name in ("onnxruntime", "auto"):
+        for a, b in zip(rows["xla"], rows[name], strict=True):
+            assert a["picture"] == b["picture"]
+            assert a["value"] == pytest.approx(b["value"], abs=1e-2)
+            assert a["interval"] == b["interval"]
 
 
 def test_few_pictures_are_held_at_a_time(tmp_path, checkpoint):

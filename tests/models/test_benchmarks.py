@@ -213,6 +213,23 @@ def test_the_arrays_that_keras_is_given_are_all_of_ssrnet_s():
     assert arrays["conv2d_1/conv2d_1/kernel:0"].shape == (3, 3, 3, 32)
 
 
+def test_inference_prints_a_row_for_each_batch(tiny_network, monkeypatch, capsys):
+    pytest.importorskip("onnx", reason="the extra ldl_jax[export] is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra ldl_jax[export] is not installed")
+    from benchmarks import inference, timing
+
+    monkeypatch.setattr(timing, "_time", lambda run, calls: run(1) or 0.002)
+    options = "--size 32 --batches 1 4 --no-torch --int8"
+    inference.main(["--networks", tiny_network, *options.split()])
+    text = capsys.readouterr().out
+    assert "tiny: Differences from XLA's values, in years, at most: ONNX Runtime " in text
+    for row, batch in zip(table(text), (1, 4), strict=True):
+        assert (row["network"], row["batch"]) == (tiny_network, str(batch))
+        assert row["XLA"] == row["ONNX Runtime"] == row["int8"] == f"{batch / 0.002:,.0f}"
+        assert row["PyTorch"] == row["Keras"] == row["ONNX Runtime / Keras"] == "-"
+        assert row["ONNX Runtime / XLA"] == "1.00"
+
+
 def test_losses_prints_a_row_for_every_loss(monkeypatch, capsys):
     from benchmarks import losses, timing
     from ldl_jax import losses as library

@@ -248,6 +248,24 @@ def test_plain_traces_xla_s_own_and_ends_with_its_block():
     assert "conv_general_dilated" not in traced()
 
 
+@pytest.mark.parametrize(("size", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (4, 4, 0)])
+def test_pooling_by_windows_is_pooling(size, stride, padding):
+    (x,) = draw(0, (2, 9, 10, 4))
+
+    def pooled():
+        return convolution.max_pool(x, size, stride, padding), convolution.average_pool(x, size)
+
+    expected = pooled()
+    with convolution.plain(pooling=True):
+        windows = pooled()
+        forms = forms_in(lambda x: convolution.max_pool(x, size, stride, padding), x)
+    assert forms == {"reduce_window_max"}
+    for one, other in zip(windows, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+    with convolution.plain():
+        assert "reduce_window_max" not in forms_in(lambda x: convolution.max_pool(x, 2, 2, 0), x)
+
+
 def test_conv_adds_its_bias_where_it_has_one():
     conv = convolution.Conv(3, 8, 3, bias=True, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
     (x,) = draw(0, (2, 6, 6, 3))

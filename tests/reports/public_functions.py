@@ -121,6 +121,7 @@ CASES = {
     "decoders.median": {"probs": "probs"},
     "decoders.minimum_cost": {"probs": "probs", "cost": "cost"},
     "decoders.mode": {"probs": "probs"},
+    "decoders.prob_at_least": {"probs": "probs", "t": 22.25},
     "decoders.product_pool": {"probs": "frames", "seconds": "seconds"}
     | {"shared": 0.5, "memory": 1.0},
     "decoders.quantile": {"probs": "probs", "level": 0.3},

@@ -15,7 +15,7 @@ from launch import evaluate
 from ldl_jax import methods
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
-from ldl_jax.evaluation import predictions
+from ldl_jax.evaluation import compare, predictions
 from ldl_jax.labels import AGE, SCUT_FBP, LabelSpace
 from ldl_jax.run import candidates, command, jobs, plan, scoring
 from ldl_jax.run import config as schema
@@ -95,9 +95,74 @@ def test_a_model_on_a_csv_file(checkpoint, faces, tmp_path, capsys):
     analysis = json.loads((out / "analysis" / "a.json").read_text())
     assert sum(row["pictures"] for row in analysis["by_label"]) == COUNT
     figures = {path.name for path in (out / "figures" / "a").iterdir()}
-    assert figures == {"predicted_against_true.png", "error_by_label.png", "analysis.png"}
+    assert figures == {
+        *("predicted_against_true.png", "error_by_label.png", "analysis.png"),
+        *("challenge.png", "risk_coverage.png"),
+    }
     assert "| a |" in (out / "table.md").read_text()
     assert sorted(item.name for item in tmp_path.iterdir()) == ["out"]  # nothing beside it
+
+
+@pytest.fixture(scope="module")
+def grouped(faces):
+    """The same pictures with younger people, a validation part, and two columns of groups."""
+    lines = ["path,label,split,subject,group.sex,group.skin"]
+    for i in range(COUNT):
+        part = ("train", "validation", "test")[i % 3]
+        lines.append(f"{i}.png,{10 + 2 * i},{part},s{i},{'fm'[i % 2]},{'I' if i < 12 else ''}")
+    path = faces.with_name("groups.csv")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_thresholds_groups_and_an_operating_point(checkpoint, grouped, tmp_path, capsys):
+    out = tmp_path / "out"
+    given = [f"--checkpoint={checkpoint('a')}", f"--out={out}", *of_csv(grouped)]
+    more = ["--thresholds=18,30", "--groups=sex", "--max-fpr=0.9", "--confidence=0.5"]
+    code, printed, errors = call(capsys, *given, *more)
+    assert (code, errors) == (0, "")
+    answers = predictions.read(out / "predictions" / "a.csv")
+    assert {*answers.groups} == {"sex"}
+    assert set(answers.groups["sex"]) == {"female", "male"}
+    found = json.loads((out / "analysis" / "a.json").read_text())
+    assert [row["at"] for row in found["decisions"]] == [18, 30]
+    under, passed = answers.labels < 30, answers.values >= 30
+    rate = found["decisions"][1]["fpr"]
+    assert (rate["of"], rate["hits"]) == (under.sum(), (under & passed).sum())
+    assert found["groups_too_small"] == ["sex: female", "sex: male"]
+    assert "fewer than 30 people, too few to compare: sex: female (3), sex: male (3)" in printed
+    points = json.loads((out / "evaluation.json").read_text())["operating"]
+    assert [(point["at"], point["wanted_fpr"]) for point in points] == [(18, 0.9), (30, 0.9)]
+    assert all(point["under"] > 0 for point in points)
+    assert "challenge ages: the least for which the validation part shows" in printed
+    page = (out / "table.md").read_text()
+    assert "FPR % [95 %]" in page
+    assert "sex: female" in page
+
+
+def test_no_challenge_age_is_said_with_how_many_pictures_it_needs(checkpoint, grouped, capsys):
+    given = [f"--checkpoint={checkpoint('a')}", "--max-fpr=0.05", "--thresholds=30"]
+    code, printed, _ = call(capsys, *given, *of_csv(grouped))
+    assert code == 0
+    assert "none can be shown to do, of 3 validation pictures under it; 59 are needed" in printed
+
+
+def test_what_is_wrong_with_thresholds_and_groups(checkpoint, grouped, faces, capsys):
+    model = f"--checkpoint={checkpoint('a')}"
+    for arguments, says in [
+        (["--thresholds=18,120", "--groups=race"], "--thresholds: 120 is outside the labels"),
+        (["--thresholds=18,120", "--groups=race"], "no groups of 'race'; there are: sex, skin"),
+        (["--thresholds=21,18"], "expected thresholds that rise, got 21, 18"),
+        (["--thresholds=x,18"], "--thresholds: expected numbers, as 18,21, got 'x,18'"),
+        (["--max-fpr=1.5"], "--max-fpr: expected between 0 and 1, got 1.5"),
+        (["--max-fpr=0.1", "--part=all"], "--max-fpr: a challenge age is chosen on the valid"),
+        (["--confidence=0.9"], "--confidence: is that of --max-fpr"),
+    ]:
+        code, _, errors = call(capsys, model, *arguments, *of_csv(grouped))
+        assert (code, errors.count("\n")) == (1, 1), (arguments, errors)
+        assert says in errors
+    code, _, errors = call(capsys, model, "--max-fpr=0.1", *of_csv(faces))
+    assert "the validation part is empty" in errors
 
 
 def test_spoiled_copies_of_the_pictures(checkpoint, faces, tmp_path, capsys):
@@ -120,12 +185,11 @@ def test_spoiled_copies_of_the_pictures(checkpoint, faces, tmp_path, capsys):
 def test_a_model_in_one_file_is_scored_as_its_checkpoint(checkpoint, faces, tmp_path, capsys):
     path, file = checkpoint("a"), tmp_path / "m.safetensors"
     ldl_jax.load(path).save(file)
-    both = [f"--checkpoint={path}", f"--checkpoint={file}", f"--out={tmp_path / 'out'}"]
-    code, _, errors = call(capsys, *both, *of_csv(faces, "--part=all"))
+    both = [f"--checkpoint={path}", f"--checkpoint={file}"]
+    code, printed, errors = call(capsys, *both, *of_csv(faces, "--part=all"))
     assert (code, errors) == (0, "")
-    first, second = json.loads((tmp_path / "out/evaluation.json").read_text())["models"]
-    assert first["metrics"] == second["metrics"]
-    assert first["record"] == second["record"]
+    assert "m.safetensors" in printed
+    assert compare.text(compare.Difference(0.0, 0.0, 0.0)) in printed
 
 
 def test_two_models_in_one_table_with_a_paired_interval(checkpoint, faces, tmp_path, capsys):

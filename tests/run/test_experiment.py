@@ -278,8 +278,8 @@ def test_synthetic_attractiveness_and_age_groups():
     options = {"data__options__kind": "age_groups", "data__options__groups": 2}
     job = build(**options, data__space="adience", data__protocol="official_folds", data__fold=4).job
     assert job.method.space.size == 8
-    assert set(job.data.test.part.groups) <= {"a", "b"}
-    assert len(job.data.test.part.groups) == len(job.data.test.part)
+    assert set(job.data.test.part.groups["group"]) <= {"a", "b"}
+    assert len(job.data.test.part.groups["group"]) == len(job.data.test.part)
 
 
 def test_other_drawn_faces_to_test_on():

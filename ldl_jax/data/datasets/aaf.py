@@ -20,7 +20,7 @@ PARTS = (slice(19, 25), slice(25, 31), slice(13, 14), slice(31, 32), slice(37, 3
 
 
 def read(root: Path, *, originals: bool = False) -> Records:
-    """Lists the aligned faces; ages and subjects are in the file names.
+    """Lists the aligned faces; ages and subjects are in the file names, sexes in the lists.
 
     Args:
       root: the folder of the release.
@@ -61,8 +61,17 @@ def _entry(row: Row, faces: Path, key_points: Path | None, split: str) -> Entry:
         source=row.source,
         subject=person,
         split=split,
+        groups=(("sex", _sex(row)),),
         points=() if key_points is None else _points(key_points / f"{name[:-4]}.txt", row.source),
     )
+
+
+def _sex(row: Row) -> str:
+    sexes = {"0": "female", "1": "male"}
+    cell = row.text("gender")
+    if cell not in sexes:
+        raise DataError(f"{row.source}: gender must be 0 (female) or 1 (male), got {cell!r}")
+    return sexes[cell]
 
 
 def _points(file: Path, source: str) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures, sub
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import Records
 
-SEXES = ("111", "112")
+SEXES = {"111": "male", "112": "female"}  # by folder
 
 
 def read(root: Path) -> Records:
@@ -38,7 +38,11 @@ def read(root: Path) -> Records:
         for file in pictures(folder / age / sex, left, f"{age}/{sex}/")
     ]
     entries = [
-        Entry(file, folder / file, float(file.split("/")[0]), file, subject=match.group(1))
+        Entry(
+            *(file, folder / file, float(file.split("/")[0]), file),
+            subject=match.group(1),
+            groups=(("sex", SEXES[file.split("/")[1]]),),
+        )
         for file, match in named(files, r"(\d+)-\d+\.jpg", "PERSON-N.jpg")
     ]
     return to_records("afad", entries, notes=left_notes(left))

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ldl_jax.data.datasets import vote_cells
 from ldl_jax.data.datasets.dataset import OLDEST, Dataset
-from ldl_jax.data.datasets.entries import Entry, missing, to_records
+from ldl_jax.data.datasets.entries import Entry, check_groups, group_name, missing, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
 from ldl_jax.data.datasets.tables import LayoutError, Row, Table, file_name, find_csv, read_csv
 from ldl_jax.data.records import DataError, Faults, Records
@@ -18,6 +18,7 @@ from ldl_jax.labels import LabelSpace
 
 SPLITS = {"": "", "train": "train", "validation": "validation", "val": "validation", "test": "test"}
 COLUMNS = ("path", "label", "sigma", "subject", "split", "fold", "votes", "vote")
+GROUP = "group."  # begins a column of groups of people, as group.sex
 # What rows of one picture say of it alike.
 _OF_PICTURES = ("label", "sigma", "subject", "split", "fold")
 T = TypeVar("T")
@@ -34,6 +35,9 @@ def read(
 ) -> Records:
     """Lists the pictures of a CSV file with columns path, label[, sigma, subject, split, fold].
 
+    Columns group.NAME, as group.sex and group.skin, say to which groups of people somebody belongs,
+    for errors by group; an empty cell is "not given". A column has at most 100 groups.
+
     Labels are in `unit`; those in "years" must be ages.
 
     Where people voted, `votes` has how many voted for each value, "0 3 10 2 0" over `vote_values`
@@ -49,8 +53,8 @@ def read(
     Args:
       root: the folder that paths are relative to.
       csv: the file.
-      columns: the file's names of columns by those above, as {"path": "file"}; one whose name is
-        empty is not read, as {"votes": ""}.
+      columns: the file's names of columns by those above, as {"path": "file", "group.sex":
+        "gender"}; one whose name is empty is not read, as {"votes": ""}.
       skip: leaves out rows whose path or label is empty or unusable, whose picture does not exist,
         and those that say again what an earlier one says, and counts them in the notes.
       unit: what labels are measured in.
@@ -63,6 +67,7 @@ def read(
     faults = Faults(file_name(path, root))
     table = read_csv(path, root, faults)
     names, values = _named(table, columns or {}), _values(vote_values)
+    _check_groups(table, names, faults)
     reader = _Rows(root, unit, names, faults, {} if skip else None, values)
     rows = reader.pictures(table.rows) if "vote" in names else table.rows
     entries = [entry for row in rows if (entry := reader.entry(row)) is not None]
@@ -97,7 +102,11 @@ class _Rows:
             read_vote = functools.partial(row.number, vote)
             if self._tried(read_vote, "its vote is unusable", row) is not None and row.cells[name]:
                 usable.append(row)
-        columns = [self.names[key] for key in _OF_PICTURES if key in self.names]
+        columns = [
+            column
+            for key, column in self.names.items()
+            if key in _OF_PICTURES or key.startswith(GROUP)
+        ]
         for fault in vote_cells.contradictions(usable, name, columns):
             self.faults.add(fault)
         self.single = vote_cells.single(usable, name, vote, self.faults)
@@ -118,7 +127,13 @@ class _Rows:
         if text is None or label is None or sigma is None or split is None or fold is None:
             return None
         subject, file = _cell(row, self.names, "subject"), listed(self.root, text)
-        entry = Entry(text, file, label, row.source, sigma, subject, split, fold, votes=votes)
+        groups = tuple(
+            (kind, group_name(kind, row.cells[column]))
+            for name, column in self.names.items()
+            if (kind := name.removeprefix(GROUP)) != name
+        )
+        known = (sigma, subject, split, fold)
+        entry = Entry(text, file, label, row.source, *known, votes=votes, groups=groups)
         earlier = self.known.setdefault(text, entry)
         if self.left is not None and earlier is not entry:
             same_row = dataclasses.replace(earlier, source=row.source)
@@ -158,11 +173,13 @@ class _Rows:
 def _named(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     """Returns the file's names of the columns that it has, by ours."""
     for name, column in columns.items():
-        if name not in COLUMNS or not isinstance(column, str):
-            known = ", ".join(COLUMNS)
+        if not (name in COLUMNS or _is_group(name)) or not isinstance(column, str):
+            known = ", ".join((*COLUMNS, f"{GROUP}NAME"))
             raise DataError(f"columns: expected names of columns by {known}, got {name}: {column}")
     names = {name: columns[name].strip().lower() for name in columns}
-    others = {name: name for name in COLUMNS if name in table.columns and name not in names}
+    usable = [name for name in table.columns if name in COLUMNS or _is_group(name)]
+    ordered = sorted(usable, key=lambda name: name.startswith(GROUP))
+    others = {name: name for name in ordered if name not in names}
     given = {name: column for name, column in names.items() if column}
     votes = [name for name in ("votes", "vote") if name in {**others, **given}]
     if len(votes) > 1:
@@ -174,6 +191,20 @@ def _named(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     needed = always | given
     own_names = dict(zip(needed, table.named(*([name] for name in needed.values())), strict=True))
     return others | own_names
+
+
+def _is_group(name: str) -> bool:
+    return name.startswith(GROUP) and name != GROUP
+
+
+def _check_groups(table: Table, names: Mapping[str, str], faults: Faults) -> None:
+    """Adds a fault for each column of groups that cannot be one."""
+    for name, column in names.items():
+        if _is_group(name):
+            cells = [row.cells[column] for row in table.rows]
+            title = f"column {column}" if column == name else f"column {column} ({name})"
+            remedy = f'; leave it out with data.columns, as {{"{name}": ""}}'
+            faults.tried(check_groups, table.file, title, cells, remedy)
 
 
 def _values(text: str) -> tuple[float, ...]:
@@ -231,8 +262,8 @@ DATASET = Dataset(
     read=read,
     title="pictures of your own, listed in a CSV file",
     layout="a CSV file or a spreadsheet with columns path, label and, if known, sigma, subject, "
-    "split, fold, votes or vote (or those that data.columns names), its paths relative to the root "
-    "(default: the file's folder)",
+    "split, fold, votes or vote, group.NAME (or those that data.columns names), its paths relative "
+    "to the root (default: the file's folder)",
     takes_csv=True,
     takes_columns=True,
 )

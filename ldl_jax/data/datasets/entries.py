@@ -14,6 +14,10 @@ from ldl_jax.data.records import DataError, Faults, FoldSplit, Records
 from ldl_jax.files import listed
 
 Vote = tuple[float, float]  # a value, and how many voted for it
+Groups = tuple[tuple[str, str], ...]  # pairs of what a group is of, and its name
+MOST_GROUPS = 100  # of one kind; a column of more is one of numbers or of names
+_SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female"}
+_SEXES |= {"woman": "female"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Entry:
     """Describes one labelled picture, as a reader lists it.
 
     `quad` has x and y of four corners, `points` those of five points; either may be empty. `votes`
-    has pairs of a value and how many voted for it.
+    has pairs of a value and how many voted for it, `groups` pairs of what a group is of and its
+    name, as ("sex", "female").
     """
 
     id: str
@@ -35,6 +40,7 @@ class Entry:
     quad: tuple[float, ...] = ()
     points: tuple[float, ...] = ()
     votes: tuple[Vote, ...] = ()
+    groups: Groups = ()
 
 
 def from_table(
@@ -75,6 +81,23 @@ def from_table(
     return of_rows(table.rows, entry, faults)
 
 
+def group_name(kind: str, text: str) -> str:
+    """Returns a group's name: of a sex one word, whatever a list writes; "" where none is given."""
+    text = text.strip()
+    return _SEXES.get(text.lower(), text) if kind == "sex" else text
+
+
+def check_groups(file: str, kind: str, names: Iterable[str], remedy: str = "") -> None:
+    """Raises DataError where a column has so many values that it cannot be one of groups."""
+    known = sorted({*names} - {""})
+    if len(known) > MOST_GROUPS:
+        some = ", ".join(map(repr, known[:3]))
+        raise DataError(
+            f"{file}: {kind} has {len(known):,} different values ({some}, ...): a column of groups "
+            f"has at most {MOST_GROUPS}{remedy}"
+        )
+
+
 def of_rows(
     rows: Iterable[Row], entry: Callable[[Row], Entry | None], faults: Faults
 ) -> list[Entry]:
@@ -95,8 +118,8 @@ def to_records(
 ) -> Records:
     """Makes records of entries.
 
-    The optional fields (sigma, subjects, split, folds, quads, points, votes) are there if some
-    entry has its own.
+    The optional fields (sigma, subjects, split, folds, quads, points, votes, groups) are there if
+    some entry has its own.
 
     Args:
       name: the dataset's.
@@ -138,6 +161,7 @@ def to_records(
         folds=None if (folds < 0).all() else folds,
         fold_splits=tuple(fold_splits),
         bounds=tuple(bounds),
+        groups=_groups(rows),
         quads=_coordinates([row.quad for row in rows], 4),
         points=_coordinates([row.points for row in rows], 5),
         notes=tuple(notes),
@@ -160,6 +184,13 @@ def _coordinates(values: Sequence[tuple[float, ...]], count: int) -> np.ndarray 
         return None
     unknown = (math.nan,) * (2 * count)
     return np.asarray([points or unknown for points in values], np.float32).reshape(-1, count, 2)
+
+
+def _groups(rows: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
+    """Returns each row's group by what it is of; what no row says is left out."""
+    known = [dict(row.groups) for row in rows]
+    kinds = dict.fromkeys(kind for of_row in known for kind, name in of_row.items() if name)
+    return {kind: tuple(of_row.get(kind, "") for of_row in known) for kind in kinds}
 
 
 def _votes(

@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped] # ml_collections brings it
 
 from ldl_jax.data.datasets import numbers
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import Entry, group_name, to_records
 from ldl_jax.data.datasets.tables import LARGEST, LayoutError, find_csv, read_text
 from ldl_jax.data.records import DataError, Faults, FoldSplit, Records
 
@@ -169,6 +169,11 @@ def _entry(root: Path, item: Mapping[str, Any], source: str, prefix: str, fold: 
             sigma=sigma,
             subject=prefix + subject if subject else "",
             fold=fold,
+            groups=tuple(
+                (kind, group_name(kind, text))
+                for key, kind in (("gender", "sex"), ("race", "race"))
+                if isinstance(text := item.get(key), str)
+            ),
             quad=_quad(item.get("aligned_bbox", ())),
         )
     except (TypeError, LookupError, AttributeError, ValueError, OverflowError) as error:

@@ -15,7 +15,7 @@ ARRAYS = (
     *("labels", "sigma", "folds", "truth", "truth_values", "votes", "vote_values"),
     *("quads", "points"),
 )
-TEXTS = ("sources", "subjects", "split", "groups")  # a row's, which many rows may share
+TEXTS = ("sources", "subjects", "split")  # a row's, which many rows may share
 WHOLE = ("name", "unit", "notes", "fold_splits", "alignment")
 
 
@@ -24,8 +24,12 @@ def to_arrays(records: Records) -> dict[str, np.ndarray]:
     arrays = {field: getattr(records, field) for field in ARRAYS}
     arrays = {field: np.asarray(value) for field, value in arrays.items() if value is not None}
     arrays["ids"] = _packed(records.ids)
-    for field in TEXTS:
-        texts = getattr(records, field)
+    # The groups of a set that has but "group" lie where they always did.
+    kinds = [kind for kind in records.groups if kind != "group"]
+    columns: dict[str, Sequence[str]] = {field: getattr(records, field) for field in TEXTS}
+    columns["groups"] = records.groups.get("group", ())
+    columns |= {f"groups{index}": records.groups[kind] for index, kind in enumerate(kinds)}
+    for field, texts in columns.items():
         index_of = {text: index for index, text in enumerate(dict.fromkeys(texts))}
         arrays[field] = _packed(list(index_of))
         arrays[f"{field}_of"] = np.array([index_of[text] for text in texts], np.int32)
@@ -33,6 +37,8 @@ def to_arrays(records: Records) -> dict[str, np.ndarray]:
     whole = {field: getattr(records, field) for field in WHOLE}
     if records.bounds:  # without them the file is as it always was
         whole["bounds"] = records.bounds
+    if kinds:
+        whole["kinds"] = kinds
     whole["alignment"] = None if alignment is None else dataclasses.asdict(alignment)
     arrays["whole"] = _packed(whole)
     return arrays
@@ -41,10 +47,13 @@ def to_arrays(records: Records) -> dict[str, np.ndarray]:
 def from_arrays(arrays: Mapping[str, np.ndarray], pictures: Sequence[bytes]) -> Records:
     """Returns the records that `to_arrays` was given, with their pictures."""
     fields: dict[str, Any] = {field: arrays[field] for field in ARRAYS if field in arrays}
-    for field in TEXTS:  # one string in memory for all rows that share it
-        texts = _unpacked(arrays[field])
-        fields[field] = tuple(texts[index] for index in arrays[f"{field}_of"].tolist())
+    for field in TEXTS:
+        fields[field] = _column(arrays, field)
     whole = _unpacked(arrays["whole"])
+    groups = {"group": _column(arrays, "groups")}
+    groups |= {
+        kind: _column(arrays, f"groups{index}") for index, kind in enumerate(whole.get("kinds", ()))
+    }
     alignment = whole["alignment"]
     return Records(
         name=whole["name"],
@@ -55,8 +64,15 @@ def from_arrays(arrays: Mapping[str, np.ndarray], pictures: Sequence[bytes]) -> 
         bounds=tuple((low, high) for low, high in whole.get("bounds", ())),
         ids=tuple(_unpacked(arrays["ids"])),
         packed=pictures,
+        groups={kind: names for kind, names in groups.items() if names},
         **fields,
     )
+
+
+def _column(arrays: Mapping[str, np.ndarray], field: str) -> tuple[str, ...]:
+    """Returns a text a row, one string in memory for all rows that share it."""
+    texts = _unpacked(arrays[field])
+    return tuple(texts[index] for index in arrays[f"{field}_of"].tolist())
 
 
 def save(file: BinaryIO, records: Records) -> None:

@@ -3,15 +3,18 @@
 from pathlib import Path
 
 from ldl_jax.data.datasets.dataset import Dataset
-from ldl_jax.data.datasets.entries import Entry, to_records
+from ldl_jax.data.datasets.entries import Entry, Groups, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes, named
 from ldl_jax.data.records import Records
 
-PATTERN = r"(\d{1,3})_[01]_[0-4]_\d+\.jpg(\.chip\.jpg)?"
+PATTERN = r"(\d{1,3})_([01])_([0-4])_\d+\.jpg(\.chip\.jpg)?"
+SEXES = ("male", "female")
+# As the set's page calls them.
+RACES = ("White", "Black", "Asian", "Indian", "Others")
 
 
 def read(root: Path) -> Records:
-    """Lists the pictures; the age is in the name, who is shown is not known.
+    """Lists the pictures; age, sex and race are in the name, who is shown is not known.
 
     Ages reach 116: give the label space 0:1:116. A name that lacks a part (as
     61_1_20170109142408075.jpg) is counted in the notes and left out, though its first number is
@@ -26,10 +29,14 @@ def read(root: Path) -> Records:
     left: Left = {}
     expected = "AGE_SEX_RACE_DATE.jpg"
     entries = [
-        Entry(file, root / file, float(match.group(1)), file)
+        Entry(file, root / file, float(match.group(1)), file, groups=_groups(*match.group(2, 3)))
         for file, match in named(tuple(below(root, left)), PATTERN, expected, left)
     ]
     return to_records("utkface", entries, notes=left_notes(left))
+
+
+def _groups(sex: str, race: str) -> Groups:
+    return ("sex", SEXES[int(sex)]), ("race", RACES[int(race)])
 
 
 DATASET = Dataset(

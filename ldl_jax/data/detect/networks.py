@@ -60,7 +60,8 @@ def pnet(weights: Arrays, images: jax.Array, sizes: jax.Array) -> tuple[jax.Arra
     # holds of the picture alone.
     inside = _inside(hidden.shape[1:3], sizes - 2)
     hidden = jnp.where(inside, hidden, -jnp.inf)
-    hidden = jnp.where(_pool(inside, 2, "SAME"), _pool(hidden, 2, "SAME"), 0.0)
+    hidden = _pool(hidden, 2, "SAME")
+    hidden = jnp.where(_inside(hidden.shape[1:3], (sizes - 1) // 2), hidden, 0.0)
     hidden = _prelu(_convolution(hidden, weights[3], weights[4]), weights[5])
     hidden = _prelu(_convolution(hidden, weights[6], weights[7]), weights[8])
     shifts = _convolution(hidden, weights[9], weights[10])
@@ -117,8 +118,6 @@ def _prelu(values: jax.Array, slope: ArrayLike) -> jax.Array:
 def _pool(values: jax.Array, size: int, padding: str) -> jax.Array:
     """Returns the maximum of windows that begin at every second place."""
     window, strides = (1, size, size, 1), (1, 2, 2, 1)
-    if values.dtype == bool:
-        return lax.reduce_window(values, False, lax.bitwise_or, window, strides, padding)
     return lax.reduce_window(values, -jnp.inf, lax.max, window, strides, padding)
 
 

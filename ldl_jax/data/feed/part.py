@@ -1,7 +1,7 @@
 """Defines a part of a dataset, and its feed for the jitted step."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,7 +43,7 @@ class Part:
       truth: float32 [N, K], the true distribution, where it is known; NaN where it is of a few
         pictures only.
       votes: float32 [N, K], how many people voted for each label value, where votes are known.
-      groups: N names of groups of people, where there are any.
+      groups: N names of groups of people by what they are groups of; no batch has them.
       subjects: N names of who is shown, "" where unknown, where there are any.
       features: float32 [N, W, D], where a network's features take the pictures' place: those of W
         views of each picture.
@@ -59,7 +59,7 @@ class Part:
     packed: Sequence[bytes] | None = None
     truth: np.ndarray | None = None
     votes: np.ndarray | None = None
-    groups: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     subjects: tuple[str, ...] = ()
     features: np.ndarray | None = None
 

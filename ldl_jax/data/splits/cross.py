@@ -97,10 +97,17 @@ def _told_apart(train: Sequence[str], test: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _groups(pair: Sequence[Records]) -> tuple[str, ...]:
-    if not any(records.groups for records in pair):
-        return ()
-    return tuple(name for records in pair for name in records.groups or ("",) * len(records))
+def _groups(pair: Sequence[Records]) -> dict[str, tuple[str, ...]]:
+    kinds = dict.fromkeys(kind for records in pair for kind in records.groups)
+    unknown = [("",) * len(records) for records in pair]
+    return {
+        kind: tuple(
+            name
+            for records, nothing in zip(pair, unknown, strict=True)
+            for name in records.groups.get(kind, nothing)
+        )
+        for kind in kinds
+    }
 
 
 def _joined(first: Images | None, second: Images | None) -> Images | None:

@@ -175,7 +175,7 @@ def _records(cast: _Cast, told: _Labels, images: np.ndarray | LazyImages, groupe
         truth=told.truth.astype(np.float32),
         vote_values=None if told.votes is None else synthetic_labels.SCORES.astype(np.float32),
         votes=told.votes,
-        groups=tuple(GROUPS[group].name for group in cast.group) if grouped else (),
+        groups={"group": tuple(GROUPS[group].name for group in cast.group)} if grouped else {},
     )
 
 

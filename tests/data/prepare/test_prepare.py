@@ -66,7 +66,10 @@ def everything(records):
         fold_splits=(FoldSplit((0,), (), (1,)), FoldSplit((1,), (0,), ())),
         quads=rng.normal(size=(count, 4, 2)).astype(np.float32),
         points=rng.normal(size=(count, 5, 2)).astype(np.float32),
-        groups=tuple(("", "one", "other")[i % 3] for i in range(count)),
+        groups={
+            kind: tuple(("", "one", "other")[i % 3] for i in range(count))
+            for kind in ("group", "sex", "a b")
+        },
         unit="score",
         notes=("a note", "ein β"),
         sources=tuple(f"line {i}\n\udcff" for i in range(count)),

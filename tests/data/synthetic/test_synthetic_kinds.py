@@ -63,7 +63,7 @@ def test_a_larger_count_keeps_what_a_smaller_one_had():
     few, more = faces(20, **options), faces(44, **options)
     for column in ("images", "labels", "sigma", "truth"):
         np.testing.assert_array_equal(getattr(few, column), getattr(more, column)[:20])
-    assert few.groups == more.groups[:20]
+    assert few.groups["group"] == more.groups["group"][:20]
 
 
 # What the labels are.
@@ -148,7 +148,7 @@ def test_a_person_s_pictures_are_about_as_attractive():
 @pytest.mark.parametrize("groups", [2, 3])
 def test_groups_have_their_shares_ages_and_difficulty(groups):
     records, plain = many(groups=groups), many()
-    names = np.array(records.groups)
+    names = np.array(records.groups["group"])
     people = np.array(records.subjects)
     share = np.arange(groups, 0, -1) / np.arange(groups + 1).sum()
     for group, expected in zip(GROUPS, share, strict=False):
@@ -162,18 +162,18 @@ def test_groups_have_their_shares_ages_and_difficulty(groups):
         ages = np.interp(age, [2, 80], [1.5, 5.0])
         assert abs(records.sigma[mine].mean() / (ages * group.spread) - 1) < 0.25
     assert len(set(zip(people, names, strict=True))) == len(set(people))  # a person has one
-    assert plain.groups == ()
+    assert plain.groups == {}
 
 
 def test_groups_look_different_and_attractiveness_is_the_same_in_all():
     drawn = faces(240, size=32, groups=3)
-    names = np.array(drawn.groups)
+    names = np.array(drawn.groups["group"])
     brightness = drawn.images[:, 14:20, 13:19].mean((1, 2, 3))  # the middle of the face
     means = [brightness[names == group.name].mean() for group in GROUPS]
     assert means[0] > means[1] + 10
     assert means[1] > means[2] + 10
     scored = many(kind="attractiveness", groups=3)
-    names = np.array(scored.groups)
+    names = np.array(scored.groups["group"])
     score = (scored.truth @ scored.truth_values).astype(np.float64)
     means = [score[names == group.name].mean() for group in GROUPS]
     assert np.ptp(means) < 0.12
