@@ -3,6 +3,7 @@
 python -m launch.evaluate --checkpoint=runs/quickstart --config=configs/quickstart.py
 python -m launch.evaluate --checkpoint=runs/mine --checkpoint=imdb.h5 --part=all \\
     --config.data.name=csv_folder --config.data.csv=faces/ages.csv --out=evaluated
+python -m launch.evaluate --checkpoint=runs/mine --config=configs/mine.py --corruptions
 
 The keys config.data.* are those of a training's config: dataset, protocol, parts. The pictures are
 prepared as each model was trained to see them, whatever data.size says. Ages are compared in years,
@@ -11,6 +12,7 @@ score, is a scale of its own: a model of other ends is refused.
 
 Ages are decided at 18, 21 and 25 (--thresholds), errors compared by group of people (--groups), and
 a challenge age chosen for a false positive rate (--max-fpr): see docs/decisions.md.
+With --corruptions spoiled copies of the pictures are scored too (docs/report.md).
 """
 
 import dataclasses
@@ -22,13 +24,15 @@ from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from ldl_jax.evaluation import compare, grid, report, trust_tables
+from ldl_jax.data.synthetic.corruptions import CORRUPTIONS
+from ldl_jax.evaluation import compare, grid, report, robustness, trust_tables
 from ldl_jax.predict import hub
 from ldl_jax.run import config as schema
-from ldl_jax.run import only_data, operating, score_folder, scoring
+from ldl_jax.run import only_data, operating, score_folder, scoring, spoiling
 from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
 from ldl_jax.run.config import Config
 from ldl_jax.run.progress import bar, teller
+from ldl_jax.run.spoiling import Spoiling
 from ldl_jax.workdir import Row
 
 # Of the data section, what a model brings with it.
@@ -84,6 +88,51 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_string(
         "out", None, "a folder for tables, predictions and figures", flag_values=values
     )
+    flags.DEFINE_flag(
+        flags.Flag(
+            _KindsParser(),
+            None,
+            "corruptions",
+            (),
+            "score spoiled copies of the pictures too: by all corruptions, or by those named, as "
+            f"--corruptions=blur,noise, of {', '.join(CORRUPTIONS)}",
+            boolean=True,
+        ),
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "severities", None, "of the corruptions, as 1,3,5; by default 1 to 5", flag_values=values
+    )
+
+
+class _KindsParser(flags.ArgumentParser[tuple[str, ...]]):
+    """Parses the names of corruptions; a flag without a value stands for all of them."""
+
+    def parse(self, argument: str | tuple[str, ...]) -> tuple[str, ...]:
+        if isinstance(argument, tuple):
+            return argument
+        if argument in ("true", "false"):  # the flag alone, and --nocorruptions
+            return CORRUPTIONS if argument == "true" else ()
+        return tuple(name.strip() for name in argument.split(","))
+
+    def flag_type(self) -> str:
+        return "comma separated list of corruptions"
+
+
+def _spoiling(values: flags.FlagValues) -> Spoiling | None:
+    """Returns what the flags ask; ValueError where they are wrong."""
+    if not values.corruptions:
+        if values.severities is not None:
+            raise ValueError("--severities: of corruptions; give --corruptions too")
+        return None
+    if values.severities is None:
+        return Spoiling(values.corruptions)
+    try:
+        severities = tuple(map(int, values.severities))
+    except ValueError:
+        listed = ",".join(values.severities)
+        raise ValueError(f"--severities: expected some of 1 to 5, got {listed}") from None
+    return Spoiling(values.corruptions, severities)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -99,7 +148,9 @@ def main(arguments: Sequence[str]) -> None:
         checkpoints = [hub.local(name) for name in values.checkpoint]
         asked = _asked(values)
         config = schema.parse(values.config)
-        run(checkpoints, config, values.part, out, Console(), values.trust, asked, values.raw)
+        spoiled = _spoiling(values)
+        options = {"raw": values.raw, "spoiled": spoiled}
+        run(checkpoints, config, values.part, out, Console(), values.trust, asked, **options)
     except (ValueError, OSError) as error:
         fail(str(error))
 
@@ -144,7 +195,9 @@ def run(
     console: Console,
     trust: Sequence[str] = (),
     asked: Questions | None = None,
+    *,
     raw: bool = False,
+    spoiled: Spoiling | None = None,
 ) -> None:
     """Scores the models on a part, shows the tables, and writes everything into `out`."""
     asked = asked or Questions()
@@ -164,6 +217,8 @@ def run(
         scores = scoring.score(checkpoints, config, part, log, count, *flags_of)
         if asked.wanted is not None:
             points = operating.choose(asked.wanted, asked.thresholds, held_out, scores)
+        if spoiled is not None:
+            scores = spoiling.score(scores, config, spoiled, _quiet, count)
     rows = rows_of(scores)
     if out is not None:
         score_folder.put(out, scores, rows, config, points)
@@ -178,6 +233,10 @@ def run(
     for name, analysis in analyses.items():
         for line in trust_tables.lines(analysis):
             log(f"{name}: {line}")
+    if known := spoiling.by_model(scores):
+        console.print()
+        grid.show(console, report.table(robustness.rows_of(known), keep=2))
+        log(f"MAE on the same pictures, spoiled, in {scores.models[0].predictions.unit}")
     log(f"split: {scores.protocol}")
     for model in scores.models:
         for note in model.notes:

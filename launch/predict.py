@@ -50,7 +50,9 @@ _ANNOTATE = flags.DEFINE_string(
     "a folder for the pictures with boxes, values and distributions on them; of one film a file",
 )
 _SCORE_MAP = flags.DEFINE_string(
-    "score-map", None, "a folder for the pictures with their score maps over them"
+    "score-map",
+    None,
+    "a folder for the pictures with maps over them of what raises and what lowers the answer",
 )
 
 # A function that draws answers on a picture, and the file to write for each picture.
@@ -173,8 +175,8 @@ def _drawings(predictor: Predictor, outputs: dict[str, dict[Path, Path]]) -> lis
         draw = functools.partial(annotate, space=predictor.space)
         drawings.append((draw, outputs[_ANNOTATE.name]))
     if _SCORE_MAP.value is not None:
-        predictor.check_score_maps()
-        overlay = functools.partial(score_maps.overlay, crop=predictor.preprocessing.crop)
+        crop, unit = predictor.preprocessing.crop, predictor.space.unit
+        overlay = functools.partial(score_maps.overlay, crop=crop, unit=unit)
         drawings.append((overlay, outputs[_SCORE_MAP.name]))
     return drawings
 

@@ -57,6 +57,12 @@ def from_home(path: str | os.PathLike[str]) -> str:
     return full
 
 
+def to_home(text: str) -> str:
+    """Returns a text with the name of the user's folder, wherever it stands, as "~"."""
+    home = os.path.expanduser("~")
+    return text.replace(home, "~") if len(home) > 1 else text
+
+
 def listed(root: Path, text: str) -> Path:
     """Returns where a file of a list lies: below `root`, or below the user's folder after "~/".
 

@@ -25,6 +25,7 @@ FLOORS = [
     {"export", "video"},
     {"serve"},
     {"run"},
+    {"reports"},
 ]
 DEFINING = {"ldl_jax", "ldl_jax.processes"}  # packages that are more than names
 # The files that stand flat in ldl_jax/, and in data/. A new one belongs into a package.
@@ -90,6 +91,7 @@ ALLOWED = {
     "lowering": {"onnx"},
     "export": {"PIL"},
     "serve": {"PIL", "prometheus_client", "starlette", "uvicorn"},
+    "reports": {"scipy"},
     "run": {"absl", "ml_collections", "optax", "rich"},
     "video": {"PIL", "av", "scipy"},
     "workdir": {"tensorboardX"},

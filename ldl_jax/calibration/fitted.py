@@ -128,7 +128,7 @@ def apply(calibration: Calibration, probs: ArrayLike) -> jax.Array:
       >>> space, labels = LabelSpace.range(0, 1), np.arange(40) % 4 == 0
       >>> fitted = calibration.fit(np.full((40, 2), 0.5), labels, space, calibration.Options())
       >>> print(calibration.apply(fitted, jnp.array([0.5, 0.5])))
-      [0.69 0.31]
+      [0.8214286 0.1785714]
     """
     tempered = temper(probs, calibration.temperature) if calibration.temperature != 1 else probs
     if not calibration.levels:
@@ -150,7 +150,7 @@ def limits(calibration: Calibration, coverage: float, group: str = "") -> float 
       >>> space, labels = LabelSpace.range(0, 1), np.arange(40) % 4 == 0
       >>> fitted = calibration.fit(np.full((40, 2), 0.5), labels, space, calibration.Options())
       >>> print(round(calibration.limits(fitted, 0.9), 3))
-      1.173
+      1.723
     """
     if not 0 < coverage < 1:
         raise ValueError(f"coverage: expected a number in (0, 1), got {coverage}")

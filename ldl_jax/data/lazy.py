@@ -29,7 +29,7 @@ class LazyImages:
 
     def __init__(self, count: int, size: int, source: LazySource) -> None:
         self.shape = (count, size, size, 3)
-        self._source = source
+        self.source = source
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -38,7 +38,7 @@ class LazyImages:
         numbers = np.asarray(np.arange(len(self))[rows])  # indexing also checks the rows
         if numbers.ndim > 1:
             raise IndexError(f"rows: expected one axis of them, got shape {numbers.shape}")
-        drawn = self._source.draw(np.atleast_1d(numbers))
+        drawn = self.source.draw(np.atleast_1d(numbers))
         return drawn if numbers.ndim else drawn[0]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
@@ -49,7 +49,7 @@ class LazyImages:
     def take(self, rows: np.ndarray) -> "LazyImages":
         """Returns some of the pictures, as lazy ones."""
         chosen = np.arange(len(self))[rows]
-        return LazyImages(len(chosen), self.shape[1], self._source.take(chosen))
+        return LazyImages(len(chosen), self.shape[1], self.source.take(chosen))
 
 
 def joined(first: LazyImages | np.ndarray, second: LazyImages | np.ndarray) -> LazyImages:

@@ -84,10 +84,10 @@ def _panel(image: Image.Image, place: Box, answer: Answer, space: LabelSpace) ->
     draw = ImageDraw.Draw(layer)
     width, pad = layer.width, round(0.4 * letter)
     text = summary(answer, space)
-    font = _font(draw, text, 1.15 * letter, width - 2 * pad)
-    draw.text((width / 2, 0.95 * letter), text, _TEXT, font, anchor="mm")
+    large = font(draw, text, 1.15 * letter, width - 2 * pad)
+    draw.text((width / 2, 0.95 * letter), text, _TEXT, large, anchor="mm")
     _bars(draw, (pad, 1.75 * letter, width - pad, 3.9 * letter), answer, space)
-    small = _font(draw, f"{space.low:g}  {space.high:g}", 0.75 * letter, width - 2 * pad)
+    small = font(draw, f"{space.low:g}  {space.high:g}", 0.75 * letter, width - 2 * pad)
     draw.text((pad, 4.45 * letter), f"{space.low:g}", _AXIS, small, anchor="lm")
     draw.text((width - pad, 4.45 * letter), f"{space.high:g}", _AXIS, small, anchor="rm")
     image.paste(layer, (left, top), layer)
@@ -114,7 +114,7 @@ def _bars(draw: ImageDraw.ImageDraw, area: Box, answer: Answer, space: LabelSpac
     draw.line((x, top - 1, x, bottom), _TEXT, max(1, round((bottom - top) / 30)))
 
 
-def _font(
+def font(
     draw: ImageDraw.ImageDraw, text: str, height: float, width: float
 ) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Returns Pillow's own font at that height, or smaller where the text would be too wide."""

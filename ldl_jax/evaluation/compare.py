@@ -1,6 +1,7 @@
 """Runs beside one another: whose errors are smaller, picture by picture."""
 
 import collections
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -168,6 +169,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(order))
     adjusted[order] = np.minimum(rising, 1.0)
     return [float(p) for p in adjusted]
+
+
+def mae_interval(run: Predictions) -> tuple[float, float]:
+    """Returns the ends of the 95 % bootstrap interval of a run's MAE, over other people.
+
+    It is the interval of `paired_difference` from a run without any error. Where a picture comes
+    twice in the run there is none, and the ends are NaN.
+    """
+    exact = dataclasses.replace(run, values=run.labels)
+    difference = paired_difference(run, exact)
+    return (np.nan, np.nan) if difference is None else difference[1:]
 
 
 def text(difference: Difference | None) -> str:

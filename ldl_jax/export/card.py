@@ -5,7 +5,6 @@ is said to be not known.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ldl_jax.data.datasets import catalogue
 from ldl_jax.evaluation.cells import markdown, plain
 from ldl_jax.export import card_results, run_facts
 from ldl_jax.export.run_facts import UNKNOWN, RunFacts
+from ldl_jax.files import to_home
 from ldl_jax.labels import LabelSpace
 from ldl_jax.predict.one_file import Notes
 from ldl_jax.predict.predictor import Predictor
@@ -192,20 +192,14 @@ def _training(predictor: Predictor, facts: RunFacts) -> str:
     best = about.best
     keys = ("epochs", "batch_size", "seed", "optimizer.name", "optimizer.learning_rate")
     lines = [f"- {key}: {markdown(facts.text(key))}" for key in keys]
-    start = _private(facts.text("init.path")) if facts.at("init.path") else "fresh weights"
+    start = to_home(facts.text("init.path")) if facts.at("init.path") else "fresh weights"
     lines.append(f"- began from: {markdown(start) if facts.config else UNKNOWN}")
     lines.append(f"- steps: {about.step or UNKNOWN}")
     if best is not None:
         lines.append(f"- weights of the best validation: {best.metric} {best.value:g}")
     commands = [str(start.get("command", UNKNOWN)) for start in facts.starts] or [UNKNOWN]
-    shown = [f"    {plain(_private(command))}" for command in dict.fromkeys(commands)]
+    shown = [f"    {plain(to_home(command))}" for command in dict.fromkeys(commands)]
     return "\n".join([*lines, "", "Command:", "", *shown])
-
-
-def _private(text: str) -> str:
-    """Returns a text without the name of the user's folder."""
-    home = os.path.expanduser("~")
-    return text.replace(home, "~") if len(home) > 1 else text
 
 
 def _software(facts: RunFacts) -> str:

@@ -1,12 +1,10 @@
 """The sections of a model card with numbers: results, errors by group and by label, calibration."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ldl_jax.evaluation import compare, report
 from ldl_jax.evaluation.cells import markdown
-from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.export.run_facts import UNKNOWN, RunFacts
 from ldl_jax.metrics import table as metrics_table
 
@@ -24,7 +22,7 @@ def results(facts: RunFacts) -> str:
         if entry is not None and facts.results[key] is not None:
             rows.append([entry.heading, report.cell(facts.results, key), _better(entry.better)])
             if key == "mae" and facts.answers is not None:
-                rows[0][1] += f" {_interval(facts.answers)}"
+                rows[0][1] += " [{:.3f}, {:.3f}]".format(*compare.mae_interval(facts.answers))
     notes = report.footnote([facts.results], markdown(str(facts.at("resolved.space.unit"))))
     interval = "" if facts.answers is None else _INTERVAL
     count = facts.results.get("test pictures", UNKNOWN)
@@ -59,14 +57,6 @@ def calibration(facts: RunFacts) -> str:
             "quantile is from its level, on the mean; 0 is best)"
         )
     return "\n".join(lines) or _NOT_EVALUATED
-
-
-def _interval(answers: Predictions) -> str:
-    """Returns the interval of the mean absolute error: its difference from that of no error."""
-    exact = dataclasses.replace(answers, values=answers.labels)
-    difference = compare.paired_difference(answers, exact)
-    assert difference is not None, "they are of the same pictures"
-    return f"[{difference.low:.3f}, {difference.high:.3f}]"
 
 
 def _better(better: str) -> str:

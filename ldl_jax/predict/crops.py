@@ -11,6 +11,7 @@ from ldl_jax.data import align, pictures
 from ldl_jax.data.align import Alignment, Detect, Face, Square
 from ldl_jax.data.records import DataError
 from ldl_jax.evaluation.answers import Answer, Box
+from ldl_jax.predict.influence import influence
 from ldl_jax.predict.predictor import Predictor
 
 
@@ -104,7 +105,7 @@ def answer(
     low = high = [None] * len(images)
     if not predictor.value_alone:
         low, high = (edges.tolist() for edges in predictor.interval(probs, coverage, group))
-    scores = predictor.score_maps(images) if maps else [None] * len(images)
+    scores = influence(predictor, images) if maps else [None] * len(faces)
     return [
         Answer(
             *(picture, face, crop.box, crop.square),

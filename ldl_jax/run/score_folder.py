@@ -2,6 +2,7 @@
 
 evaluation.json       the dataset, the verdict on its split, and the metrics of each model
 table.md              the table
+robustness.md         the errors on spoiled pictures, where these were asked for
 predictions/NAME.csv  what a model answered for each picture
 analysis/NAME.json    its errors by label and by group, confusions, calibration
 figures/NAME/         estimates over labels, errors by label, the analysis, challenge, risk_coverage
@@ -13,16 +14,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ldl_jax.evaluation import decision_figures, figures, predictions, report, trust_tables
+from ldl_jax.evaluation import (
+    decision_figures,
+    figures,
+    predictions,
+    report,
+    robustness,
+    trust_tables,
+)
 from ldl_jax.evaluation.analysis_figure import error_analysis
 from ldl_jax.files import write, write_json
+from ldl_jax.run import spoiling
 from ldl_jax.run.config import Config, to_dict
 from ldl_jax.run.named import file_names
 from ldl_jax.run.scoring import Score, Scores
 from ldl_jax.workdir import WorkdirError, read_json
 
 _CONTENT, _KIND = "evaluation.json", "ldl_jax evaluation"
-_OWN = {_CONTENT, "table.md", "predictions", "analysis", "figures"}
+_OWN = {_CONTENT, "table.md", "robustness.md", "predictions", "analysis", "figures"}
 
 
 def check(folder: Path) -> None:
@@ -91,6 +100,7 @@ def _fill(
         write_json(folder / "analysis" / f"{name}.json", model.analysis)
         _draw(folder / "figures" / name, model)
     unit = scores.models[0].predictions.unit
+    _write_robustness(folder, scores, unit)
     notes = [
         *scores.notes,
         *(f"{m.candidate.name}: {note}" for m in scores.models for note in m.notes),
@@ -100,6 +110,11 @@ def _fill(
     write(folder / "table.md", page + trust_tables.page(analyses, operating))
     content = _content(scores, names, config)
     write_json(folder / _CONTENT, content | ({"operating": [*operating]} if operating else {}))
+
+
+def _write_robustness(folder: Path, scores: Scores, unit: str) -> None:
+    if known := spoiling.by_model(scores):
+        write(folder / "robustness.md", robustness.page(known, unit))
 
 
 def _draw(folder: Path, model: Score) -> None:
@@ -134,6 +149,7 @@ def _content(scores: Scores, names: Sequence[str], config: Config) -> dict[str, 
                 "notes": list(model.notes),
                 "predictions": f"predictions/{name}.csv",
                 "analysis": f"analysis/{name}.json",
+                **({} if model.robustness is None else {"robustness": model.robustness}),
             }
             for name, model in zip(names, scores.models, strict=True)
         ],

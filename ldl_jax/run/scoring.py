@@ -13,6 +13,7 @@ from ldl_jax.evaluation import analysis, calibrating, compare, decisions, evalua
 from ldl_jax.evaluation import groups as of_people
 from ldl_jax.evaluation.compare import Difference
 from ldl_jax.evaluation.predictions import Predictions
+from ldl_jax.evaluation.robustness import Robustness
 from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import make_placement
 from ldl_jax.run import data, seen
@@ -35,6 +36,7 @@ class Score:
       analysis: of the errors.
       difference: of the MAE from the first model's; None of the first.
       notes: remarks for readers of the numbers.
+      robustness: the errors on spoiled pictures, where these were looked at.
     """
 
     candidate: Candidate
@@ -43,6 +45,7 @@ class Score:
     analysis: dict[str, Any]
     difference: Difference | None
     notes: tuple[str, ...]
+    robustness: Robustness | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -90,23 +90,50 @@ def test_groups_and_a_face_that_fills_the_picture():
     assert near(pixels, ORANGE).sum() > 200
 
 
-def test_a_map_is_scaled_up_smoothly_from_blue_to_red():
-    score_map = np.array([[0.0, 1.0], [2.0, 3.0]]) - 7
+def test_a_map_has_a_sign_and_zero_is_clear():
+    score_map = np.array([[-2.0, 0.0], [0.0, 4.0]])
     pixels = np.asarray(score_maps.coloured(score_map, 64)).astype(int)
     assert pixels.shape == (64, 64, 4)
-    assert pixels[0, 0, 2] > pixels[0, 0, 0]  # the least
-    assert pixels[-1, -1, 0] > 100 + pixels[-1, -1, 2]  # the greatest
-    steps = np.abs(np.diff(pixels[..., :3], axis=1)).max()
-    assert steps < 40
-    flat = np.asarray(score_maps.coloured(np.zeros((3, 3)), 8))
-    assert (flat == flat[0, 0]).all()
+    assert tuple(pixels[0, 0, :3]) == score_maps.LOWERS
+    assert tuple(pixels[-1, -1, :3]) == score_maps.RAISES
+    assert pixels[0, 0, 3] == pytest.approx(pixels[-1, -1, 3] / 2, abs=2)  # half as much
+    assert pixels[0, -1, 3] == pixels[-1, 0, 3] == 0
+    assert np.abs(np.diff(pixels[..., 3], axis=1)).max() < 20
+    assert not np.asarray(score_maps.coloured(np.zeros((3, 3)), 8))[..., 3].any()
+
+
+def lightness(colour):
+    """CIE L* of an sRGB colour."""
+    linear = np.array(colour) / 255
+    linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
+    return 116 * np.cbrt(linear @ (0.2126, 0.7152, 0.0722)) - 16
+
+
+def test_both_signs_are_as_light_as_each_other():
+    assert lightness(score_maps.LOWERS) == pytest.approx(lightness(score_maps.RAISES), abs=3)
+
+
+def test_the_legend_says_the_greatest_score_and_its_unit():
+    """The strip under the picture is blue, grey and red, of one scale for all of its faces."""
+    image = Image.new("RGB", (400, 400), (128, 128, 128))
+    small = make(square=(100, 100, 80, 0.0), score_map=np.full((2, 2), 1.0))
+    great = make(square=(300, 300, 80, 0.0), score_map=np.full((2, 2), -4.0))
+    pixels = np.asarray(score_maps.overlay(image, [small, great], unit="years")).astype(int)
+    legend = pixels[400:]
+    assert 40 < len(legend) < 100
+    bar = legend[len(legend) // 5]
+    assert bar[30, 2] > bar[30, 0] + 40
+    assert near(bar[200], (128, 128, 128))
+    assert bar[370, 0] > bar[370, 2] + 40
+    faint, strong = (np.abs(pixels[y, x] - 128).max() for y, x in ((100, 100), (300, 300)))
+    assert 0 < faint < strong / 2
 
 
 @pytest.mark.parametrize("crop", [1.0, 0.5])
 def test_a_map_lies_over_what_the_network_saw(crop):
     image = Image.new("RGB", (400, 400), (128, 128, 128))
-    found = make(square=(200, 150, 200, 0.0), score_map=np.eye(2))
-    pixels = np.asarray(score_maps.overlay(image, [found], crop)).astype(int)
+    found = make(square=(200, 150, 200, 0.0), score_map=np.eye(2) + 1)
+    pixels = np.asarray(score_maps.overlay(image, [found], crop)).astype(int)[:400]
     rows, columns = np.nonzero((pixels != 128).any(axis=-1))
     half = 100 * crop
     limits = (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
@@ -115,8 +142,9 @@ def test_a_map_lies_over_what_the_network_saw(crop):
 
 def test_a_map_of_a_whole_picture():
     image = Image.new("RGB", (90, 40), (128, 128, 128))
-    pixels = np.asarray(score_maps.overlay(image, [make(score_map=np.eye(2))]))
-    assert pixels.shape == (320, 720, 3)
-    assert (pixels != 128).any(axis=-1).all()
+    pixels = np.asarray(score_maps.overlay(image, [make(score_map=np.eye(2) + 1)]))
+    assert pixels.shape[0] > 320
+    assert pixels.shape[1:] == (720, 3)
+    assert (pixels[:320] != 128).any(axis=-1).all()
     with pytest.raises(ValueError, match=r"a\.png has no score map"):
         score_maps.overlay(image, [make()])

@@ -426,7 +426,6 @@ def test_a_detectors_threshold_and_the_largest_picture(
         (["{pictures}/a.jpg", "{pictures}/deep/a.jpg", "{c}", "--annotate=y"], "both be y/a"),
         (["{pictures}", "{c}", "--annotate="], "--annotate: expected a path"),
         (["{pictures}", "{c}", "--anotate=x"], "anotate"),
-        (["{pictures}", "{c}", "--score-map=x"], "score maps: the features of tiny are not"),
         (["{pictures}", "{c}", "--score-map=x", "--annotate=x"], "both go to x"),
         (["{pictures}", "{c}"], "pip install 'ldl_jax[align]'"),
     ],
@@ -479,5 +478,6 @@ def test_the_command_itself(folder, tmp_path, draw_weights, write_checkpoint):
     assert len(list((tmp_path / "drawn").rglob("*.png"))) == 4
     with Image.open(tmp_path / "maps" / "deep" / "a.png") as image:
         colours = np.asarray(image).astype(int)
-    assert colours.shape[:2] == (320, 384)
+    assert colours.shape[0] > 320  # the legend is below it
+    assert colours.shape[1] == 384
     assert len(list((tmp_path / "maps").rglob("*.png"))) == 4

@@ -50,7 +50,7 @@ def call(*arguments):
         report.main(parse_flags(["report", *map(str, arguments)]))
     finally:
         flags.FLAGS.unparse_flags()
-        for name in ("generation", "markdown"):
+        for name in ("generation", "markdown", "html", "pictures"):
             flags.FLAGS[name].unparse()
         flags.FLAGS(["report"])
 
@@ -93,12 +93,18 @@ def test_a_generation_in_the_terminal(runs, capsys):
         (["a", "--generation=3"], "has finished 2 of them, got 3"),
         (["a", "--generation=-1"], "got -1"),
         (["a", "d"], "different units: score, years"),
+        (["a", "--html=a"], "--html: expected a file, "),
+        (["a", "--html=report.txt"], "--html: expected a name that ends in .html, got"),
+        (["a", "--html="], "--html: expected a path"),
+        (["a", "--html=x.html", "--markdown"], "give one of the two"),
+        (["a", "--pictures"], "--pictures: is of a page; give --html=FILE too"),
         (["a", "--markdwon"], "Unknown command line flag 'markdwon'"),
     ],
 )
 def test_what_is_wrong_is_one_line(runs, tmp_path, capsys, arguments, says):
     write_run(tmp_path / "d", "dex", [1, 1, 1, 1], unit="score")
     given = [name if name.startswith("--") else tmp_path / name for name in arguments]
+    given = [f"--html={tmp_path / 'a'}" if name == "--html=a" else name for name in given]
     with pytest.raises(SystemExit) as end:
         call(*given)
     assert end.value.code == 1
@@ -106,6 +112,19 @@ def test_what_is_wrong_is_one_line(runs, tmp_path, capsys, arguments, says):
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert says in error
+
+
+def test_a_page_is_written_whole(runs, tmp_path, capsys):
+    target = tmp_path / "new" / "report.html"
+    target.parent.mkdir()
+    target.write_text("old")
+    call(*runs, f"--html={target}")
+    text = target.read_text()
+    assert text.startswith("<!doctype html>")
+    assert text.endswith("</html>\n")
+    assert "numbers are of something else: c." in text
+    call(runs[0], "--html=-")
+    assert capsys.readouterr().out.startswith("<!doctype html>")
 
 
 def test_a_damaged_run_is_named(runs, capsys):

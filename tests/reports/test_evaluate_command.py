@@ -165,6 +165,23 @@ def test_what_is_wrong_with_thresholds_and_groups(checkpoint, grouped, faces, ca
     assert "the validation part is empty" in errors
 
 
+def test_spoiled_copies_of_the_pictures(checkpoint, faces, tmp_path, capsys):
+    out = tmp_path / "out"
+    more = ("--part=all", "--corruptions=noise,low_light", "--severities=5", f"--out={out}")
+    printed = call(capsys, f"--checkpoint={checkpoint('cen')}", *of_csv(faces), *more)[1]
+    assert "low light" in printed
+    (model,) = json.loads((out / "evaluation.json").read_text())["models"]
+    found = model["robustness"]
+    assert found["clean"]["mae"] == pytest.approx(model["metrics"]["mae"], rel=1e-5)
+    assert found["clean"]["coverage90"] == pytest.approx(model["metrics"]["coverage90"], abs=1e-6)
+    assert [(x["corruption"], x["severity"]) for x in found["rows"]] == [
+        ("noise", 5),
+        ("low_light", 5),
+    ]
+    assert found["rows"][0]["mae"] != found["clean"]["mae"]
+    assert "low light" in (out / "robustness.md").read_text()
+
+
 def test_a_model_in_one_file_is_scored_as_its_checkpoint(checkpoint, faces, tmp_path, capsys):
     path, file = checkpoint("a"), tmp_path / "m.safetensors"
     ldl_jax.load(path).save(file)
@@ -323,6 +340,9 @@ def test_bad_input_is_one_line_before_anything_is_written(checkpoint, faces, tmp
         ([model, *data, f"--out={mine}"], "holds other files than an evaluation's, as notes.txt"),
         ([model, *data, f"--out={file}/x"], "is a file"),
         ([model, *data, "extra"], "unknown arguments: extra"),
+        ([model, *data, "--corruptions=fog"], "--corruptions: expected some of blur, jpeg,"),
+        ([model, *data, "--corruptions", "--severities=0,x"], "--severities: expected some of 1"),
+        ([model, *data, "--severities=1"], "--severities: of corruptions; give --corruptions too"),
     ]
     for arguments, says in cases:
         code, _, errors = call(capsys, *arguments)

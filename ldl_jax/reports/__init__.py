@@ -1,0 +1,1 @@
+"""Reports on runs, evaluations and benchmarks, from the files that they leave."""
