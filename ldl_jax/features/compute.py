@@ -46,7 +46,9 @@ class Extractor:
 
     def augmented(self, count: int) -> list[str]:
         """Returns the names of so many augmented views; another recipe has others."""
-        text = json.dumps(dataclasses.asdict(self.recipe), sort_keys=True)
+        content = dataclasses.asdict(self.recipe)
+        del content["mixup"]  # of pictures of a batch, which comes after
+        text = json.dumps(content, sort_keys=True)
         recipe = hashlib.sha256(text.encode()).hexdigest()[:16]
         return [f"{recipe} {index}" for index in range(count)]
 

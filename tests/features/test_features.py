@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 import ldl_jax
 from ldl_jax import methods
@@ -18,8 +19,10 @@ from ldl_jax.evaluation import evaluate, predictions
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import deep
 from ldl_jax.run import config as schema
-from ldl_jax.run import experiment, sweep
+from ldl_jax.run import experiment, features, sweep, sweeping
 from ldl_jax.run.config import ConfigError
+from ldl_jax.run.data import read_records
+from ldl_jax.run.shared import Shared
 from ldl_jax.train import backbone, generations, programs
 from ldl_jax.train.checkpoint import read, read_weights
 from ldl_jax.train.intact import saved_in
@@ -288,6 +291,27 @@ def test_seeds_as_replicas_are_the_runs_alone(tmp_path):
             for folder in (tmp_path / points[1].name, tmp_path / "alone")
         ]
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *trees)
+
+
+def test_sweeps_share_features_and_the_figures_are_of_one_seed(tmp_path, monkeypatch):
+    drawn, computed = [], []
+    monkeypatch.setattr(sweeping.jobs.gallery, "draw", lambda path, *_: drawn.append(path.parent))
+    of_features = features.features_of
+    monkeypatch.setattr(
+        features, "features_of", lambda *rest: computed.append(0) or of_features(*rest)
+    )
+    shared, console = Shared(), Console(quiet=True)
+    changes = {"epochs": 1, "chain__generations": 1, "replicas": "one_by_one"}
+    for name, shown in (("first", True), ("second", False)):
+        config = dataclasses.replace(make_config(**changes), sweep=({"seed": (0, 1)},))
+        checked = sweeping.check(config, tmp_path / name, read_records, shared)
+        sweeping.run(checked, console, shown=shown)
+        for seed in (0, 1):
+            folder = tmp_path / name / "runs" / f"seed={seed}"
+            assert (folder / "generation_1.json").exists()
+            assert (folder / "analysis" / "generation_1.json").exists() == shown
+    assert drawn == [tmp_path / "first" / "runs" / "seed=0"]
+    assert len(computed) == 2  # those of training and of test, once
 
 
 class Stopping(Silent):
