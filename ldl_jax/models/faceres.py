@@ -7,7 +7,6 @@ what the normalisations had learnt is in the kernels, scales and biases.
 """
 
 import functools
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +19,7 @@ from ldl_jax.models.layers import Dense
 
 _HIDDEN = 256
 _HE_FAN_IN = nnx.initializers.he_normal()
-PARTS = ("both", "pooled", "hidden", "levels")
-# The blocks whose maps' means "levels" has beside the last one's: what shows an age need not tell
-# persons apart, and is lost on the way to the last map.
-_LEVELS = (9, 11)
+PARTS = ("both", "pooled", "hidden")
 
 
 class ScaledDepthwise(nnx.Module):
@@ -65,46 +61,38 @@ class FaceRes(nnx.Module):
 
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Maps images [B, H, W, 3] to float32 features [B, D]."""
-        del train  # it has neither dropout nor batch statistics
-        wanted = (*(_LEVELS if self.parts == "levels" else ()), len(MOBILE_PLAN))
-        means = [maps.mean(axis=(1, 2)) for maps in self._maps_after(images, wanted)]
+        pooled = self._maps(images, train=train).mean(axis=(1, 2))
         if self.parts == "pooled":
-            return means[-1]
-        hidden = jax.nn.relu(self.hidden(means[-1])).astype(jnp.float32)
-        return hidden if self.parts == "hidden" else jnp.concatenate([*means, hidden], axis=-1)
+            return pooled
+        hidden = jax.nn.relu(self.hidden(pooled)).astype(jnp.float32)
+        return hidden if self.parts == "hidden" else jnp.concatenate([pooled, hidden], axis=-1)
 
-    def _maps_after(self, images: jax.Array, wanted: Sequence[int]) -> list[jax.Array]:
-        """Maps images [B, H, W, 3] to the maps after some blocks, float32 [B, h, w, C]."""
+    def _maps(self, images: jax.Array, *, train: bool) -> jax.Array:
+        """Maps images [B, H, W, 3] to the last maps, float32 [B, h, w, 1024]."""
+        del train  # it has neither dropout nor batch statistics
         x = jax.nn.relu6(self.stem(keras_padded(images)))
-        result = []
         for layer in range(1, len(MOBILE_PLAN) + 1):
             x = jax.nn.relu6(getattr(self, f"depthwise{layer}")(x))
             x = jax.nn.relu6(getattr(self, f"point{layer}")(x))
-            if layer in wanted:
-                result.append(x.astype(jnp.float32))
-        return result
+        return x.astype(jnp.float32)
 
 
 class PooledFaceRes(FaceRes):
     """Gives features that are the mean of the last maps."""
 
-    def maps(self, images: jax.Array, *, train: bool) -> jax.Array:
-        """Maps images [B, H, W, 3] to the last maps, float32 [B, h, w, 1024]."""
-        del train
-        return self._maps_after(images, (len(MOBILE_PLAN),))[0]
+    maps = FaceRes._maps
 
 
 def faceres(features: str = "both", dtype: str = "float32") -> Model:
     """HSE-FaceRes' MobileNet-1.0 (Howard et al. 2017, folded batch norm): 3.6M parameters.
 
-    It maps images [B, H, W, 3] of any size to features [B, D]. The file's
+    It maps images [B, H, W, 3] of any size to features [B, 1280], [B, 1024] or [B, 256]. The file's
     weights are of pictures of 224x224. There is no batch normalisation to be fine-tuned: its scales
     and biases are parameters, and no statistics of small batches disturb them.
 
     Args:
       features: "both" gives the pooled map's 1,024 features followed by the 256 of the dense layer,
-        "pooled" and "hidden" one of these. The file's own head for ages reads "hidden". "levels"
-        gives the pooled maps of the blocks 9 and 11, 512 features each, before "both".
+        "pooled" and "hidden" one of these. The file's own head for ages reads "hidden".
       dtype: the type that it computes in.
 
     Raises:
@@ -113,12 +101,6 @@ def faceres(features: str = "both", dtype: str = "float32") -> Model:
     if features not in PARTS:
         raise ValueError(f"model.features: expected {', '.join(PARTS)}, got {features!r}")
     pooled = MOBILE_PLAN[-1][0]
-    levels = sum(MOBILE_PLAN[block - 1][0] for block in _LEVELS)
-    width = {
-        "both": pooled + _HIDDEN,
-        "pooled": pooled,
-        "hidden": _HIDDEN,
-        "levels": levels + pooled + _HIDDEN,
-    }[features]
+    width = {"both": pooled + _HIDDEN, "pooled": pooled, "hidden": _HIDDEN}[features]
     module = PooledFaceRes if features == "pooled" else FaceRes
     return functional("faceres", functools.partial(module, features, jnp.dtype(dtype)), width)

@@ -89,14 +89,12 @@ class Answers(NamedTuple):
 
 
 def units(bench: Benchmark, path: Path) -> tuple[Unit, ...]:
-    """Returns the rows in the order in which they are trained, part by part."""
-    result = []
+    """Returns the rows in the order in which they are trained: of each part its reference first."""
+    result: list[Unit] = []
     for part in bench.parts:
-        names = file_names([*part.rows])
-        result += [
-            Unit(part, row, path / "runs" / part.name / name)
-            for row, name in zip(part.rows, names, strict=True)
-        ]
+        names = zip(part.rows, file_names([*part.rows]), strict=True)
+        rows = [Unit(part, row, path / "runs" / part.name / name) for row, name in names]
+        result += sorted(rows, key=lambda unit: unit.row != part.reference)
     return tuple(result)
 
 

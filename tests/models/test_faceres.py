@@ -140,13 +140,11 @@ def test_a_file_becomes_the_backbone_and_an_age_model(drawn):
     assert answer.probs.shape == (2, 100)
     found = {}
     inputs = images[:, 40:104, 40:104, ::-1].astype(np.float32) - np.float32(MEANS)
-    for features in ("both", "pooled", "hidden", "levels"):
+    for features in ("both", "pooled", "hidden"):
         model = models.build("faceres", features=features)
         loaded = pretrained.load(path, model)
         assert loaded.inputs == pretrained.TrainedInputs("BGR", MEANS, (1.0,) * 3)
-        assert (
-            model.width == {"both": 1280, "pooled": 1024, "hidden": 256, "levels": 2304}[features]
-        )
+        assert model.width == {"both": 1280, "pooled": 1024, "hidden": 256}[features]
         apply = jax.jit(functools.partial(model.apply, train=False))
         found[features] = np.asarray(apply(loaded.params, loaded.model_state, inputs)[0])
     both = np.concatenate([found["pooled"], found["hidden"]], axis=1)
