@@ -30,7 +30,8 @@ def on_features(data: str, seeds: int, unit: str = "years") -> ml_collections.Co
     """Every method as a head on HSE-FaceRes, whose features are computed once.
 
     On All-Age-Faces' validation part two augmented views brought the CRPS loss' MAE from 5.125 to
-    5.093 years, twice the hidden units with more dropout to 5.118, half the epochs to 5.209.
+    5.093 years, twice the hidden units with more dropout to 5.118, half the epochs to 5.209; with
+    2,500 training pictures their middle square (`data.square`) brought it from 5.495 to 5.335.
     """
     run = frozen.head_on_features(data=data, network="faceres")
     run.init.features_views = 2

@@ -23,7 +23,9 @@ SUFFIXES = (
 CHUNK = 64  # pictures a task: few enough to report progress, enough to make tasks cheap
 
 
-def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.ndarray:
+def decode_one(
+    path: str | Path | bytes, size: int, crop: float = 1.0, square: bool = False
+) -> np.ndarray:
     """Decodes a picture file, or its bytes, to uint8 RGB [size, size, 3], resized as by `fit`.
 
     EXIF orientation is applied. Large JPEGs are decoded at 1/2, 1/4 or 1/8, to no less than twice
@@ -33,21 +35,23 @@ def decode_one(path: str | Path | bytes, size: int, crop: float = 1.0) -> np.nda
       DataError: the file is missing, not a picture, or broken (a truncated JPEG is).
     """
     pixels = np.empty((size, size, 3), np.uint8)
-    decode_into(path, pixels, crop)
+    decode_into(path, pixels, crop, square)
     return pixels
 
 
-def decode_into(path: str | Path | bytes, out: np.ndarray, crop: float = 1.0) -> None:
+def decode_into(
+    path: str | Path | bytes, out: np.ndarray, crop: float = 1.0, square: bool = False
+) -> None:
     """Decodes as `decode_one`, into `out`, uint8 [size, size, 3], contiguous: a batch's row."""
     with _readable(path):
         content = path if isinstance(path, bytes) else content_of(path)
         enough = round(2 * len(out) / crop)
-        if _plain_jpeg_into(content, enough, out, crop):
+        if _plain_jpeg_into(content, enough, out, crop, square):
             return
         with formats.opened(content) as image:
             image.draft("RGB", (enough, enough))
             ImageOps.exif_transpose(image, in_place=True)
-            out[...] = fit(modes.rgb(image), len(out), crop)
+            out[...] = fit(modes.rgb(image), len(out), crop, square)
 
 
 def read(path: str | Path | bytes, name: str = "") -> Image.Image:
@@ -104,16 +108,17 @@ def rgb(image: Image.Image) -> Image.Image:
     return modes.rgb(image)
 
 
-def fit(image: Image.Image, size: int, crop: float = 1.0) -> np.ndarray:
-    """Resizes the middle of an RGB picture to uint8 [size, size, 3].
+def fit(image: Image.Image, size: int, crop: float = 1.0, square: bool = False) -> np.ndarray:
+    """Resizes the middle of an RGB picture to uint8 [size, size, 3], bilinear and antialiased.
 
-    `crop` is the share of the width and of the height that is kept. The weights are bilinear and
-    antialiased; the aspect is not kept, since aligned face crops are close to square.
+    `crop` is the share of the width and of the height that is kept; the aspect is not, unless
+    `square` asks for the middle square, whose side is that share of the shorter side.
     """
     if image.size == (size, size) and crop == 1:
         return np.asarray(image)
     width, height = image.size
-    left, top = width * (1 - crop) / 2, height * (1 - crop) / 2
+    kept_width, kept_height = (min(width, height),) * 2 if square else (width, height)
+    left, top = (width - kept_width * crop) / 2, (height - kept_height * crop) / 2
     box = (left, top, width - left, height - top)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=3.0))
 
@@ -126,6 +131,7 @@ def decode(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
     names: Sequence[str] | None = None,
+    square: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes picture files into one array, each as `decode_one` does.
 
@@ -137,6 +143,7 @@ def decode(
       workers: threads; None takes one a processor.
       progress: called, in the calling thread, with the number of files done so far.
       names: the pictures' names in errors, where `paths` holds bytes.
+      square: whether that is the middle square of the shorter side.
 
     Returns:
       pixels: uint8 RGB [M, size, size, 3], in the order of `paths`.
@@ -159,7 +166,7 @@ def decode(
         stop = min(start + CHUNK, len(paths))
         for index in range(start, stop):
             try:
-                decode_into(paths[index], pixels[index], crop)
+                decode_into(paths[index], pixels[index], crop, square)
             except DataError as error:
                 if unreadable == "stop" and names is not None:
                     raise DataError(f"{names[index]}: {error}") from error
@@ -180,7 +187,9 @@ def decode(
     return (pixels if rows.size == len(paths) else pixels[rows]), rows
 
 
-def _plain_jpeg_into(content: bytes, enough: int, out: np.ndarray, crop: float) -> bool:
+def _plain_jpeg_into(
+    content: bytes, enough: int, out: np.ndarray, crop: float, square: bool
+) -> bool:
     """Decodes a JPEG in full colour that needs no turning; returns if it was one.
 
     What the decoder refuses raises ValueError: Pillow would answer for a damaged file, too.
@@ -204,7 +213,7 @@ def _plain_jpeg_into(content: bytes, enough: int, out: np.ndarray, crop: float) 
     pixels = simplejpeg.decode_jpeg(
         content, "RGB", min_height=least[0], min_width=least[1], min_factor=reduced
     )
-    out[...] = fit(Image.fromarray(pixels), len(out), crop)
+    out[...] = fit(Image.fromarray(pixels), len(out), crop, square)
     return True
 
 

@@ -23,7 +23,7 @@ from ldl_jax.placement import Placement
 
 PICTURE, MIRROR = "picture", "mirror"
 _FILE = 1024  # pictures of a file; what a run that is killed may lose
-_BATCH = {"cpu": 32}  # pictures at a time; small ones stay in a CPU's caches
+_BATCH = {"cpu": 8}  # pictures at a time; small ones stay in a CPU's caches
 _SAID = 10.0  # seconds between lines on progress
 Stop = Callable[[], None]  # raises where the run is to stop
 

@@ -189,7 +189,7 @@ def _decoded(
 
     def read(path: Path) -> np.ndarray | Image.Image:
         if detect is None:
-            return pictures.decode_one(path, stored.stored_size, stored.crop)
+            return pictures.decode_one(path, stored.stored_size, stored.crop, stored.square)
         return pictures.read(path)
 
     def cut(path: Path, image: np.ndarray | Image.Image) -> Iterator[_Crop]:

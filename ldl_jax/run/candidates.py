@@ -26,9 +26,8 @@ class Candidate:
     def as_trained(self, config: DataConfig) -> DataConfig:
         """Returns a data section with the sizes of the pictures that the model takes."""
         known = self.predictor.preprocessing
-        return dataclasses.replace(
-            config, size=known.size, stored_size=known.stored_size, crop=known.crop
-        )
+        sizes = {"size": known.size, "stored_size": known.stored_size}
+        return dataclasses.replace(config, **sizes, crop=known.crop, square=known.square)
 
     def alignment_note(self, records: Records) -> str:
         """Returns what to say where faces were cut out in another way than the model is used to."""

@@ -16,7 +16,7 @@ from ldl_jax.labels import LabelSpace
 
 # Records of release 0.1.0 have no version and count as 0. Checkpoints with a record of version 2 or
 # newer are sealed, so that a missing seal is a fault.
-VERSION = 3
+VERSION = 4
 SEALED = 2
 Options = Mapping[str, Any]  # arguments by name, of JSON's types
 
@@ -117,6 +117,9 @@ def _upgraded(fields: dict[str, object], version: int) -> dict[str, object]:
     """Returns the fields of an older record as those of this version."""
     if version < 3:
         fields = {"hidden": [], "standardised": False, "backbone": "", **fields}
+    preprocessing = fields.get("preprocessing")
+    if version < 4 and isinstance(preprocessing, dict):
+        fields = {**fields, "preprocessing": {"square": False, **preprocessing}}
     if version >= 1:
         return fields
     alignment = {"kind": "none", "margin": 0.4}
