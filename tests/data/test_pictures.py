@@ -91,7 +91,7 @@ def test_the_quick_decoder_gives_pillow_s_pixels(tmp_path, monkeypatch, size, op
         expected = np.asarray(image)
     content = (tmp_path / "a.jpg").read_bytes()
     pixels = np.empty_like(expected)
-    assert pictures._plain_jpeg_into(content, max(size), pixels, 1.0)
+    assert pictures._plain_jpeg_into(content, max(size), pixels, 1.0, False)
     np.testing.assert_array_equal(pixels, expected)
     for side, crop in ((64, 1.0), (40, 1.0), (40, 0.8)):
         quick = pictures.decode_one(tmp_path / "a.jpg", side, crop)
@@ -109,7 +109,7 @@ def test_the_quick_decoder_leaves_the_rest_to_pillow(tmp_path, odd):
     image.save(tmp_path / "a", "PNG" if odd == "png" else "JPEG", **options)
     content = (tmp_path / "a").read_bytes()
     pixels = np.empty((48, 64, 3), np.uint8)
-    assert not pictures._plain_jpeg_into(content, 25, pixels, 1.0)
+    assert not pictures._plain_jpeg_into(content, 25, pixels, 1.0, False)
 
 
 def test_an_orientation_is_seen_wherever_it_is_written(tmp_path):
