@@ -117,8 +117,10 @@ def fit(image: Image.Image, size: int, crop: float = 1.0, square: bool = False) 
     if image.size == (size, size) and crop == 1:
         return np.asarray(image)
     width, height = image.size
-    kept_width, kept_height = (min(width, height),) * 2 if square else (width, height)
-    left, top = (width - kept_width * crop) / 2, (height - kept_height * crop) / 2
+    left, top = width * (1 - crop) / 2, height * (1 - crop) / 2
+    if square:
+        side = min(width, height) * crop
+        left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, width - left, height - top)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=3.0))
 
@@ -153,12 +155,7 @@ def decode(
       ValueError: size is not positive, crop not in (0, 1], or unreadable neither of the two.
       DataError: a file cannot be read (with "stop"), or none can (with "skip").
     """
-    if size < 1:
-        raise ValueError(f"size: must be positive, got {size}")
-    if not 0 < crop <= 1:
-        raise ValueError(f"crop: expected more than 0 and at most 1, got {crop}")
-    if unreadable not in ("stop", "skip"):
-        raise ValueError(f"unreadable: expected 'stop' or 'skip', got {unreadable!r}")
+    _check_arguments(size, unreadable, crop)
     pixels = np.zeros((len(paths), size, size, 3), np.uint8)
     readable = np.ones(len(paths), bool)
 
@@ -185,6 +182,15 @@ def decode(
         first = _name((paths if names is None else names)[0])
         raise DataError(f"none of {len(paths)} pictures can be read; the first is {first}")
     return (pixels if rows.size == len(paths) else pixels[rows]), rows
+
+
+def _check_arguments(size: int, unreadable: str, crop: float) -> None:
+    if size < 1:
+        raise ValueError(f"size: must be positive, got {size}")
+    if not 0 < crop <= 1:
+        raise ValueError(f"crop: expected more than 0 and at most 1, got {crop}")
+    if unreadable not in ("stop", "skip"):
+        raise ValueError(f"unreadable: expected 'stop' or 'skip', got {unreadable!r}")
 
 
 def _plain_jpeg_into(

@@ -26,8 +26,13 @@ class Candidate:
     def as_trained(self, config: DataConfig) -> DataConfig:
         """Returns a data section with the sizes of the pictures that the model takes."""
         known = self.predictor.preprocessing
-        sizes = {"size": known.size, "stored_size": known.stored_size}
-        return dataclasses.replace(config, **sizes, crop=known.crop, square=known.square)
+        return dataclasses.replace(
+            config,
+            size=known.size,
+            stored_size=known.stored_size,
+            crop=known.crop,
+            square=known.square,
+        )
 
     def alignment_note(self, records: Records) -> str:
         """Returns what to say where faces were cut out in another way than the model is used to."""

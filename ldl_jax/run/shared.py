@@ -1,4 +1,4 @@
-"""What the runs of several sweeps share: data that were audited, and features on the devices."""
+"""Keeps what runs of several sweeps share: audited data, and features on the devices."""
 
 import json
 
