@@ -24,7 +24,7 @@ CHUNK = 64  # pictures a task: few enough to report progress, enough to make tas
 
 
 def decode_one(
-    path: str | Path | bytes, size: int, crop: float = 1.0, square: bool = False
+    path: str | Path | bytes, size: int, crop: float = 1.0, *, square: bool = False
 ) -> np.ndarray:
     """Decodes a picture file, or its bytes, to uint8 RGB [size, size, 3], resized as by `fit`.
 
@@ -35,12 +35,12 @@ def decode_one(
       DataError: the file is missing, not a picture, or broken (a truncated JPEG is).
     """
     pixels = np.empty((size, size, 3), np.uint8)
-    decode_into(path, pixels, crop, square)
+    decode_into(path, pixels, crop, square=square)
     return pixels
 
 
 def decode_into(
-    path: str | Path | bytes, out: np.ndarray, crop: float = 1.0, square: bool = False
+    path: str | Path | bytes, out: np.ndarray, crop: float = 1.0, *, square: bool = False
 ) -> None:
     """Decodes as `decode_one`, into `out`, uint8 [size, size, 3], contiguous: a batch's row."""
     with _readable(path):
@@ -163,7 +163,7 @@ def decode(
         stop = min(start + CHUNK, len(paths))
         for index in range(start, stop):
             try:
-                decode_into(paths[index], pixels[index], crop, square)
+                decode_into(paths[index], pixels[index], crop, square=square)
             except DataError as error:
                 if unreadable == "stop" and names is not None:
                     raise DataError(f"{names[index]}: {error}") from error

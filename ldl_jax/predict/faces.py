@@ -189,7 +189,8 @@ def _decoded(
 
     def read(path: Path) -> np.ndarray | Image.Image:
         if detect is None:
-            return pictures.decode_one(path, stored.stored_size, stored.crop, stored.square)
+            square = stored.square
+            return pictures.decode_one(path, stored.stored_size, stored.crop, square=square)
         return pictures.read(path)
 
     def cut(path: Path, image: np.ndarray | Image.Image) -> Iterator[_Crop]:

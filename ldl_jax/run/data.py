@@ -294,8 +294,10 @@ def _part(
         names = None if records.packed is None else Chosen(records.ids, rows)
         # Streamed pictures are looked through once, so that the bad ones are known at the start.
         size = _GLANCE if streams else stored_size(config)
-        way = {"crop": config.crop, "square": config.square, "names": names}
-        images, readable = pictures.decode(Chosen(files, rows), size, config.unreadable, **way)
+        chosen, crop, square = Chosen(files, rows), config.crop, config.square
+        images, readable = pictures.decode(
+            chosen, size, config.unreadable, crop, names=names, square=square
+        )
         if len(readable) < len(rows):
             first = np.setdiff1d(rows, rows[readable])[0]
             log(

@@ -94,10 +94,10 @@ class Part:
         if self.images is not None:
             out[...] = self.images[index]
         elif self.packed is None:
-            pictures.decode_into(self.paths[index], out, self.crop, self.square)
+            pictures.decode_into(self.paths[index], out, self.crop, square=self.square)
         else:
             try:
-                pictures.decode_into(self.packed[index], out, self.crop, self.square)
+                pictures.decode_into(self.packed[index], out, self.crop, square=self.square)
             except MemoryError:
                 raise
             except Exception as error:  # a missing or damaged archive raises errors of all kinds
