@@ -14,8 +14,11 @@ from rich.console import Console
 
 import ldl_jax
 from ldl_jax import methods
+from ldl_jax.data.augment.augmentation import Recipe
+from ldl_jax.data.augment.mixup import CMixup
 from ldl_jax.data.augment.views import Views, draw
 from ldl_jax.evaluation import evaluate, predictions
+from ldl_jax.features.compute import Extractor
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import deep
 from ldl_jax.run import config as schema
@@ -208,6 +211,17 @@ def test_augmented_views_are_of_the_training_part_and_stay(tmp_path):
 
 
 # The files.
+
+
+def test_views_do_not_depend_on_how_batches_are_mixed(finished):
+    _, made = finished
+    recipes = Recipe(), Recipe(mixup=CMixup(alpha=2.0)), Recipe(scale=(0.5, 1.0))
+    preprocessing = made.job.about.preprocessing
+    names = [
+        Extractor(made.job.model, ({}, {}), preprocessing, recipe).augmented(1)
+        for recipe in recipes
+    ]
+    assert names[0] == names[1] != names[2]
 
 
 def files(path):
