@@ -48,6 +48,9 @@ LOSSES = {
     "value labels": "huber l1 l2 smooth_l1",
 }
 ARGUMENTS = dict(sorted((name, key) for key, names in LOSSES.items() for name in names.split()))
+# The relative difference that is allowed where a peer's form loses digits in float32: the logarithm
+# of a difference of logistic functions, and of sums. With K = 101 it was up to 0.006.
+LOSSY = {"cumulative_link": 1e-2, "slace": 1e-2}
 # The arguments that are a network's outputs: gradients are taken with respect to them.
 OUTPUTS = ("logits", "rank_logits", "score", "thresholds", "value")
 
@@ -96,11 +99,12 @@ def verify(name: str, library: Result, peer: Result, batch: int) -> None:
       AssertionError: they differ.
     """
     np.testing.assert_allclose(library[0], peer[0], rtol=2e-5, err_msg=name)
+    rtol = LOSSY.get(name, 1e-4)
     assert library[1].keys() == peer[1].keys(), name
     for key, gradient in library[1].items():
         expected = batch * np.asarray(peer[1][key])
-        atol = 1e-5 * max(1.0, float(np.abs(expected).max()))
-        np.testing.assert_allclose(batch * np.asarray(gradient), expected, 1e-4, atol, err_msg=name)
+        atol = rtol / 10 * max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(batch * np.asarray(gradient), expected, rtol, atol, err_msg=name)
 
 
 def row(

@@ -16,4 +16,6 @@ from configs.recipes import frozen
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the run's config."""
-    return frozen.head_on_features(data="aaf", network="faceres")
+    config = frozen.head_on_features(data="aaf", network="faceres")
+    config.data.square = True  # the pictures are higher than wide
+    return config

@@ -36,7 +36,9 @@ from ldl_jax.run.spoiling import Spoiling
 from ldl_jax.workdir import Row
 
 # Of the data section, what a model brings with it.
-_OF_THE_MODEL = ("size", "stored_size", "crop", "channels", "mean", "std", "alignment")
+_OF_THE_MODEL = (
+    *("size", "stored_size", "crop", "square", "channels", "mean", "std", "alignment"),
+)
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:

@@ -27,6 +27,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.parts.scratch = comparison.from_scratch("aaf", seeds=3)
     config.parts.scratch.run.data.crop = 0.75  # the release's margin around a face is wide
     config.parts.finetune = comparison.fine_tuned("aaf", seeds=3)
+    for name in ("frozen", "finetune"):
+        config.parts[name].run.data.square = True  # the pictures are higher than wide
     config.order = ("frozen", "finetune", "scratch")
     config.peers.files = {
         "HSE-FaceRes": "faceres-deep.json",

@@ -27,10 +27,13 @@ SLOPES = {"years": (0.5, 1.0), "score": (2.0, 5.0)}  # of SORD, in 1 / unit
 
 
 def on_features(data: str, seeds: int, unit: str = "years") -> ml_collections.ConfigDict:
-    """Every method as a head on HSE-FaceRes, whose features are computed once."""
+    """Every method as a head on HSE-FaceRes, whose features are computed once.
+
+    On All-Age-Faces' validation part two augmented views brought the CRPS loss' MAE from 5.125 to
+    5.093 years, twice the hidden units with more dropout to 5.118, half the epochs to 5.209; with
+    2,500 training pictures their middle square (`data.square`) brought it from 5.495 to 5.335.
+    """
     run = frozen.head_on_features(data=data, network="faceres")
-    run.model.hidden = (512,)
-    run.model.hidden_dropout = 0.6
     run.init.features_views = 2
     run.checkpoint_every = float(run.epochs)
     run.sweep = {"optimizer.learning_rate": (1e-3, 3e-3)}

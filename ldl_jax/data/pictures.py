@@ -24,7 +24,12 @@ CHUNK = 64  # pictures a task: few enough to report progress, enough to make tas
 
 
 def decode_one(
-    path: str | Path | bytes, size: int, crop: float = 1.0, name: str = ""
+    path: str | Path | bytes,
+    size: int,
+    crop: float = 1.0,
+    name: str = "",
+    *,
+    square: bool = False,
 ) -> np.ndarray:
     """Decodes a picture file, or its bytes, to uint8 RGB [size, size, 3], resized as by `fit`.
 
@@ -35,23 +40,28 @@ def decode_one(
       DataError: the file is missing, not a picture, or broken (a truncated JPEG is).
     """
     pixels = np.empty((size, size, 3), np.uint8)
-    decode_into(path, pixels, crop, name)
+    decode_into(path, pixels, crop, name, square=square)
     return pixels
 
 
 def decode_into(
-    path: str | Path | bytes, out: np.ndarray, crop: float = 1.0, name: str = ""
+    path: str | Path | bytes,
+    out: np.ndarray,
+    crop: float = 1.0,
+    name: str = "",
+    *,
+    square: bool = False,
 ) -> None:
     """Decodes as `decode_one`, into `out`, uint8 [size, size, 3], contiguous: a batch's row."""
     with _readable(path, name):
         content = path if isinstance(path, bytes) else content_of(path)
         enough = round(2 * len(out) / crop)
-        if _plain_jpeg_into(content, enough, out, crop):
+        if _plain_jpeg_into(content, enough, out, crop, square):
             return
         with formats.opened(content) as image:
             image.draft("RGB", (enough, enough))
             ImageOps.exif_transpose(image, in_place=True)
-            out[...] = fit(modes.rgb(image), len(out), crop)
+            out[...] = fit(modes.rgb(image), len(out), crop, square)
 
 
 def read(path: str | Path | bytes, name: str = "") -> Image.Image:
@@ -108,16 +118,19 @@ def rgb(image: Image.Image) -> Image.Image:
     return modes.rgb(image)
 
 
-def fit(image: Image.Image, size: int, crop: float = 1.0) -> np.ndarray:
-    """Resizes the middle of an RGB picture to uint8 [size, size, 3].
+def fit(image: Image.Image, size: int, crop: float = 1.0, square: bool = False) -> np.ndarray:
+    """Resizes the middle of an RGB picture to uint8 [size, size, 3], bilinear and antialiased.
 
-    `crop` is the share of the width and of the height that is kept. The weights are bilinear and
-    antialiased; the aspect is not kept, since aligned face crops are close to square.
+    `crop` is the share of the width and of the height that is kept; the aspect is not, unless
+    `square` asks for the middle square, whose side is that share of the shorter side.
     """
     if image.size == (size, size) and crop == 1:
         return np.asarray(image)
     width, height = image.size
     left, top = width * (1 - crop) / 2, height * (1 - crop) / 2
+    if square:
+        side = min(width, height) * crop
+        left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, width - left, height - top)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=3.0))
 
@@ -130,6 +143,7 @@ def decode(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
     names: Sequence[str] | None = None,
+    square: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes picture files into one array, each as `decode_one` does.
 
@@ -141,6 +155,7 @@ def decode(
       workers: threads; None takes one a processor.
       progress: called, in the calling thread, with the number of files done so far.
       names: the pictures' names in errors, where `paths` holds bytes.
+      square: whether that is the middle square of the shorter side.
 
     Returns:
       pixels: uint8 RGB [M, size, size, 3], in the order of `paths`.
@@ -150,12 +165,7 @@ def decode(
       ValueError: size is not positive, crop not in (0, 1], or unreadable neither of the two.
       DataError: a file cannot be read (with "stop"), or none can (with "skip").
     """
-    if size < 1:
-        raise ValueError(f"size: must be positive, got {size}")
-    if not 0 < crop <= 1:
-        raise ValueError(f"crop: expected more than 0 and at most 1, got {crop}")
-    if unreadable not in ("stop", "skip"):
-        raise ValueError(f"unreadable: expected 'stop' or 'skip', got {unreadable!r}")
+    _check_arguments(size, unreadable, crop)
     pixels = np.zeros((len(paths), size, size, 3), np.uint8)
     readable = np.ones(len(paths), bool)
 
@@ -163,7 +173,7 @@ def decode(
         stop = min(start + CHUNK, len(paths))
         for index in range(start, stop):
             try:
-                decode_into(paths[index], pixels[index], crop)
+                decode_into(paths[index], pixels[index], crop, square=square)
             except DataError as error:
                 if unreadable == "stop" and names is not None:
                     raise DataError(f"{names[index]}: {error}") from error
@@ -184,7 +194,18 @@ def decode(
     return (pixels if rows.size == len(paths) else pixels[rows]), rows
 
 
-def _plain_jpeg_into(content: bytes, enough: int, out: np.ndarray, crop: float) -> bool:
+def _check_arguments(size: int, unreadable: str, crop: float) -> None:
+    if size < 1:
+        raise ValueError(f"size: must be positive, got {size}")
+    if not 0 < crop <= 1:
+        raise ValueError(f"crop: expected more than 0 and at most 1, got {crop}")
+    if unreadable not in ("stop", "skip"):
+        raise ValueError(f"unreadable: expected 'stop' or 'skip', got {unreadable!r}")
+
+
+def _plain_jpeg_into(
+    content: bytes, enough: int, out: np.ndarray, crop: float, square: bool
+) -> bool:
     """Decodes a JPEG in full colour that needs no turning; returns if it was one.
 
     What the decoder refuses raises ValueError: Pillow would answer for a damaged file, too.
@@ -208,7 +229,7 @@ def _plain_jpeg_into(content: bytes, enough: int, out: np.ndarray, crop: float) 
     pixels = simplejpeg.decode_jpeg(
         content, "RGB", min_height=least[0], min_width=least[1], min_factor=reduced
     )
-    out[...] = fit(Image.fromarray(pixels), len(out), crop)
+    out[...] = fit(Image.fromarray(pixels), len(out), crop, square)
     return True
 
 

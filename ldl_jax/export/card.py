@@ -179,10 +179,11 @@ def _pictures(predictor: Predictor) -> str:
     kind = f"{UNKNOWN}: the training pictures came as they are"
     if alignment.kind != "none":
         kind = f"{alignment.kind}, with a margin of {alignment.margin:g} of its side"
+    of = "the shorter side, a square" if inputs.square else "width and height"
     return (
         f"- how faces are cut out: {kind}\n"
         f"- resized to {inputs.stored_size} x {inputs.stored_size}, of which the network takes "
-        f"{inputs.size} x {inputs.size}, after a crop to {inputs.crop:g} of width and height\n"
+        f"{inputs.size} x {inputs.size}, after a crop to {inputs.crop:g} of {of}\n"
         f"- channels: {inputs.channels}, less {list(inputs.mean)}, divided by {list(inputs.std)}"
     )
 

@@ -160,6 +160,7 @@ def _about(
         "runtime": {"script": versioned("ort/ort.js"), "wasm": versioned("ort/ort.wasm")},
         "size": preprocessing.stored_size,
         "crop": preprocessing.crop,
+        "square": preprocessing.square,
         "least": round(preprocessing.stored_size / preprocessing.crop),
         "alignment": dataclasses.asdict(predictor.alignment),
         "labels": list(space.values),

@@ -23,7 +23,7 @@ from ldl_jax.placement import Placement
 
 PICTURE, MIRROR = "picture", "mirror"
 _FILE = 1024  # pictures of a file; what a run that is killed may lose
-_BATCH = {"cpu": 32}  # pictures at a time; small ones stay in a CPU's caches
+_BATCH = {"cpu": 8}  # pictures at a time; small ones stay in a CPU's caches
 _SAID = 10.0  # seconds between lines on progress
 Stop = Callable[[], None]  # raises where the run is to stop
 
@@ -46,7 +46,9 @@ class Extractor:
 
     def augmented(self, count: int) -> list[str]:
         """Returns the names of so many augmented views; another recipe has others."""
-        text = json.dumps(dataclasses.asdict(self.recipe), sort_keys=True)
+        content = dataclasses.asdict(self.recipe)
+        del content["mixup"]  # of pictures of a batch, which comes after
+        text = json.dumps(content, sort_keys=True)
         recipe = hashlib.sha256(text.encode()).hexdigest()[:16]
         return [f"{recipe} {index}" for index in range(count)]
 

@@ -50,7 +50,8 @@ def read(
     """
     if detect is None:
         stored = predictor.preprocessing
-        return pictures.decode_one(source, stored.stored_size, stored.crop, name)
+        size, crop, square = stored.stored_size, stored.crop, stored.square
+        return pictures.decode_one(source, size, crop, name, square=square)
     return pictures.read(source, name)
 
 

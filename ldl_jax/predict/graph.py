@@ -55,10 +55,11 @@ def metadata(predictor: Traceable, outputs: Sequence[str], int8: bool) -> dict[s
     """Returns the texts that the model carries.
 
     `labels` is the K label values and `record` the checkpoint's record, both JSON; `unit` is the
-    labels' unit, `size` S in pixels, `crop` the share of a picture's shorter side that the square
-    about its middle has, `coverage` the interval's, and `value_alone` "true" where the method gives
-    a value without a distribution, so that the interval means nothing. `format` is the version of
-    all this, and `int8` whether the weights have 8 bits.
+    labels' unit, `size` S in pixels, `crop` the share of a picture's width and height that is kept
+    about its middle, or with `square` "true" that of its shorter side, `coverage` the interval's,
+    and `value_alone` "true" where the method gives a value without a distribution, so that the
+    interval means nothing. `format` is the version of all this, and `int8` whether the weights have
+    8 bits.
     """
     about = predictor.about
     return {
@@ -67,6 +68,7 @@ def metadata(predictor: Traceable, outputs: Sequence[str], int8: bool) -> dict[s
         "unit": about.space.unit,
         "size": str(about.preprocessing.stored_size),
         "crop": str(about.preprocessing.crop),
+        "square": json.dumps(about.preprocessing.square),
         "coverage": str(COVERAGE),
         "value_alone": json.dumps(bool(predictor.value_alone)),
         "outputs": json.dumps(list(outputs)),

@@ -149,7 +149,8 @@ class Predictor:
 
     def fitted(self, image: Image.Image) -> np.ndarray:
         """Cuts out an RGB picture's middle and resizes it for `answer`: uint8 [S, S, 3]."""
-        return fit(image, self.preprocessing.stored_size, self.preprocessing.crop)
+        stored = self.preprocessing
+        return fit(image, stored.stored_size, stored.crop, stored.square)
 
     def answer(self, images: np.ndarray) -> Prediction:
         """Answers for pictures [B, S, S, 3] of `fitted`, in batches of one size."""

@@ -25,6 +25,7 @@ from ldl_jax.run.config import Config
 from ldl_jax.run.data import Read
 from ldl_jax.run.named import file_names
 from ldl_jax.run.reading import Content
+from ldl_jax.run.shared import Shared
 from ldl_jax.run.sweep import Point
 from ldl_jax.run.sweep_table import folder_of
 from ldl_jax.train import generations
@@ -88,19 +89,21 @@ class Answers(NamedTuple):
 
 
 def units(bench: Benchmark, path: Path) -> tuple[Unit, ...]:
-    """Returns the rows in the order in which they are trained, part by part."""
-    result = []
+    """Returns the rows in the order in which they are trained: of each part its reference first."""
+    result: list[Unit] = []
     for part in bench.parts:
-        names = file_names([*part.rows])
-        result += [
-            Unit(part, row, path / "runs" / part.name / name)
-            for row, name in zip(part.rows, names, strict=True)
-        ]
+        names = zip(part.rows, file_names([*part.rows]), strict=True)
+        rows = [Unit(part, row, path / "runs" / part.name / name) for row, name in names]
+        result += sorted(rows, key=lambda unit: unit.row != part.reference)
     return tuple(result)
 
 
-def train(bench: Benchmark, unit: Unit, read: Read, console: Console, log: LogLine) -> None:
+def train(
+    bench: Benchmark, unit: Unit, read: Read, shared: Shared, console: Console, log: LogLine
+) -> None:
     """Trains what is left of a row: first the runs that its hyper-parameters are chosen by.
+
+    `shared` is what a part's rows share.
 
     Raises:
       ValueError: the pictures or trained weights cannot be used.
@@ -111,11 +114,12 @@ def train(bench: Benchmark, unit: Unit, read: Read, console: Console, log: LogLi
         points = _points(bench, unit, config, read)
         if points is None:
             candidates = _candidates(bench, config, read)
-            _sweep(candidates, unit.folder / "choice", read, console, log)
+            _sweep(candidates, unit.folder / "choice", read, shared, console, log)
             points = _points(bench, unit, config, read)
             assert points is not None
         if not finished(unit, points):
-            _sweep(_sweep_of(config, points), unit.folder / "seeds", read, console, log)
+            runs = _sweep_of(config, points)
+            _sweep(runs, unit.folder / "seeds", read, shared, console, log)
     finally:
         _add_seconds(unit.folder / SECONDS, time.monotonic() - start)
 
@@ -223,10 +227,12 @@ def _sweep_of(config: Config, points: Sequence[Point]) -> Config:
     return dataclasses.replace(config, sweep=values)
 
 
-def _sweep(config: Config, path: Path, read: Read, console: Console, log: LogLine) -> None:
+def _sweep(
+    config: Config, path: Path, read: Read, shared: Shared, console: Console, log: LogLine
+) -> None:
     """Trains what is left of a sweep; a run that diverges is left, and said."""
     try:
-        sweeping.run(sweeping.check(config, path, read), console, table=False)
+        sweeping.run(sweeping.check(config, path, read, shared), console, shown=False)
     except NotFiniteError as error:
         log(str(error))
 

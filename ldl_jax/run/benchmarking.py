@@ -21,6 +21,7 @@ from ldl_jax.run.benchmark_page import PageRow, ResultTable
 from ldl_jax.run.benchmark_runs import Budget, Unit
 from ldl_jax.run.data import Reader
 from ldl_jax.run.progress import teller
+from ldl_jax.run.shared import Shared
 from ldl_jax.train.interrupt import Interrupted
 
 LogLine = Callable[[str], None]
@@ -108,12 +109,14 @@ def _train(
     ]
     if len(left) < len(units):
         log(f"{len(units) - len(left)} of {len(units)} rows are finished")
-    start = time.monotonic()
+    start, shared, last = time.monotonic(), Shared(), None
     with budget.kept() as interrupt:
         for count, unit in enumerate(left, start=1):
             log(f"=== {unit.name} ({len(units) - len(left) + count} of {len(units)})")
+            if unit.part is not last:
+                shared, last = Shared(), unit.part
             try:
-                benchmark_runs.train(bench, unit, read, console, log)
+                benchmark_runs.train(bench, unit, read, shared, console, log)
                 if interrupt.check(now=True) is not None:
                     interrupt.stop(0)
             except Interrupted as stop:

@@ -27,7 +27,11 @@ class Candidate:
         """Returns a data section with the sizes of the pictures that the model takes."""
         known = self.predictor.preprocessing
         return dataclasses.replace(
-            config, size=known.size, stored_size=known.stored_size, crop=known.crop
+            config,
+            size=known.size,
+            stored_size=known.stored_size,
+            crop=known.crop,
+            square=known.square,
         )
 
     def alignment_note(self, records: Records) -> str:

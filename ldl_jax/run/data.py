@@ -269,6 +269,7 @@ def labelled(config: DataConfig, records: Records, rows: np.ndarray, space: Labe
         sigma=sigma[rows].astype(np.float32),
         size=stored_size(config),
         crop=config.crop,
+        square=config.square,
         truth=truth,
         votes=counts,
         groups={kind: tuple(of[row] for row in rows) for kind, of in records.groups.items()},
@@ -293,8 +294,9 @@ def _part(
         names = None if records.packed is None else Chosen(records.ids, rows)
         # Streamed pictures are looked through once, so that the bad ones are known at the start.
         size = _GLANCE if streams else stored_size(config)
+        chosen, crop, square = Chosen(files, rows), config.crop, config.square
         images, readable = pictures.decode(
-            Chosen(files, rows), size, config.unreadable, config.crop, names=names
+            chosen, size, config.unreadable, crop, names=names, square=square
         )
         if len(readable) < len(rows):
             first = np.setdiff1d(rows, rows[readable])[0]

@@ -92,8 +92,9 @@ def make(
     # A pre-trained network takes the inputs that it is used to.
     stated = {key: getattr(config.data, key) for key in ("channels", "mean", "std")}
     inputs = stated if backbone is None else stated | backbone.inputs
-    size, crop = config.data.size, config.data.crop
-    preprocessing = Preprocessing(data.stored_size(config.data), size, crop=crop, **inputs)
+    section = config.data
+    shown = {"crop": section.crop, "square": section.square, **inputs}
+    preprocessing = Preprocessing(data.stored_size(section), section.size, **shown)
     for note in resolved.parts.notes:
         log(note)
     if config.best:

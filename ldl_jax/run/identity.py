@@ -22,7 +22,8 @@ from ldl_jax.workdir import Admit, WorkdirError, differences, read_results
 CHANGES = (
     *("seed", "batch_size", "epochs", "best", "use", "accumulate", "precision"),
     *("data.name", "data.options", "data.test.name", "data.test.options", "data.space"),
-    *("data.size", "data.crop", "data.stored_size", "data.channels", "data.mean", "data.std"),
+    *("data.size", "data.crop", "data.square", "data.stored_size", "data.channels"),
+    *("data.mean", "data.std"),
     *("data.alignment", "data.protocol", "data.fold", "data.leaks", "data.test_fraction"),
     *("data.validation_fraction", "data.seed", "data.synthetic_count"),
     *("augment", "model", "method", "optimizer"),

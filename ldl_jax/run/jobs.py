@@ -127,8 +127,8 @@ def open_folder(
         yield opened
 
 
-def look(built: Experiment, opened: Workdir) -> None:
-    """Draws a run's figures, and analyses its errors."""
+def look(built: Experiment, opened: Workdir, *, figures: bool = True) -> None:
+    """Analyses a run's errors, and draws its figures."""
     # From the files: `opened.results` is for all processes to ask together, and this is for one.
     results, part = workdir.read_results(opened.path), built.job.data.test.part
     answers = [predictions.read(opened.predictions(row["generation"])) for row in results]
@@ -139,7 +139,8 @@ def look(built: Experiment, opened: Workdir) -> None:
     }
     for generation, content in analyses.items():
         opened.keep_analysis(generation, content)
-    gallery.draw(opened.path / "figures", answers, opened.rows(), part, [*analyses.values()])
+    if figures:
+        gallery.draw(opened.path / "figures", answers, opened.rows(), part, [*analyses.values()])
 
 
 @contextlib.contextmanager

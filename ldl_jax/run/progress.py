@@ -24,6 +24,18 @@ def teller(console: Console) -> Callable[[str], None]:
     return tell
 
 
+def once(log: Callable[[str], None]) -> Callable[[str], None]:
+    """Returns a function that hands on each line at its first time alone."""
+    said: set[str] = set()
+
+    def say(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            log(text)
+
+    return say
+
+
 def bar(console: Console) -> Progress:
     """Returns a bar with its count, the time taken and the time left; silent without a terminal."""
     return Progress(

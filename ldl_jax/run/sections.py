@@ -93,6 +93,8 @@ class DataConfig:
         "train", from the least to the greatest training label in steps of 1 (CEN's Eq. 1).
       size: side of the network's input in pixels, 32 or more.
       crop: share of a picture's width and height that is kept, about its middle; 1 for all of it.
+      square: keep the middle square, whose side is `crop` of the shorter side; without it a picture
+        that is no square is squeezed into one.
       stored_size: side that pictures are first resized to; 0 for `size`.
       channels: the order that the network takes the colours in, "rgb" or "bgr".
       mean: subtracted from each channel, on the scale 0-255; of a network that init.path names,
@@ -135,6 +137,7 @@ class DataConfig:
     space: str = "train"
     size: int = 224
     crop: float = 1.0
+    square: bool = False
     stored_size: int = 0
     channels: str = "rgb"
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)

@@ -118,6 +118,7 @@ def _data(config: DataConfig, pictures: int) -> DataConfig:
         size=size,
         stored_size=0,
         crop=1.0,
+        square=False,
         protocol="subject_kfold" if config.protocol in FOLDED else "official",
         test_fraction=0.5 if config.protocol in FOLDED else drawn.test_fraction,
         fold=min(config.fold, 1),

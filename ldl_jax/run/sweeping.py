@@ -17,8 +17,9 @@ from ldl_jax.run.data import Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.features import FOLDER
 from ldl_jax.run.joining import check_same
-from ldl_jax.run.progress import ProgressBar, teller
+from ldl_jax.run.progress import ProgressBar, once, teller
 from ldl_jax.run.resolved import Resolved, fold_count, resolve
+from ldl_jax.run.shared import Shared
 from ldl_jax.run.sweep import Point
 from ldl_jax.run.sweep_table import check_columns, folder_of, show
 from ldl_jax.train import generations, programs
@@ -43,10 +44,14 @@ class Sweep:
     path: Path
     points: tuple[Point, ...]
     resolved: Mapping[str, Resolved]
+    shared: Shared
 
 
-def run(checked: Sweep, console: Console, *, table: bool = True) -> None:
-    """Trains what is left of the sweep in PATH/runs/NAME, and with `table` shows its table.
+def run(checked: Sweep, console: Console, *, shown: bool = True) -> None:
+    """Trains what is left of the sweep in PATH/runs/NAME.
+
+    With `shown` it shows the sweep's table, analyses each run's errors, and draws the figures of
+    each setting's first seed.
 
     Raises:
       ValueError: pictures or trained weights cannot be used.
@@ -55,14 +60,14 @@ def run(checked: Sweep, console: Console, *, table: bool = True) -> None:
     """
     points, path = checked.points, checked.path
     with Interrupt() as interrupt:
-        training = _Training(checked, console, interrupt)
+        training = _Training(checked, console, interrupt, shown)
         for group_points in sweep.groups(points):
             training.train(group_points)
     lost = [point.name for point in points if (folder_of(path, point) / STOPPED).exists()]
     lost = processes.broadcast(lost)
-    shown = [point for point in points if point.name not in lost]
-    if table and shown and processes.primary():
-        show(checked.config, points, shown, path, console)
+    good = [point for point in points if point.name not in lost]
+    if shown and good and processes.primary():
+        show(checked.config, points, good, path, console)
     processes.all_gather(None)  # another process's error would end the one that shows the table
     if lost:
         raise NotFiniteError(
@@ -71,8 +76,10 @@ def run(checked: Sweep, console: Console, *, table: bool = True) -> None:
         )
 
 
-def check(config: Config, path: Path, read: Read) -> Sweep:
+def check(config: Config, path: Path, read: Read, shared: Shared | None = None) -> Sweep:
     """Checks the runs of a sweep, and that the folder can take them or go on with them.
+
+    What other sweeps have `shared` is taken, where it is of the same data.
 
     Raises:
       ValueError: what is wrong with them, or with the folder; the faults of all runs at once.
@@ -93,17 +100,18 @@ def check(config: Config, path: Path, read: Read) -> Sweep:
     attempts = Attempts()
     attempts.of(_check_folder, path)
     resolved: dict[str, Resolved] = {}
-    last = None
+    shared = shared or Shared()
     for point in points:
-        folder = folder_of(path, point)
-        objects = attempts.of(resolve, point.config, read=read, like=last, workdir=folder)
+        folder, like = folder_of(path, point), shared.resolved(point.config)
+        objects = attempts.of(resolve, point.config, read=read, like=like, workdir=folder)
         if objects is not None:
-            last = resolved[point.name] = objects
+            resolved[point.name] = objects
+            shared.keep_resolved(objects)
             attempts.of(jobs.check_folder, folder, objects)
     if resolved:
         attempts.of(check_columns, config.table.columns.split(), resolved.values())
     attempts.end()
-    return Sweep(config, path, points, resolved)
+    return Sweep(config, path, points, resolved, shared)
 
 
 def stages(config: Config, points: Sequence[Point]) -> tuple[plan.Run, ...]:
@@ -127,12 +135,12 @@ def stages(config: Config, points: Sequence[Point]) -> tuple[plan.Run, ...]:
 class _Training:
     """The sweep's folder, and what its runs share."""
 
-    def __init__(self, checked: Sweep, console: Console, interrupt: Interrupt) -> None:
+    def __init__(self, checked: Sweep, console: Console, interrupt: Interrupt, shown: bool) -> None:
         self._config, self._path, self._resolved = checked.config, checked.path, checked.resolved
         self._console, self._interrupt, self._log = console, interrupt, teller(console)
-        self._like: Experiment | None = None
+        self._shared, self._shown, self._drawn = checked.shared, shown, set[str]()
         self._programs: dict[Hashable, tuple[JittedStep | JittedSteps, Steps]] = {}
-        self._said: set[str] = set()
+        self._say_once = once(self._log)  # lines on the data, which runs share
 
     def train(self, points: Sequence[Point]) -> None:
         """Trains what is left of runs that may be put together."""
@@ -203,7 +211,7 @@ class _Training:
                 if point.name in lost:
                     self._stopped(folder.path, point.name, lost[point.name])
                 else:
-                    jobs.look(built, folder)
+                    self._look(point, built, folder)
         self._check_signal(members[-1][1])
 
     def _one(self, point: Point, built: Experiment) -> None:
@@ -220,10 +228,17 @@ class _Training:
             try:
                 generations.run(built.job, folder, self._interrupt, progress, self._programs[key])
                 if processes.primary():
-                    jobs.look(built, folder)
+                    self._look(point, built, folder)
             except NotFiniteError as error:
                 self._stopped(folder.path, point.name, str(error))
         self._check_signal(built)
+
+    def _look(self, point: Point, built: Experiment, folder: Workdir) -> None:
+        """Analyses a run; draws its figures where no other seed of its setting has some."""
+        setting = sweep.program(point.config)
+        if self._shown:
+            jobs.look(built, folder, figures=setting not in self._drawn)
+            self._drawn.add(setting)
 
     def _open(self, point: Point, built: Experiment) -> contextlib.AbstractContextManager[Workdir]:
         folder, resolved = folder_of(self._path, point), self._resolved[point.name]
@@ -239,21 +254,11 @@ class _Training:
         self._log(f"{name}: {why}")
 
     def _build(self, point: Point) -> Experiment:
-        self._like = experiment.make(
-            self._resolved[point.name],
-            self._say_once,
-            stages=self._path / "stages",
-            workdir=folder_of(self._path, point),
-            like=self._like,
-            stop=self._interrupt.stop_now,
-        )
-        return self._like
-
-    def _say_once(self, text: str) -> None:
-        """Says a line on the data, which runs share, at its first time alone."""
-        if text not in self._said:
-            self._said.add(text)
-            self._log(text)
+        like, stop = self._shared.experiment(point.config), self._interrupt.stop_now
+        way = self._path / "stages", folder_of(self._path, point), like, stop
+        built = experiment.make(self._resolved[point.name], self._say_once, *way)
+        self._shared.keep_experiment(point.config, built)
+        return built
 
 
 def _slower_together(config: Config) -> bool:

@@ -9,7 +9,8 @@ from ldl_jax.predict import predictor
 from ldl_jax.run.sections import ConfigError
 from ldl_jax.train.ensemble import Ensemble, joined
 
-_INPUTS = ("size", "crop", "channels", "mean", "std")  # of `Preprocessing`, which all must share
+# Of `Preprocessing`, which all must share.
+_INPUTS = ("size", "crop", "square", "channels", "mean", "std")
 
 
 def read(

@@ -138,6 +138,9 @@ def _upgraded(fields: dict[str, object], version: int) -> dict[str, object]:
         fields = {"calibration": None, **fields}
     if version < 3:
         fields = {"hidden": [], "standardised": False, "backbone": "", **fields}
+    preprocessing = fields.get("preprocessing")
+    if version < 4 and isinstance(preprocessing, dict):
+        fields = {**fields, "preprocessing": {"square": False, **preprocessing}}
     if version >= 1:
         return fields
     alignment = {"kind": "none", "margin": 0.4}

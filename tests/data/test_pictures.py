@@ -91,7 +91,7 @@ def test_the_quick_decoder_gives_pillow_s_pixels(tmp_path, monkeypatch, size, op
         expected = np.asarray(image)
     content = (tmp_path / "a.jpg").read_bytes()
     pixels = np.empty_like(expected)
-    assert pictures._plain_jpeg_into(content, max(size), pixels, 1.0)
+    assert pictures._plain_jpeg_into(content, max(size), pixels, 1.0, False)
     np.testing.assert_array_equal(pixels, expected)
     for side, crop in ((64, 1.0), (40, 1.0), (40, 0.8)):
         quick = pictures.decode_one(tmp_path / "a.jpg", side, crop)
@@ -109,7 +109,7 @@ def test_the_quick_decoder_leaves_the_rest_to_pillow(tmp_path, odd):
     image.save(tmp_path / "a", "PNG" if odd == "png" else "JPEG", **options)
     content = (tmp_path / "a").read_bytes()
     pixels = np.empty((48, 64, 3), np.uint8)
-    assert not pictures._plain_jpeg_into(content, 25, pixels, 1.0)
+    assert not pictures._plain_jpeg_into(content, 25, pixels, 1.0, False)
 
 
 def test_an_orientation_is_seen_wherever_it_is_written(tmp_path):
@@ -195,3 +195,19 @@ def test_a_whole_picture_is_upright_and_of_its_own_size(tmp_path):
     for path in (truncated(tmp_path / "b.jpg"), tmp_path / "missing.png"):
         with pytest.raises(DataError, match=f"{path.name}: cannot be read as a picture"):
             pictures.read(path)
+
+
+@pytest.mark.parametrize("shape", [(40, 24), (24, 40)])
+def test_the_middle_square_keeps_the_aspect(tmp_path, shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    top, left = ((side - 12) // 2 for side in shape)
+    middle = pixels[top : top + 12, left : left + 12]
+    image = Image.fromarray(pixels)
+    np.testing.assert_array_equal(pictures.fit(image, 12, 0.5, square=True), middle)
+    image.save(tmp_path / "a.png")
+    image.save(tmp_path / "a.jpg", quality=95)
+    decoded, _ = pictures.decode([tmp_path / "a.png"], 12, crop=0.5, square=True)
+    np.testing.assert_array_equal(decoded[0], middle)
+    whole = pictures.decode_one(tmp_path / "a.jpg", 24, square=True).astype(int)
+    again = pictures.fit(pictures.read(tmp_path / "a.jpg"), 24, square=True)
+    np.testing.assert_array_equal(whole, again)

@@ -10,16 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 import ldl_jax
 from ldl_jax import methods
+from ldl_jax.data.augment.augmentation import Recipe
+from ldl_jax.data.augment.mixup import CMixup
 from ldl_jax.data.augment.views import Views, draw
 from ldl_jax.evaluation import evaluate, predictions
+from ldl_jax.features.compute import Extractor
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import deep
 from ldl_jax.run import config as schema
-from ldl_jax.run import experiment, sweep
+from ldl_jax.run import experiment, features, sweep, sweeping
 from ldl_jax.run.config import ConfigError
+from ldl_jax.run.data import read_records
+from ldl_jax.run.shared import Shared
 from ldl_jax.train import backbone, generations, programs
 from ldl_jax.train.checkpoint import read, read_weights
 from ldl_jax.train.intact import saved_in
@@ -207,6 +213,17 @@ def test_augmented_views_are_of_the_training_part_and_stay(tmp_path):
 # The files.
 
 
+def test_views_do_not_depend_on_how_batches_are_mixed(finished):
+    _, made = finished
+    recipes = Recipe(), Recipe(mixup=CMixup(alpha=2.0)), Recipe(scale=(0.5, 1.0))
+    preprocessing = made.job.about.preprocessing
+    names = [
+        Extractor(made.job.model, ({}, {}), preprocessing, recipe).augmented(1)
+        for recipe in recipes
+    ]
+    assert names[0] == names[1] != names[2]
+
+
 def files(path):
     return sorted(path.glob("features/tiny-*/*.safetensors"))
 
@@ -288,6 +305,27 @@ def test_seeds_as_replicas_are_the_runs_alone(tmp_path):
             for folder in (tmp_path / points[1].name, tmp_path / "alone")
         ]
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *trees)
+
+
+def test_sweeps_share_features_and_the_figures_are_of_one_seed(tmp_path, monkeypatch):
+    drawn, computed = [], []
+    monkeypatch.setattr(sweeping.jobs.gallery, "draw", lambda path, *_: drawn.append(path.parent))
+    of_features = features.features_of
+    monkeypatch.setattr(
+        features, "features_of", lambda *rest: computed.append(0) or of_features(*rest)
+    )
+    shared, console = Shared(), Console(quiet=True)
+    changes = {"epochs": 1, "chain__generations": 1, "replicas": "one_by_one"}
+    for name, shown in (("first", True), ("second", False)):
+        config = dataclasses.replace(make_config(**changes), sweep=({"seed": (0, 1)},))
+        checked = sweeping.check(config, tmp_path / name, read_records, shared)
+        sweeping.run(checked, console, shown=shown)
+        for seed in (0, 1):
+            folder = tmp_path / name / "runs" / f"seed={seed}"
+            assert (folder / "generation_1.json").exists()
+            assert (folder / "analysis" / "generation_1.json").exists() == shown
+    assert drawn == [tmp_path / "first" / "runs" / "seed=0"]
+    assert len(computed) == 2  # those of training and of test, once
 
 
 class Stopping(Silent):

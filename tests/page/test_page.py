@@ -78,7 +78,9 @@ def test_the_steps_are_python_s(make_page, pictures, predictor):
           const {about, find} = await loaded(() => {});
           const faces = await find(image);
           return {faces, crops: cropsOf(image, faces, about).map(({data}) => [...data]),
-            small: [...resize(image, 50, 90, null, 2).data], fitted: [...fit(image, 72, 0.7).data]};
+            small: [...resize(image, 50, 90, null, 2).data],
+            fitted: [...fit(image, {size: 72, crop: 0.7, square: false}).data],
+            square: [...fit(image, {size: 72, crop: 0.7, square: true}).data]};
         }""",
         encoded(pictures["two.png"].read_bytes()),
     )
@@ -94,6 +96,7 @@ def test_the_steps_are_python_s(make_page, pictures, predictor):
     small = image.resize((50, 90), Image.Resampling.BILINEAR, reducing_gap=2.0)
     same(found["small"], np.asarray(small))
     same(found["fitted"], reading.fit(image, 72, 0.7))
+    same(found["square"], reading.fit(image, 72, 0.7, square=True))
 
 
 def test_squares_are_python_s(make_page):

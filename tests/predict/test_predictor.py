@@ -41,12 +41,12 @@ def expected(model, weights, images, preprocessing):
 def test_every_field_of_the_preprocessing_is_applied(
     tmp_path, weights, tiny_model, write_checkpoint
 ):
-    stored = Preprocessing(40, 32, (1.0, 2.0, 3.0), (50.0, 60.0, 70.0), 0.5, "bgr")
+    stored = Preprocessing(40, 32, (1.0, 2.0, 3.0), (50.0, 60.0, 70.0), 0.5, "bgr", square=True)
     write_checkpoint(tmp_path / "c", weights, preprocessing=stored)
     predictor = ldl_jax.load(tmp_path / "c")
     assert predictor.preprocessing == stored
-    images = draw_images(size=80)
-    middle = images[:, 20:60, 20:60]  # crop 0.5 of 80 is 40, the stored size
+    images = np.concatenate([draw_images(size=80)] * 2, axis=2)
+    middle = images[:, 20:60, 60:100]  # crop 0.5 of the shorter side, 80, is 40, the stored size
     normal = dataclasses.replace(stored, crop=1.0, channels="rgb")
     answer = expected(tiny_model, weights, middle[..., ::-1], normal)
     np.testing.assert_allclose(predictor(images).value, answer.value, rtol=1e-5)
@@ -59,7 +59,7 @@ def test_a_checkpoint_of_before_colour_order_and_alignment_were_stored(
     old = make_record().to_json()
     for name in ("version", "alignment", "generation", "step", "best"):
         del old[name]
-    del old["preprocessing"]["channels"]
+    del old["preprocessing"]["channels"], old["preprocessing"]["square"]
     monkeypatch.setattr(record.Record, "to_json", lambda self: old)
     predictor = ldl_jax.load(write_checkpoint(tmp_path / "c", weights))
     assert predictor.preprocessing == Preprocessing(32, 32)

@@ -50,7 +50,7 @@ def full(make_record):
     """A record of which every field differs from its default."""
     return make_record(
         space=ADIENCE,
-        preprocessing=Preprocessing(40, 32, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), 0.5, "bgr"),
+        preprocessing=Preprocessing(40, 32, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), 0.5, "bgr", True),
         alignment=Alignment("quad", 0.0),
         flip=True,
         generation=3,

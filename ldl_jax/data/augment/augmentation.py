@@ -32,6 +32,7 @@ class Preprocessing:
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     crop: float = 1.0  # share of a picture's width and height kept, about its middle, before all
     channels: str = "rgb"  # the order that the network takes them in, "rgb" or "bgr"
+    square: bool = False  # keep the middle square of the shorter side, not the picture's aspect
 
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "bgr"):

@@ -36,6 +36,7 @@ class Part:
       sigma: float32 [N], NaN where unknown.
       size: side of a stored picture in pixels.
       crop: share of a picture's width and height that is kept.
+      square: whether that is the middle square of the shorter side.
       images: uint8 [N, size, size, 3] where the pictures are in memory, or lazy pictures, which are
         streamed: each is made when it is asked for.
       paths: N files, where the pictures are in files.
@@ -54,6 +55,7 @@ class Part:
     sigma: np.ndarray
     size: int
     crop: float = 1.0
+    square: bool = False
     images: np.ndarray | LazyImages | None = None
     paths: Sequence[Path] = ()
     packed: Sequence[bytes] | None = None
@@ -92,10 +94,10 @@ class Part:
         if self.images is not None:
             out[...] = self.images[index]
         elif self.packed is None:
-            pictures.decode_into(self.paths[index], out, self.crop)
+            pictures.decode_into(self.paths[index], out, self.crop, square=self.square)
         else:
             try:
-                pictures.decode_into(self.packed[index], out, self.crop)
+                pictures.decode_into(self.packed[index], out, self.crop, square=self.square)
             except MemoryError:
                 raise
             except Exception as error:  # a missing or damaged archive raises errors of all kinds

@@ -43,7 +43,7 @@ async function answered({ name, read }, alone) {
     const { about } = model;
     const faces = alone ? null : await model.find(image);
     if (faces?.length === 0) throw new Error("no face was found");
-    const crops = faces ? cropsOf(image, faces, about) : [fit(image, about.size, about.crop)];
+    const crops = faces ? cropsOf(image, faces, about) : [fit(image, about)];
     const answers = await model.answer(crops);
     if (!answers.every(({ value }) => Number.isFinite(value))) {
       throw new Error("the model's answer is no number");

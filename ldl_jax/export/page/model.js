@@ -80,7 +80,7 @@ export function cropsOf(image, faces, about) {
       throw new Error("the detector gave a box that cannot be a face's");
     }
     const whole = cut(image, squareOf(face, about.alignment), least);
-    return fit(whole, about.size, about.crop);
+    return fit(whole, about);
   });
 }
 

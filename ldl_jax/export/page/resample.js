@@ -166,8 +166,10 @@ export function transform(image, size, [a, b, c, d, e, f]) {
 }
 
 /** Cuts out a picture's middle and resizes it: what the network takes, as `pictures.fit` does. */
-export function fit(image, size, crop) {
+export function fit(image, { size, crop, square }) {
   if (image.width === size && image.height === size && crop === 1) return image;
-  const left = (image.width * (1 - crop)) / 2, top = (image.height * (1 - crop)) / 2;
+  const side = Math.min(image.width, image.height);
+  const left = (image.width - (square ? side : image.width) * crop) / 2;
+  const top = (image.height - (square ? side : image.height) * crop) / 2;
   return resize(image, size, size, [left, top, image.width - left, image.height - top], 3);
 }
