@@ -128,7 +128,7 @@ def apply(calibration: Calibration, probs: ArrayLike) -> jax.Array:
       >>> space, labels = LabelSpace.range(0, 1), np.arange(40) % 4 == 0
       >>> fitted = calibration.fit(np.full((40, 2), 0.5), labels, space, calibration.Options())
       >>> print(calibration.apply(fitted, jnp.array([0.5, 0.5])))
-      [0.8214286 0.1785714]
+      [0.821 0.179]
     """
     tempered = temper(probs, calibration.temperature) if calibration.temperature != 1 else probs
     if not calibration.levels:
