@@ -46,7 +46,7 @@ class LabelledPart:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class CalibrationOutcome:
     """A calibration, and what it is worth.
 
     Attributes:
@@ -93,7 +93,7 @@ def calibrate(
     options: Options,
     log: LogLine,
     progress: Progress,
-) -> Outcome:
+) -> CalibrationOutcome:
     """Fits a calibration of a model to labelled pictures; nothing is written.
 
     Args:
@@ -134,7 +134,9 @@ def calibrate(
     except ValueError as error:
         notes.append(f"cross-validation was left out: {error}")
     before = calibrating.before(*known, groups if options.groups else ())
-    return Outcome(fitted, len(rows), before, after, (*notes, *_guarantees(fitted, options)))
+    return CalibrationOutcome(
+        fitted, len(rows), before, after, (*notes, *_guarantees(fitted, options))
+    )
 
 
 def _notes(

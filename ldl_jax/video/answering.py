@@ -41,7 +41,7 @@ class _Face(NamedTuple):
     pixels: np.ndarray | None  # for the network; None between two looks
 
 
-class _Waiting(NamedTuple):
+class _WaitingFrame(NamedTuple):
     frame: Frame
     faces: list[_Face]
 
@@ -103,14 +103,14 @@ class FilmAnswers:
           frames: in their order; those that are `wanted` with their picture.
           keep: whether the yielded frames have their picture still.
         """
-        waiting: deque[_Waiting] = deque()
+        waiting: deque[_WaitingFrame] = deque()
         count = 0
         for frame in frames:
             tracked = self._look(frame) if self.wanted(frame.index) else self._between(frame)
             count += sum(face.pixels is not None for face in tracked)
             pixels = frame.image.width * frame.image.height if keep and frame.image else 1
             waiting.append(
-                _Waiting(frame if keep else dataclasses.replace(frame, image=None), tracked)
+                _WaitingFrame(frame if keep else dataclasses.replace(frame, image=None), tracked)
             )
             most = 1 if self._live else max(1, min(_MOST_HELD, _HELD // pixels))
             if count >= self._batch or len(waiting) >= most:
@@ -171,7 +171,7 @@ class FilmAnswers:
         before, self._look_before = self._look_before, cells
         return before is not None and float(np.abs(cells - before).mean()) > _CUT
 
-    def _flush(self, waiting: deque[_Waiting]) -> Iterator[Seen]:
+    def _flush(self, waiting: deque[_WaitingFrame]) -> Iterator[Seen]:
         """Answers for the faces of all frames that wait, and yields the frames."""
         pixels = [f.pixels for _, tracked in waiting for f in tracked if f.pixels is not None]
         predictions = iter(self._predictions(pixels))
