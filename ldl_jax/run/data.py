@@ -80,7 +80,9 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
                 **_vote_values(config, source) | dict(source.options),
             )
         except DataError as error:  # which names the keys of data
-            raise DataError(str(error).replace("--config.data.", f"--config.{key}.")) from error
+            # A new error would be of one line, where a file's faults have a line each.
+            error.args = (str(error).replace("--config.data.", f"--config.{key}."),)
+            raise
     if source.root or source.csv:
         raise ConfigError(
             f"{key}.root, {key}.csv: synthetic faces are drawn, not read; "

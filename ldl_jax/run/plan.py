@@ -10,7 +10,7 @@ from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.train.log import NotFiniteError
 from ldl_jax.workdir import WorkdirError
 
-_KINDS = (ConfigError, DataError, NotFiniteError)
+_KINDS = (ConfigError, NotFiniteError)
 # Keys in a message: "data.root" anywhere, "batch_size" at its beginning.
 _SECTIONS = "|".join(key for key, value in to_dict(Config()).items() if isinstance(value, dict))
 _PLAIN = "|".join(key for key, value in to_dict(Config()).items() if not isinstance(value, dict))
@@ -43,8 +43,10 @@ def keys_of(run: Run) -> Iterator[None]:
         if not run.key or isinstance(error, WorkdirError):
             raise
         text = str(error).replace("--config.", f"--config.{run.key}")
-        if not isinstance(error, DataError):  # which names files, as data.csv
-            text = _KEYS.sub(lambda found: f"{run.key}{found[0]}", text)
+        if isinstance(error, DataError):  # which names files, as data.csv, and may have many lines
+            error.args = (text,)
+            raise
+        text = _KEYS.sub(lambda found: f"{run.key}{found[0]}", text)
         kind = type(error) if isinstance(error, _KINDS) else ValueError
         raise kind(text) from error
 

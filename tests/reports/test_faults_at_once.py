@@ -9,7 +9,8 @@ import ldl_jax
 from ldl_jax import files
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.records import DataError
-from ldl_jax.run import sections, sweep
+from ldl_jax.run import data as run_data
+from ldl_jax.run import plan, sections, sweep
 from ldl_jax.run import smoke as smoking
 from ldl_jax.run.config import Config, parse
 from ldl_jax.run.init_section import InitConfig
@@ -156,6 +157,16 @@ def test_a_sweep_s_own_faults_and_its_stages_are_said_at_once(tmp_path):
 
 
 # "~" in paths
+
+
+def test_a_file_s_faults_keep_their_lines_on_the_way_through_a_run_and_its_stages(tmp_path):
+    (tmp_path / "a.csv").write_text("path,label\na.jpg,4_6\nb.jpg,old\n")
+    config = Config(data=sections.DataConfig(name="csv_folder", csv=str(tmp_path / "a.csv")))
+    with pytest.raises(DataError, match=r"2 faults\n  - a.csv row 2: .*\n  - a.csv row 3: "):
+        run_data.read_records(config.data)
+    stage = plan.Run("stages/first", config)
+    with pytest.raises(DataError, match=r"2 faults\n  - "), plan.keys_of(stage):
+        run_data.read_records(config.data)
 
 
 def test_a_home_folder_in_options_and_functions(tmp_path, monkeypatch):
