@@ -15,11 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 from rich.console import Console
 
 import ldl_jax
 from ldl_jax import files
+from ldl_jax.data import pictures
+from ldl_jax.data.datasets import catalogue
+from ldl_jax.data.records import DataError
 from ldl_jax.export import card
 from ldl_jax.predict import hub, one_file
 from ldl_jax.predict.predictor import Predictor
@@ -28,6 +32,7 @@ from ldl_jax.run.progress import teller
 from ldl_jax.train.model_file import DTYPES
 from ldl_jax.workdir import last_checkpoint
 
+_MOST = 1000  # faces that the cost of 8 bits is measured on
 CARD = "card.md"  # beside what is written
 # What a target's end asks for, and the module of `ldl_jax.export` that writes it.
 _MODULES = {".onnx": "onnx_file", ".stablehlo": "stablehlo", "/": "site"}
@@ -46,6 +51,12 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     flags.DEFINE_enum("dtype", "float32", DTYPES, "of the weights in one file", flag_values=values)
     flags.DEFINE_boolean("int8", False, "weights of 8 bits, of an .onnx", flag_values=values)
+    flags.DEFINE_string(
+        "faces",
+        None,
+        "a CSV file (path,label) of cut-out faces, on which the cost of --int8 is measured",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "onnxruntime-web",
         None,
@@ -109,6 +120,8 @@ def check(names: Sequence[str], values: flags.FlagValues) -> None:
         faults.append("--dtype: is of one file; give --to=NAME.safetensors or --push")
     if values.int8 and end != ".onnx":
         faults.append("--int8: is of an ONNX file; give --to=NAME.onnx")
+    if values.faces is not None and not values.int8:
+        faults.append("--faces: are what the cost of --int8 is measured on; give --int8 too")
     faults += _page_faults(values, end)
     if faults:
         raise ValueError("; ".join(faults))
@@ -236,8 +249,22 @@ def _write(
     elif end == ".md":
         files.write(path, notes.card)
     else:
-        options = {".onnx": {"int8": values.int8}, "/": _page_options(values)}.get(end, {})
+        options: dict[str, Any] = {"/": _page_options(values)}.get(end, {})
+        if end == ".onnx":
+            options = {"int8": values.int8, **_labelled(values.faces)}
         _writer(_MODULES[end]).write(predictor, path, **options)
+
+
+def _labelled(listed: str | None) -> dict[str, Any]:
+    """Returns the faces of a CSV file, at most `_MOST` of them, and their labels."""
+    if listed is None:
+        return {}
+    try:
+        records = catalogue.read("csv_folder", "", csv=listed)
+        images = [np.asarray(pictures.read(path)) for path in records.paths[:_MOST]]
+    except DataError as error:
+        raise ValueError(f"--faces: {error}") from None
+    return {"images": images, "labels": records.labels[:_MOST]}
 
 
 def _size(path: Path) -> str:

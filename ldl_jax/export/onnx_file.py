@@ -1,6 +1,6 @@
 """Writes a predictor as an ONNX file, and says what fewer bits cost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ def write(
     path: str | Path,
     *,
     int8: bool = False,
-    images: np.ndarray | None = None,
+    images: Sequence[np.ndarray] | None = None,
     labels: np.ndarray | None = None,
     log: Callable[[str], None] = print,
 ) -> None:
@@ -31,8 +31,9 @@ def write(
       path: the file; one that is there is replaced.
       int8: whether its weights have 8 bits. What that costs is said: how far the values are from
         the predictor's, and the mean absolute error of both where labels are given.
-      images: uint8 RGB [N, H, W, 3], the faces that int8 is compared on; by default `DRAWN` drawn
-        ones. How far values move depends on what the network was trained on, so give such faces.
+      images: N of uint8 RGB [H, W, 3], the faces that int8 is compared on; by default `DRAWN`
+        drawn ones. How far values move depends on what the network was trained on, so give such
+        faces.
       labels: of these faces [N].
       log: takes that line of text.
 
@@ -51,7 +52,7 @@ def write(
 def cost(
     predictor: Predictor,
     content: bytes,
-    images: np.ndarray | None = None,
+    images: Sequence[np.ndarray] | None = None,
     labels: np.ndarray | None = None,
 ) -> str:
     """Returns a line on how far the values of an ONNX file are from a predictor's.
@@ -59,13 +60,12 @@ def cost(
     Args:
       predictor: what the file was made of.
       content: the file's.
-      images: uint8 RGB [N, H, W, 3]; by default `DRAWN` drawn faces.
+      images: N of uint8 RGB [H, W, 3]; by default `DRAWN` drawn faces.
       labels: of these faces [N].
     """
     size, unit = predictor.preprocessing.stored_size, predictor.space.unit
     kind = "drawn" if images is None else "given"
-    pictures = faces(DRAWN, max(size, 32)).images if images is None else images
-    assert isinstance(pictures, np.ndarray)
+    pictures = np.asarray(faces(DRAWN, max(size, 32)).images) if images is None else images
     stored = np.stack([predictor.fitted(Image.fromarray(image)) for image in pictures])
     before = np.asarray(predictor.answer(stored).value)
     after = np.asarray(Session(content, "the model")(stored).value)

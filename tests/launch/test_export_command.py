@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from absl import flags
+from PIL import Image
 
 import ldl_jax
 from launch import export
@@ -68,6 +69,24 @@ def test_a_file_of_half_the_size_is_made_of_a_file(run, tmp_path, capsys):
     arrays = [weight_files.read(path) for path in (first, second)]
     assert {x.dtype.name for x in arrays[0].values()} == {"float32"}
     assert {x.dtype.name for x in arrays[1].values()} == {"bfloat16"}
+
+
+def test_the_cost_of_eight_bits_is_measured_on_faces_of_ones_own(run, tmp_path, capsys):
+    pytest.importorskip("onnxruntime", reason="the extra export is not installed")
+    rows = ["path,label"]
+    for number, image in enumerate(images()):
+        Image.fromarray(image[: 30 + number]).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{20 + number}")
+    (tmp_path / "faces.csv").write_text("\n".join(rows))
+    asked = (run, f"--to={tmp_path / 'm.onnx'}", "--int8")
+    code, printed, errors = call(capsys, *asked, f"--faces={tmp_path / 'faces.csv'}")
+    assert (code, errors) == (0, "")
+    assert "on 3 given faces" in printed
+    assert "the mean absolute error is" in printed
+    (tmp_path / "faces.csv").write_text("path,label\n0.png,old\n")
+    code, _, errors = call(capsys, *asked, "--force", f"--faces={tmp_path / 'faces.csv'}")
+    assert code == 1
+    assert errors.startswith("error: --faces: faces.csv row 2: label")
 
 
 def test_the_card_alone(run, tmp_path, capsys):
