@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ldl_jax import files
 from ldl_jax.data.detect import choice, mtcnn, networks, weights
 from ldl_jax.evaluation.answers import label_names
-from ldl_jax.files import from_home
 from ldl_jax.lowering import to_onnx
 from ldl_jax.predict.answering import COVERAGE
 from ldl_jax.predict.graph import graph
@@ -65,7 +65,7 @@ def write(
         form; the message says all that is missing.
       OSError: a file cannot be read or written.
     """
-    target = Path(from_home(folder))
+    target = Path(files.from_home(folder))
     runtime, arrays = _needed(onnxruntime_web, detector)
     contents: dict[str, bytes | Path] = {file.name: file for file in sorted(_PAGE.iterdir())}
     contents |= runtime
@@ -100,7 +100,7 @@ def _needed(
         faults.append(str(error))
     if detector is not None:
         try:
-            arrays = weights.load(None if detector == choice.MTCNN else from_home(detector))
+            arrays = weights.load(None if detector == choice.MTCNN else files.from_home(detector))
         except (ValueError, OSError) as error:
             faults.append(f"detector: {error}; or write a page for faces already cut out, without")
     if faults:
@@ -114,7 +114,7 @@ def _runtime(folder: str | os.PathLike[str] | None) -> dict[str, Path]:
     Raises:
       ValueError: the package is not there, or lacks one of them.
     """
-    root = Path(from_home(folder)) if folder is not None else _INSTALLED
+    root = Path(files.from_home(folder)) if folder is not None else _INSTALLED
     if not root.is_dir():
         raise ValueError(f"onnxruntime-web: {root} is no folder; {_HOW}")
     dist = root / "dist" if (root / "dist").is_dir() else root
@@ -199,7 +199,7 @@ def _put(contents: Mapping[str, bytes | Path], target: Path) -> None:
         for name, content in contents.items():
             file = partial / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+            files.write(file, content if isinstance(content, bytes) else content.read_bytes())
         for name in contents:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             if (target / name).is_dir():

@@ -133,6 +133,7 @@ def test_metadata_that_are_no_notes(tmp_path, content, notes):
 
 
 INPUTS = {"stored_size": 32, "size": 32, "mean": [1.0] * 3, "std": [1.0] * 3, "crop": 1.0}
+INPUTS |= {"channels": "rgb", "square": False}
 
 
 @pytest.mark.parametrize(
@@ -149,11 +150,11 @@ INPUTS = {"stored_size": 32, "size": 32, "mean": [1.0] * 3, "std": [1.0] * 3, "c
         ({"method": {"name": "dldl", "space": 1}}, "its record's model or method"),
         ({"hidden": [1] * 100_000}, "model.hidden"),
         ({"hidden": [10**30]}, "model.hidden"),
-        ({"preprocessing": INPUTS | {"channels": "rgb", "size": 10**9}}, "size, stored_size"),
-        ({"preprocessing": INPUTS | {"channels": "rgb", "size": 0}}, "size, stored_size"),
-        ({"preprocessing": INPUTS | {"channels": "rgb", "crop": 0.0}}, "crop"),
-        ({"preprocessing": INPUTS | {"channels": "rgb", "std": [0.0] * 3}}, "std above 0"),
-        ({"preprocessing": INPUTS | {"channels": "rgb", "crop": 10**400}}, "crop: expected float"),
+        ({"preprocessing": INPUTS | {"size": 10**9}}, "size, stored_size"),
+        ({"preprocessing": INPUTS | {"size": 0}}, "size, stored_size"),
+        ({"preprocessing": INPUTS | {"crop": 0.0}}, "crop"),
+        ({"preprocessing": INPUTS | {"std": [0.0] * 3}}, "std above 0"),
+        ({"preprocessing": INPUTS | {"crop": 10**400}}, "crop: expected float"),
         ({"space": {"values": [1.0], "unit": "years", "bounds": []}}, "at least 2 values"),
     ],
 )

@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 
 import ldl_jax
-from launch import predict, report, runs
+from launch import runs
 from ldl_jax import files
 from ldl_jax.data.datasets import prepared_folder
 from ldl_jax.data.records import DataError
-from ldl_jax.run import config
+from ldl_jax.reports import subjects
+from ldl_jax.run import config, targets
 from ldl_jax.run.config import ConfigError
 from ldl_jax.workdir import Workdir, WorkdirError
 
 ROOT = Path(__file__).parents[2]
-# Who opens a file to write it other than by `files`: what it appends to was written whole before.
-APPENDS = {("ldl_jax/workdir/folder.py", "a")}
+# Who opens a file to write it other than by `files`: what it appends to was written whole before,
+# and a film is written to the file that `files.whole` gave.
+OTHERS = {("ldl_jax/workdir/folder.py", "a"), ("ldl_jax/video/writing.py", "w")}
 
 
 def opened_to_write(path):
@@ -44,7 +46,7 @@ def test_every_writer_writes_by_way_of_files():
         for mode in opened_to_write(path)
         if not set(mode) <= set("rbt")
     }
-    assert found == APPENDS
+    assert found == OTHERS
 
 
 def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path):
@@ -122,7 +124,7 @@ def test_a_link_that_leads_out_of_a_run_is_followed_by_nobody(tmp_path, link):
     for use in (
         lambda: Workdir(run, {"seed": 0}),
         lambda: ldl_jax.load(run),
-        lambda: report._workdirs([tmp_path / "run"]),
+        lambda: subjects.read([tmp_path / "run"]),
     ):
         with pytest.raises(WorkdirError, match=says):
             use()
@@ -148,20 +150,14 @@ def test_links_that_stay_inside_and_a_folder_that_is_a_link_are_used(tmp_path):
     assert files.links_out(tmp_path / "run") == []
 
 
-def test_pictures_are_annotated_inside_of_the_folder_alone(tmp_path, monkeypatch):
+def test_pictures_are_annotated_inside_of_the_folder_alone(tmp_path):
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     out.mkdir()
     elsewhere.mkdir()
     (out / "sub").symlink_to(elsewhere)
-    monkeypatch.setattr(predict, "_ANNOTATE", Flag("annotate", str(out)))
-    monkeypatch.setattr(predict, "_SCORE_MAP", Flag("score-map", None))
+    flags = {"annotate": str(out), "score-map": None}
     for relative in ("sub/a.jpg", "../a.jpg"):
         with pytest.raises(ValueError, match=r"--annotate: .*a\.png leads out of that folder"):
-            predict._outputs([(tmp_path / "a.jpg", Path(relative))])
+            targets.drawings([(tmp_path / "a.jpg", Path(relative))], flags)
     expected = {"annotate": {tmp_path / "a.jpg": out / "in/a.png"}}
-    assert predict._outputs([(tmp_path / "a.jpg", Path("in/a.jpg"))]) == expected
-
-
-class Flag:
-    def __init__(self, name, value):
-        self.name, self.value = name, value
+    assert targets.drawings([(tmp_path / "a.jpg", Path("in/a.jpg"))], flags) == expected

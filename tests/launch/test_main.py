@@ -148,7 +148,7 @@ def test_the_readme_s_own_loss_is_trained_compared_and_loaded(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from launch import report
+    from ldl_jax.reports import subjects
 
     (tmp_path / "my_loss.py").write_text(readme_s_loss())
     env = {**environment(cache), "PYTHONPATH": str(tmp_path)}
@@ -161,7 +161,8 @@ def test_the_readme_s_own_loss_is_trained_compared_and_loaded(
     monkeypatch.syspath_prepend(str(tmp_path))
     answer = load(tmp_path / "mine", trust=("my_loss",))(np.zeros((1, 32, 32, 3), np.uint8))
     assert np.isfinite(answer.value).all()
-    rows, _ = report.rows_of([tmp_path / "mine", alone[0]], 0)
+    read = subjects.read([tmp_path / "mine", alone[0]]).subjects
+    rows, _ = subjects.rows_of(read, subjects.differences(read))
     assert [row["method"] for row in rows] == ["my_loss:factory", "cen"]
     assert rows[1]["MAE - first's [95 %]"].count(",") == 1
 

@@ -313,10 +313,13 @@ def test_ctrl_c_writes_what_was_answered(checkpoint, tmp_path, capsys, monkeypat
         return inner(image)
 
     monkeypatch.setattr(choice, "load", lambda name, **settings: detect)
-    before = signal.getsignal(signal.SIGINT)
-    arguments = [path, f"--checkpoint={checkpoint}", "--align=box", f"--json={out}"]
-    assert call(*arguments, f"--annotate={copy}") == 130
-    assert signal.getsignal(signal.SIGINT) is before
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    try:
+        arguments = [path, f"--checkpoint={checkpoint}", "--align=box", f"--json={out}"]
+        assert call(*arguments, f"--annotate={copy}") == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, outside)
     assert "what was answered before is written" in capsys.readouterr().err
     (answer,) = json.loads(out.read_text())
     assert (answer["stopped"], answer["damaged"]) == (True, None)
