@@ -9,7 +9,7 @@ import pytest
 from ldl_jax import calibration, metrics
 from ldl_jax.calibration.conformal import SCORES
 from ldl_jax.labels import ADIENCE, AGE, LabelSpace
-from tests.calibration.test_maps import SPACE, drawn
+from tests.calibration.test_calibration_maps import SPACE, drawn
 
 
 @pytest.mark.parametrize("space", [AGE, ADIENCE], ids=["age", "groups"])

@@ -10,7 +10,7 @@ from ldl_jax import calibration, decoders
 from ldl_jax.calibration import Calibration, Cell, Options
 from ldl_jax.labels import AGE, LabelSpace
 from ldl_jax.train.record import _value
-from tests.calibration.test_maps import SPACE, drawn
+from tests.calibration.test_calibration_maps import SPACE, drawn
 
 
 @pytest.fixture(scope="module")
