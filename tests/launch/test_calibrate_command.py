@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from absl import flags
 
 import ldl_jax
 from launch import calibrate
@@ -14,29 +13,18 @@ from ldl_jax.data.splits import split_file
 from ldl_jax.data.splits.protocols import Parts
 from ldl_jax.files import write_json
 from ldl_jax.labels import AGE
-from ldl_jax.run import command, data
 from ldl_jax.run import config as schema
+from ldl_jax.run import data
+from tests.launch import in_process
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 FACES = ("--config.data.name=synthetic", "--config.data.synthetic_count=40")
 
 
 def call(capsys, *arguments):
-    """The command in this process, with flags of its own; (exit code, printed, errors)."""
-    values = flags.FlagValues()
-    values["verbosity"] = flags.FLAGS["verbosity"]
-    given, code = ["calibrate", *map(str, arguments)], 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flags, "FLAGS", values)
-        patch.setattr("sys.argv", given)
-        try:
-            with command.flag_errors():
-                calibrate.define_flags(values)
-            calibrate.main(command.parse_flags(given))
-        except SystemExit as end:
-            code = end.code
-    printed = capsys.readouterr()
-    return code, printed.out, " ".join(printed.err.split())
+    """As of `in_process.called`, the errors in one line."""
+    code, printed, errors = in_process.called(calibrate, capsys, *arguments)
+    return code, printed, " ".join(errors.split())
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """launch.export: one file with its card beside it, and one line for whatever is wrong."""
 
+import functools
 import sys
 
 import numpy as np
 import pytest
-from absl import flags
 from PIL import Image
 
 import ldl_jax
@@ -12,7 +12,7 @@ from launch import export
 from ldl_jax import methods
 from ldl_jax.labels import AGE
 from ldl_jax.models import weight_files
-from ldl_jax.run import command
+from tests.launch import in_process
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
@@ -23,22 +23,7 @@ def run(tmp_path_factory, tiny_model, draw_weights, write_checkpoint):
     return write_checkpoint(folder, draw_weights(tiny_model, methods.get("dldl", space=AGE)))
 
 
-def call(capsys, *arguments):
-    """The command in this process, with flags of its own; (exit code, printed, errors)."""
-    values = flags.FlagValues()
-    values["verbosity"] = flags.FLAGS["verbosity"]
-    given, code = ["export", *map(str, arguments)], 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flags, "FLAGS", values)
-        patch.setattr("sys.argv", given)
-        try:
-            with command.flag_errors():
-                export.define_flags(values)
-            export.main(command.parse_flags(given))
-        except SystemExit as end:
-            code = end.code
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
+call = functools.partial(in_process.called, export)
 
 
 def images(count=3):

@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from absl import flags
 from PIL import Image
 
 import ldl_jax
-from launch import predict
 from ldl_jax import methods, models
 from ldl_jax.data import pictures
 from ldl_jax.data.align import TEMPLATE, Alignment, Face
@@ -26,8 +24,8 @@ from ldl_jax.data.detect import choice
 from ldl_jax.labels import AGE
 from ldl_jax.predict import faces
 from ldl_jax.predict import predictor as predictors
-from ldl_jax.run.command import parse_flags
 from ldl_jax.train.checkpoint import Checkpoints
+from tests.launch.in_process import predicted as call
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -54,22 +52,6 @@ def folder(tmp_path):
         draw_picture(place / name, seed)
     (place / "notes.txt").write_text("no picture")
     return place
-
-
-def call(*arguments: Any) -> int:
-    """The command in this process; its exit code."""
-    flags.FLAGS.unparse_flags()
-    try:
-        predict.main(parse_flags(["predict", *map(str, arguments)]))
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        flags.FLAGS.unparse_flags()
-        for name in flags.FLAGS:
-            if flags.FLAGS.find_module_defining_flag(name) == "launch.predict":
-                flags.FLAGS[name].unparse()
-        flags.FLAGS(["predict"])
-    return 0
 
 
 def detector(monkeypatch: pytest.MonkeyPatch, *boxes: tuple[float, float, float]) -> None:

@@ -13,22 +13,20 @@ import weakref
 
 import numpy as np
 import pytest
-from absl import flags
 from PIL import Image
 
-from launch import predict
 from ldl_jax import decoders, methods
 from ldl_jax.data import align
 from ldl_jax.data.detect import choice
 from ldl_jax.data.synthetic import faces as synthetic
 from ldl_jax.labels import AGE
 from ldl_jax.predict.predictor import Predictor
-from ldl_jax.run.command import parse_flags
 from ldl_jax.video import opening, writing
 from ldl_jax.video.answering import FilmAnswers
 from ldl_jax.video.film import answer_film, problems
 from ldl_jax.video.pools import PoolSettings
 from ldl_jax.video.reading import FilmReader, Frame
+from tests.launch.in_process import predicted as call
 from tests.video import drawn_film
 from tests.video.drawn_film import ONE, SIDE, TWO, draw_frame, encode, face_at, film, frames_of
 
@@ -67,25 +65,6 @@ def run(predictor, path, seconds=None, **keywords):
     with FilmReader(opening.open_film(path)) as reader:
         result = answer_film(reader, answers, predictor.space, seconds=seconds)
     return result, problems(result, answers)
-
-
-def call(*arguments):
-    """The command in this process; its exit code."""
-    flags.FLAGS.unparse_flags()
-    try:
-        predict.main(parse_flags(["predict", *map(str, arguments)]))
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        flags.FLAGS.unparse_flags()
-        for name in flags.FLAGS:
-            if flags.FLAGS.find_module_defining_flag(name) in (
-                "launch.predict",
-                "ldl_jax.run.films",
-            ):
-                flags.FLAGS[name].unparse()
-        flags.FLAGS(["predict"])
-    return 0
 
 
 def crops(predictor, path):
