@@ -66,12 +66,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     string("to", "a new file for the calibrated model (.safetensors); by default where it is")
     string("json", "a JSON file for the figures")
     boolean("force", False, "replace the file of --to")
-    config_flags.DEFINE_config_file(
-        "config",
-        only_data.__file__,
-        "whose data section is taken; --config.data.KEY=VALUE alone does as well",
-        flag_values=values,
-    )
+    only_data.define_flag(values)
     flags.DEFINE_enum(
         "part", "validation", scoring.PARTS, "of the dataset that is given", flag_values=values
     )

@@ -55,12 +55,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         "a module of a checkpoint's own method that may be run (package.module); may be repeated",
         flag_values=values,
     )
-    config_flags.DEFINE_config_file(
-        "config",
-        only_data.__file__,
-        "whose data section is taken; --config.data.KEY=VALUE alone does as well",
-        flag_values=values,
-    )
+    only_data.define_flag(values)
     flags.DEFINE_enum(
         "part", "test", scoring.PARTS, "of the dataset; all needs no split", flag_values=values
     )

@@ -1,6 +1,8 @@
 """The config of a command that trains nothing and was given no file: all keys at their defaults."""
 
 import ml_collections
+from absl import flags
+from ml_collections import config_flags
 
 from ldl_jax.run.config import defaults
 
@@ -8,3 +10,13 @@ from ldl_jax.run.config import defaults
 def get_config() -> ml_collections.ConfigDict:
     """Returns the config."""
     return defaults()
+
+
+def define_flag(values: flags.FlagValues) -> None:
+    """Defines --config for such a command, with this config where none is given."""
+    config_flags.DEFINE_config_file(
+        "config",
+        __file__,
+        "whose data section is taken; --config.data.KEY=VALUE alone does as well",
+        flag_values=values,
+    )
