@@ -70,11 +70,17 @@ def check_folder(folder: Path, resolved: Resolved, key: str = "") -> None:
 
 
 def train(
-    path: Path, checked: Checked, console: Console, interrupt: Interrupt, profile: str
+    path: Path,
+    checked: Checked,
+    console: Console,
+    interrupt: Interrupt,
+    profile: str,
+    *,
+    figures: bool = True,
 ) -> None:
     """Trains what is left of a run in the workdir of all runs, and shows its results.
 
-    `profile` is a folder for a trace of process 0; "" for none.
+    `profile` is a folder for a trace of process 0; "" for none. `figures` are drawn or left out.
     """
     folder, run, log = checked.folder, checked.run, teller(console)
     if run.folder:
@@ -97,13 +103,14 @@ def train(
             results = generations.run(job, opened, interrupt, progress)
         if not processes.primary():
             return
-        look(built, opened)
+        look(built, opened, figures=figures)
     unit = built.job.method.space.unit
     grid.show(console, report.table(results, unit))
     log(f"protocol: {built.protocol}")
     if unit != "identity":
         log(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
-    log(f"results, predictions, checkpoints and figures: {folder}")
+    kept = "predictions, checkpoints and figures" if figures else "predictions and checkpoints"
+    log(f"results, {kept}: {folder}")
 
 
 @contextlib.contextmanager
