@@ -18,6 +18,7 @@ from ldl_jax import methods, models
 from ldl_jax.data.augment.augmentation import Recipe
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
+from ldl_jax.models import own
 from ldl_jax.run.init_section import InitConfig
 from ldl_jax.run.reading import RENAMED as RENAMED
 from ldl_jax.run.reading import Content, check_sections, filled, in_new_keys, read_section
@@ -285,11 +286,19 @@ def _options(section: object, name: str) -> Content:
 def _model(content: object) -> ModelConfig:
     if not isinstance(content, dict):
         raise ConfigError(f"model: expected a section, got {content!r}")
-    every = {key for name in models.MODELS for key in models.known_options(name)} - _ELSEWHERE
-    hidden = content.get("hidden")
-    if not isinstance(hidden, int) or isinstance(hidden, bool):
+    name, hidden = content.get("name", ModelConfig().name), content.get("hidden")
+    is_own = isinstance(name, str) and own.is_own(name)
+    if is_own:  # its factory says which options it has
+        every = content.keys() - {field.name for field in dataclasses.fields(ModelConfig)}
+    else:
+        every = {key for name in models.MODELS for key in models.known_options(name)} - _ELSEWHERE
+    if is_own and "size" in content:
+        raise ConfigError(f"model.size: {name!r} is given data.size; got {content['size']!r}")
+    if isinstance(hidden, int) and not isinstance(hidden, bool) and is_own:
+        every |= {"hidden"}
+    elif not isinstance(hidden, int) or isinstance(hidden, bool):
         every -= {"hidden"}
-    elif "hidden" not in models.known_options(content.get("name", ModelConfig().name)):
+    elif "hidden" not in models.known_options(name):
         raise ConfigError(f"model.hidden: expected units of layers, as ({hidden},), got {hidden}")
     options = {k: v for k, v in content.items() if k in every and v is not None}
     fixed = read_section(
