@@ -1,19 +1,19 @@
 """Checks a user's own network against the contract of `Model` before anything is trained."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ldl_jax.heads import total
-from ldl_jax.models.functional import Model, ModelState, Params
+from ldl_jax.models.functional import Features, Model, ModelState, Params
 
+PyTree = Params  # of arrays, as a user's functions return it: of any form
 _B = 3
 # Of features of other batches: sums in another order, also in bfloat16, are far nearer.
 _NEAR = 0.05
-_Call = Callable[..., tuple[Any, ModelState]]
+_Call = Callable[..., tuple[Features, ModelState]]
 
 
 def check(model: Model, size: int) -> None:
@@ -72,12 +72,12 @@ def _shapes(model: Model, size: int) -> tuple[Params, ModelState]:
 def _pure(model: Model, train: bool) -> _Call:
     """Returns a call of the network that sees whether it changes the trees that it is given."""
 
-    def call(params: Params, state: ModelState, images: jax.Array, key: jax.Array) -> Any:
-        before = jax.tree.flatten((params, state))
+    def call(params: Params, state: ModelState, images: jax.Array, key: jax.Array) -> PyTree:
+        leaves, structure = jax.tree.flatten((params, state))
         answer = model.apply(params, state, images, train=train, **({"key": key} if train else {}))
-        after = jax.tree.flatten((params, state))
-        same = before[1] == after[1] and all(
-            a is b for a, b in zip(before[0], after[0], strict=True)
+        after, structure_after = jax.tree.flatten((params, state))
+        same = str(structure) == str(structure_after) and all(
+            a is b for a, b in zip(leaves, after, strict=True)
         )
         if not same:
             raise _error(
@@ -88,7 +88,7 @@ def _pure(model: Model, train: bool) -> _Call:
     return call
 
 
-def _check_answer(model: Model, what: str, answer: Any, state: ModelState, count: int) -> None:
+def _check_answer(model: Model, what: str, answer: object, state: ModelState, count: int) -> None:
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise _error(model, what, "(features, model_state)", _described(answer))
     width, features = model.width, answer[0]
@@ -111,7 +111,7 @@ def _check_answer(model: Model, what: str, answer: Any, state: ModelState, count
         raise _error(model, what, "a model_state of the arrays that init gave", f"others: {names}")
 
 
-def _check_tree(model: Model, name: str, tree: Any) -> None:
+def _check_tree(model: Model, name: str, tree: object) -> None:
     """Checks that a tree is one of nested dicts of float32 arrays with plain names."""
     if not isinstance(tree, dict):
         raise _error(model, f"init's {name}", "nested dicts of arrays", _described(tree))
@@ -127,7 +127,7 @@ def _check_tree(model: Model, name: str, tree: Any) -> None:
             raise _error(model, f"init's {name}[{key!r}]", "a float32 array", actual)
 
 
-def _answers(model: Model, size: int) -> dict[str, Any]:
+def _answers(model: Model, size: int) -> dict[str, PyTree]:
     """Returns what a network's functions give, each asked twice; can be traced."""
     key = jax.random.key(0)
     images = jax.random.uniform(jax.random.key(1), (_B, size, size, 3), jnp.float32, -1.0, 1.0)
@@ -147,7 +147,7 @@ def _answers(model: Model, size: int) -> dict[str, Any]:
     }
 
 
-def _check_same(model: Model, name: str, first: Any, second: Any) -> None:
+def _check_same(model: Model, name: str, first: object, second: object) -> None:
     """Checks that the same question was given the same answer twice."""
     a, b = jax.tree.leaves(first), jax.tree.leaves(second)
     if len(a) != len(b) or any(
@@ -162,7 +162,7 @@ def _check_same(model: Model, name: str, first: Any, second: Any) -> None:
         )
 
 
-def _check_finite(model: Model, what: str, tree: Any) -> None:
+def _check_finite(model: Model, what: str, tree: object) -> None:
     for route, leaf in jax.tree.leaves_with_path(tree):
         broken = ~np.isfinite(np.asarray(leaf))
         if broken.any():
@@ -172,7 +172,7 @@ def _check_finite(model: Model, what: str, tree: Any) -> None:
             )
 
 
-def _check_near(model: Model, features: Any, fewer: Any) -> None:
+def _check_near(model: Model, features: object, fewer: object) -> None:
     """Checks that a picture's features in evaluation do not depend on the others of its batch."""
     for whole, part in zip(jax.tree.leaves(features), jax.tree.leaves(fewer), strict=True):
         scale = float(np.abs(np.asarray(whole)).max())
@@ -200,16 +200,16 @@ def _check_maps(model: Model, arrays: tuple[Params, ModelState], size: int) -> N
         return
     images = jax.ShapeDtypeStruct((_B, size, size, 3), jnp.float32)
     maps = _run(model, "maps", jax.eval_shape, model.maps, *arrays, images)
-    shape = getattr(maps, "shape", ())
+    shape: tuple[int, ...] = getattr(maps, "shape", ())
     if len(shape) != 4 or (shape[0], shape[3]) != (_B, total(model.width)):
         raise _error(model, "maps", f"[{_B}, h, w, {total(model.width)}]", _described(maps))
 
 
-def _run(model: Model, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+def _run(model: Model, what: str, function: Callable[..., PyTree], *arguments: object) -> PyTree:
     """Calls a function of the user's, and says in one line what it raises."""
     try:
         return function(*arguments)
-    except _Broken:
+    except _ContractError:
         raise
     except jax.errors.UnexpectedTracerError:
         raise _error(
@@ -224,7 +224,7 @@ def _run(model: Model, what: str, function: Callable[..., Any], *arguments: Any)
         raise _error(model, what, "a result", f"{type(error).__name__}: {text}") from error
 
 
-def _leaves(tree: Any) -> dict[str, str]:
+def _leaves(tree: object) -> dict[str, str]:
     """Returns the shape and the type of each array of a tree by its route."""
     return {
         jax.tree_util.keystr(route): f"{leaf.dtype}{list(leaf.shape)}"
@@ -232,11 +232,11 @@ def _leaves(tree: Any) -> dict[str, str]:
     }
 
 
-def _described_width(width: Any) -> str:
+def _described_width(width: object) -> str:
     return f"in the parts {', '.join(width)}" if isinstance(width, Mapping) else "as one array"
 
 
-def _described(x: Any) -> str:
+def _described(x: object) -> str:
     if isinstance(x, Mapping):
         return f"the parts {', '.join(map(str, x))}"
     if isinstance(x, tuple | list):
@@ -244,9 +244,9 @@ def _described(x: Any) -> str:
     return str(list(x.shape)) if hasattr(x, "shape") else f"a {type(x).__name__}"
 
 
-class _Broken(ValueError):
+class _ContractError(ValueError):
     """Says which part of the contract a network breaks."""
 
 
-def _error(model: Model, what: str, expected: str, actual: object) -> _Broken:
-    return _Broken(f"model.name: {model.name!r}: {what}: expected {expected}, got {actual}")
+def _error(model: Model, what: str, expected: str, actual: object) -> _ContractError:
+    return _ContractError(f"model.name: {model.name!r}: {what}: expected {expected}, got {actual}")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 Tree = Any  # of arrays, of any kinds of nodes that JAX knows
+Named = dict[str | int, Tree]  # nested
 
 
 class Names(NamedTuple):
@@ -19,25 +20,25 @@ class Names(NamedTuple):
     them, and are rounded back: they must be below 2^24.
     """
 
-    structure: Any
+    structure: Tree
     routes: tuple[tuple[str | int, ...], ...]
     dtypes: tuple[np.dtype, ...]
 
-    def named(self, tree: Tree) -> dict[str | int, Any]:
+    def named(self, tree: Tree) -> Named:
         """Returns the arrays of a tree of this structure as nested dicts."""
-        result: dict[str | int, Any] = {}
+        result: Named = {}
         for route, leaf in zip(self.routes, jax.tree.leaves(tree), strict=True):
-            place = result
+            inner = result
             for key in route[:-1]:
-                place = place.setdefault(key, {})
-            place[route[-1]] = jnp.asarray(leaf).astype(jnp.float32)
+                inner = inner.setdefault(key, {})
+            inner[route[-1]] = jnp.asarray(leaf).astype(jnp.float32)
         return result
 
-    def tree(self, named: dict[str | int, Any]) -> Tree:
+    def tree(self, named: Named) -> Tree:
         """Returns the tree of what `named` gave."""
         leaves = []
         for route, dtype in zip(self.routes, self.dtypes, strict=True):
-            leaf: Any = named
+            leaf: Tree = named
             for key in route:
                 leaf = leaf[key]
             if not jnp.issubdtype(dtype, jnp.floating):
@@ -64,7 +65,7 @@ def names_of(tree: Tree) -> Names:
     return Names(structure, routes, tuple(np.dtype(leaf.dtype) for _, leaf in leaves))
 
 
-def _key(entry: Any) -> str | int:
+def _key(entry: object) -> str | int:
     for attribute in ("key", "name", "idx"):
         if hasattr(entry, attribute):
             key = getattr(entry, attribute)

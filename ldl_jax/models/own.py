@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ldl_jax.methods.factories import imported
-from ldl_jax.models.functional import Model
+from ldl_jax.models.functional import Model, ModelState, Params
 
 # What a module of each framework is turned into a `Model` by.
 _WRAPPERS = {
@@ -37,7 +37,7 @@ def options(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.kind not in _MANY}
 
 
-def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def complete(name: str, given: Mapping[str, object]) -> dict[str, Any]:
     """Returns all options of an own network: those given, checked, and the others' defaults.
 
     A list becomes a tuple, and a whole float an int, where the default is one: a file of JSON, and
@@ -64,7 +64,7 @@ def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def build(name: str, given: Mapping[str, Any]) -> Model:
+def build(name: str, given: Mapping[str, object]) -> Model:
     """Calls an own network's factory with these options, and returns its `Model` under that name.
 
     Raises:
@@ -82,22 +82,21 @@ def build(name: str, given: Mapping[str, Any]) -> Model:
         raise ValueError(
             f"model.name: {name!r} returned {_described(model)}, expected a Model{_hint(model)}"
         )
-    changes = {"name": name, "size": arguments.get("size", model.size)}
-    return _changed(model, changes)
+    size = arguments.get("size")
+    return _renamed(model, name, size if isinstance(size, int) else model.size)
 
 
-def _changed(model: Model, changes: Mapping[str, Any]) -> Model:
-    """Returns a model with other attributes, which it has once it is folded, too."""
-    fold = model.fold
-    if fold is not None:
-        whole = fold
+def _renamed(model: Model, name: str, size: int) -> Model:
+    """Returns a model with another name and size, which it has once it is folded, too."""
+    if model.fold is None:
+        return dataclasses.replace(model, name=name, size=size)
+    whole = model.fold
 
-        def renamed(params: Any, model_state: Any) -> tuple[Model, Any, Any]:
-            inference, *weights = whole(params, model_state)
-            return dataclasses.replace(inference, **changes), *weights
+    def fold(params: Params, model_state: ModelState) -> tuple[Model, Params, ModelState]:
+        inference, *weights = whole(params, model_state)
+        return dataclasses.replace(inference, name=name, size=size), weights[0], weights[1]
 
-        fold = renamed
-    return dataclasses.replace(model, fold=fold, **changes)
+    return dataclasses.replace(model, name=name, size=size, fold=fold)
 
 
 def factory(name: str) -> Callable[..., Any]:
@@ -105,7 +104,7 @@ def factory(name: str) -> Callable[..., Any]:
     return imported("model.name", name, "factory(**options) -> Model")
 
 
-def _converted(value: Any, default: Any) -> Any:
+def _converted(value: object, default: object) -> object:
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(value)
     if type(default) is int and isinstance(value, float) and value.is_integer():
@@ -113,7 +112,7 @@ def _converted(value: Any, default: Any) -> Any:
     return value
 
 
-def _alike(value: Any, default: Any) -> bool:
+def _alike(value: object, default: object) -> bool:
     """Returns whether a value has its default's type, where there is one that says it."""
     if default is REQUIRED or default is None or value is None:
         return True
@@ -122,7 +121,7 @@ def _alike(value: Any, default: Any) -> bool:
     return isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     """Returns whether JSON can keep a value, as a checkpoint has to."""
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))

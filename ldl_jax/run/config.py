@@ -287,21 +287,14 @@ def _model(content: object) -> ModelConfig:
     if not isinstance(content, dict):
         raise ConfigError(f"model: expected a section, got {content!r}")
     name, hidden = content.get("name", ModelConfig().name), content.get("hidden")
-    is_own = isinstance(name, str) and own.is_own(name)
+    is_own = own.is_own(str(name))
+    every = {key for known in models.MODELS for key in models.known_options(known)} - _ELSEWHERE
     if is_own:  # its factory says which options it has
-        every = content.keys() - {field.name for field in dataclasses.fields(ModelConfig)}
-    else:
-        every = {key for name in models.MODELS for key in models.known_options(name)} - _ELSEWHERE
-    if is_own and "size" in content:
-        raise ConfigError(f"model.size: {name!r} is given data.size; got {content['size']!r}")
-    if isinstance(hidden, int) and not isinstance(hidden, bool) and is_own:
-        every |= {"hidden"}
-    elif not isinstance(hidden, int) or isinstance(hidden, bool):
+        every = {"hidden", *content} - (vars(ModelConfig()).keys() - {"hidden"})
+    if not isinstance(hidden, int) or isinstance(hidden, bool):
         every -= {"hidden"}
-    elif "hidden" not in models.known_options(name):
+    elif not is_own and "hidden" not in models.known_options(name):
         raise ConfigError(f"model.hidden: expected units of layers, as ({hidden},), got {hidden}")
     options = {k: v for k, v in content.items() if k in every and v is not None}
-    fixed = read_section(
-        ModelConfig, {k: v for k, v in content.items() if k not in every}, "model."
-    )
-    return dataclasses.replace(fixed, options=options)
+    rest = {k: v for k, v in content.items() if k not in every}
+    return dataclasses.replace(read_section(ModelConfig, rest, "model."), options=options)

@@ -22,6 +22,10 @@ def network(config: Config) -> tuple[dict[str, Any], models.Model]:
     section, size = config.model, config.data.size
     known = models.known_options(section.name)
     options = dict(section.options)
+    if "size" in options:
+        raise ValueError(
+            f"model.size: {section.name!r} is given data.size, got {options['size']!r}"
+        )
     if "size" in known:  # made for one size of pictures
         options["size"] = size
     if not own.is_own(section.name):
