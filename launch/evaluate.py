@@ -52,7 +52,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_multi_string(
         "trust",
         [],
-        "a module of a checkpoint's own method that may be run (package.module); may be repeated",
+        "a module that a checkpoint may have imported, and so run: package.module; may be repeated",
         flag_values=values,
     )
     only_data.define_flag(values)

@@ -2,6 +2,7 @@
 
 python -m launch.models
 python -m launch.models --model=ssrnet --size=96
+python -m launch.models --model=package.module:factory
 """
 
 import inspect
@@ -12,11 +13,13 @@ from absl import flags
 
 from ldl_jax import heads, models
 from ldl_jax.labels import AGE
-from ldl_jax.models import cost
+from ldl_jax.models import cost, own
 from ldl_jax.models.functional import ModelState, Params
 from ldl_jax.run.command import fail, only_flags, quiet, start
 
-_MODEL = flags.DEFINE_string("model", None, "one network, e.g. ssrnet; all of them by default")
+_MODEL = flags.DEFINE_string(
+    "model", None, "one network, e.g. ssrnet, or your own, package.module:factory; default all"
+)
 _SIZE = flags.DEFINE_integer(
     "size", None, "the pictures' side; by default the paper's", lower_bound=1
 )
@@ -48,7 +51,9 @@ def table(names: Sequence[str], size: int | None = None, *, memory: bool = True)
         f"Each with its usual head for the ages {AGE.low:g} to {AGE.high:g} (K = {AGE.size}). "
         "Statistics are the batch normalisations'; MB are the float32 arrays, both together. MACs "
         "are the multiply-adds of one picture, in XLA's own convolutions. Memory is the arrays and "
-        f"what XLA sets aside to infer one picture on this device ({jax.default_backend()}).",
+        f"what XLA sets aside to infer one picture on this device ({jax.default_backend()}). A "
+        "network of your own is model.name=package.module:factory, and has a row here by "
+        "--model=package.module:factory; docs/own_network.md says how it is written.",
     ]
 
 
@@ -70,6 +75,8 @@ def _row(name: str, size: int | None, memory: bool) -> list[str]:
     sized = {"size": size} if "size" in options and size is not None else {}
     model = models.build(name, **sized)
     side = size or model.size
+    if own.is_own(name):
+        models.check(model, side)
     head = usual_head(name, options.get("stages", ()))
     key = jax.random.key(0)
     backbone, model_state = jax.eval_shape(model.init, key)
@@ -85,10 +92,19 @@ def _row(name: str, size: int | None, memory: bool) -> list[str]:
     costs = cost.measure(infer, params, model_state, side, activations=memory)
     total = "" if costs.activations is None else f"{(costs.size + costs.activations) / 1e6:.1f}"
     features = model.width if isinstance(model.width, int) else sum(model.width.values())
-    source = (inspect.getdoc(models.MODELS[name]) or "").partition("\n")[0]
+    source = _source(name)
     numbers = [f"{costs.parameters:,}", f"{costs.statistics:,}", f"{costs.size / 1e6:.2f}"]
     numbers += [f"{costs.multiply_adds / 1e6:,.1f}", total, f"{features:,}"]
     return [name, source, f"{side}x{side}", *numbers]
+
+
+def _source(name: str) -> str:
+    """Returns the first line of what a network's factory says of itself."""
+    if own.is_own(name):
+        factory: object = own.factory(name)
+    else:
+        factory = models.MODELS[name]
+    return (inspect.getdoc(factory) or "").partition("\n")[0]
 
 
 def _line(cells: Sequence[str]) -> str:

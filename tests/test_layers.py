@@ -57,6 +57,7 @@ FRAMEWORKS = {
     "array_record",
     "av",
     "cv2",
+    "equinox",
     "filelock",
     "flax",
     "grain",
@@ -83,7 +84,7 @@ FRAMEWORKS = {
 ALLOWED = {
     "files": {"filelock"},
     "isolated": {"h5py", "scipy"},
-    "models": {"flax", "safetensors"},
+    "models": {"equinox", "flax", "safetensors"},
     "data": {"PIL", "array_record", "cv2", "grain", "safetensors", "scipy", "tensorflow_datasets"},
     "evaluation": {"PIL", "matplotlib", "rich", "scipy"},
     "train": {"optax", "orbax"},

@@ -1,10 +1,10 @@
 """The networks by name: each is built with options that are checked first."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ldl_jax.models import compact, convnext, faceres, mobile, resnet, ssrnet, vgg, vit
+from ldl_jax.models import compact, convnext, faceres, mobile, own, resnet, ssrnet, vgg, vit
 from ldl_jax.models.functional import Model
 
 _FACTORIES: tuple[Callable[..., Model], ...] = (
@@ -26,13 +26,17 @@ def build(name: str, **options: object) -> Model:
     """Builds the network of that name.
 
     Args:
-      name: one of `MODELS`.
+      name: one of `MODELS`, or the name of one's own factory, "package.module:factory", which is
+        imported; see `ldl_jax.models.check` for what is expected of its network.
       **options: the network's own, see `known_options`. `dtype` is the type that it computes in;
         its parameters stay float32.
 
     Raises:
       ValueError: the name, an option or its value is unknown; the message lists the known ones.
     """
+    if own.is_own(name):
+        _check_dtype(options)
+        return own.build(name, options)
     known = known_options(name)
     for key in options:
         if key not in known:
@@ -42,10 +46,14 @@ def build(name: str, **options: object) -> Model:
         if not _alike(options[key], known[key]):
             raise ValueError(f"model.{key}: expected one like {known[key]!r}, got {options[key]!r}")
         _check_size(key, options[key])
+    _check_dtype(options)
+    return MODELS[name](**options)
+
+
+def _check_dtype(options: Mapping[str, object]) -> None:
     dtype = options.get("dtype", "float32")
     if dtype not in DTYPES:
         raise ValueError(f"model.dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    return MODELS[name](**options)
 
 
 def _check_size(key: str, value: object) -> None:
@@ -75,9 +83,12 @@ def known_options(name: str) -> dict[str, Any]:
     """Returns the options of the network of that name, with their defaults.
 
     Raises:
-      ValueError: the name is unknown.
+      ValueError: the name is unknown, or one's own factory cannot be imported.
     """
+    if own.is_own(name):
+        return own.options(name)
     if name not in MODELS:
-        raise ValueError(f"model.name: unknown network {name!r}; known: {', '.join(MODELS)}")
+        known = ", ".join((*MODELS, "or 'package.module:factory'"))
+        raise ValueError(f"model.name: unknown network {name!r}; known: {known}")
     parameters = inspect.signature(MODELS[name]).parameters
     return {key: parameter.default for key, parameter in parameters.items()}

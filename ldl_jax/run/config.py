@@ -18,6 +18,7 @@ from ldl_jax import methods, models
 from ldl_jax.data.augment.augmentation import Recipe
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
+from ldl_jax.models import own
 from ldl_jax.run.init_section import InitConfig
 from ldl_jax.run.reading import RENAMED as RENAMED
 from ldl_jax.run.reading import Content, check_sections, filled, in_new_keys, read_section
@@ -144,6 +145,8 @@ def defaults() -> ml_collections.ConfigDict:
     config["model"] = _unset(map(models.known_options, models.MODELS)) | config["model"]
     # A tuple is the head's, a whole number VGG16's own.
     config["model"]["hidden"] = ml_collections.FieldReference((), field_type=object)
+    # An own network's option may have another type than the built-in one of that name.
+    config["model"] = ml_collections.ConfigDict(config["model"], type_safe=False)
     config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
     readers = [faces.OPTIONS, *(source.options for source in catalogue.DATASETS.values())]
     config["data"]["columns"] = config["data"]["test"]["columns"] = placeholder(object)
@@ -283,14 +286,15 @@ def _options(section: object, name: str) -> Content:
 def _model(content: object) -> ModelConfig:
     if not isinstance(content, dict):
         raise ConfigError(f"model: expected a section, got {content!r}")
-    every = {key for name in models.MODELS for key in models.known_options(name)} - _ELSEWHERE
-    hidden = content.get("hidden")
+    name, hidden = content.get("name", ModelConfig().name), content.get("hidden")
+    is_own = own.is_own(str(name))
+    every = {key for known in models.MODELS for key in models.known_options(known)} - _ELSEWHERE
+    if is_own:  # its factory says which options it has
+        every = {"hidden", *content} - (vars(ModelConfig()).keys() - {"hidden"})
     if not isinstance(hidden, int) or isinstance(hidden, bool):
         every -= {"hidden"}
-    elif "hidden" not in models.known_options(content.get("name", ModelConfig().name)):
+    elif not is_own and "hidden" not in models.known_options(name):
         raise ConfigError(f"model.hidden: expected units of layers, as ({hidden},), got {hidden}")
     options = {k: v for k, v in content.items() if k in every and v is not None}
-    fixed = read_section(
-        ModelConfig, {k: v for k, v in content.items() if k not in every}, "model."
-    )
-    return dataclasses.replace(fixed, options=options)
+    rest = {k: v for k, v in content.items() if k not in every}
+    return dataclasses.replace(read_section(ModelConfig, rest, "model."), options=options)

@@ -19,7 +19,9 @@ _OWN = {
         ("name", "a built-in method, as python -m launch.methods lists them, or module:factory"),
         ("KEY", "a hyper-parameter of the method; python -m launch.methods lists them"),
     ],
-    ModelConfig: [("KEY", "an option of the network, as its docstring says")],
+    ModelConfig: [
+        ("KEY", "an option of the network, as its docstring says, or of one's own factory")
+    ],
 }
 
 

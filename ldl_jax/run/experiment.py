@@ -162,8 +162,9 @@ def _job(
     config, model = resolved.config, resolved.model
     steps = steps_per_epoch(config, len(feeds["train"].part))
     rate = optimizers.learning_rate(config.optimizer, steps, steps * config.epochs)
+    trust = [name.partition(":")[0] for name in (config.model.name, config.method.name)]
     ensemble = teachers.read(
-        config.init.teachers, resolved.space, preprocessing, resolved.placement
+        config.init.teachers, resolved.space, preprocessing, resolved.placement, trust
     )
     init = Init(freeze=config.init.freeze, ensemble=ensemble)
     if backbone is not None:

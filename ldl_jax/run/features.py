@@ -21,6 +21,7 @@ from ldl_jax.features.compute import (
 )
 from ldl_jax.heads import total
 from ldl_jax.models.stored import stored
+from ldl_jax.run import own_network
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import LogLine
 from ldl_jax.run.resolved import Resolved
@@ -89,10 +90,11 @@ def extracted(
     if like is not None and like.key == key:
         return like
     about = {
-        "name": resolved.model.name,
+        "name": resolved.model.name.replace(":", "."),  # it is part of a folder's name
         "network": resolved.options,
         "weights": hashed,
         "preprocessing": _shown(preprocessing),
+        **own_network.source(resolved.model.name),
     }
     path = Path(config.init.features_cache) if config.init.features_cache else None
     path = path or (folder / FOLDER if folder is not None else None)

@@ -12,8 +12,9 @@ from ldl_jax.data.records import Records
 from ldl_jax.data.splits import protocols
 from ldl_jax.evaluation import evaluate
 from ldl_jax.labels import LabelSpace
+from ldl_jax.models import own
 from ldl_jax.placement import Placement, make_placement
-from ldl_jax.run import data, votes
+from ldl_jax.run import data, own_network, votes
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import Read, read_records
 
@@ -35,7 +36,10 @@ class Resolved:
     def description(self) -> dict[str, Any]:
         """The config as it is kept in the workdir."""
         method = {"name": self.config.method.name, **self.method.hyper_parameters}
-        return to_dict(self.config) | {"method": method}
+        content = to_dict(self.config)
+        if own.is_own(self.config.model.name):  # as its factory's defaults may change
+            content["model"] |= {k: x for k, x in self.options.items() if k != "size"}
+        return content | {"method": method}
 
     @functools.cached_property
     def data(self) -> dict[str, Any]:
@@ -72,10 +76,7 @@ def resolve(
       ConfigError, DataError, ValueError: what is wrong, where, and what is expected.
     """
     placement = _placement(config, devices)
-    options = {"name": config.model.name, "dtype": config.model.dtype, **config.model.options}
-    if "size" in models.known_options(config.model.name):  # made for one size of pictures
-        options["size"] = config.data.size
-    model = models.build(**options)
+    options, model = own_network.network(config)
     records = read(config.data)
     if like is not None and like.config.data == config.data:
         parts = like.parts

@@ -205,7 +205,7 @@ class ModelConfig:
     """The network; None takes an option's own default.
 
     Attributes:
-      name: one of `ldl_jax.models.MODELS`.
+      name: one of `ldl_jax.models.MODELS`, or one's own factory, "package.module:factory".
       dtype: what it computes in, "float32" or "bfloat16"; parameters are float32.
       hidden: the units of hidden layers between the network and the method's head, as (256,); each
         is a dense layer with ReLU. VGG16 takes a whole number as its own option.
@@ -213,7 +213,8 @@ class ModelConfig:
         features, where no layer is hidden.
       standardise: give the head features of mean 0 and deviation 1 over the training part; for
         init.features alone.
-      options: the network's own, as ThinAgeNet's rate; `size` is data.size.
+      options: the network's own, as ThinAgeNet's rate, or the arguments of one's own factory;
+        `size` is data.size.
     """
 
     name: str = "resnet10_tiny"

@@ -14,9 +14,15 @@ _INPUTS = ("size", "crop", "square", "channels", "mean", "std")
 
 
 def read(
-    paths: Sequence[str], space: LabelSpace, preprocessing: Preprocessing, placement: Placement
+    paths: Sequence[str],
+    space: LabelSpace,
+    preprocessing: Preprocessing,
+    placement: Placement,
+    trust: Sequence[str] = (),
 ) -> Ensemble | None:
     """Returns the ensemble of the runs at these paths; None without any.
+
+    `trust` are the modules that they may have imported: those that the config itself names.
 
     Raises:
       ConfigError: one cannot be read, has another label space, or takes other inputs; what is wrong
@@ -27,7 +33,7 @@ def read(
     members, weights, faults = [], [], []
     for path in paths:
         try:
-            loaded = predictor.load(path)
+            loaded = predictor.load(path, trust=trust)
         except ValueError as error:
             faults.append(f"{path}: {str(error).removeprefix('path: ')}")
             continue

@@ -142,7 +142,11 @@ def blocks(model: Model) -> list[list[str]]:
     top = {id(var): path[0].key for var, path in zip(traced.invars, routes, strict=False)}
     used = [top[id(var)] for step in traced.eqns for var in step.invars if id(var) in top]
     order = list(dict.fromkeys([*used, *params]))
-    kernels = {path[0].key for path in routes if path[-1].key == "kernel"}
+    kernels = {
+        path[0].key
+        for path, leaf in jax.tree.leaves_with_path(params)
+        if path[-1].key == "kernel" or (path[-1].key == "weight" and leaf.ndim > 1)  # Equinox's
+    }
     result: list[list[str]] = []
     for name in order:
         if name in kernels or not result:
