@@ -176,12 +176,16 @@ def from_dict(content: Content) -> Config:
     data = content.get("data")
     options = _options(data, "data")
     test_options = _options(data.get("test"), "data.test") if isinstance(data, dict) else {}
+    changes = _options(content.get("augment"), "augment")
+    optimizer_options = _options(content.get("optimizer"), "optimizer")
     try:
         result = read_section(Config, content, "")
         test = dataclasses.replace(result.data.test, options=test_options)
         return dataclasses.replace(
             result,
             data=dataclasses.replace(result.data, options=options, test=test),
+            augment=dataclasses.replace(result.augment, options=changes),
+            optimizer=dataclasses.replace(result.optimizer, options=optimizer_options),
             method=_method(method),
             model=_model(model),
             stages=stages,
@@ -277,7 +281,16 @@ def _options(section: object, name: str) -> Content:
     content = section.pop("options", {}) if isinstance(section, dict) else {}
     if not isinstance(content, dict):
         raise ConfigError(f"{name}.options: expected a section, got {content!r}")
-    return {k: v for k, v in content.items() if v is not None}
+    given = {k: v for k, v in content.items() if v is not None}
+    for key, value in given.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"{name}.options.{key}: expected a number, a text, true or false, or a list of "
+                f"them, which config.json can keep, got {type(value).__name__}"
+            ) from None
+    return given
 
 
 def _model(content: object) -> ModelConfig:
