@@ -105,7 +105,7 @@ def test_names_and_options_that_cannot_be(tmp_path):
     with pytest.raises(ValueError, match=r"^augment\.options\.least: .*has no such option; .*most"):
         own_change.made("my_change:darker", {"least": 1})
     with pytest.raises(
-        ValueError, match=r"augment\.name: cannot import 'no_such_change:make'.*look"
+        ValueError, match=r"augment\.name: cannot import 'no_such:make'.*looked for"
     ):
         own_change.made("no_such:make", {})
     with pytest.raises(
