@@ -144,6 +144,8 @@ def defaults() -> ml_collections.ConfigDict:
     config["model"] = _unset(map(models.known_options, models.MODELS)) | config["model"]
     # A tuple is the head's, a whole number VGG16's own.
     config["model"]["hidden"] = ml_collections.FieldReference((), field_type=object)
+    # An own network's option may have another type than the built-in one of that name.
+    config["model"] = ml_collections.ConfigDict(config["model"], type_safe=False)
     config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
     readers = [faces.OPTIONS, *(source.options for source in catalogue.DATASETS.values())]
     config["data"]["columns"] = config["data"]["test"]["columns"] = placeholder(object)

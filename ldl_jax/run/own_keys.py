@@ -1,56 +1,111 @@
-"""Takes --config.method.KEY=VALUE for the hyper-parameters of a user's own method.
+"""Takes --config.SECTION.KEY=VALUE for the keys of what a user brings along.
 
-A config has the hyper-parameters of all built-in methods alone. Those of "package.module:factory"
-are known once the config is read.
+A config has the keys of all built-in methods, networks, datasets and so on alone. Those of
+"package.module:factory" are known once the config is read.
 """
 
 import ast
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_collections
 
-from ldl_jax.run.config import defaults
+from ldl_jax.run.config import Config, defaults, to_dict
 
-_METHOD = re.compile(r"--?config\.((?:stages\.\w+\.)?)method\.(\w+)=(.*)", re.DOTALL)
-Keys = list[tuple[str, str, str]]  # of each its stage's key, "stages.NAME." or "", name and value
+# Each section whose keys are open, and the keys that name what takes them: a key of one's own is
+# taken where one of these is "package.module:factory".
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "method": ("method.name",),
+    "model": ("model.name",),
+    "optimizer": ("optimizer.name", "optimizer.schedule"),
+    "augment": ("augment.name",),
+    "data.options": ("data.name",),
+    "data.test.options": ("data.test.name",),
+}
+_FLAG = re.compile(
+    r"--?config\.((?:stages\.\w+\.)?)"
+    rf"({'|'.join(map(re.escape, SECTIONS))})\.(\w+)=(.*)",
+    re.DOTALL,
+)
 
 
-def taken_out(arguments: Sequence[str]) -> tuple[list[str], Keys]:
-    """Parts arguments into those that a config knows, and hyper-parameters that none does."""
-    known: set[str] = set()
+class Key(NamedTuple):
+    """A key that was given as a flag, with its text, and whether a built-in has it too.
+
+    `stage` is "stages.NAME." or "".
+    """
+
+    stage: str
+    section: str
+    name: str
+    text: str
+    known: bool
+
+
+def taken_out(arguments: Sequence[str]) -> tuple[list[str], list[Key]]:
+    """Parts arguments into those that a config is given, and the keys of open sections.
+
+    A key that a built-in has too is among both, since the config has its type. It is left out of
+    the first where the arguments themselves name what takes it as "package.module:factory".
+    """
+    matches = [(argument, _FLAG.fullmatch(argument)) for argument in arguments]
+    if not any(match for _, match in matches):
+        return list(arguments), []
+    fixed, known = to_dict(Config()), defaults()
+    own = {(m[1], f"{m[2]}.{m[3]}") for _, m in matches if m and ":" in m[4]}
     left, keys = [], []
-    for argument in arguments:
-        match = _METHOD.fullmatch(argument)
-        known = known or (set(defaults().method) if match else set())
-        if match and match[2] not in known:
-            keys.append((match[1], match[2], match[3]))
-        else:
+    for argument, match in matches:
+        if match is None or match[3] in _below(fixed, match[2]):  # a key of the section itself
+            left.append(argument)
+            continue
+        stage, section, name, text = match.groups()
+        key = Key(stage, section, name, text, name in _below(known, section))
+        keys.append(key)
+        if key.known and not any((stage, naming) in own for naming in SECTIONS[section]):
             left.append(argument)
     return left, keys
 
 
-def put_in(config: Any, keys: Keys) -> None:
-    """Puts hyper-parameters into a config whose method is the user's own.
+def put_in(config: Any, keys: Sequence[Key]) -> None:
+    """Puts keys into the sections of a config where "package.module:factory" takes them.
 
     Raises:
-      ValueError: the method is a built-in one, which has no such hyper-parameter.
+      ValueError: there is no config, or the method is a built-in without such a hyper-parameter.
+      KeyError: another section's built-in has no such key.
     """
-    for stage, name, value in keys:
-        whole = f"--config.{stage}method.{name}"
+    for key in keys:
+        whole = f"--config.{key.stage}{key.section}.{key.name}"
         if not isinstance(config, ml_collections.ConfigDict):
             raise ValueError(f"{whole}: give a config file with --config=FILE")
-        section = config
-        if stage:
-            section = config.stages[stage.split(".")[1]]
-        if ":" not in str(section.method.name):
+        root = config.stages[key.stage.split(".")[1]] if key.stage else config
+        names = [_named(root, naming) for naming in SECTIONS[key.section]]
+        if any(":" in name for name in names):
+            section = _below(root, key.section)
+            with section.unlocked():
+                if key.name in section:
+                    del section[key.name]  # with the type that a built-in's key has
+                section[key.name] = _literal(key.text)
+        elif not key.known and key.section == "method":
             raise ValueError(
-                f"{whole}: unknown key, {section.method.name!r} has no such hyper-parameter; "
+                f"{whole}: unknown key, {names[0]!r} has no such hyper-parameter; "
                 "python -m launch.methods lists each method's"
             )
-        with section.unlocked():
-            section.method[name] = _literal(value)
+        elif not key.known:
+            raise KeyError(f"{key.stage}{key.section}.{key.name}")
+
+
+def _below(config: Any, section: str) -> Any:
+    """Returns the section of a dotted name."""
+    for name in section.split("."):
+        config = config[name]
+    return config
+
+
+def _named(config: Any, key: str) -> str:
+    """Returns the text of a dotted key, "" where the config has none."""
+    section, _, name = key.rpartition(".")
+    return str(_below(config, section).get(name, ""))
 
 
 def _literal(text: str) -> object:

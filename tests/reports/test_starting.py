@@ -106,6 +106,46 @@ def test_a_stage_s_own_method_has_its_hyper_parameters_too():
     assert config.stages.first.method.weight is True
 
 
+@pytest.mark.parametrize(
+    ("section", "naming"),
+    [(section, name) for section, names in own_keys.SECTIONS.items() for name in names],
+)
+def test_every_open_section_takes_the_keys_of_ones_own_alone(parsed, capsys, section, naming):
+    config = schema.defaults()
+    _, keys = own_keys.taken_out([f"--config.{section}.weight=0.25"])
+    with pytest.raises((KeyError, ValueError), match=rf"{section}\.weight"):
+        own_keys.put_in(config, keys)
+    part, _, name = naming.rpartition(".")
+    outer, inner = config, config
+    for key in part.split("."):
+        outer = outer[key]
+    outer[name] = "mine:factory"
+    own_keys.put_in(config, keys)
+    for key in section.split("."):
+        inner = inner[key]
+    assert inner.weight == 0.25
+    with pytest.raises(SystemExit):
+        parsed(CONFIG, f"--config.{section}.weight=0.25")
+    error = capsys.readouterr().err
+    assert f"{section}.weight" in error
+    assert "unknown key" in error
+    assert error.count("\n") == 1
+
+
+def test_an_own_network_s_option_may_have_another_type_than_a_built_in_s(parsed):
+    own = "--config.model.name=mine:factory"
+    given = (
+        "--config.model.features=64",
+        "--config.model.depth=deep",
+        "--config.model.hidden=(8,)",
+    )
+    model = parsed(CONFIG, own, *given)["config"].value.model
+    assert (model.features, model.depth, model.hidden) == (64, "deep", (8,))
+    config = schema.defaults()
+    config.model.name, config.model.features = "mine:factory", 64
+    assert config.model.features == 64
+
+
 def test_an_own_method_s_file_that_is_not_found_says_where_it_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     says = rf"cannot import 'nowhere_mine:make': .*; looked for it in .*{tmp_path}.*PYTHONPATH"
