@@ -9,7 +9,7 @@ NO_DEFAULT = inspect.Parameter.empty
 _SEVERAL = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
-def parameters(factory: Callable[..., Any]) -> dict[str, object]:
+def parameters(factory: Callable[..., object]) -> dict[str, object]:
     """Returns a factory's parameters with their defaults, NO_DEFAULT without one.
 
     It is empty where a callable does not tell, as some of other languages.
@@ -20,7 +20,7 @@ def parameters(factory: Callable[..., Any]) -> dict[str, object]:
 def call(
     key: str,
     name: str,
-    factory: Callable[..., Any],
+    factory: Callable[..., object],
     given: Mapping[str, object],
     options: Mapping[str, object],
     options_key: str,
@@ -47,15 +47,15 @@ def call(
         raise ValueError(
             f"{key}: {name!r} must have a parameter named {expected}; its parameters: {has}"
         )
-    own = [each for each in known if each not in given]
+    user_options = [each for each in known if each not in given]
     faults = []
     for option in options:
         if option in given:
             faults.append(f"{options_key}{option}: the program gives {name!r} this itself")
         elif option not in known and not takes_all:
-            listed = ", ".join(own) or "none"
+            listed = ", ".join(user_options) or "none"
             faults.append(f"{options_key}{option}: {name!r} has no such option; its: {listed}")
-    for option in own:
+    for option in user_options:
         if known[option] is NO_DEFAULT and option not in options:
             faults.append(f"{options_key}{option}: {name!r} has no default for it, give it")
     if faults:
@@ -67,24 +67,24 @@ def call(
         raise ValueError(f"{key}: {name!r} raised {said(error, factory)}") from error
 
 
-def said(error: BaseException, function: Callable[..., Any]) -> str:
+def said(error: BaseException, function: Callable[..., object]) -> str:
     """Returns an error as "KeyError: 'age' (faces.py:12)": the last line in the function's file."""
     frames = traceback.extract_tb(error.__traceback__)
     code = getattr(inspect.unwrap(function), "__code__", None)
-    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
-    place = ""
+    in_file = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
+    line = ""
     if frames:
-        frame = (own or frames)[-1]
-        place = f" ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
+        frame = (in_file or frames)[-1]
+        line = f" ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text if len(text) < 400 else f'{text[:400]} ...'}{place}"
+    return f"{type(error).__name__}: {text if len(text) < 400 else f'{text[:400]} ...'}{line}"
 
 
-def _takes_all(factory: Callable[..., Any]) -> bool:
+def _takes_all(factory: Callable[..., object]) -> bool:
     return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in _signature(factory))
 
 
-def _signature(factory: Callable[..., Any]) -> list[inspect.Parameter]:
+def _signature(factory: Callable[..., object]) -> list[inspect.Parameter]:
     try:
         return [*inspect.signature(factory).parameters.values()]
     except (TypeError, ValueError):  # of a callable in another language

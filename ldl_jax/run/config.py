@@ -20,7 +20,14 @@ from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
 from ldl_jax.run.init_section import InitConfig
 from ldl_jax.run.reading import RENAMED as RENAMED
-from ldl_jax.run.reading import Content, check_sections, filled, in_new_keys, read_section
+from ldl_jax.run.reading import (
+    Content,
+    check_sections,
+    filled,
+    in_new_keys,
+    options_of,
+    read_section,
+)
 from ldl_jax.run.sections import (
     ConfigError,
     DataConfig,
@@ -176,10 +183,9 @@ def from_dict(content: Content) -> Config:
     method = content.pop("method", {"name": "cen"})
     model = content.pop("model", {})
     data = content.get("data")
-    options = _options(data, "data")
-    test_options = _options(data.get("test"), "data.test") if isinstance(data, dict) else {}
-    changes = _options(content.get("augment"), "augment")
-    optimizer_options = _options(content.get("optimizer"), "optimizer")
+    test_options = options_of(data.get("test"), "data.test") if isinstance(data, dict) else {}
+    sections = ("data", "augment", "optimizer")
+    options, changes, optimizer_options = (options_of(content.get(key), key) for key in sections)
     try:
         result = read_section(Config, content, "")
         test = dataclasses.replace(result.data.test, options=test_options)
@@ -276,23 +282,6 @@ def _sweep(content: object) -> tuple[Content, ...]:
             f"got {content!r}"
         )
     return tuple(grids)
-
-
-def _options(section: object, name: str) -> Content:
-    """Returns the options that a section gives, taken out of it."""
-    content = section.pop("options", {}) if isinstance(section, dict) else {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{name}.options: expected a section, got {content!r}")
-    given = {k: v for k, v in content.items() if v is not None}
-    for key, value in given.items():
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError):
-            raise ConfigError(
-                f"{name}.options.{key}: expected a number, a text, true or false, or a list of "
-                f"them, which config.json can keep, got {type(value).__name__}"
-            ) from None
-    return given
 
 
 def _model(content: object) -> ModelConfig:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,8 +69,8 @@ class Reader:
 
 def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed: int) -> Records:
     """Returns one dataset of the config; `key` is where the config names it."""
-    own = own_reader.is_own(source.name)
-    if source.name not in ("synthetic", *catalogue.DATASETS) and not own:
+    is_own = own_reader.is_own(source.name)
+    if source.name not in ("synthetic", *catalogue.DATASETS) and not is_own:
         known = ", ".join(("synthetic", *catalogue.DATASETS, "or package.module:factory"))
         raise ConfigError(f"{key}.name: expected one of {known}, got {source.name!r}")
     if source.name != "synthetic":
@@ -86,13 +85,10 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
             )
         except DataError as error:  # which names the keys of data
             # A new error would be of one line, where a file's faults have a line each.
-            text = str(error).replace("--config.data.", f"--config.{key}.")
-            if own:
-                text = re.sub("^dataset: ", f"{key}.name: ", text)
-                text = re.sub(r"(^|; )option (?=\w+: )", rf"\1{key}.options.", text)
-            error.args = (text,)
+            text = own_reader.with_keys(str(error), key) if is_own else str(error)
+            error.args = (text.replace("--config.data.", f"--config.{key}."),)
             raise
-        if own:
+        if is_own:
             return own_reader.fitted(records, stored_size(config), config.crop, config.square)
         return records
     if source.root or source.csv:

@@ -63,9 +63,9 @@ class OptimizerConfig:
         _one_of("name", self.name, ("sgd", "adam", "adamw"))
         _one_of("schedule", self.schedule, ("step", "milestones", "cosine", "constant"))
         for key, name in (("options", self.name), ("schedule_options", self.schedule)):
-            if (given := getattr(self, key)) and ":" not in name:
+            if (options := getattr(self, key)) and ":" not in name:
                 raise ValueError(
-                    f"optimizer.{key}.{next(iter(given))}: {name!r} has no options, its numbers "
+                    f"optimizer.{key}.{next(iter(options))}: {name!r} has no options, its numbers "
                     "are keys of optimizer; options are of package.module:factory"
                 )
         # Those of several runs in one program are traced, and were checked before.

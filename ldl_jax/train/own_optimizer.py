@@ -1,7 +1,6 @@
 """Makes and checks an optimizer and a schedule that a user brings along."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,20 +33,24 @@ def transform(
         or returns something else.
     """
     factory = imported(_NAME, name, "factory(learning_rate, ...)")
-    given = {"learning_rate": rate, **numbers}
-    made = own_factory.call(
-        *(_NAME, name, factory, given, options), "optimizer.options.", required=("learning_rate",)
+    arguments = {"learning_rate": rate, **numbers}
+    optimizer = own_factory.call(
+        *(_NAME, name, factory, arguments, options),
+        "optimizer.options.",
+        required=("learning_rate",),
     )
-    if not (callable(getattr(made, "init", None)) and callable(getattr(made, "update", None))):
-        raise _error(_NAME, name, type(made).__name__, "an optax.GradientTransformation")
+    if not (
+        callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))
+    ):
+        raise _error(_NAME, name, type(optimizer).__name__, "an optax.GradientTransformation")
 
     def init(params: PyTree) -> optax.OptState:
         # A step gives up the arrays of its state, so none may be the parameters' own.
         return jax.tree.map(
-            lambda x: jnp.copy(x) if isinstance(x, jax.Array) else x, made.init(params)
+            lambda x: jnp.copy(x) if isinstance(x, jax.Array) else x, optimizer.init(params)
         )
 
-    return optax.GradientTransformation(init, made.update)
+    return optax.GradientTransformation(init, optimizer.update)
 
 
 def schedule(
@@ -66,17 +69,17 @@ def schedule(
       ValueError: as `transform`.
     """
     factory = imported(_SCHEDULE, name, "factory(steps, ...)")
-    given = {"steps": steps, **numbers}
-    made = own_factory.call(
-        *(_SCHEDULE, name, factory, given, options),
+    arguments = {"steps": steps, **numbers}
+    function = own_factory.call(
+        *(_SCHEDULE, name, factory, arguments, options),
         "optimizer.schedule_options.",
         required=("steps",),
     )
-    if not callable(made):
-        raise _error(_SCHEDULE, name, type(made).__name__, "a function: step -> learning rate")
+    if not callable(function):
+        raise _error(_SCHEDULE, name, type(function).__name__, "a function: step -> learning rate")
 
     def rate(step: jax.typing.ArrayLike) -> jax.Array:
-        return jnp.asarray(made(step)).astype(jnp.float32)
+        return jnp.asarray(function(step)).astype(jnp.float32)
 
     return rate
 
@@ -154,8 +157,8 @@ def check_transform(name: str, made: optax.GradientTransformation, like: PyTree)
         if not np.isfinite(np.asarray(update)).all():
             key = jax.tree_util.keystr(path)
             raise _error(_NAME, name, f"an update of {key} that is not finite", "finite numbers")
-    same = jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), first, second)
-    if not all(jax.tree.leaves(same)):
+    equal = jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), first, second)
+    if not all(jax.tree.leaves(equal)):
         raise _error(
             *(_NAME, name, "other updates from the same gradient"),
             "a pure function: random numbers from a key in the state, and no variable that it "
@@ -198,7 +201,7 @@ def _check_same_form(name: str, what: str, tree: PyTree, like: PyTree, of: str) 
             )
 
 
-def _tried(name: str, what: str, function: Callable[..., Any], *arguments: PyTree) -> PyTree:
+def _tried(name: str, what: str, function: Callable[..., PyTree], *arguments: PyTree) -> PyTree:
     try:
         return function(*arguments)
     except Exception as error:  # a user's file is a program, and may raise anything

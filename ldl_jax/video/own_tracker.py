@@ -56,24 +56,24 @@ class OwnTracker:
         Raises:
           ValueError: the function raised an error, or gave something else than a number a box.
         """
-        given = [tuple(map(float, box)) for box in boxes]
+        edges_of = [tuple(map(float, box)) for box in boxes]
         takes_image = "image" in own_factory.parameters(self._track)
         try:
-            result = self._track(given, seconds, *((image,) if takes_image else ()))
+            result = self._track(edges_of, seconds, *((image,) if takes_image else ()))
         except Exception as error:  # a user's file is a program, and may raise anything
             raise ValueError(
                 f"tracker: {self._name!r} raised {own_factory.said(error, self._track)}"
             ) from error
-        found = _checked(self._name, result, len(given))
+        answers = _checked(self._name, result, len(edges_of))
         known = {track.index: track for track in self.followed}
         for track in self.followed:
             track.misses += 1
         indices = []
-        for number, box in zip(found, boxes, strict=True):
-            if number not in self._numbers:
-                self._numbers[number] = self._next
+        for answer, box in zip(answers, boxes, strict=True):
+            if answer not in self._numbers:
+                self._numbers[answer] = self._next
                 self._next += 1
-            index = self._numbers[number]
+            index = self._numbers[answer]
             edges = np.asarray(box, np.float64)
             if index in known:
                 moved(known[index], edges, seconds)
@@ -97,12 +97,12 @@ class OwnTracker:
 
     def _made(self) -> Track:
         factory = imported("tracker", self._name, "factory(**options)")
-        made = own_factory.call(
+        track = own_factory.call(
             "tracker", self._name, factory, {}, self._options, "--tracker-option="
         )
-        if not callable(made):
-            raise _error(self._name, type(made).__name__, "a function of boxes and seconds")
-        return made
+        if not callable(track):
+            raise _error(self._name, type(track).__name__, "a function of boxes and seconds")
+        return track
 
 
 def check(name: str, options: Mapping[str, object]) -> None:
@@ -136,10 +136,10 @@ def _checked(name: str, result: Any, count: int) -> list[int]:
         isinstance(x, int | np.integer) and not isinstance(x, bool) and x >= 0 for x in result
     ):
         raise _error(name, shown, expected)
-    found = [int(x) for x in result]
-    if len({*found}) != count:
+    answers = [int(x) for x in result]
+    if len({*answers}) != count:
         raise _error(name, shown, f"{expected}, each another one")
-    return found
+    return answers
 
 
 def _error(name: str, actual: str, expected: str) -> ValueError:

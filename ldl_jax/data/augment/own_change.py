@@ -3,7 +3,6 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ _ROUND = 0.01  # that results may lie outside of 0 to 255
 Change = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def made(name: str, options: Mapping[str, Any]) -> Change:
+def made(name: str, options: Mapping[str, object]) -> Change:
     """Makes a change of the factory "package.module:factory".
 
     Args:
@@ -42,14 +41,16 @@ def made(name: str, options: Mapping[str, Any]) -> Change:
     return function
 
 
-def changed(key: jax.Array, images: jax.Array, name: str, options: Mapping[str, Any]) -> jax.Array:
+def changed(
+    key: jax.Array, images: jax.Array, name: str, options: Mapping[str, object]
+) -> jax.Array:
     """Changes pictures float32 [B, H, W, 3] (RGB, 0-255); it can be traced."""
     with jax.ensure_compile_time_eval():  # a factory may keep its arrays beyond this trace
         function = made(name, options)
     return _applied(function, key, images)
 
 
-def check(name: str, options: Mapping[str, Any], size: int) -> None:
+def check(name: str, options: Mapping[str, object], size: int) -> None:
     """Tries a change on four pictures, and checks what it makes of them.
 
     Args:

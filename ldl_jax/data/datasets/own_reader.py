@@ -1,9 +1,9 @@
 """Reads a dataset by the factory of a user's own, "package.module:factory"."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def read(
     return records
 
 
-def _imported(name: str) -> Callable[..., Any]:
+def _imported(name: str) -> Callable[..., object]:
     from ldl_jax.methods.factories import imported
 
     try:
@@ -78,7 +78,7 @@ def _imported(name: str) -> Callable[..., Any]:
 
 def _called(
     name: str,
-    factory: Callable[..., Any],
+    factory: Callable[..., object],
     root: str,
     csv: str,
     columns: Mapping[str, str] | None,
@@ -88,25 +88,31 @@ def _called(
     from ldl_jax.methods import own_factory
 
     known = own_factory.parameters(factory)
-    given: dict[str, object] = {}
+    arguments: dict[str, object] = {}
     if root:
         if not Path(root).exists():
             raise DataError(f"{name}: there is no folder or file {root}")
-        given["root"] = Path(root)
+        arguments["root"] = Path(root)
     elif "root" in known and known["root"] is own_factory.NO_DEFAULT:
         raise DataError(
             f"{name}: no root is given; point at the dataset's folder with --config.data.root=DIR"
         )
-    given |= {"csv": csv} if csv else {}
-    given |= {"columns": dict(columns)} if columns else {}
+    arguments |= {"csv": csv} if csv else {}
+    arguments |= {"columns": dict(columns)} if columns else {}
     try:
         return own_factory.call(
-            "dataset", name, factory, given, options, "option ", required=tuple(given)
+            "dataset", name, factory, arguments, options, "option ", required=tuple(arguments)
         )
     except ValueError as error:
         if isinstance(error.__cause__, DataError):  # a reader's own words, which name its file
             raise error.__cause__ from None
         raise DataError(str(error)) from error
+
+
+def with_keys(text: str, key: str) -> str:
+    """Returns an error's text with the keys of a config's section, as "data"."""
+    text = re.sub("^dataset: ", f"{key}.name: ", text)
+    return re.sub(r"(^|; )option (?=\w+: )", rf"\1{key}.options.", text)
 
 
 def fitted(records: Records, size: int, crop: float, square: bool) -> Records:

@@ -81,10 +81,10 @@ def check_same(name: str, first: Records, second: Records) -> None:
         if isinstance(a, LazyImages) or field.name == "packed":
             a, b = _glance(a), _glance(b)
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-            same = a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+            equal = a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
         else:
-            same = type(a) is type(b) and a == b
-        if same:
+            equal = type(a) is type(b) and a == b
+        if equal:
             continue
         where = ""
         if isinstance(a, tuple | np.ndarray) and isinstance(b, type(a)) and len(a) == len(b):
@@ -222,7 +222,7 @@ def _paths(listed: Records, faults: Faults) -> tuple[Path, ...]:
 
 def _check_pictures(listed: Records, faults: Faults) -> None:
     """Adds faults of pictures that are in memory or in an archive."""
-    given = [
+    ways = [
         field
         for field, value in zip(
             _PICTURES,
@@ -231,8 +231,8 @@ def _check_pictures(listed: Records, faults: Faults) -> None:
         )
         if value
     ]
-    if len(given) > 1:
-        faults.add(f"{' and '.join(given)}: a picture is in one place, give one of them")
+    if len(ways) > 1:
+        faults.add(f"{' and '.join(ways)}: a picture is in one place, give one of them")
     images: Any = listed.images
     if images is not None:
         shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
@@ -260,7 +260,7 @@ def _check_rest(listed: Records, faults: Faults) -> None:
         faults.add("bounds: expected pairs of a least and a greatest value")
 
 
-def _is_pair(bounds: Any) -> bool:
+def _is_pair(bounds: tuple[float, float]) -> bool:
     try:
         low, high = bounds
         return bool(low <= high)
