@@ -5,8 +5,10 @@ GridMask hides have the network's mean colour, here grey.
 
 python -m launch.augment --recipe=dldl_v2 --out=sheet.png
 python -m launch.augment --recipe=adience --out=sheet.png --images=faces/ --progress=0
+python -m launch.augment --own=my_change:darker --option=most=0.4 --out=sheet.png
 """
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +19,20 @@ from absl import flags
 from PIL import Image
 
 from ldl_jax.data import pictures
+from ldl_jax.data.augment import own_change
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.augment.recipes import RECIPES
 from ldl_jax.data.datasets import folders
 from ldl_jax.data.synthetic import faces as synthetic
 from ldl_jax.files import whole
 from ldl_jax.run.command import fail, only_flags, quiet, start
+from ldl_jax.run.pairs import pairs
 
 _RECIPE = flags.DEFINE_enum("recipe", "cen", list(RECIPES), "whose augmentation")
+_OWN = flags.DEFINE_string("own", "", "a change of one's own beside it, package.module:factory")
+_OPTION = flags.DEFINE_multi_string(
+    "option", [], "NAME=VALUE of its factory; may be repeated", allow_override=True
+)
 _OUT = flags.DEFINE_string("out", None, "the PNG to write")
 _IMAGES = flags.DEFINE_string("images", "", "a folder of pictures; by default drawn faces")
 _SIDE = flags.DEFINE_integer("side", 128, "the network's input, in pixels", 32, 1024)
@@ -42,13 +50,26 @@ def main(arguments: Sequence[str]) -> None:
     if not _OUT.value:
         fail("--out: give the PNG to write")
     try:
+        recipe = chosen_recipe()
         originals = chosen(_IMAGES.value, _ROWS.value, _SIDE.value)
-        drawn = draws(originals, RECIPES[_RECIPE.value], _DRAWS.value, _SEED.value, _PROGRESS.value)
+        drawn = draws(originals, recipe, _DRAWS.value, _SEED.value, _PROGRESS.value)
         with whole(Path(_OUT.value)) as file:
             Image.fromarray(tile(np.concatenate([originals[:, None], drawn], 1))).save(file, "PNG")
     except (ValueError, OSError) as error:
         fail(str(error))
-    print(f"{_OUT.value}: {len(originals)} pictures, {_DRAWS.value} draws of {_RECIPE.value}")
+    named = f"{_RECIPE.value}{f' with {_OWN.value}' if _OWN.value else ''}"
+    print(f"{_OUT.value}: {len(originals)} pictures, {_DRAWS.value} draws of {named}")
+
+
+def chosen_recipe() -> Recipe:
+    """Returns the recipe that the flags name, with one's own change, which is checked."""
+    recipe, options = RECIPES[_RECIPE.value], pairs("option", _OPTION.value)
+    if not _OWN.value:
+        if options:
+            raise ValueError("--option: is of a change of one's own; name it with --own")
+        return recipe
+    own_change.check(_OWN.value, options, _SIDE.value)
+    return dataclasses.replace(recipe, name=_OWN.value, options=options)
 
 
 def chosen(folder: str, count: int, side: int) -> np.ndarray:

@@ -73,7 +73,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_multi_string(
         "trust",
         [],
-        "a module that the checkpoint may have imported, and so run: package.module",
+        "a module that the checkpoint or its run's config may have imported, and so run: "
+        "package.module",
         flag_values=values,
     )
     boolean("allow-unsealed", False, "read a checkpoint that was sealed once and has no seal now")
@@ -161,7 +162,7 @@ def run(name: str, options: Options, values: flags.FlagValues, console: Console)
     if _other_pictures(values):
         pictures = calibrating.LabelledPart(schema.parse(values.config), values.part, of_run=False)
     else:
-        pictures = calibrating.validation_of(path)
+        pictures = calibrating.validation_of(path, values.trust)
     with bar(console) as progress:
         task = progress.add_task("pictures")
 

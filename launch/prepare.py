@@ -41,7 +41,10 @@ from ldl_jax.run.progress import bar, teller
 # Other commands have flags of these names; only tests load two commands in one process.
 _SHARED: dict[str, Any] = {"allow_override": True}
 _DATASET = flags.DEFINE_string(
-    "dataset", None, f"synthetic, {', '.join(sorted(catalogue.DATASETS))}", **_SHARED
+    "dataset",
+    None,
+    f"synthetic, {', '.join(sorted(catalogue.DATASETS))}, or package.module:factory",
+    **_SHARED,
 )
 _ROOT = flags.DEFINE_string("root", "", "the dataset's folder", **_SHARED)
 _CSV = flags.DEFINE_string("csv", None, "the list of datasets that take one", **_SHARED)
@@ -201,7 +204,7 @@ def _columns() -> dict[str, str]:
 def _records() -> Records:
     name = _DATASET.value
     if name != "synthetic":
-        known = catalogue.DATASETS[name].options if name in catalogue.DATASETS else {}
+        known = catalogue.options_of(name)
         return catalogue.read(
             name,
             _ROOT.value,
@@ -233,6 +236,11 @@ def _options(known: Mapping[str, object]) -> dict[str, Any]:
 
 def _value(name: str, text: str, default: object) -> object:
     kind: Any = type(default)
+    if kind not in (bool, int, float, str):  # of one's own reader
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return text
     try:
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}[text.lower()]

@@ -99,7 +99,8 @@ class Records:
       name: the dataset's name.
       ids: N unique names of pictures (the path relative to the root, or a number).
       labels: float32 [N], in `unit`.
-      sources: N positions that the labels were read from ("ages.csv row 12"), for error messages.
+      sources: N positions that the labels were read from ("ages.csv row 12"), for error messages;
+        the ids where none are given.
       paths: N picture files; empty where `images` or `packed` holds the pictures.
       images: uint8 RGB [N, H, W, 3], for sets made in memory, or lazy pictures that are made when
         they are asked for.
@@ -132,7 +133,7 @@ class Records:
     name: str
     ids: tuple[str, ...]
     labels: np.ndarray
-    sources: tuple[str, ...]
+    sources: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
     images: np.ndarray | LazyImages | None = None
     packed: Sequence[bytes] | None = None
@@ -157,16 +158,20 @@ class Records:
         count = len(self.ids)
         if count == 0:
             raise DataError(f"{self.name}: lists no picture")
+        if not self.sources:
+            object.__setattr__(self, "sources", tuple(self.ids))
+        faults = Faults(self.name)
         for field in ROWS[1:]:
             value = getattr(self, field)
-            missing = value is None or (isinstance(value, tuple) and not value)
+            missing = value is None or (isinstance(value, (tuple, list)) and not value)
             if not missing and len(value) != count:
-                raise DataError(f"{self.name}: {field} has {len(value)} rows, ids has {count}")
+                faults.add(f"{self.name}: {field} has {len(value)} rows, ids has {count}")
         for kind, names in self.groups.items():
             if len(names) != count:
-                raise DataError(f"{self.name}: groups.{kind} has {len(names)} rows, not {count}")
+                faults.add(f"{self.name}: groups.{kind} has {len(names)} rows, not {count}")
         if not self.paths and self.images is None and self.packed is None:
-            raise DataError(f"{self.name}: gives neither paths nor images nor packed pictures")
+            faults.add(f"{self.name}: gives neither paths nor images nor packed pictures")
+        faults.check()
 
     def __len__(self) -> int:
         return len(self.ids)

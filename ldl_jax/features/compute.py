@@ -48,6 +48,8 @@ class Extractor:
         """Returns the names of so many augmented views; another recipe has others."""
         content = dataclasses.asdict(self.recipe)
         del content["mixup"]  # of pictures of a batch, which comes after
+        if not self.recipe.name:  # recipes without a change of one's own keep their views
+            del content["name"], content["options"]
         text = json.dumps(content, sort_keys=True)
         recipe = hashlib.sha256(text.encode()).hexdigest()[:16]
         return [f"{recipe} {index}" for index in range(count)]

@@ -29,25 +29,39 @@ def check(about: Record, trust: Sequence[str], source: Path) -> None:
     if isinstance(trust, str):
         raise ValueError(f"trust: expected a list of modules, as ({trust!r},), got {trust!r}")
     for key, options in (("model", about.model), ("method", about.method)):
-        name = options["name"]
-        module, colon, _ = name.partition(":")
-        if not colon:
-            continue
-        files = _files(module)
-        where = f" (the file {files[-1]})" if files else " (which is not found here)"
-        for file in files:
-            if folder := _run_around(file, source):
-                raise ValueError(
-                    f"{source}: its {key}.name asks to import {module!r}{where}, from inside the "
-                    f"run's folder {folder}: code is never run from there; if it is yours, move it "
-                    "beside your own"
-                )
-        if not {module, name} & {*trust}:
+        check_name(f"{key}.name", options["name"], trust, source)
+
+
+def check_name(key: str, name: str, trust: Sequence[str], source: Path) -> None:
+    """Checks that what a file names as "package.module:factory", if it does, is trusted.
+
+    Args:
+      key: where the file names it, for messages.
+      name: the name; built-in ones need no trust.
+      trust: the modules that may be imported.
+      source: the file or its folder.
+
+    Raises:
+      ValueError: as of `check`.
+    """
+    module, colon, _ = name.partition(":")
+    if not colon:
+        return
+    files = _files(module)
+    where = f" (the file {files[-1]})" if files else " (which is not found here)"
+    for file in files:
+        if folder := _run_around(file, source):
             raise ValueError(
-                f"{source}: its {key}.name asks to import {module!r}{where} and to call {name!r}: "
-                "that runs its code with your rights; if you know that code, allow it with "
-                f"--trust={module}, or ldl_jax.load(..., trust=({module!r},))"
+                f"{source}: its {key} asks to import {module!r}{where}, from inside the "
+                f"run's folder {folder}: code is never run from there; if it is yours, move it "
+                "beside your own"
             )
+    if not {module, name} & {*trust}:
+        raise ValueError(
+            f"{source}: its {key} asks to import {module!r}{where} and to call {name!r}: "
+            "that runs its code with your rights; if you know that code, allow it with "
+            f"--trust={module}, or ldl_jax.load(..., trust=({module!r},))"
+        )
 
 
 def _files(module: str) -> list[Path]:

@@ -1,7 +1,6 @@
 """The flags of the commands that answer for pictures: the checkpoint, and how faces are found."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 
 from absl import flags
@@ -12,6 +11,7 @@ from ldl_jax.data.detect import choice
 from ldl_jax.predict import engines, faces
 from ldl_jax.predict import predictor as predictors
 from ldl_jax.predict.predictor import Predictor
+from ldl_jax.run.pairs import pairs
 
 Tell = Callable[[str], None]
 
@@ -174,7 +174,7 @@ def detector() -> Detect | None:
     """
     if ALIGNED.value:
         return None
-    settings: dict[str, object] = dict(map(_option, _DETECTOR_OPTION.value))
+    settings = pairs("detector-option", _DETECTOR_OPTION.value)
     if _THRESHOLD.value is not None:
         settings["threshold"] = _THRESHOLD.value
     try:
@@ -191,13 +191,3 @@ def decoders(megapixels: float | None = None) -> int | None:
     """
     most = megapixels if MEGAPIXELS.value is None else MEGAPIXELS.value
     return None if most is None else faces.allow(most)
-
-
-def _option(text: str) -> tuple[str, object]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ValueError(f"--detector-option: expected NAME=VALUE, got {text!r}")
-    try:
-        return name, json.loads(value)  # a number, true or false
-    except ValueError:
-        return name, value

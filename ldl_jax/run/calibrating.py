@@ -18,6 +18,7 @@ from ldl_jax.evaluation.groups import joined
 from ldl_jax.export import card
 from ldl_jax.predict import one_file
 from ldl_jax.predict.predictor import Predictor, load
+from ldl_jax.predict.trust import check_name
 from ldl_jax.run import config as schema
 from ldl_jax.run import data, scoring, seen
 from ldl_jax.run.candidates import Candidate, compared_in
@@ -64,11 +65,16 @@ class CalibrationOutcome:
     notes: tuple[str, ...]
 
 
-def validation_of(path: Path) -> LabelledPart:
+def validation_of(path: Path, trust: Sequence[str] = ()) -> LabelledPart:
     """Returns the validation part of the run that a checkpoint is of, by its own split.json.
 
+    Args:
+      path: the checkpoint.
+      trust: the modules of readers that the run's config may have imported.
+
     Raises:
-      ValueError: it is of no run, its files cannot be read, or nothing was held out.
+      ValueError: it is of no run, its files cannot be read, nothing was held out, or its data has
+        a reader that is not trusted.
     """
     workdir = seen.workdir_of(path)
     remedy = "give labelled pictures that it was not trained on, with --config.data.name=..."
@@ -76,6 +82,8 @@ def validation_of(path: Path) -> LabelledPart:
         raise ValueError(f"{path} is of no run here, so it has no validation part; {remedy}")
     saved = schema.completed(read_json(workdir / "config.json"))["data"]
     config = schema.from_dict(schema.defaults().to_dict() | {"data": saved})
+    for key, source in (("data.name", config.data), ("data.test.name", config.data.test)):
+        check_name(key, source.name, trust, workdir)
     split = workdir / "split.json"
     if not split_file.ids(split, "validation"):
         raise DataError(

@@ -21,7 +21,14 @@ from ldl_jax.data.synthetic import faces
 from ldl_jax.models import own
 from ldl_jax.run.init_section import InitConfig
 from ldl_jax.run.reading import RENAMED as RENAMED
-from ldl_jax.run.reading import Content, check_sections, filled, in_new_keys, read_section
+from ldl_jax.run.reading import (
+    Content,
+    check_sections,
+    filled,
+    in_new_keys,
+    options_of,
+    read_section,
+)
 from ldl_jax.run.sections import (
     ConfigError,
     DataConfig,
@@ -177,14 +184,17 @@ def from_dict(content: Content) -> Config:
     method = content.pop("method", {"name": "cen"})
     model = content.pop("model", {})
     data = content.get("data")
-    options = _options(data, "data")
-    test_options = _options(data.get("test"), "data.test") if isinstance(data, dict) else {}
+    test_options = options_of(data.get("test"), "data.test") if isinstance(data, dict) else {}
+    sections = ("data", "augment", "optimizer")
+    options, changes, optimizer_options = (options_of(content.get(key), key) for key in sections)
     try:
         result = read_section(Config, content, "")
         test = dataclasses.replace(result.data.test, options=test_options)
         return dataclasses.replace(
             result,
             data=dataclasses.replace(result.data, options=options, test=test),
+            augment=dataclasses.replace(result.augment, options=changes),
+            optimizer=dataclasses.replace(result.optimizer, options=optimizer_options),
             method=_method(method),
             model=_model(model),
             stages=stages,
@@ -273,14 +283,6 @@ def _sweep(content: object) -> tuple[Content, ...]:
             f"got {content!r}"
         )
     return tuple(grids)
-
-
-def _options(section: object, name: str) -> Content:
-    """Returns the options that a section gives, taken out of it."""
-    content = section.pop("options", {}) if isinstance(section, dict) else {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{name}.options: expected a section, got {content!r}")
-    return {k: v for k, v in content.items() if v is not None}
 
 
 def _model(content: object) -> ModelConfig:

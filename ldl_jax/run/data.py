@@ -12,7 +12,7 @@ import numpy as np
 from ldl_jax import processes
 from ldl_jax.data import pictures
 from ldl_jax.data.align import Alignment
-from ldl_jax.data.datasets import catalogue
+from ldl_jax.data.datasets import catalogue, own_reader
 from ldl_jax.data.feed.choice import GB, SHARES, STREAM, Memory, choose, least, measure
 from ldl_jax.data.feed.feeds import Feed, Part, feed
 from ldl_jax.data.lazy import LazyImages
@@ -55,8 +55,11 @@ class Reader:
             (source.name, source.root, source.csv, source.columns, source.options)
             for source in (config, config.test)
         ]
-        drawn = (config.synthetic_count, stored_size(config), config.seed, config.crop)
-        is_drawn = "synthetic" in (config.name, config.test.name)
+        form = (stored_size(config), config.crop, config.square)
+        drawn = (config.synthetic_count, config.seed, *form)
+        names = (config.name, config.test.name)
+        # Pictures of one's own may be in memory, and are then resized.
+        is_drawn = "synthetic" in names or any(map(own_reader.is_own, names))
         values = [_vote_values(config, source) for source in (config, config.test)]
         key = repr((sources, values, config.unreadable, drawn if is_drawn else ()))
         if key not in self._known:
@@ -66,12 +69,13 @@ class Reader:
 
 def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed: int) -> Records:
     """Returns one dataset of the config; `key` is where the config names it."""
-    if source.name not in ("synthetic", *catalogue.DATASETS):
-        known = ", ".join(("synthetic", *catalogue.DATASETS))
+    is_own = own_reader.is_own(source.name)
+    if source.name not in ("synthetic", *catalogue.DATASETS) and not is_own:
+        known = ", ".join(("synthetic", *catalogue.DATASETS, "or package.module:factory"))
         raise ConfigError(f"{key}.name: expected one of {known}, got {source.name!r}")
     if source.name != "synthetic":
         try:
-            return catalogue.read(
+            records = catalogue.read(
                 source.name,
                 source.root,
                 csv=source.csv,
@@ -81,8 +85,12 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
             )
         except DataError as error:  # which names the keys of data
             # A new error would be of one line, where a file's faults have a line each.
-            error.args = (str(error).replace("--config.data.", f"--config.{key}."),)
+            text = own_reader.with_keys(str(error), key) if is_own else str(error)
+            error.args = (text.replace("--config.data.", f"--config.{key}."),)
             raise
+        if is_own:
+            return own_reader.fitted(records, stored_size(config), config.crop, config.square)
+        return records
     if source.root or source.csv:
         raise ConfigError(
             f"{key}.root, {key}.csv: synthetic faces are drawn, not read; "
@@ -106,8 +114,7 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
 
 def _vote_values(config: DataConfig, source: DataConfig | TestSetConfig) -> dict[str, str]:
     """Returns the option of a reader of votes that says which values they are of: the space's."""
-    dataset = catalogue.DATASETS.get(source.name)
-    if dataset is None or "vote_values" not in dataset.options or config.space == "train":
+    if config.space == "train" or "vote_values" not in catalogue.options_of(source.name):
         return {}
     try:
         LabelSpace.parse(config.space)

@@ -95,7 +95,7 @@ def make(
     section = config.data
     shown = {"crop": section.crop, "square": section.square, **inputs}
     preprocessing = Preprocessing(data.stored_size(section), section.size, **shown)
-    for note in resolved.parts.notes:
+    for note in (*resolved.notes, *resolved.parts.notes):
         log(note)
     if config.best:
         _check_best(resolved)
@@ -196,7 +196,8 @@ def _job(
         model=model,
         method=resolved.method,
         optimizer=Optimizer(
-            _transform(config, model, rate), rate, config.optimizer.ema, _by_name(config)
+            *(_transform(config, model, rate), rate, config.optimizer.ema, _by_name(config)),
+            by_array=":" in config.optimizer.name,
         ),
         init=init,
         schedule=schedule,

@@ -21,13 +21,15 @@ from ldl_jax.evaluation.cells import plain
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.run import targets
+from ldl_jax.run.pairs import pairs
 from ldl_jax.run.progress import bar
 from ldl_jax.train.interrupt import Interrupt
-from ldl_jax.video import opening, tables
+from ldl_jax.video import opening, own_tracker, tables
 from ldl_jax.video.answering import FilmAnswers, Seen
 from ldl_jax.video.film import answer_film, problems
 from ldl_jax.video.pools import POOLINGS, Pooling, PoolSettings
 from ldl_jax.video.reading import FilmReader
+from ldl_jax.video.tracking import MakeTracker, Tracker
 from ldl_jax.video.writing import Writer
 
 _CAMERA = flags.DEFINE_string(
@@ -54,10 +56,16 @@ _LEAST = flags.DEFINE_integer(
 _BOXES = flags.DEFINE_boolean(
     "boxes", False, "of films: the JSON has the box of each face in each frame"
 )
+_TRACKER = flags.DEFINE_string(
+    "tracker", "", "of films: what follows the faces, package.module:factory; by default our own"
+)
+_TRACKER_OPTION = flags.DEFINE_multi_string(
+    "tracker-option", [], "NAME=VALUE of the tracker's factory; may be repeated"
+)
 _SECONDS = flags.DEFINE_float(
     "seconds", None, "of films: stop after so many seconds; by default at the end"
 )
-_FLAGS = (_CAMERA, _EVERY, _POOL, _SHARED, _LEAST, _BOXES, _SECONDS)
+_FLAGS = (_CAMERA, _EVERY, _POOL, _SHARED, _LEAST, _BOXES, _SECONDS, _TRACKER, _TRACKER_OPTION)
 
 
 class ChosenFilms(NamedTuple):
@@ -174,6 +182,7 @@ def answer(
     Returns: the films' answers, how many lines were wrong, and whether Ctrl-C ended them early.
     """
     settings = settings_of(task)
+    tracker = tracker_of()
     results: list[tables.Film] = []
     wrong = 0
     live = films.camera is not None
@@ -195,6 +204,7 @@ def answer(
                 batch=task.batch,
                 every=_EVERY.value,
                 live=live,
+                tracker=tracker,
             )
             try:
                 reader = FilmReader(source(), most)
@@ -213,6 +223,14 @@ def answer(
                 break
         early = interrupt.check() is not None and not live
     return results, wrong, early
+
+
+def tracker_of() -> MakeTracker:
+    """Returns what makes the tracker that the flags name, one for each film."""
+    if not _TRACKER.value:
+        return Tracker
+    options = pairs(_TRACKER_OPTION.name, _TRACKER_OPTION.value)
+    return lambda: own_tracker.OwnTracker(_TRACKER.value, options)
 
 
 def settings_of(task: FilmTask) -> PoolSettings:
@@ -269,5 +287,11 @@ def _check_flags() -> None:
         faults.append(f"--seconds: expected above 0, got {_SECONDS.value}")
     if _CAMERA.value == "":
         faults.append("--camera: expected a number or a name, got an empty one")
+    if _TRACKER.value and ":" not in _TRACKER.value:
+        faults.append(f"--tracker: expected package.module:factory, got {_TRACKER.value!r}")
+    if _TRACKER_OPTION.value and not _TRACKER.value:
+        faults.append("--tracker-option: is of a tracker of one's own; name it with --tracker")
     if faults:
         raise ValueError("; ".join(faults))
+    if _TRACKER.value:
+        own_tracker.check(_TRACKER.value, pairs(_TRACKER_OPTION.name, _TRACKER_OPTION.value))

@@ -18,8 +18,9 @@ from ldl_jax.run.config import Config, defaults, to_dict
 SECTIONS: dict[str, tuple[str, ...]] = {
     "method": ("method.name",),
     "model": ("model.name",),
-    "optimizer": ("optimizer.name", "optimizer.schedule"),
-    "augment": ("augment.name",),
+    "optimizer.options": ("optimizer.name",),
+    "optimizer.schedule_options": ("optimizer.schedule",),
+    "augment.options": ("augment.name",),
     "data.options": ("data.name",),
     "data.test.options": ("data.test.name",),
 }

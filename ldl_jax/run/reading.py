@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import inspect
+import json
 import math
 import typing
 from typing import Any, TypeVar
@@ -81,6 +82,27 @@ def read_section(schema: type[Section], content: object, prefix: str) -> Section
             raise ConfigError(f"{prefix}{key}: unknown key; {hint}")
         values[key] = _value(types[key], value, prefix + key)
     return schema(**values)
+
+
+def options_of(section: object, name: str) -> Content:
+    """Returns the options that a section gives, taken out of it.
+
+    Raises:
+      ConfigError: they are no section, or one of them is nothing that JSON can hold.
+    """
+    content = section.pop("options", {}) if isinstance(section, dict) else {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{name}.options: expected a section, got {content!r}")
+    given = {k: v for k, v in content.items() if v is not None}
+    for key, value in given.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"{name}.options.{key}: expected a number, a text, true or false, or a list of "
+                f"them, which config.json can keep, got {type(value).__name__}"
+            ) from None
+    return given
 
 
 def _holder(content: Content, key: str) -> tuple[Content | None, str]:

@@ -5,9 +5,11 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from ldl_jax import encodings, methods, models
+from ldl_jax.data.augment import own_change
 from ldl_jax.data.records import Records
 from ldl_jax.data.splits import protocols
 from ldl_jax.evaluation import evaluate
@@ -17,11 +19,16 @@ from ldl_jax.placement import Placement, make_placement
 from ldl_jax.run import data, own_network, votes
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import Read, read_records
+from ldl_jax.train import optimizers
+from ldl_jax.train.state import init_weights
 
 
 @dataclasses.dataclass(frozen=True)
 class Resolved:
-    """The objects that a config names; `options` are the arguments of `models.build`."""
+    """The objects that a config names; `options` are the arguments of `models.build`.
+
+    `notes` are lines for the user on keys that say nothing.
+    """
 
     config: Config
     placement: Placement
@@ -31,6 +38,7 @@ class Resolved:
     parts: protocols.Parts
     space: LabelSpace
     method: methods.Method
+    notes: tuple[str, ...] = ()
 
     @property
     def description(self) -> dict[str, Any]:
@@ -99,8 +107,24 @@ def resolve(
     if votes.NEEDED in method.needs:
         votes.check(records, parts.train, space)
     method = deepened(method, config)
-    steps_per_epoch(config, len(parts.train))
-    return Resolved(config, placement, options, model, records, parts, space, method)
+    steps = steps_per_epoch(config, len(parts.train))
+    if config.augment.name:
+        own_change.check(config.augment.name, config.augment.options, config.data.size)
+    notes = _check_optimizer(config, steps, model, method)
+    return Resolved(config, placement, options, model, records, parts, space, method, notes)
+
+
+def _check_optimizer(
+    config: Config, steps: int, model: models.Model, method: methods.Method
+) -> tuple[str, ...]:
+    """Checks an optimizer and a schedule of one's own; returns lines on keys they do not take."""
+    if ":" not in config.optimizer.name + config.optimizer.schedule:
+        return ()
+    key = jax.random.key(0)
+    params = jax.eval_shape(functools.partial(init_weights, model, method), key).params
+    if config.init.freeze:
+        params = {"head": params["head"]}
+    return tuple(optimizers.check(config.optimizer, steps, steps * config.epochs, params))
 
 
 def deepened(method: methods.Method, config: Config) -> methods.Method:

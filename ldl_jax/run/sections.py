@@ -60,8 +60,8 @@ class TestSetConfig:
     """The dataset that is tested on, where it is another one than that trained on.
 
     Attributes:
-      name: one of `ldl_jax.data.datasets.catalogue.DATASETS`, or "synthetic" (other persons than
-        are trained on), "" for none. The protocol is "cross_dataset".
+      name: one of `ldl_jax.data.datasets.catalogue.DATASETS`, "synthetic" (other persons than
+        are trained on), or "package.module:factory"; "" for none. The protocol is "cross_dataset".
       root: its folder.
       csv: its CSV or .xlsx file, if it takes one.
       columns: as `data.columns`.
@@ -83,7 +83,8 @@ class DataConfig:
     """The pictures, their split, and their way to the device.
 
     Attributes:
-      name: "synthetic", or one of `ldl_jax.data.datasets.catalogue.DATASETS`.
+      name: "synthetic", one of `ldl_jax.data.datasets.catalogue.DATASETS`, or a reader of one's
+        own, "package.module:factory".
       root: the dataset's folder.
       csv: the CSV or .xlsx file of datasets that take one.
       columns: the file's names of columns, where they are other ones: {"path": "file"}.

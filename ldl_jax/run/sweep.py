@@ -15,6 +15,7 @@ from ldl_jax import methods
 from ldl_jax.labels import LabelSpace
 from ldl_jax.run.config import Config, ConfigError, from_dict, to_dict
 from ldl_jax.run.reading import Content
+from ldl_jax.train import optimizers
 from ldl_jax.train.state import PyTree
 
 # Runs that are trained together may differ in these, and in numbers.
@@ -104,7 +105,7 @@ def traceable(config: Config, key: str) -> bool:
     """Returns whether a program can take the number of a key as an argument."""
     section, _, name = key.partition(".")
     if section == "optimizer":
-        return name in _OPTIMIZER
+        return name in _OPTIMIZER and optimizers.traces(config.optimizer, name)
     value = _resolved(config).get(key)
     if section != "method" or not isinstance(value, (int, float)) or isinstance(value, bool):
         return False

@@ -94,13 +94,15 @@ class Feeds:
 class Optimizer:
     """The student's optimizer, and the decay of its weights' moving average; 0 for none.
 
-    `by_name` says that it treats the top-level names of the backbone in different ways.
+    `by_name` says that it treats the top-level names of the backbone in different ways, `by_array`
+    that an update may depend on a whole array (its norm, its rows), as one's own may.
     """
 
     transform: optax.GradientTransformation
     learning_rate: optax.Schedule
     ema: float = 0.0
     by_name: bool = False
+    by_array: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,9 +54,12 @@ def jitted(job: Job) -> tuple[JittedStep | JittedSteps, Steps]:
 def layout_of(job: Job, state: TrainState) -> Layout | None:
     """Returns how a job's states lie between the steps of a call.
 
-    None where they are split over devices, array by array, in a way that vectors cannot be.
+    None where they are split over devices, array by array, in a way that vectors cannot be, and
+    where an optimizer looks at whole arrays.
     """
-    return None if job.placement.splits else Layout(state, job.optimizer.by_name)
+    if job.placement.splits or job.optimizer.by_array:
+        return None
+    return Layout(state, job.optimizer.by_name)
 
 
 def train_step(

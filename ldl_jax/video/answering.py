@@ -15,7 +15,7 @@ from ldl_jax.predict import crops
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.video.pools import Pools, PoolSettings
 from ldl_jax.video.reading import Frame
-from ldl_jax.video.tracking import Tracker
+from ldl_jax.video.tracking import MakeTracker, Tracker
 
 _HELD = 2**25  # pixels of the frames that wait for their faces' answers
 _MOST_HELD = 32  # of these frames
@@ -53,6 +53,7 @@ class FilmAnswers:
       pools: the tracks and what is pooled of them.
       looks: frames in which faces were looked for.
       failures: why the detector failed, with the count of frames.
+      untracked: why one's own tracker failed, with the count of frames.
       unanswered: faces for which the network's answer was no number.
     """
 
@@ -66,6 +67,7 @@ class FilmAnswers:
         batch: int = 64,
         every: int = 1,
         live: bool = False,
+        tracker: MakeTracker = Tracker,
     ) -> None:
         """Makes ready for a film.
 
@@ -77,6 +79,7 @@ class FilmAnswers:
           batch: faces at a time.
           every: faces are looked for in every so many frames, and answered there.
           live: answer for each frame at once, as of a camera.
+          tracker: makes what follows the faces from frame to frame.
 
         Raises:
           ValueError: an argument is out of range, or a product is asked for of a method that gives
@@ -87,10 +90,11 @@ class FilmAnswers:
         self._predictor, self._detect, self._alignment = predictor, detect, alignment
         self._batch, self._every, self._live = batch, every, live
         self.pools = Pools(predictor, settings or PoolSettings())
-        self._tracker = Tracker()
+        self._tracker = tracker()
         self._look_before: np.ndarray | None = None
         self.looks, self.unanswered = 0, 0
         self.failures: Counter[str] = Counter()
+        self.untracked: Counter[str] = Counter()
 
     def wanted(self, index: int) -> bool:
         """Returns whether faces are looked for in the frame of that number."""
@@ -127,8 +131,7 @@ class FilmAnswers:
         if self._detect is None:
             whole = (0.0, 0.0, float(image.width), float(image.height))
             return [_Face(0, whole, whole, self._predictor.fitted(image))]
-        if self._is_cut(image):
-            self._tracker.restart()
+        cut = self._is_cut(image)
         try:
             squares = [
                 (face.box, crops.square_in(face, self._alignment, image))
@@ -137,7 +140,14 @@ class FilmAnswers:
         except Exception as error:  # a detector may raise anything; the other frames go on
             self.failures[" ".join(str(error).split()) or type(error).__name__] += 1
             squares = []
-        numbers = self._tracker.update([box for box, _ in squares], frame.seconds)
+        boxes = [box for box, _ in squares]
+        try:
+            if cut:
+                self._tracker.restart()
+            numbers = self._tracker.update(boxes, frame.seconds, image)
+        except ValueError as error:  # of one's own tracker; the other frames go on
+            self.untracked[" ".join(str(error).split())] += 1
+            squares, numbers = [], []
         stored = self._predictor.preprocessing
         least = round(stored.stored_size / stored.crop)
         shown = {track.index: track.shown for track in self._tracker.followed}

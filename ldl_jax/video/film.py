@@ -103,11 +103,17 @@ def problems(film: Film, answers: FilmAnswers) -> list[str]:
             f"{film.name}: the detector failed in {total} of {film.looks} frames ({reason}, in "
             f"{count})"
         )
+    for reason, count in answers.untracked.most_common(1):
+        total = sum(answers.untracked.values())
+        lines.append(
+            f"{film.name}: faces could not be followed in {total} of {film.looks} frames "
+            f"({reason}, in {count})"
+        )
     if answers.unanswered:
         lines.append(
             f"{film.name}: the network's answer is no number for {answers.unanswered} faces"
         )
-    if film.frames and not film.tracks and not answers.failures and not answers.unanswered:
+    if film.frames and not film.tracks and len(lines) == 0:
         short = f"; {film.left_out} were seen in too few frames" if film.left_out else ""
         lines.append(f"{film.name}: no face was found in {film.looks} frames{short}")
     return lines

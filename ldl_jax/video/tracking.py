@@ -1,9 +1,11 @@
 """Follows faces from frame to frame, by the overlap of their boxes and by their motion."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
+from PIL import Image
 
 from ldl_jax.evaluation.answers import Box
 
@@ -43,6 +45,23 @@ class Followed:
         return (self.box if box is None else box) + np.tile(moved, 2)
 
 
+class Tracking(Protocol):
+    """Gives the boxes of each frame the numbers of their tracks; see `Tracker`."""
+
+    followed: list[Followed]
+
+    def update(
+        self, boxes: Sequence[Box], seconds: float, image: Image.Image | None = None
+    ) -> list[int]:
+        """Returns the number of each box's track, from the boxes and the frame."""
+
+    def restart(self) -> None:
+        """Ends all tracks, as after a cut in the film."""
+
+
+MakeTracker = Callable[[], Tracking]  # one for each film
+
+
 class Tracker:
     """Gives the boxes of each frame the numbers of their tracks.
 
@@ -67,12 +86,15 @@ class Tracker:
         self._next = 0
         self.followed: list[Followed] = []
 
-    def update(self, boxes: Sequence[Box], seconds: float) -> list[int]:
+    def update(
+        self, boxes: Sequence[Box], seconds: float, image: Image.Image | None = None
+    ) -> list[int]:
         """Returns the number of each box's track; a face that is new begins one.
 
         Args:
           boxes: (left, top, right, bottom) in pixels.
           seconds: when the frame was taken; not before the frame before.
+          image: the frame, which is not looked at.
         """
         arrays = [np.asarray(box, np.float64) for box in boxes]
         tracks: list[Followed | None] = [None] * len(arrays)
@@ -94,7 +116,7 @@ class Tracker:
                 self._next += 1
                 self.followed.append(track)
             else:
-                _correct(track, box, seconds)
+                moved(track, box, seconds)
             numbers.append(track.index)
         self._end(seconds)
         return numbers
@@ -111,7 +133,7 @@ class Tracker:
         ]
 
 
-def _correct(track: Followed, box: np.ndarray, seconds: float) -> None:
+def moved(track: Followed, box: np.ndarray, seconds: float) -> None:
     """Moves a track to where its face was found."""
     gap = seconds - track.seconds
     predicted = track.predicted(seconds)

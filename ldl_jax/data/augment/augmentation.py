@@ -1,15 +1,17 @@
 """Makes network inputs of pictures inside the jitted step: augments, resizes, normalises.
 
-The order is crop, flip and warp as one resampling, then colours, normalisation and GridMask. Steps
-that a recipe does not use cost nothing. `recipes` has the papers'.
+The order is crop, flip and warp as one resampling, then one's own change, colours, normalisation
+and GridMask. Steps that a recipe does not use cost nothing. `recipes` has the papers'.
 """
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from ldl_jax.data.augment import own_change
 from ldl_jax.data.augment.colour import Colour, random_colours
 from ldl_jax.data.augment.gridmask import GridMask, random_masks
 from ldl_jax.data.augment.mixup import CMixup
@@ -62,6 +64,8 @@ class Recipe:
       colour: grey, brightness, contrast, saturation and hue.
       gridmask: squares of a grid that are hidden from the network.
       mixup: pictures and labels mixed with those of a near label, after all else (`mixup.mixed`).
+      name: a change of one's own, "package.module:factory" (`own_change.made`); "" for none.
+      options: the arguments of its factory.
     """
 
     scale: tuple[float, float] = (0.8, 1.0)
@@ -71,8 +75,17 @@ class Recipe:
     colour: Colour = dataclasses.field(default_factory=Colour)
     gridmask: GridMask = dataclasses.field(default_factory=GridMask)
     mixup: CMixup = dataclasses.field(default_factory=CMixup)
+    name: str = ""
+    options: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        if self.name and ":" not in self.name:
+            raise ValueError(f"augment.name: expected package.module:factory, got {self.name!r}")
+        if self.options and not self.name:
+            raise ValueError(
+                f"augment.options.{next(iter(self.options))}: is of a change of one's own; name "
+                "it with augment.name"
+            )
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"augment.scale: expected 0 < low <= high <= 1, got {self.scale}")
         if not 0 < self.aspect[0] <= self.aspect[1]:
@@ -116,6 +129,9 @@ def augment(
         pictures = crop_and_resize(images, boxes, flips, size)
     else:
         pictures = random_warp(warp_key, images, boxes, flips, size, recipe.warp)
+    if recipe.name:
+        own_key = jax.random.fold_in(key, 6)  # mixup takes 5
+        pictures = own_change.changed(own_key, pictures, recipe.name, recipe.options)
     if not recipe.colour.still:
         pictures = random_colours(colour_key, pictures, recipe.colour)
     pictures = normalise(pictures, preprocessing)

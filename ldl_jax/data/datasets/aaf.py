@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax.data.datasets import numbers
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.tables import Row, find, read_list
 from ldl_jax.data.records import DataError, Faults, Records
@@ -19,6 +19,7 @@ KEY_POINTS = 49
 PARTS = (slice(19, 25), slice(25, 31), slice(13, 14), slice(31, 32), slice(37, 38))
 
 
+@rooted
 def read(root: Path, *, originals: bool = False) -> Records:
     """Lists the aligned faces; ages and subjects are in the file names, sexes in the lists.
 

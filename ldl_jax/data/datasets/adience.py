@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
 from ldl_jax.data.datasets.tables import LayoutError, Row, Table, find, read_csv
@@ -20,6 +20,7 @@ GROUPS = (
 ODD_RANGES = {"(25, 23)": 4, "(27, 32)": 4, "(38, 42)": 5, "(38, 48)": 5}
 
 
+@rooted
 def read(root: Path, *, gaps: str = "drop") -> Records:
     """Lists the aligned faces of the five folds; a label is the middle of its group, in years.
 

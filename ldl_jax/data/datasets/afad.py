@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures, subfolders
 from ldl_jax.data.datasets.tables import LayoutError
@@ -12,6 +12,7 @@ from ldl_jax.data.records import Records
 SEXES = {"111": "male", "112": "female"}  # by folder
 
 
+@rooted
 def read(root: Path) -> Records:
     """Lists the pictures; ages are folders, and a subject is the number before the dash.
 

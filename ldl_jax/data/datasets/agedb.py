@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, group_name, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
 from ldl_jax.data.records import Records
 
 
+@rooted
 def read(root: Path) -> Records:
     """Lists the pictures; the name is the subject. There is no official split for age.
 

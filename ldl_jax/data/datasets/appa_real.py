@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from ldl_jax.data.datasets import vote_cells
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, from_table, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import DataError, Faults, Records
@@ -13,6 +13,7 @@ SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 COLUMNS = {"apparent": ("apparent_age_avg", "apparent_age_std"), "real": ("real_age",)}
 
 
+@rooted
 def read(root: Path, *, age: str = "apparent", faces: bool = True) -> Records:
     """Lists the training (4,113), validation (1,500) and test (1,978) pictures.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ldl_jax.data.datasets import vote_cells
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, missing, of_rows, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
 from ldl_jax.data.datasets.tables import LayoutError, Row, find, read_list
@@ -15,6 +15,7 @@ COLUMNS = ("index", "image", *COUNTS, "tag 1", "tag 2", "challenge")
 LISTS = {"train": "generic_ls_train.jpgl", "test": "generic_test.jpgl"}
 
 
+@rooted
 def read(root: Path, *, skip_missing: bool = False) -> Records:
     """Lists the photographs; the label is the votes' mean, sigma their deviation (over N - 1).
 

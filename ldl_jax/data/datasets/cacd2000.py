@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 
 from ldl_jax.data.datasets import matlab
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
 from ldl_jax.data.records import DataError, Faults, Records
@@ -15,6 +15,7 @@ PATTERN = r"([0-9]+)_(.+)_([0-9]+)\.jpg"
 VALIDATION, TEST = 2, 5  # the greatest ranks in these parts
 
 
+@rooted
 def read(root: Path) -> Records:
     """Lists the pictures; the age is the difference of two years, so it is off by one at times.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ldl_jax.data.datasets import own_reader
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Faults, Records
@@ -38,7 +39,7 @@ def read(
     that leaves the root is refused.
 
     Args:
-      name: one of `DATASETS`.
+      name: one of `DATASETS`, or "package.module:factory" (`own_reader.read`).
       root: the folder that holds the dataset's layout; "" with `csv`: the CSV file's folder.
       csv: the list of the datasets that take one; looked for in the root, then as given.
       columns: the names of its columns, by those that the reader gives them, for `csv_folder`.
@@ -49,6 +50,9 @@ def read(
       DataError: the name or an option is unknown, the layout is not there (the message says what
         to get, where, and how to point at it), or a row cannot be used (it names file and row).
     """
+    if own_reader.is_own(name):
+        where, skip = (from_home(root), from_home(csv)), unreadable == "skip"
+        return own_reader.read(name, *where, columns, skip, options)
     if name not in DATASETS:
         raise DataError(f"dataset: {name!r} is not one of {', '.join(sorted(DATASETS))}")
     dataset = DATASETS[name]
@@ -75,6 +79,13 @@ def read(
     if records.paths:
         _check_inside(records, folder)
     return dataclasses.replace(records, notes=records.notes + _count_notes(dataset, records))
+
+
+def options_of(name: str) -> dict[str, object]:
+    """Returns the options of a dataset's reader with their defaults; none of an unknown one."""
+    if own_reader.is_own(name):
+        return own_reader.options(name)
+    return DATASETS[name].options if name in DATASETS else {}
 
 
 def _check_inside(records: Records, root: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ldl_jax.data.datasets import sheets
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes
 from ldl_jax.data.datasets.tables import LayoutError, Row, csv_lines, file_name, find, find_csv
@@ -17,6 +17,7 @@ EXPECTED = "the columns 'Model' or 'Target' and 'Attractive'"
 NAME = r"CFD-([A-Z]{2})-(\d+)-(\d+)(-\d+)?-N\.jpg"
 
 
+@rooted
 def read(root: Path, csv: str = "", *, norming_sheet: str = "") -> Records:
     """Lists the neutral picture of each person in a sheet, with the mean rating "Attractive".
 

@@ -3,12 +3,13 @@
 import dataclasses
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, from_table, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import Faults, Records
 
 
+@rooted
 def read(root: Path) -> Records:
     """Lists the training (2,476) and validation (1,136) pictures, with the votes' deviation.
 

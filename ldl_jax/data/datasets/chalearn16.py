@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, from_table, to_records
 from ldl_jax.data.datasets.tables import find, read_csv
 from ldl_jax.data.records import Faults, Records
@@ -10,6 +10,7 @@ from ldl_jax.data.records import Faults, Records
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 
 
+@rooted
 def read(root: Path, *, train_on_validation: bool = False) -> Records:
     """Lists the training (4,113), validation (1,500) and test (1,978) pictures.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ldl_jax.data.datasets import vote_cells
-from ldl_jax.data.datasets.dataset import OLDEST, Dataset
+from ldl_jax.data.datasets.dataset import OLDEST, Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, check_groups, group_name, missing, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
 from ldl_jax.data.datasets.tables import LayoutError, Row, Table, file_name, find_csv, read_csv
@@ -24,6 +24,7 @@ _OF_PICTURES = ("label", "sigma", "subject", "split", "fold")
 T = TypeVar("T")
 
 
+@rooted
 def read(
     root: Path,
     csv: str = "",

@@ -1,12 +1,29 @@
 """Describes datasets: paper, licence, where to ask for them, and their files."""
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 from ldl_jax.data.records import Records
+from ldl_jax.files import from_home
 
+P = ParamSpec("P")
 OLDEST = 130  # years; nobody has lived so long
+
+
+def rooted(
+    read: Callable[Concatenate[Path, P], Records],
+) -> Callable[Concatenate[str | Path, P], Records]:
+    """Returns a reader that takes its root as a text, too; a "~" is the user's folder."""
+
+    @functools.wraps(read)
+    def reader(root: str | Path, *args: P.args, **kwargs: P.kwargs) -> Records:
+        return read(Path(from_home(root)), *args, **kwargs)
+
+    return reader
 
 
 @dataclasses.dataclass(frozen=True)

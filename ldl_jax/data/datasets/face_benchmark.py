@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml  # type: ignore[import-untyped] # ml_collections brings it
 
 from ldl_jax.data.datasets import numbers
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, group_name, to_records
 from ldl_jax.data.datasets.tables import LARGEST, LayoutError, find_csv, read_text
 from ldl_jax.data.records import DataError, Faults, FoldSplit, Records
@@ -30,6 +30,7 @@ class _Member(NamedTuple):
     splits: list[dict[str, tuple[int, ...]]]
 
 
+@rooted
 def read(root: Path, csv: str = "", *, tag: str = "") -> Records:
     """Lists the pictures of a benchmark's database, with its official ways to split the folders.
 

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, named, pictures
 from ldl_jax.data.records import Records
 
 
+@rooted
 def read(root: Path) -> Records:
     """Lists the pictures; the first three digits are the subject.
 

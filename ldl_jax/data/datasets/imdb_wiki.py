@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax.data.datasets import matlab
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes
 from ldl_jax.data.datasets.tables import LayoutError
@@ -18,6 +18,7 @@ NEEDED = (*NUMBERS, "full_path")
 LISTED = {"imdb": 460_723, "wiki": 62_328}
 
 
+@rooted
 def read(
     root: Path,
     *,

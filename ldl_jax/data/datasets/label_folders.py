@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldl_jax.data.datasets import numbers
 from ldl_jax.data.datasets.csv_folder import SPLITS
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes, pictures, subfolders
 from ldl_jax.data.datasets.numbers import Bounds
@@ -18,6 +18,7 @@ from ldl_jax.data.records import Faults, Records
 _FORMS = "a number (25, 3.5) or a group (4_6, 4-6, (4, 6), 60+)"
 
 
+@rooted
 def read(root: Path) -> Records:
     """Lists the pictures in folders named by a number or a group, at any depth below that folder.
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.tables import find, read_list
 from ldl_jax.data.records import Faults, Records
 
 
+@rooted
 def read(root: Path) -> Records:
     """Lists the pictures of the official split, "train" and "test". Subjects are not known.
 

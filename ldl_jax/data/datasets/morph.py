@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import check_groups, from_table, group_name, to_records
 from ldl_jax.data.datasets.tables import file_name, find, find_csv, read_csv
 from ldl_jax.data.records import Faults, Records
@@ -12,6 +12,7 @@ GROUPS = {"gender": "sex", "race": "race"}  # the release's columns, where a lis
 LISTS = ("morph.csv", "morph_2008_nonCommercial.csv")
 
 
+@rooted
 def read(root: Path, csv: str = "") -> Records:
     """Lists the pictures of a CSV file (default: the first of `LISTS`) with path, age, subject.
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, to_records
 from ldl_jax.data.datasets.folders import Left, left_notes, pictures, subfolders
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.records import DataError, Records
 
 
+@rooted
 def read(root: Path, *, min_pictures: int = 10, max_identities: int = 0) -> Records:
     """Lists the pictures of every identity that has at least `min_pictures`.
 

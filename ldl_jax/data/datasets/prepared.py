@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax.data.datasets import prepared_folder, prepared_index
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import check_labels
 from ldl_jax.data.datasets.tables import LayoutError
 from ldl_jax.data.packed import Packed
 from ldl_jax.data.records import DataError, Faults, Records
 
 
+@rooted
 def read(root: Path) -> Records:
     """Reads the records of a prepared set, under its own name, its pictures packed.
 

@@ -4,7 +4,7 @@ import math
 import re
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.tables import Row, file_name, find, find_csv, read_csv
 from ldl_jax.data.records import DataError, Faults, Records
@@ -17,6 +17,7 @@ LISTS = (
 DEVIATIONS = ("standard deviation", "std")
 
 
+@rooted
 def read(root: Path, csv: str = "") -> Records:
     """Lists the pictures; sigma is the raters' standard deviation, where the sheet has it.
 

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from ldl_jax.data.datasets import vote_cells
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, of_rows, to_records
 from ldl_jax.data.datasets.tables import LayoutError, Row, find, read_csv, read_list
 from ldl_jax.data.records import Faults, Records
@@ -15,6 +15,7 @@ RATINGS, SCORES = "All_Ratings", range(1, 6)
 FOLDS = "train_test_files/5_folders_cross_validations_files"
 
 
+@rooted
 def read(root: Path) -> Records:
     """Lists the pictures of the official 60/40 split (3,300 "train", 2,200 "test").
 

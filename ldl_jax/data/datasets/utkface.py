@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ldl_jax.data.datasets.dataset import Dataset
+from ldl_jax.data.datasets.dataset import Dataset, rooted
 from ldl_jax.data.datasets.entries import Entry, Groups, to_records
 from ldl_jax.data.datasets.folders import Left, below, left_notes, named
 from ldl_jax.data.records import Records
@@ -13,6 +13,7 @@ SEXES = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 
 
+@rooted
 def read(root: Path) -> Records:
     """Lists the pictures; age, sex and race are in the name, who is shown is not known.
 

@@ -10,6 +10,7 @@ from PIL import Image
 from ldl_jax.data.align import Detect, Face
 
 MTCNN = "mtcnn"
+_TRIAL = (320, 240)  # pixels of a picture that a detector of one's own is tried with
 _KNOWN = "expected mtcnn, a .safetensors file of its weights, or package.module:factory"
 
 
@@ -31,7 +32,8 @@ def load(name: str = MTCNN, **settings: Any) -> Detect:
     Args:
       name: "mtcnn"; a `.safetensors` file of its weights; or "package.module:factory". Such a
         factory takes the settings that were given, and returns a function from an RGB
-        `PIL.Image` to a list of `ldl_jax.data.align.Face`, the most important first.
+        `PIL.Image` to a list of `ldl_jax.data.align.Face`, the most important first; it is tried
+        once, on a grey picture.
       **settings: of `mtcnn.Settings`; those left out take their defaults.
 
     Raises:
@@ -40,17 +42,7 @@ def load(name: str = MTCNN, **settings: Any) -> Detect:
     is_file = name.endswith(".safetensors")
     # The package of methods loads JAX, which preparing a set whose faces are known does not need.
     if ":" in name and not is_file:
-        from ldl_jax.methods.factories import imported
-
-        factory = imported("detector", name, "factory(**settings)")
-        try:
-            detect = factory(**settings)
-        except TypeError as error:
-            raise ValueError(f"detector: {name!r} cannot be made: {error}") from error
-        if not callable(detect):
-            kind = type(detect).__name__
-            raise ValueError(f"detector: {name!r} returned {kind}, expected a function")
-        return _held_to_contract(name, detect)
+        return _own(name, settings)
     if name != MTCNN and not is_file:
         raise ValueError(f"detector: unknown {name!r}; {_KNOWN}")
     from ldl_jax.data.detect import mtcnn
@@ -60,6 +52,28 @@ def load(name: str = MTCNN, **settings: Any) -> Detect:
         names, all_names = ", ".join(sorted(unknown)), ", ".join(sorted(known))
         raise ValueError(f"detector: MTCNN has no setting {names}; it has: {all_names}")
     return mtcnn.detector(mtcnn.Settings(**settings), name if is_file else None)
+
+
+def _own(name: str, settings: dict[str, Any]) -> Detect:
+    """Makes a detector of a factory, and tries it on a picture that shows nothing."""
+    from ldl_jax.methods import own_factory
+    from ldl_jax.methods.factories import imported
+
+    factory = imported("detector", name, "factory(**settings)")
+    detect = own_factory.call("detector", name, factory, {}, settings, "--detector-option=")
+    if not callable(detect):
+        kind = type(detect).__name__
+        raise ValueError(f"detector: {name!r} returned {kind}, expected a function")
+    checked = _held_to_contract(name, detect)
+    grey = Image.new("RGB", _TRIAL, (128, 128, 128))
+    try:
+        checked(grey)
+    except Exception as error:
+        raise ValueError(
+            f"detector: {name!r} fails on a grey picture of {_TRIAL[0]} x {_TRIAL[1]} pixels: "
+            f"{own_factory.said(error, detect)}; where it finds no face it returns an empty list"
+        ) from error
+    return checked
 
 
 def _held_to_contract(name: str, detect: Detect) -> Detect:

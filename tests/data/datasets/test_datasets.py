@@ -308,6 +308,16 @@ def test_a_missing_layout_says_what_to_do(tmp_path, name):
         assert "--config.data.root=DIR" in message
 
 
+@pytest.mark.parametrize("name", sorted(catalogue.DATASETS))
+def test_a_reader_takes_its_root_as_a_text(tmp_path, name):
+    readings = []
+    for root in (tmp_path, str(tmp_path)):
+        with pytest.raises(DataError) as caught:
+            catalogue.DATASETS[name].read(root)
+        readings.append(str(caught.value))
+    assert readings[0] == readings[1]
+
+
 def test_the_wrong_name_or_a_csv_for_official_lists(tmp_path):
     message = complaint("moprh", tmp_path)
     assert (
