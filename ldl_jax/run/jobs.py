@@ -2,14 +2,14 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from ldl_jax import processes, workdir
 from ldl_jax.data.splits import audit, split_file
-from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spread
+from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spread, trust_tables
 from ldl_jax.files import write_json
 from ldl_jax.run import experiment, identity, plan, started
 from ldl_jax.run.attempts import Attempts
@@ -97,9 +97,10 @@ def train(
             results = generations.run(job, opened, interrupt, progress)
         if not processes.primary():
             return
-        look(built, opened)
+        analyses = look(built, opened)
     unit = built.job.method.space.unit
     grid.show(console, report.table(results, unit))
+    show_groups(analyses, console, log)
     log(f"protocol: {built.protocol}")
     if unit != "identity":
         log(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
@@ -127,8 +128,10 @@ def open_folder(
         yield opened
 
 
-def look(built: Experiment, opened: Workdir, *, figures: bool = True) -> None:
-    """Analyses a run's errors, and draws its figures."""
+def look(
+    built: Experiment, opened: Workdir, *, figures: bool = True
+) -> dict[int, analysis.Analysis]:
+    """Analyses a run's errors, and draws its figures; returns the analysis of each generation."""
     # From the files: `opened.results` is for all processes to ask together, and this is for one.
     results, part = workdir.read_results(opened.path), built.job.data.test.part
     answers = [predictions.read(opened.predictions(row["generation"])) for row in results]
@@ -141,6 +144,23 @@ def look(built: Experiment, opened: Workdir, *, figures: bool = True) -> None:
         opened.keep_analysis(generation, content)
     if figures:
         gallery.draw(opened.path / "figures", answers, opened.rows(), part, [*analyses.values()])
+    return analyses
+
+
+def show_groups(analyses: Mapping[int, analysis.Analysis], console: Console, log: LogLine) -> None:
+    """Shows the last generation's errors by group of people, where groups are known.
+
+    They are kept in the run's analysis, and docs/decisions.md says how they are read.
+    """
+    if not analyses:
+        return
+    last = max(analyses)
+    content = analyses[last]
+    if rows := trust_tables.groups({f"generation {last}": content}):
+        console.print()
+        grid.show(console, report.table(rows, keep=2))
+        for line in trust_tables.group_lines(content):
+            log(line)
 
 
 @contextlib.contextmanager
