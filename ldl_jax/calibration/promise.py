@@ -43,7 +43,7 @@ def guarantee(known: Calibration) -> str:
     if known.ranges:
         of = "of new pictures with labels in each range"
     elif known.groups:
-        of = "of new pictures of each group, where it is named,"
+        of = "of new pictures of each group that is named at prediction"
     return (
         f"intervals of a coverage hold at least that share of the labels {of}, if these come as "
         f"the calibration's {known.overall.count} did (exchangeable: {CONDITION})"

@@ -13,7 +13,7 @@ from ldl_jax.evaluation import calibrating, evaluate, rates
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import make_placement
-from ldl_jax.run import data
+from ldl_jax.run import data, kept_features
 from ldl_jax.run.candidates import Candidate, same_values
 from ldl_jax.run.config import Config
 from ldl_jax.run.data import LogLine
@@ -33,26 +33,26 @@ def answers_of(
 ) -> Predictions:
     """Returns a model's answers for some rows.
 
-    A network that has much to do for a picture takes as few at a time as a CPU answers fastest
-    (`Predictor.batch_size`), and not the config's evaluation.batch_size.
+    A run on features has kept those of its pictures, and its model answers from them
+    (`kept_features`). Another network that has much to do for a picture takes as few at a time as a
+    CPU answers fastest (`Predictor.batch_size`), and not the config's evaluation.batch_size.
     """
     placement, predictor = make_placement(), candidate.predictor
-    batch_size = config.evaluation.batch_size
+    batch_size, space = config.evaluation.batch_size, predictor.space
     placement.check_batch("evaluation.batch_size", batch_size)
-    if predictor.batch_size == 1:
-        batch_size = placement.devices
+    known = kept_features.answering(candidate, config, records, rows, placement, log)
+    if known is not None:
+        feed, predict, weights, inputs = known
+    else:
+        if predictor.batch_size == 1:
+            batch_size = placement.devices
+        alone = protocols.Parts(rows[:0], rows[:0], rows)
+        as_trained = candidate.as_trained(config.data)
+        feed = data.feeds_of(as_trained, records, alone, space, placement, log)["test"]
+        (predict, weights), inputs = predictor.pure, predictor.preprocessing
+    distributions = config.evaluation.distributions
+    step = evaluate.jit_predict(predict, feed.fetch, inputs, placement, distributions=distributions)
     whole = -(-len(rows) // placement.devices) * placement.devices  # few pictures are one batch
-    alone = protocols.Parts(rows[:0], rows[:0], rows)
-    as_trained, space = candidate.as_trained(config.data), predictor.space
-    feed = data.feeds_of(as_trained, records, alone, space, placement, log)["test"]
-    predict, weights = predictor.pure
-    step = evaluate.jit_predict(
-        predict,
-        feed.fetch,
-        predictor.preprocessing,
-        placement,
-        distributions=config.evaluation.distributions,
-    )
     weights, batch_size = placement.place(weights), min(batch_size, whole)
     return evaluate.evaluate(step, weights, feed, space, batch_size, progress)
 

@@ -114,7 +114,7 @@ def score_parts(
     records = read(candidates[0].as_trained(config.data))
     split, rows_of = None, dict[str, np.ndarray]()
     for part in parts:
-        split, rows_of[part] = chosen(config.data, records, part)
+        split, rows_of[part] = chosen(config.data, records, part, split)
     rows = np.concatenate([*rows_of.values()])
     spaces = spaces_of(candidates, records, rows, config.data.space)
     _check_flags(records, [space for space, _ in spaces], thresholds, groups)
@@ -198,10 +198,10 @@ def _thresholds(
 
 
 def chosen(
-    config: DataConfig, records: Records, part: str
+    config: DataConfig, records: Records, part: str, known: protocols.Parts | None = None
 ) -> tuple[protocols.Parts | None, np.ndarray]:
-    """Returns the split, where one is needed, and the rows of the part."""
-    parts, rows = None, np.arange(len(records))
+    """Returns the split, where one is needed, and the rows of the part; `known` is that split."""
+    parts, rows = known, np.arange(len(records))
     if part != "all":
         if config.protocol in protocols.FOLDED and config.fold < 0 and not config.split_file:
             raise ConfigError(
@@ -209,7 +209,7 @@ def chosen(
                 "as 0; or take --part=all"
             )
         try:
-            parts = data.parts_of(config, records)
+            parts = data.parts_of(config, records) if known is None else known
         except DataError as error:
             raise DataError(f"{error}; or score every picture with --part=all") from None
         rows = getattr(parts, part)
