@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -48,6 +49,9 @@ from ldl_jax.train.weights import Weights
 
 LEVEL = 0.9
 COLUMNS = "intervals|labels held, %:|spread, %:|width:|least of a group, %:|least of a range, %:"
+COST_COLUMNS = (
+    "pictures|as it was, ms:|calibrated, ms:|more, %:|its maps alone, ms:|interval more, ms:"
+)
 WAYS = {
     "central, as it was": None,
     "cdf": Options(),
@@ -157,7 +161,7 @@ def cost(network: str, batches: Sequence[int], repeats: int) -> None:
         "calibrated": dataclasses.replace(raw.about, calibration=known),
     }
     print(f"{network}, {len(known.levels)} levels, {printing.device()}\n")
-    print(printing.head("pictures|as it was, ms:|calibrated, ms:|more, %:|interval more, ms:"))
+    print(printing.head(COST_COLUMNS))
     for count in batches:
         images = rng.integers(0, 256, (count, 64, 64, 3), np.uint8)
         runs, ends = {}, {}
@@ -175,13 +179,17 @@ def cost(network: str, batches: Sequence[int], repeats: int) -> None:
 
             step = jax.jit(answer)
             runs[name] = timing.repeated(step, weights, images)
-            ends[name] = timing.repeated(jax.jit(interval), step(weights, images).probs)
+            probs = step(weights, images).probs
+            ends[name] = timing.repeated(jax.jit(interval), probs)
+        maps = jax.jit(partial(calibration.apply, known))
+        ends["maps"] = timing.repeated(maps, probs)
         times, of_ends = timing.in_turns(runs, repeats), timing.in_turns(ends, repeats)
         before, after = times["as it was"], times["calibrated"]
-        more = 1e3 * (of_ends["calibrated"].median - of_ends["as it was"].median)
+        added = 1e3 * (of_ends["calibrated"].median - of_ends["as it was"].median)
         cells = [f"{1e3 * x.median:.3f}" for x in (before, after)]
         ratio = f"{100 * (after.over(before) - 1):+.1f}"
-        print(printing.line([str(count), *cells, ratio, f"{more:+.3f}"]), flush=True)
+        alone = f"{1e3 * of_ends['maps'].median:.3f}"
+        print(printing.line([str(count), *cells, ratio, alone, f"{added:+.3f}"]), flush=True)
 
 
 def main() -> None:

@@ -85,6 +85,11 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_string(
         "out", None, "a folder for tables, predictions and figures", flag_values=values
     )
+    _define_corruption_flags(values)
+
+
+def _define_corruption_flags(values: flags.FlagValues) -> None:
+    """Defines the flags of spoiled pictures."""
     flags.DEFINE_flag(
         flags.Flag(
             _KindsParser(),
@@ -126,8 +131,8 @@ def _spoiling(values: flags.FlagValues) -> Spoiling | None:
     """Returns what the flags ask; ValueError where they are wrong."""
     most = values["spoiled-pictures"].value
     if not values.corruptions:
-        given = {"severities": values.severities, "spoiled-pictures": most}
-        if named := [f"--{name}" for name, value in given.items() if value is not None]:
+        limits = {"severities": values.severities, "spoiled-pictures": most}
+        if named := [f"--{name}" for name, value in limits.items() if value is not None]:
             raise ValueError(f"{', '.join(named)}: of corruptions; give --corruptions too")
         return None
     if values.severities is None:

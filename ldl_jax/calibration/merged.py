@@ -45,7 +45,7 @@ def majority_interval(share: ArrayLike, space: LabelSpace) -> tuple[jax.Array, j
       21.0 22.0
     """
     p = arrays.with_last_axis("share", share, space.size)
-    taken = (p > 0.5) | (p >= jnp.max(p, axis=-1, keepdims=True))
+    chosen = (p > 0.5) | (p >= jnp.max(p, axis=-1, keepdims=True))
     values = arrays.grid(space, p.ndim)
-    low = jnp.min(jnp.where(taken, values, jnp.inf), axis=-1)
-    return low, jnp.max(jnp.where(taken, values, -jnp.inf), axis=-1)
+    low = jnp.min(jnp.where(chosen, values, jnp.inf), axis=-1)
+    return low, jnp.max(jnp.where(chosen, values, -jnp.inf), axis=-1)

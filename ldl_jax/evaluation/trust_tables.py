@@ -40,7 +40,7 @@ def groups(analyses: Mapping[str, Analysis]) -> list[Row]:
             row["MAE [95 %]"] = _with_interval(numbers, "mae", "{:.3f}")
             row["bias [95 %]"] = _with_interval(numbers, "bias", "{:+.3f}")
             if "coverage90" in numbers:
-                row["in 90 %"] = f"{100 * numbers['coverage90']:.1f}"
+                row["in central 90 %"] = f"{100 * numbers['coverage90']:.1f}"
             for decision in analysis.get("decisions", ())[:1]:
                 of_group = decision["by_group"].get(group)
                 for key in ("fpr", "fnr") if of_group else ():

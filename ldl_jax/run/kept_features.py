@@ -7,7 +7,7 @@ answers for them by its head alone, with the numbers that the run itself had.
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -75,7 +75,7 @@ def answering(
     of = {"name": name, "network": dict(about.model), "weights": network}
     of["preprocessing"] = shown(about.preprocessing)
     views = [PICTURE, MIRROR] if about.flip else [PICTURE]
-    for folder in _folders(init, workdir):
+    for folder in _folders(str(init["features_cache"]), workdir):
         cache = Cache.existing(folder, of, total(model.width), log)
         if cache is None:
             continue
@@ -95,8 +95,8 @@ def answering(
     )
 
 
-def _folders(init: dict[str, Any], workdir: Path) -> list[Path]:
+def _folders(cache: str, workdir: Path) -> list[Path]:
     """Returns the folders of features that a run may have left."""
-    if init["features_cache"]:
-        return [Path(from_home(init["features_cache"]))]
+    if cache:
+        return [Path(from_home(cache))]
     return [folder / FOLDER for folder in (workdir, *list(workdir.parents)[:_UP])]

@@ -7,6 +7,8 @@ from typing import TypeVar
 import numpy as np
 
 from ldl_jax.calibration import Calibration, rank
+from ldl_jax.data.augment.augmentation import Preprocessing
+from ldl_jax.data.augment.views import Views
 from ldl_jax.data.records import Records
 from ldl_jax.data.splits import protocols
 from ldl_jax.evaluation import calibrating, evaluate, rates
@@ -41,6 +43,7 @@ def answers_of(
     batch_size, space = config.evaluation.batch_size, predictor.space
     placement.check_batch("evaluation.batch_size", batch_size)
     known = kept_features.answering(candidate, config, records, rows, placement, log)
+    inputs: Preprocessing | Views
     if known is not None:
         feed, predict, weights, inputs = known
     else:

@@ -118,7 +118,10 @@ def score_parts(
     rows = np.concatenate([*rows_of.values()])
     spaces = spaces_of(candidates, records, rows, config.data.space)
     _check_flags(records, [space for space, _ in spaces], thresholds, groups)
-    names = [_protocol(config.data, records, split, x, checkpoints, log) for x in parts]
+    about = config.data, records, split
+    # What is to be said of the split is said once, with the last part.
+    names = [_protocol(*about, x, checkpoints, _quiet) for x in parts[:-1]]
+    names.append(_protocol(*about, parts[-1], checkpoints, log))
     log_once = _once(log if split and len(parts) == 1 else of_all(log))
     scores: list[list[Score]] = [[] for _ in parts]
     for candidate, (space, note) in zip(candidates, spaces, strict=True):
@@ -160,6 +163,10 @@ def _scored(
         None if first is None else compare.paired_difference(answers, first.predictions),
         tuple(filter(None, notes)),
     )
+
+
+def _quiet(text: str) -> None:
+    """Takes a line that is said elsewhere."""
 
 
 def _check_flags(

@@ -65,8 +65,8 @@ class Service:
             workers = self.workers
             asked = workers.options.asked
             if request.url.query:
-                given = request.query_params, workers.predictor, asked
-                asked = await run_in_threadpool(asked_of, *given)
+                query = request.query_params, workers.predictor, asked
+                asked = await run_in_threadpool(asked_of, *query)
             workers.check_room()
             pictures = await bodies.uploads(request, self.limits, hold)
             outcomes = await self._outcomes(pictures, request)

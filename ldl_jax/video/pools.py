@@ -161,9 +161,9 @@ class Pools:
         if pooled is None:
             pooled = self._open[track] = _Pooled(self._empty, frame, frame, box)
         gap = np.float32(frame.seconds - pooled.last.seconds)
-        seen = pooled.state, np.float32(value), probs, gap, self._limit
+        arguments = pooled.state, np.float32(value), probs, gap, self._limit
         how = {"space": self._space, "settings": self._settings, "pool": self.pool}
-        pooled.state = _step(*seen, **how, score=self._score)
+        pooled.state = _step(*arguments, **how, score=self._score)
         value, low, high, _ = np.asarray(pooled.state.numbers).tolist()
         pooled.shown = (value, None, None) if self._alone else (value, low, high)
         pooled.last, pooled.box = dataclasses.replace(frame, image=None), box
