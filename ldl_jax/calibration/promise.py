@@ -20,7 +20,7 @@ def held(known: Calibration | None, coverage: float, group: str = "") -> str:
       >>> calibration.held(None, 0.9)
       "90% of the distribution, which is the model's own claim"
     """
-    share = f"{coverage:.0%}"
+    share = f"{100 * coverage:.4g}%"  # of 0.995 it is 99.5%
     if known is None:
         return f"{share} of the distribution, which is the model's own claim"
     where = " in each range of labels" if known.ranges else ""

@@ -197,7 +197,7 @@ def _spread(fitted: Calibration, coverage: float) -> list[str]:
     if not texts:
         return []
     return [
-        f"what intervals of {coverage:.0%} hold of ever more new pictures lies, in 95 of 100 draws "
+        f"what intervals of {100 * coverage:.4g}% hold of ever more new pictures lies, in 95 of 100 draws "
         f"of the pictures that calibrate, within {', '.join(texts)}; of few new pictures it varies "
         "more"
     ]

@@ -118,10 +118,10 @@ def score_parts(
     rows = np.concatenate([*rows_of.values()])
     spaces = spaces_of(candidates, records, rows, config.data.space)
     _check_flags(records, [space for space, _ in spaces], thresholds, groups)
-    about = config.data, records, split
+    of_split = config.data, records, split
     # What is to be said of the split is said once, with the last part.
-    names = [_protocol(*about, x, checkpoints, _quiet) for x in parts[:-1]]
-    names.append(_protocol(*about, parts[-1], checkpoints, log))
+    names = [_protocol(*of_split, x, checkpoints, _quiet) for x in parts[:-1]]
+    names.append(_protocol(*of_split, parts[-1], checkpoints, log))
     log_once = _once(log if split and len(parts) == 1 else of_all(log))
     scores: list[list[Score]] = [[] for _ in parts]
     for candidate, (space, note) in zip(candidates, spaces, strict=True):

@@ -76,7 +76,7 @@ def _held(known: Calibration | None, settings: PoolSettings) -> str:
     """Returns what films' intervals hold, in words."""
     coverage = settings.coverage
     if known is None:
-        return f"{coverage:.0%} of it, which is the model's own claim"
+        return f"{100 * coverage:.4g}% of it, which is the model's own claim"
     each = calibration.single_coverage(coverage)
     held = calibration.held(known, coverage, settings.group)
     return f"{held}: the labels in most of the frames' intervals of {100 * each:.4g}%"

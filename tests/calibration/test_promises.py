@@ -71,6 +71,7 @@ def test_what_was_fitted_is_said():
 
 def test_what_intervals_hold_is_said():
     assert calibration.held(None, 0.8) == "80% of the distribution, which is the model's own claim"
+    assert calibration.held(None, 0.995).startswith("99.5% of the distribution")
     known = made(Options(groups=True))
     assert "of the group men, of pictures like" in calibration.held(known, 0.9, "men")
     for group in ("", "children"):
