@@ -197,8 +197,8 @@ def _spread(fitted: Calibration, coverage: float) -> list[str]:
     if not texts:
         return []
     return [
-        f"what intervals of {100 * coverage:.4g}% hold of ever more new pictures lies, in 95 of 100 draws "
-        f"of the pictures that calibrate, within {', '.join(texts)}; of few new pictures it varies "
+        f"what intervals of {100 * coverage:.4g}% hold of ever more new pictures lies, in 95 of "
+        f"100 draws of the pictures that calibrate, within {', '.join(texts)}; of few new pictures it varies "
         "more"
     ]
 
