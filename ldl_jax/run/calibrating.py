@@ -198,8 +198,8 @@ def _spread(fitted: Calibration, coverage: float) -> list[str]:
         return []
     return [
         f"what intervals of {100 * coverage:.4g}% hold of ever more new pictures lies, in 95 of "
-        f"100 draws of the pictures that calibrate, within {', '.join(texts)}; of few new pictures it varies "
-        "more"
+        f"100 draws of the pictures that calibrate, within {', '.join(texts)}; of few new "
+        "pictures it varies more"
     ]
 
 
