@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -97,10 +97,10 @@ def train(
             results = generations.run(job, opened, interrupt, progress)
         if not processes.primary():
             return
-        analyses = look(built, opened)
+        look(built, opened)
     unit = built.job.method.space.unit
     grid.show(console, report.table(results, unit))
-    show_groups(analyses, console, log)
+    show_groups(folder, results[-1]["generation"], console, log)
     log(f"protocol: {built.protocol}")
     if unit != "identity":
         log(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
@@ -128,10 +128,8 @@ def open_folder(
         yield opened
 
 
-def look(
-    built: Experiment, opened: Workdir, *, figures: bool = True
-) -> dict[int, analysis.Analysis]:
-    """Analyses a run's errors, and draws its figures; returns the analysis of each generation."""
+def look(built: Experiment, opened: Workdir, *, figures: bool = True) -> None:
+    """Analyses a run's errors, and draws its figures."""
     # From the files: `opened.results` is for all processes to ask together, and this is for one.
     results, part = workdir.read_results(opened.path), built.job.data.test.part
     answers = [predictions.read(opened.predictions(row["generation"])) for row in results]
@@ -144,19 +142,16 @@ def look(
         opened.keep_analysis(generation, content)
     if figures:
         gallery.draw(opened.path / "figures", answers, opened.rows(), part, [*analyses.values()])
-    return analyses
 
 
-def show_groups(analyses: Mapping[int, analysis.Analysis], console: Console, log: LogLine) -> None:
-    """Shows the last generation's errors by group of people, where groups are known.
+def show_groups(folder: Path, generation: int, console: Console, log: LogLine) -> None:
+    """Shows a generation's errors by group of people, where groups are known.
 
-    They are kept in the run's analysis, and docs/decisions.md says how they are read.
+    They are those of the run's analysis, and docs/decisions.md says how they are read.
     """
-    if not analyses:
-        return
-    last = max(analyses)
-    content = analyses[last]
-    if rows := trust_tables.groups({f"generation {last}": content}):
+    path = folder / "analysis" / f"generation_{generation}.json"
+    content = workdir.read_json(path) if path.is_file() else {}
+    if rows := trust_tables.groups({f"generation {generation}": content}):
         console.print()
         grid.show(console, report.table(rows, keep=2))
         for line in trust_tables.group_lines(content):
