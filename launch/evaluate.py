@@ -85,6 +85,11 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_string(
         "out", None, "a folder for tables, predictions and figures", flag_values=values
     )
+    _define_corruption_flags(values)
+
+
+def _define_corruption_flags(values: flags.FlagValues) -> None:
+    """Defines the flags of spoiled pictures."""
     flags.DEFINE_flag(
         flags.Flag(
             _KindsParser(),
@@ -99,6 +104,12 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     flags.DEFINE_list(
         "severities", None, "of the corruptions, as 1,3,5; by default 1 to 5", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "spoiled-pictures",
+        None,
+        "how many of the pictures are spoiled, drawn by config.data.seed; by default all",
+        flag_values=values,
     )
 
 
@@ -118,18 +129,20 @@ class _KindsParser(flags.ArgumentParser[tuple[str, ...]]):
 
 def _spoiling(values: flags.FlagValues) -> Spoiling | None:
     """Returns what the flags ask; ValueError where they are wrong."""
+    most = values["spoiled-pictures"].value
     if not values.corruptions:
-        if values.severities is not None:
-            raise ValueError("--severities: of corruptions; give --corruptions too")
+        limits = {"severities": values.severities, "spoiled-pictures": most}
+        if named := [f"--{name}" for name, value in limits.items() if value is not None]:
+            raise ValueError(f"{', '.join(named)}: of corruptions; give --corruptions too")
         return None
     if values.severities is None:
-        return Spoiling(values.corruptions)
+        return Spoiling(values.corruptions, most=most)
     try:
         severities = tuple(map(int, values.severities))
     except ValueError:
         listed = ",".join(values.severities)
         raise ValueError(f"--severities: expected some of 1 to 5, got {listed}") from None
-    return Spoiling(values.corruptions, severities)
+    return Spoiling(values.corruptions, severities, most)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -209,11 +222,11 @@ def run(
             progress.update(task, completed=done, total=total)
 
         points: list[dict[str, Any]] = []
-        if asked.wanted is not None:  # first, as there may be no validation part
-            held_out = scoring.score(checkpoints, config, "validation", _quiet, count, *flags_of)
-        scores = scoring.score(checkpoints, config, part, log, count, *flags_of)
+        # The validation part is first, as there may be none.
+        parts = (part,) if asked.wanted is None else ("validation", part)
+        *held_out, scores = scoring.score_parts(checkpoints, config, parts, log, count, *flags_of)
         if asked.wanted is not None:
-            points = operating.choose(asked.wanted, asked.thresholds, held_out, scores)
+            points = operating.choose(asked.wanted, asked.thresholds, held_out[0], scores)
         if spoiled is not None:
             scores = spoiling.score(scores, config, spoiled, _quiet, count)
     rows = rows_of(scores)
@@ -233,7 +246,9 @@ def run(
     if known := spoiling.by_model(scores):
         console.print()
         grid.show(console, report.table(robustness.rows_of(known), keep=2))
-        log(f"MAE on the same pictures, spoiled, in {scores.models[0].predictions.unit}")
+        counts = sorted({measured["pictures"] for measured in known.values()})
+        of = f"{counts[0]} of the {len(scores.models[0].predictions)} pictures"
+        log(f"MAE on {of}, spoiled, in {scores.models[0].predictions.unit}")
     log(f"split: {scores.protocol}")
     for model in scores.models:
         for note in model.notes:

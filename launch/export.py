@@ -4,6 +4,7 @@ python -m launch.export runs/quickstart --to=model.safetensors
 python -m launch.export runs/quickstart --to=model.onnx --int8
 python -m launch.export runs/quickstart --to=site/ --onnxruntime-web=node_modules/onnxruntime-web
 python -m launch.export runs/quickstart --push=hf://owner/name
+python -m launch.export runs/calibrated --to=model.safetensors --raw
 
 What is written depends on the target's end: .safetensors (one file for ldl_jax.load), .onnx,
 .stablehlo, .md (the model card alone), or / for the folder of a page. The card is written beside
@@ -67,6 +68,12 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         "detector",
         "mtcnn",
         "what finds faces on a page: mtcnn, a .safetensors file of its weights, or none",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "raw",
+        False,
+        "write the model as it was trained, without its calibration",
         flag_values=values,
     )
     flags.DEFINE_boolean("force", False, "replace what is there", flag_values=values)
@@ -218,6 +225,7 @@ def run(name: str, values: flags.FlagValues, console: Console) -> None:
         trust=values.trust,
         allow_unsealed=bool(values["allow-unsealed"].value),
         allow_nonfinite=bool(values["allow-nonfinite"].value),
+        raw=values.raw,
         log=log,
     )
     notes = card.notes_of(predictor, source)

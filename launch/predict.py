@@ -95,14 +95,15 @@ def run(names: Sequence[str], checkpoint: str) -> bool:
     tell = teller(err)
     predictor, warnings = answering.load(checkpoint, tell)
     warnings += answering.interval_notes(predictor, _GROUP.value, tell)
-    space, value_alone = predictor.space, predictor.value_alone
-    asked = answers.check_asked(_AT_LEAST.value, _WIDTH.value, space, value_alone)
+    space, of = predictor.space, (predictor.space, predictor.value_alone)
+    asked = answers.check_asked(_AT_LEAST.value, _WIDTH.value, *of, stand_in=predictor.stand_in)
     drawings = _drawings(predictor, outputs) if chosen is None else []
     alignment = answering.alignment(predictor, tell)
     detect = answering.detector()
     if chosen is not None:
         megapixels, coverage = answering.MEGAPIXELS.value, answering.COVERAGE.value
-        how = films.FilmTask(detect, alignment, _BATCH.value, coverage, megapixels, warnings)
+        further = (warnings, _GROUP.value, asked)
+        how = films.FilmTask(detect, alignment, _BATCH.value, coverage, megapixels, *further)
         well = films.run(chosen, predictor, how, err, _JSON.value, _CSV.value)
         return _is_newest(predictor, err) and well
     rows: list[Answer] = []
@@ -153,9 +154,8 @@ def _check_flags(*, are_films: bool) -> None:
     if _BATCH.value < 1:
         raise ValueError(f"--batch: expected 1 or more, got {_BATCH.value}")
     answering.check()
-    for flag in (_SCORE_MAP, _AT_LEAST, _WIDTH):
-        if are_films and flag.value is not None:
-            raise ValueError(f"--{flag.name}: of pictures alone, films have none")
+    if are_films and _SCORE_MAP.value is not None:
+        raise ValueError("--score-map: of pictures alone, films have none")
     places: dict[str | Path, str] = {}
     for flag in (_JSON, _CSV, _ANNOTATE, _SCORE_MAP):
         name, value = flag.name, flag.value
@@ -195,11 +195,13 @@ def _write(
 ) -> None:
     """Prints the table, unless JSON or CSV go to standard output, and writes the files."""
     space, coverage = predictor.space, answering.COVERAGE.value
+    known = predictor.about.calibration
     if "-" not in (_JSON.value, _CSV.value) and rows:
-        promised = predictor.about.calibration is not None
-        grid.show(Console(), answers.table(rows, space, coverage, asked, promised))
+        grid.show(Console(), answers.table(rows, space, coverage, asked, known, _GROUP.value))
     if _JSON.value is not None:
-        targets.put(answers.to_json(rows, space, coverage, warnings, asked), _JSON.value)
+        calibrated = known is not None
+        text = answers.to_json(rows, space, coverage, warnings, asked, calibrated=calibrated)
+        targets.put(text, _JSON.value)
     if _CSV.value is not None:
         targets.put(answers.to_csv(rows, space, asked), _CSV.value)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from ldl_jax.evaluation import answers
 from ldl_jax.evaluation.cells import plain_lines
 from ldl_jax.files import from_home
 from ldl_jax.run import answering
@@ -38,6 +39,18 @@ _PORT = flags.DEFINE_integer(
 )
 _SITE = flags.DEFINE_string(
     "site", None, "a folder with the page for /; by default the page says how to ask", **_SHARED
+)
+_AT_LEAST = flags.DEFINE_float(
+    "threshold",
+    None,
+    "a label, as 18: answers have the probability of that or more; a request may ask another",
+    **_SHARED,
+)
+_WIDTH = flags.DEFINE_float(
+    "max-width",
+    None,
+    "answers have a value only where the interval is narrower; a request may ask another width",
+    **_SHARED,
 )
 _HELP = {
     "max_megabytes": "the largest request, in millions of bytes",
@@ -98,13 +111,15 @@ def run(checkpoint: str) -> tuple[int, bool]:
     with server.listen(_HOST.value, _PORT.value) as listening:
         predictor, warnings = answering.load(checkpoint, _tell)
         answering.interval_notes(predictor, "", _tell)
+        of, stand_in = (predictor.space, predictor.value_alone), predictor.stand_in
+        asked = answers.check_asked(_AT_LEAST.value, _WIDTH.value, *of, stand_in=stand_in)
         if fault := answering.older(predictor):
             raise ValueError(fault)
         decoders = answering.decoders(_MEGAPIXELS) or min(_DECODERS, os.cpu_count() or 1)
         alignment = answering.alignment(predictor, _tell)
         detector, coverage = answering.detector(), answering.COVERAGE.value
         meters = Meters()
-        options = AnswerOptions(detector, alignment, coverage, decoders)
+        options = AnswerOptions(detector, alignment, coverage, decoders, asked)
         workers = Workers(predictor, options, limits, meters)
         service = Service(workers, limits, meters, warnings)
         if server.is_open(listening.getsockname()[0]):

@@ -4,6 +4,8 @@
 - `recalibration`: the cumulative probabilities are mapped, by the frequencies that labels had.
 - `conformal`: scores of labels, and thresholds that a share of new labels is sure to keep.
 - `fitted`: all of them as one value, `Calibration`, that is fitted, kept and applied.
+- `merged`: one interval of several pictures of a person, as of a film's frames.
+- `promise`: in words, what was fitted and what intervals promise.
 
 The functions take arrays of any dtype, give float32, and are jit-able; a label space is static.
 """
@@ -18,6 +20,8 @@ from ldl_jax.calibration.conformal import (
 )
 from ldl_jax.calibration.fit import Options, check_count, fit
 from ldl_jax.calibration.fitted import Calibration, Cell, apply, interval, limits
+from ldl_jax.calibration.merged import majority_interval, single_coverage
+from ldl_jax.calibration.promise import facts, guarantee, held
 from ldl_jax.calibration.recalibration import fit_recalibration, recalibrate
 from ldl_jax.calibration.temperature import fit_temperature, temper
 
@@ -28,16 +32,21 @@ __all__ = [
     "apply",
     "check_count",
     "conformal_interval",
+    "facts",
     "fit",
     "fit_recalibration",
     "fit_temperature",
+    "guarantee",
+    "held",
     "interval",
     "least_count",
     "limits",
+    "majority_interval",
     "own_scores",
     "rank",
     "recalibrate",
     "scores",
+    "single_coverage",
     "temper",
     "thresholds",
 ]

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from ldl_jax import decoders
+from ldl_jax import calibration, decoders
+from ldl_jax.calibration import Calibration
 from ldl_jax.evaluation import cells
 from ldl_jax.evaluation.grid import Column, Grid
 from ldl_jax.labels import LabelSpace
 
 Box = tuple[float, float, float, float]
-_prob_at_least = jax.jit(decoders.prob_at_least, static_argnums=(1, 2))
+# The threshold is traced: a server's clients ask for any, and each would be compiled else.
+_prob_at_least = jax.jit(decoders.prob_at_least, static_argnums=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ class Asked:
             narrow = answer.high - answer.low < self.max_width
             answer = dataclasses.replace(answer, answered=narrow)
         if self.threshold is not None and answer.low is not None:
-            share = float(_prob_at_least(answer.probs, space, self.threshold))
+            share = float(_prob_at_least(answer.probs, space, np.float32(self.threshold)))
             answer = dataclasses.replace(answer, at_least=share)
         return answer
 
@@ -72,30 +74,41 @@ NOTHING = Asked()
 
 
 def check_asked(
-    threshold: float | None, max_width: float | None, space: LabelSpace, value_alone: bool
+    threshold: float | None,
+    max_width: float | None,
+    space: LabelSpace,
+    value_alone: bool,
+    *,
+    stand_in: bool = False,
+    names: tuple[str, str] = ("--threshold", "--max-width"),
 ) -> Asked:
-    """Returns what the flags --threshold and --max-width ask of a model.
+    """Returns what is asked of a model, by the flags --threshold and --max-width or otherwise.
 
     Args:
       threshold: a label, or None.
       max_width: a width, or None.
       space: the model's labels.
-      value_alone: whether the model has no distribution.
+      value_alone: whether the model has no interval, and no distribution.
+      stand_in: whether its distribution only stands in for its value.
+      names: what messages call the two.
 
     Raises:
-      ValueError: the model cannot answer it; the message names each flag.
+      ValueError: the model cannot answer it; the message names each of the two that is wrong.
     """
-    values = {"threshold": threshold, "max-width": max_width}
+    missing = {
+        names[0]: threshold is not None and (value_alone or stand_in),
+        names[1]: max_width is not None and value_alone,
+    }
     faults = [
-        f"--{name}: the model's method gives a value alone, no distribution"
-        for name, value in values.items()
-        if value is not None and value_alone
+        f"{name}: the model's method gives a value alone, no distribution"
+        for name, is_missing in missing.items()
+        if is_missing
     ]
     if threshold is not None and not space.low <= threshold <= space.high:
         ends = f"{space.low:g} to {space.high:g} {space.unit}"
-        faults.append(f"--threshold: expected within the model's labels, {ends}, got {threshold:g}")
+        faults.append(f"{names[0]}: expected within the model's labels, {ends}, got {threshold:g}")
     if max_width is not None and not 0 < max_width < float("inf"):
-        faults.append(f"--max-width: expected above 0 {space.unit}, got {max_width:g}")
+        faults.append(f"{names[1]}: expected above 0 {space.unit}, got {max_width:g}")
     if faults:
         raise ValueError("; ".join(faults))
     return Asked(threshold, max_width)
@@ -116,28 +129,48 @@ def table(
     space: LabelSpace,
     coverage: float,
     asked: Asked = NOTHING,
-    promised: bool = False,
+    known: Calibration | None = None,
+    group: str = "",
 ) -> Grid:
-    """Returns a table for the terminal, a row a face; `promised` is of a calibrated model."""
-    held = f"{coverage:.0%} of the distribution"
-    if promised:
-        held = f"{coverage:.0%} of such labels as the model was calibrated with"
+    """Returns a table for the terminal, a row a face.
+
+    Args:
+      answers: the rows.
+      space: the labels.
+      coverage: of the intervals.
+      asked: what is asked beside the values.
+      known: the model's calibration; None of one that has none.
+      group: of the people, whose intervals were asked for.
+    """
+    held = calibration.held(known, coverage, group)
     note = f"Values in {space.unit}; intervals hold {held}."
     names = ["picture", "face", "box", "value", "interval"]
     rows = [_cells(answer, space) for answer in answers]
-    if asked.max_width is not None:
-        left = sum(not answer.answered for answer in answers)
-        wide = f"their intervals are {asked.max_width:g} wide or wider"
-        note += f" No answer for {left} of {len(answers)}: {wide}."
-    if asked.threshold is not None:
-        names.append(f"P(>= {asked.threshold:g})")
-        rows = [(*row, _share(answer)) for row, answer in zip(rows, answers, strict=True)]
+    names += asked_heading(asked)
+    rows = [(*row, *asked_cell(answer, asked)) for row, answer in zip(rows, answers, strict=True)]
     columns = [Column(name, right=name != "picture") for name in names]
-    return Grid(columns, rows, caption=note)
+    return Grid(columns, rows, caption=note + asked_note(answers, asked))
 
 
-def _share(answer: Answer) -> str:
-    return "" if answer.at_least is None else f"{answer.at_least:.3f}"
+def asked_heading(asked: Asked) -> list[str]:
+    """Returns the heading of the table's column that a threshold has, in a list; or none."""
+    return [] if asked.threshold is None else [f"P(>= {asked.threshold:g})"]
+
+
+def asked_cell(answer: Answer, asked: Asked) -> list[str]:
+    """Returns an answer's cell of that column, in a list."""
+    if asked.threshold is None:
+        return []
+    return ["" if answer.at_least is None else f"{answer.at_least:.3f}"]
+
+
+def asked_note(answers: Sequence[Answer], asked: Asked) -> str:
+    """Returns a sentence on how many answers are not given, after a blank; or nothing."""
+    if asked.max_width is None:
+        return ""
+    left = sum(not answer.answered for answer in answers)
+    wide = f"their intervals are {asked.max_width:g} wide or wider"
+    return f" No answer for {left} of {len(answers)}: {wide}."
 
 
 def to_json(
@@ -146,14 +179,17 @@ def to_json(
     coverage: float,
     warnings: Sequence[str] = (),
     asked: Asked = NOTHING,
+    *,
+    calibrated: bool = False,
 ) -> str:
     """Returns a JSON document, a list with an object a face.
 
     Keys: picture, face, box ([left, top, right, bottom] or null), value, interval ([low, high] or
-    null), coverage, unit, warnings (a line on each thing that is wrong with the checkpoint, mostly
-    none), and distribution, the probability of each label by its name. With a threshold: threshold
-    and prob_at_least, null where the method gives a value alone. With a greatest width: max_width
-    and answered; where that is false, value is null.
+    null), coverage, calibrated (whether labels keep the coverage, or only the model's distribution
+    does), unit, warnings (a line on each thing that is wrong with the checkpoint, mostly none), and
+    distribution, the probability of each label by its name. With a threshold: threshold and
+    prob_at_least, null where the method gives a value alone. With a greatest width: max_width and
+    answered; where that is false, value is null.
     """
     names = label_names(space)
     rows = [
@@ -163,8 +199,9 @@ def to_json(
             "box": None if answer.box is None else [round(x, 1) for x in answer.box],
             "value": shortest(answer.value if answer.answered else None),
             "interval": interval_of(answer),
-            **_asked_of(answer, asked),
+            **asked_fields(answer, asked),
             "coverage": coverage,
+            "calibrated": calibrated,
             "unit": space.unit,
             "warnings": list(warnings),
             "distribution": dict(zip(names, map(shortest, answer.probs), strict=True)),
@@ -176,7 +213,7 @@ def to_json(
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
-def _asked_of(answer: Answer, asked: Asked) -> dict[str, object]:
+def asked_fields(answer: Answer, asked: Asked) -> dict[str, object]:
     """Returns the keys of an answer that only some questions have."""
     keys: dict[str, object] = {}
     if asked.threshold is not None:
@@ -197,20 +234,28 @@ def to_csv(answers: Sequence[Answer], space: LabelSpace, asked: Asked = NOTHING)
     writer = csv.writer(text, lineterminator="\n")
     names = [f"p[{name}]" for name in label_names(space)]
     first = ["picture", "face", "left", "top", "right", "bottom", "value", "low", "high"]
-    further = ["threshold", "prob_at_least"] if asked.threshold is not None else []
-    further += ["max_width", "answered"] if asked.max_width is not None else []
-    writer.writerow([*first, *further, *names])
+    writer.writerow([*first, *asked_columns(asked), *names])
     for answer in answers:
         edges = [""] * 4 if answer.box is None else [round(x, 1) for x in answer.box]
         value = answer.value if answer.answered else None
         numbers = [value, *(interval_of(answer) or [None, None])]
         name = cells.spreadsheet(answer.picture)
-        flags = [
-            str(x).lower() if isinstance(x, bool) else x for x in _asked_of(answer, asked).values()
-        ]
         probs = map(shortest, answer.probs)
-        writer.writerow([name, answer.face, *edges, *map(shortest, numbers), *flags, *probs])
+        further = asked_values(answer, asked)
+        writer.writerow([name, answer.face, *edges, *map(shortest, numbers), *further, *probs])
     return text.getvalue()
+
+
+def asked_columns(asked: Asked) -> list[str]:
+    """Returns the names of the columns that a CSV file has of what is asked."""
+    names = ["threshold", "prob_at_least"] if asked.threshold is not None else []
+    return names + (["max_width", "answered"] if asked.max_width is not None else [])
+
+
+def asked_values(answer: Answer, asked: Asked) -> list[object]:
+    """Returns an answer's values in these columns."""
+    values = asked_fields(answer, asked).values()
+    return [str(x).lower() if isinstance(x, bool) else x for x in values]
 
 
 def interval_of(answer: Answer) -> list[float | None] | None:

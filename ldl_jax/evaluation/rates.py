@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
+from ldl_jax.calibration import rank
+
 LEVEL = 0.95
 
 
@@ -75,6 +77,47 @@ def needed(share: float, confidence: float) -> int:
       59
     """
     return math.ceil(math.log(1 - confidence) / math.log(1 - share))
+
+
+def conformal_range(
+    calibrated: int, tested: int | None, coverage: float, level: float = LEVEL
+) -> tuple[float, float]:
+    """Returns between which shares of labels conformal intervals hold in `level` of all draws.
+
+    N labels calibrated, r = ⌈(N + 1) a⌉, and M others are tested. Where all come alike and no two
+    scores are equal, the share of all labels that the intervals hold is Beta(r, N + 1 - r), and the
+    number of the M is BetaBinomial(M, r, N + 1 - r): the law of how many of M lie below the r-th of
+    N numbers. The ends are its quantiles. Equal scores, and thresholds by range of labels, only add
+    labels; several pictures of a person make the range wider than this.
+
+    Args:
+      calibrated: N, from which the threshold was taken.
+      tested: M; None is for any number, however many.
+      coverage: a.
+      level: of the range, in (0, 1).
+
+    Raises:
+      ValueError: N labels are too few for the coverage.
+
+    Source: Vovk, "Conditional Validity of Inductive Conformal Predictors" (ACML 2012); Angelopoulos
+    and Bates, "Conformal Prediction: A Gentle Introduction" (2023), Sec. 3.2.
+
+    Examples:
+      >>> low, high = conformal_range(645, 3300, 0.9)
+      >>> round(low, 3), round(high, 3)
+      (0.874, 0.925)
+    """
+    index = rank(calibrated, coverage)
+    if index > calibrated:
+        raise ValueError(
+            f"calibrated: {calibrated} labels are too few for a coverage of {coverage:g}"
+        )
+    shape, ends = (index, calibrated + 1 - index), ((1 - level) / 2, (1 + level) / 2)
+    if tested is None:
+        low, high = stats.beta.ppf(ends, *shape)
+    else:
+        low, high = stats.betabinom.ppf(ends, tested, *shape) / tested
+    return float(low), float(high)
 
 
 def text(rate: dict[str, Any], absent: str) -> str:

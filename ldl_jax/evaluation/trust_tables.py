@@ -40,7 +40,7 @@ def groups(analyses: Mapping[str, Analysis]) -> list[Row]:
             row["MAE [95 %]"] = _with_interval(numbers, "mae", "{:.3f}")
             row["bias [95 %]"] = _with_interval(numbers, "bias", "{:+.3f}")
             if "coverage90" in numbers:
-                row["in 90 %"] = f"{100 * numbers['coverage90']:.1f}"
+                row["in central 90 %"] = f"{100 * numbers['coverage90']:.1f}"
             for decision in analysis.get("decisions", ())[:1]:
                 of_group = decision["by_group"].get(group)
                 for key in ("fpr", "fnr") if of_group else ():
@@ -50,8 +50,8 @@ def groups(analyses: Mapping[str, Analysis]) -> list[Row]:
     return rows
 
 
-def lines(analysis: Analysis) -> list[str]:
-    """Returns lines on the greatest differences of groups, small groups, and narrow answers."""
+def group_lines(analysis: Analysis) -> list[str]:
+    """Returns lines on the greatest differences of groups of people, and on small groups."""
     texts = [
         _difference(row, analysis["unit"])
         for row in analysis.get("group_differences", ())
@@ -66,6 +66,12 @@ def lines(analysis: Analysis) -> list[str]:
         )
     if rest := len(analysis.get("by_group", {})) - _SHOWN:
         texts += [f"{rest} smaller groups are in the analysis alone"] if rest > 0 else []
+    return texts
+
+
+def lines(analysis: Analysis) -> list[str]:
+    """Returns lines on the greatest differences of groups, small groups, and narrow answers."""
+    texts = group_lines(analysis)
     if abstention := analysis.get("abstention"):
         half = min(abstention["by_width"]["curve"], key=lambda row: abs(row["coverage"] - 0.5))
         texts.append(

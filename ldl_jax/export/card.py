@@ -4,6 +4,7 @@ It is Markdown with the YAML head that the Hugging Face hub reads. What the run'
 is said to be not known.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from ldl_jax.predict.one_file import Notes
 from ldl_jax.predict.predictor import Predictor
 
 _DRAWN = "drawn by this library, of nobody"  # the licence of synthetic faces
+INTERVALS = "Intervals"  # the heading of what they promise
 _NOT_FOR = """\
 - **Decisions about people.** An estimate of how a face looks proves neither an age nor anything
   else about a person: it must not grant or refuse access, work, credit, insurance, asylum or
@@ -34,13 +36,14 @@ def notes_of(predictor: Predictor, path: Path) -> Notes:
     Args:
       predictor: the model.
       path: what it was loaded from. Of a run, or a checkpoint in one, the run's files are read;
-        the notes of a model file stay as they are.
+        the notes of a model file stay as they are, but for what they say of its intervals.
 
     Raises:
       ValueError: a file of the run is damaged.
     """
     if predictor.notes.card:
-        return predictor.notes
+        text_now = with_intervals(predictor.notes.card, predictor)
+        return dataclasses.replace(predictor.notes, card=text_now)
     facts = run_facts.read(path, predictor.about.generation)
     try:
         return Notes(text(predictor, facts), _licences(facts), tuple(_data_lines(facts)))
@@ -68,6 +71,7 @@ def text(predictor: Predictor, facts: RunFacts) -> str:
         "By group of people": card_results.groups(facts),
         "By label": card_results.labels(facts),
         "Calibration": card_results.calibration(facts),
+        INTERVALS: _intervals(predictor),
         "Pictures": _pictures(predictor),
         "Training": _training(predictor, facts),
         "Software": _software(facts),
@@ -77,6 +81,26 @@ def text(predictor: Predictor, facts: RunFacts) -> str:
     for heading, content in sections.items():
         parts.append(f"## {heading}\n\n{content}" if heading else content)
     return "\n\n".join(parts) + "\n"
+
+
+def with_intervals(text: str, predictor: Predictor) -> str:
+    """Returns a card that says what its model's intervals promise now.
+
+    A model may have been calibrated after its card was written, or be exported without that. Of a
+    card of somebody's own, without that section, nothing is changed where there is no calibration.
+    """
+    before, heading, rest = text.partition(f"\n## {INTERVALS}\n")
+    section = f"\n## {INTERVALS}\n\n{_intervals(predictor)}\n"
+    if heading:
+        _, following, after = rest.partition("\n## ")
+        return before + section + (f"{following}{after}")
+    if predictor.about.calibration is None:
+        return text
+    return f"{text.rstrip()}\n{section}"
+
+
+def _intervals(predictor: Predictor) -> str:
+    return card_results.intervals(predictor.about.calibration, predictor.value_alone)
 
 
 def _head(facts: RunFacts, network: str, method: str, unit: str) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ldl_jax.calibration import Calibration
+from ldl_jax.calibration import facts as facts_of
 from ldl_jax.evaluation import compare, report
 from ldl_jax.evaluation.cells import markdown
 from ldl_jax.export.run_facts import UNKNOWN, RunFacts
@@ -57,6 +59,26 @@ def calibration(facts: RunFacts) -> str:
             "quantile is from its level, on the mean; 0 is best)"
         )
     return "\n".join(lines) or _NOT_EVALUATED
+
+
+def intervals(known: Calibration | None, value_alone: bool) -> str:
+    """Returns what the model's intervals promise: its own claim, or a calibration's guarantee."""
+    if value_alone:
+        return "There are none: the method gives a value alone."
+    if known is None:
+        return (
+            "Not calibrated: an interval holds a share of the model's distribution, which is its "
+            "own claim. `launch.calibrate` makes labels keep it."
+        )
+    lines = [f"- {markdown(line)}" for line in facts_of(known)]
+    return "\n".join(
+        [
+            "Calibrated by `launch.calibrate`. Results above are of before: the values are the "
+            "same, the distributions and intervals are not.",
+            "",
+            *lines,
+        ]
+    )
 
 
 def _better(better: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax import files
+from ldl_jax.calibration.promise import CONDITION
 from ldl_jax.data.detect import choice, mtcnn, networks, weights
 from ldl_jax.evaluation.answers import label_names
 from ldl_jax.lowering import to_onnx
@@ -148,8 +149,10 @@ def _about(
     settings = dataclasses.asdict(mtcnn.Settings())
     years = space.unit == "years"
     what = "age" if years else "value"
-    alone = predictor.value_alone
-    task = f"estimates its {what}," if alone else f"says how likely it finds each {what}"
+    alone, known = predictor.value_alone, predictor.about.calibration
+    task = (
+        f"estimates its {what}," if predictor.stand_in else f"says how likely it finds each {what}"
+    )
     return {
         "title": "Age from a face" if years else "An estimate from a face",
         "description": f"A neural network looks at each face and {task} from {space.low:g} to "
@@ -170,7 +173,10 @@ def _about(
         "high": space.high,
         "unit": space.unit,
         "coverage": COVERAGE,
+        "calibrated": known is not None,
+        "reading": _reading(predictor),
         "value_alone": alone,
+        "stand_in": predictor.stand_in,
         "detector": {
             "networks": {name: versioned(f"models/{name}.onnx") for name in arrays},
             "shapes": {name: _INPUTS[name] for name in arrays},
@@ -179,6 +185,35 @@ def _about(
         if arrays
         else None,
     }
+
+
+def _reading(predictor: Predictor) -> str:
+    """Returns what the page says of how an answer is read: what its interval is worth."""
+    known = predictor.about.calibration
+    if predictor.value_alone:
+        return (
+            "This model gives one value for a face, without a distribution. Nothing says how sure "
+            "it is."
+        )
+    bars = "The bars are the model’s distribution over all labels. A wide one: it is not sure."
+    if predictor.stand_in:
+        bars = "This model gives one value for a face, without a distribution."
+    if known is None:
+        return (
+            f"{bars} The interval holds {COVERAGE:.0%} of that distribution. That is the model’s "
+            "own claim, which nobody has checked on people: it is no promise."
+        )
+    where = "."
+    if known.ranges:
+        where = ", in each range of labels."
+    elif known.groups:
+        where = ", of all of them together; a group of people may have less."
+    return (
+        f"{bars} The interval is calibrated: of pictures that come as those did which it was "
+        f"calibrated with ({CONDITION}), it holds the label of {COVERAGE:.0%} or more{where} "
+        f"{known.overall.count:,} labelled pictures were used for that. It is a promise about many "
+        "pictures together, none about one person, and none for pictures that come in another way."
+    )
 
 
 def _digest(content: bytes | Path) -> str:

@@ -45,17 +45,23 @@ class Cache:
         Raises:
           ValueError: the folder cannot be written to.
         """
-        self._about = json.loads(json.dumps({"format": FORMAT, **about}))
+        self._about = _stated(about)
         self._width, self._log = width, log
         self.folder: Path | None = None
         if path is not None:
-            text = json.dumps(self._about, sort_keys=True)
-            key = hashlib.sha256(text.encode()).hexdigest()[:16]
-            self.folder = path / f"{about['name']}-{key}"
+            self.folder = path / _folder_name(self._about)
             if not (self.folder / _ABOUT).exists():
                 self._name_others(path)
                 with self._writing():
                     write_json(self.folder / _ABOUT, self._about)
+
+    @classmethod
+    def existing(
+        cls, path: Path, about: Mapping[str, object], width: int, log: LogLine
+    ) -> "Cache | None":
+        """Returns the features in a folder, as of the constructor, or None where it has none."""
+        folder = path / _folder_name(_stated(about))
+        return cls(path, about, width, log) if (folder / _ABOUT).is_file() else None
 
     def read(self, digests: Sequence[bytes], views: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Reads what is kept of some pictures.
@@ -151,3 +157,15 @@ class Cache:
                 changes = ["what of is not known"]
             shown = "; ".join(changes[:4]) + (" and more" if changes[4:] else "")
             self._log(f"features: those in {other.parent} are others, not taken: {shown}")
+
+
+def _stated(about: Mapping[str, object]) -> dict[str, object]:
+    """Returns what features depend on, with the version of their files."""
+    content: dict[str, object] = json.loads(json.dumps({"format": FORMAT, **about}))
+    return content
+
+
+def _folder_name(stated: Mapping[str, object]) -> str:
+    text = json.dumps(stated, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{stated['name']}-{key}"

@@ -109,14 +109,19 @@ class Predictor:
         if not hasattr(self, "_weights"):
             raise ValueError("an ONNX file has no weights for JAX; load the run it was made of")
 
-    @cached_property
+    @property
     def value_alone(self) -> bool:
-        """Returns whether the method gives a value alone, and no calibration an interval.
+        """Returns whether the method gives a value alone, and no calibration an interval."""
+        return self.about.calibration is None and self.stand_in
+
+    @cached_property
+    def stand_in(self) -> bool:
+        """Returns whether the method gives a value alone, for which its distribution stands in.
 
         Its distribution is then the two labels next to the value, and an interval of it means
         nothing. A distribution that is learnt is not so for random features.
         """
-        if self.space.size < 3 or self.about.calibration is not None:
+        if self.space.size < 3:
             return False
         if not hasattr(self, "_weights"):
             assert self.session is not None

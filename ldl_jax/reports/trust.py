@@ -147,7 +147,15 @@ def groups(subject: Subject, key: str) -> Section | None:
         return None
     unit = subject.answers.unit
     covered = any("coverage90" in row for row in known.values())
-    lines = [["group", "pictures", "MAE [95 %]", "bias [95 %]", *(["in 90 %"] if covered else [])]]
+    lines = [
+        [
+            "group",
+            "pictures",
+            "MAE [95 %]",
+            "bias [95 %]",
+            *(["in central 90 %"] if covered else []),
+        ]
+    ]
     for name, row in known.items():
         line = [name, f"{row['pictures']:,}", _spread(row, "mae"), _spread(row, "bias", "{:+.3f}")]
         lines.append([*line, *([f"{row['coverage90']:.1%}"] if covered else [])])

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ldl_jax import files
-from ldl_jax.calibration import Calibration, Options, check_count, fit, least_count
+from ldl_jax.calibration import Calibration, Options, check_count, fit, guarantee, least_count, rank
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits import split_file
-from ldl_jax.evaluation import calibrating
+from ldl_jax.evaluation import calibrating, rates
 from ldl_jax.evaluation.calibrating import Figures
 from ldl_jax.evaluation.groups import joined
 from ldl_jax.export import card
@@ -24,6 +24,7 @@ from ldl_jax.run import data, scoring, seen
 from ldl_jax.run.candidates import Candidate, compared_in
 from ldl_jax.run.config import Config, ConfigError
 from ldl_jax.run.data import LogLine
+from ldl_jax.run.model_answers import answers_of
 from ldl_jax.train import calibrated
 from ldl_jax.train.stored import read_step
 from ldl_jax.workdir import read_json
@@ -128,7 +129,7 @@ def calibrate(
         )
     check_count(len(rows), options)
     quiet = scoring.of_all(log)
-    answers = scoring.answers_of(candidate, config, records, rows, quiet, progress)
+    answers = answers_of(candidate, config, records, rows, quiet, progress)
     name = f"{records.name}, {pictures.part} part" if pictures.part != "all" else records.name
     head = predictor.trained.params["head"]
     options = dataclasses.replace(options, network=calibrated.network_mark(head), data=name)
@@ -181,16 +182,7 @@ def _notes(
 
 def _guarantees(fitted: Calibration, options: Options) -> list[str]:
     """Returns what the intervals promise, and on which condition."""
-    of = "of new pictures"
-    if fitted.ranges:
-        of = "of new pictures with labels in each range"
-    elif fitted.groups:
-        of = "of new pictures of each group"
-    lines = [
-        f"intervals of a coverage hold at least that share of the labels {of}, if these come as "
-        f"the calibration's {fitted.overall.count} did (exchangeable: the same cameras, people and "
-        "ways of cutting faces out)"
-    ]
+    lines = [guarantee(fitted), *_spread(fitted, options.coverage)]
     needed = least_count(options.coverage)
     few = [f"{cell.name} ({cell.count})" for cell in fitted.groups if cell.count < needed]
     if few:
@@ -199,6 +191,24 @@ def _guarantees(fitted: Calibration, options: Options) -> list[str]:
             f"{options.coverage:.0%}: {', '.join(few)}"
         )
     return lines
+
+
+def _spread(fitted: Calibration, coverage: float) -> list[str]:
+    """Returns a line on how far the share that intervals hold varies from draw to draw."""
+    cells = fitted.groups or fitted.ranges or (fitted.overall,)
+    texts = []
+    for cell in cells:
+        if rank(cell.count, coverage) <= cell.count:
+            low, high = rates.conformal_range(cell.count, None, coverage)
+            name = f" ({cell.name})" if cell.name else ""
+            texts.append(f"{100 * low:.1f} to {100 * high:.1f} % of {cell.count} labels{name}")
+    if not texts:
+        return []
+    return [
+        f"what intervals of {100 * coverage:.4g}% hold of ever more new pictures lies, in 95 of "
+        f"100 draws of the pictures that calibrate, within {', '.join(texts)}; of few new "
+        "pictures it varies more"
+    ]
 
 
 def keep(
@@ -218,7 +228,8 @@ def keep(
     if target is not None or predictor.folder is None:
         about = dataclasses.replace(predictor.about, calibration=calibration)
         model = Predictor(about, predictor.trained)
-        model.notes = predictor.notes if predictor.folder is None else card.notes_of(model, path)
+        model.notes = predictor.notes
+        model.notes = card.notes_of(model, path)  # which says that it is calibrated
         file = path if target is None else target
         one_file.write(model, file, dtype=_dtype(predictor) if target is None else "float32")
         return file

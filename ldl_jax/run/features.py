@@ -93,7 +93,7 @@ def extracted(
         "name": resolved.model.name.replace(":", "."),  # it is part of a folder's name
         "network": resolved.options,
         "weights": hashed,
-        "preprocessing": _shown(preprocessing),
+        "preprocessing": shown(preprocessing),
         **own_network.source(resolved.model.name),
     }
     path = Path(config.init.features_cache) if config.init.features_cache else None
@@ -116,7 +116,7 @@ def extracted(
     )
 
 
-def _shown(preprocessing: Preprocessing) -> dict[str, object]:
+def shown(preprocessing: Preprocessing) -> dict[str, object]:
     """Returns what is kept of a preprocessing; features of before `square` are those without it."""
     content = dataclasses.asdict(preprocessing)
     return content if preprocessing.square else {k: x for k, x in content.items() if k != "square"}

@@ -16,7 +16,7 @@ from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.data.datasets.folders import Left
 from ldl_jax.data.records import DataError
 from ldl_jax.evaluation import grid
-from ldl_jax.evaluation.answers import summary
+from ldl_jax.evaluation.answers import Asked, summary
 from ldl_jax.evaluation.cells import plain
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
@@ -27,7 +27,7 @@ from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.video import opening, own_tracker, tables
 from ldl_jax.video.answering import FilmAnswers, Seen
 from ldl_jax.video.film import answer_film, problems
-from ldl_jax.video.pools import POOLINGS, Pooling, PoolSettings
+from ldl_jax.video.pools import POOLINGS, Pooling, Pools, PoolSettings
 from ldl_jax.video.reading import FilmReader
 from ldl_jax.video.tracking import MakeTracker, Tracker
 from ldl_jax.video.writing import Writer
@@ -85,6 +85,8 @@ class FilmTask(NamedTuple):
     coverage: float
     megapixels: float | None
     warnings: Sequence[str]
+    group: str
+    asked: Asked
 
 
 def camera_given() -> bool:
@@ -152,15 +154,26 @@ def run(
     json_place: str | None,
     csv_place: str | None,
 ) -> bool:
-    """Answers for films, and writes the table, JSON and CSV; returns whether all went well."""
-    results, wrong, early = answer(films, predictor, task, err)
+    """Answers for films, and writes the table, JSON and CSV; returns whether all went well.
+
+    Raises:
+      ValueError: the model cannot pool frames as the flags say; nothing is read or written then.
+    """
     space, settings = predictor.space, settings_of(task)
+    known = predictor.about.calibration
+    try:
+        Pools(predictor, settings)
+    except ValueError as error:
+        remedy = "" if known is None else "; or leave the calibration out, with --raw"
+        raise ValueError(f"--{error}{remedy}") from None
+    results, wrong, early = answer(films, predictor, task, err)
     if "-" not in (json_place, csv_place) and any(film.tracks for film in results):
-        grid.show(Console(), tables.table(results, space, task.coverage))
+        grid.show(Console(), tables.table(results, space, settings, known))
     if json_place is not None:
-        targets.put(tables.to_json(results, space, settings, task.warnings), json_place)
+        text = tables.to_json(results, space, settings, task.warnings, calibrated=known is not None)
+        targets.put(text, json_place)
     if csv_place is not None:
-        targets.put(tables.to_csv(results, space), csv_place)
+        targets.put(tables.to_csv(results, space, settings.asked), csv_place)
     if predictor.value_alone and any(film.tracks for film in results):
         err.print(
             f"the method {predictor.about.method['name']} gives a value alone: the frames' values "
@@ -237,7 +250,13 @@ def settings_of(task: FilmTask) -> PoolSettings:
     """Returns how the flags want the frames to be pooled."""
     pool = typing.cast(Pooling | None, _POOL.value)
     return PoolSettings(
-        pool, _SHARED.value, coverage=task.coverage, least=_LEAST.value, boxes=_BOXES.value
+        pool,
+        _SHARED.value,
+        coverage=task.coverage,
+        least=_LEAST.value,
+        boxes=_BOXES.value,
+        group=task.group,
+        asked=task.asked,
     )
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ldl_jax import processes, workdir
 from ldl_jax.data.splits import audit, split_file
-from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spread
+from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spread, trust_tables
 from ldl_jax.files import write_json
 from ldl_jax.run import experiment, identity, plan, started
 from ldl_jax.run.attempts import Attempts
@@ -106,6 +106,7 @@ def train(
         look(built, opened, figures=figures)
     unit = built.job.method.space.unit
     grid.show(console, report.table(results, unit))
+    show_groups(folder, results[-1]["generation"], console, log)
     log(f"protocol: {built.protocol}")
     if unit != "identity":
         log(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
@@ -148,6 +149,20 @@ def look(built: Experiment, opened: Workdir, *, figures: bool = True) -> None:
         opened.keep_analysis(generation, content)
     if figures:
         gallery.draw(opened.path / "figures", answers, opened.rows(), part, [*analyses.values()])
+
+
+def show_groups(folder: Path, generation: int, console: Console, log: LogLine) -> None:
+    """Shows a generation's errors by group of people, where groups are known.
+
+    They are those of the run's analysis, and docs/decisions.md says how they are read.
+    """
+    path = folder / "analysis" / f"generation_{generation}.json"
+    content = workdir.read_json(path) if path.is_file() else {}
+    if rows := trust_tables.groups({f"generation {generation}": content}):
+        console.print()
+        grid.show(console, report.table(rows, keep=2))
+        for line in trust_tables.group_lines(content):
+            log(line)
 
 
 @contextlib.contextmanager

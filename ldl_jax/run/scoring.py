@@ -1,7 +1,7 @@
 """Scores trained models on a labelled set, without any training."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +9,19 @@ import numpy as np
 
 from ldl_jax.data.records import DataError, Records
 from ldl_jax.data.splits import protocols
-from ldl_jax.evaluation import analysis, calibrating, compare, decisions, evaluate, report
+from ldl_jax.evaluation import analysis, compare, decisions, report
 from ldl_jax.evaluation import groups as of_people
 from ldl_jax.evaluation.compare import Difference
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.evaluation.robustness import Robustness
 from ldl_jax.labels import LabelSpace
-from ldl_jax.placement import make_placement
 from ldl_jax.run import data, seen
-from ldl_jax.run.candidates import Candidate, load_all, same_values, spaces_of
+from ldl_jax.run.candidates import Candidate, load_all, spaces_of
 from ldl_jax.run.config import Config, ConfigError, DataConfig
 from ldl_jax.run.data import LogLine, Reader
+from ldl_jax.run.model_answers import Progress, answers_of, held, in_space, of_part
 
 PARTS = ("test", "validation", "train", "all")
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,35 +94,79 @@ def score(
     Raises:
       ConfigError, DataError, ValueError: what is wrong with a model, the dataset or the config.
     """
+    asked = trust, thresholds, groups, raw
+    return score_parts(checkpoints, config, (part,), log, progress, *asked)[0]
+
+
+def score_parts(
+    checkpoints: Sequence[Path],
+    config: Config,
+    parts: Sequence[str],
+    log: LogLine,
+    progress: Progress,
+    trust: Sequence[str] = (),
+    thresholds: Sequence[float] | None = None,
+    groups: Sequence[str] | None = None,
+    raw: bool = False,
+) -> list[Scores]:
+    """Returns the scores on several parts, as `score`: each model is loaded, and asked, once."""
     candidates, read = load_all(checkpoints, trust, log, raw), Reader()
     records = read(candidates[0].as_trained(config.data))
-    parts, rows = chosen(config.data, records, part)
+    split, rows_of = None, dict[str, np.ndarray]()
+    for part in parts:
+        split, rows_of[part] = chosen(config.data, records, part, split)
+    rows = np.concatenate([*rows_of.values()])
     spaces = spaces_of(candidates, records, rows, config.data.space)
     _check_flags(records, [space for space, _ in spaces], thresholds, groups)
-    protocol = _protocol(config.data, records, parts, part, checkpoints, log)
-    log_once = _once(log if parts else of_all(log))
-    scores: list[Score] = []
+    of_split = config.data, records, split
+    # What is to be said of the split is said once, with the last part.
+    names = [_protocol(*of_split, x, checkpoints, _quiet) for x in parts[:-1]]
+    names.append(_protocol(*of_split, parts[-1], checkpoints, log))
+    log_once = _once(log if split and len(parts) == 1 else of_all(log))
+    scores: list[list[Score]] = [[] for _ in parts]
     for candidate, (space, note) in zip(candidates, spaces, strict=True):
         own_records = read(candidate.as_trained(config.data))  # faces are drawn in its size
         answers = answers_of(candidate, config, own_records, rows, log_once, progress)
-        held = _held(candidate, answers, of_people.joined(answers.groups))
-        answers = _in_space(answers, space)
-        if groups is not None:
-            answers = dataclasses.replace(answers, groups=of_people.choose(answers.groups, groups))
-        trained = seen.note(candidate.checkpoint, config.data, records, rows)
-        notes = (note, candidate.alignment_note(records), trained, held)
-        first = scores[0].predictions if scores else None
-        scores.append(
-            Score(
-                candidate,
-                answers,
-                report.summary(answers),
-                analysis.analyse(answers, _thresholds(records, space, thresholds)),
-                None if first is None else compare.paired_difference(answers, first),
-                tuple(filter(None, notes)),
-            )
-        )
-    return Scores(part, protocol, tuple(scores), records.notes)
+        for part, listed in zip(parts, scores, strict=True):
+            some, known = of_part(answers, records, rows_of[part]), listed[0] if listed else None
+            about = candidate, config, records, rows_of[part], space, note
+            listed.append(_scored(some, about, known, thresholds, groups))
+    each = zip(parts, names, scores, strict=True)
+    return [Scores(part, name, tuple(listed), records.notes) for part, name, listed in each]
+
+
+# A model, the config, the records, the rows, the space to compare in, and a note on that.
+_About = tuple[Candidate, Config, Records, np.ndarray, LabelSpace, str]
+
+
+def _scored(
+    answers: Predictions,
+    about: _About,
+    first: Score | None,
+    thresholds: Sequence[float] | None,
+    groups: Sequence[str] | None,
+) -> Score:
+    """Returns what a model's answers for a part are worth; `first` is the first model's."""
+    candidate, config, records, rows, space, note = about
+    known = candidate.predictor.about.calibration
+    intervals = held(known, answers, of_people.joined(answers.groups))
+    answers = in_space(answers, space)
+    if groups is not None:
+        answers = dataclasses.replace(answers, groups=of_people.choose(answers.groups, groups))
+    trained = seen.note(candidate.checkpoint, config.data, records, rows)
+    notes = (note, candidate.alignment_note(records), trained, intervals)
+    return Score(
+        candidate,
+        answers,
+        report.summary(answers),
+        analysis.analyse(answers, _thresholds(records, space, thresholds)),
+        None if first is None else compare.paired_difference(answers, first.predictions),
+        tuple(filter(None, notes)),
+    )
+
+
+def _quiet(text: str) -> None:
+    """Takes a line that is said elsewhere."""
 
 
 def _check_flags(
@@ -162,10 +205,10 @@ def _thresholds(
 
 
 def chosen(
-    config: DataConfig, records: Records, part: str
+    config: DataConfig, records: Records, part: str, known: protocols.Parts | None = None
 ) -> tuple[protocols.Parts | None, np.ndarray]:
-    """Returns the split, where one is needed, and the rows of the part."""
-    parts, rows = None, np.arange(len(records))
+    """Returns the split, where one is needed, and the rows of the part; `known` is that split."""
+    parts, rows = known, np.arange(len(records))
     if part != "all":
         if config.protocol in protocols.FOLDED and config.fold < 0 and not config.split_file:
             raise ConfigError(
@@ -173,7 +216,7 @@ def chosen(
                 "as 0; or take --part=all"
             )
         try:
-            parts = data.parts_of(config, records)
+            parts = data.parts_of(config, records) if known is None else known
         except DataError as error:
             raise DataError(f"{error}; or score every picture with --part=all") from None
         rows = getattr(parts, part)
@@ -209,59 +252,6 @@ def _protocol(
     # A run on the same pictures has left their hashes.
     workdir = next((run for path in checkpoints if (run := seen.workdir_of(path))), None)
     return data.audited(config, records, parts, workdir, log)[0]
-
-
-def answers_of(
-    candidate: Candidate,
-    config: Config,
-    records: Records,
-    rows: np.ndarray,
-    log: LogLine,
-    progress: Progress,
-) -> Predictions:
-    """Returns a model's answers for some rows."""
-    placement, predictor = make_placement(), candidate.predictor
-    batch_size = config.evaluation.batch_size
-    placement.check_batch("evaluation.batch_size", batch_size)
-    whole = -(-len(rows) // placement.devices) * placement.devices  # few pictures are one batch
-    alone = protocols.Parts(rows[:0], rows[:0], rows)
-    as_trained, space = candidate.as_trained(config.data), predictor.space
-    feed = data.feeds_of(as_trained, records, alone, space, placement, log)["test"]
-    predict, weights = predictor.pure
-    step = evaluate.jit_predict(
-        predict,
-        feed.fetch,
-        predictor.preprocessing,
-        placement,
-        distributions=config.evaluation.distributions,
-    )
-    weights, batch_size = placement.place(weights), min(batch_size, whole)
-    return evaluate.evaluate(step, weights, feed, space, batch_size, progress)
-
-
-def _held(candidate: Candidate, answers: Predictions, groups: Sequence[str]) -> str:
-    """Returns what a calibrated model's intervals of 90 % hold of the labels, in words."""
-    known = candidate.predictor.about.calibration
-    if known is None or not answers.probs.shape[1]:
-        return ""
-    ends = calibrating.intervals(known, answers.probs, answers.space, groups, (0.9,))
-    found = calibrating.figures(answers.probs, answers.labels, answers.space, ends, groups)
-    if not np.isfinite(found.coverage[0.9]):
-        return "calibrated, with too few labels for intervals of 90 %"
-    text = (
-        f"calibrated intervals of 90 % hold {found.coverage[0.9]:.1%} of the labels and are "
-        f"{found.width[0.9]:.2f} {answers.unit} wide"
-    )
-    by_group = [f"{name} {share:.1%} ({n})" for name, (share, n) in found.groups.items()]
-    return f"{text}; by group: {', '.join(by_group)}" if any(groups) else text
-
-
-def _in_space(answers: Predictions, space: LabelSpace) -> Predictions:
-    """Returns the answers in the space that they are compared in."""
-    if same_values(space, answers.space):
-        return answers
-    nothing = np.zeros((len(answers), 0), np.float32)
-    return dataclasses.replace(answers, probs=nothing, space=space, truth_kl=None, measures={})
 
 
 def _once(log: LogLine) -> LogLine:

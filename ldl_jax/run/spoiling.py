@@ -27,12 +27,18 @@ Progress = Callable[[int, int], None]
 class Spoiling:
     """Names the corruptions that pictures get, and their severities.
 
+    Attributes:
+      kinds: some of `CORRUPTIONS`.
+      severities: some of 1 to 5.
+      most: how many pictures are spoiled, drawn by the data's seed; all of them where None.
+
     Raises:
-      ValueError: there is no such corruption or severity, or none is named.
+      ValueError: there is no such corruption or severity, or none is named, or no picture.
     """
 
     kinds: tuple[str, ...] = CORRUPTIONS
     severities: tuple[int, ...] = tuple(SEVERITIES)
+    most: int | None = None
 
     def __post_init__(self) -> None:
         faults = []
@@ -43,6 +49,8 @@ class Spoiling:
         if wrong or not self.severities:
             listed = ", ".join(map(str, wrong)) or "none"
             faults.append(f"--severities: expected some of 1 to 5, got {listed}")
+        if self.most is not None and self.most < 1:
+            faults.append(f"--spoiled-pictures: expected 1 or more, got {self.most}")
         if faults:
             raise ValueError("; ".join(faults))
 
@@ -72,7 +80,7 @@ def score(
     """
     read, models = Reader(), []
     for model in scores.models:
-        part = _pictures(model, config, scores.part, read, log)
+        part = _pictures(model, config, scores.part, spoiling.most, read, log)
         known = _of_one(model, part, spoiling, progress)
         models.append(dataclasses.replace(model, robustness=known))
     return dataclasses.replace(scores, models=tuple(models))
@@ -84,11 +92,16 @@ def by_model(scores: Scores) -> dict[str, Robustness]:
     return {name: known for name, known in named.items() if known is not None}
 
 
-def _pictures(model: Score, config: Config, part: str, read: Reader, log: LogLine) -> Part:
-    """Returns the pictures of a part as a model's feed has them."""
+def _pictures(
+    model: Score, config: Config, part: str, most: int | None, read: Reader, log: LogLine
+) -> Part:
+    """Returns the pictures of a part as a model's feed has them, `most` of them at the most."""
     as_trained = model.candidate.as_trained(config.data)
     records = read(as_trained)
     _, rows = scoring.chosen(config.data, records, part)
+    if most is not None and most < len(rows):
+        drawn = np.random.default_rng(config.data.seed).choice(len(rows), most, replace=False)
+        rows = rows[np.sort(drawn)]
     alone = protocols.Parts(rows[:0], rows[:0], rows)
     # They are read one after the other here, and none is kept on a device.
     streamed = dataclasses.replace(as_trained, feed="stream")

@@ -45,7 +45,9 @@ def build(service: Service, site: Path | None = None) -> ASGIApp:
 
     async def page(request: Request) -> Response:
         headers = {"Content-Security-Policy": usage.POLICY}
-        return HTMLResponse(usage.page(service.workers.predictor, service.limits), headers=headers)
+        workers = service.workers
+        text = usage.page(workers.predictor, service.limits, workers.options.coverage)
+        return HTMLResponse(text, headers=headers)
 
     routes: list[BaseRoute] = [
         Route("/predict", predict, methods=["POST"]),

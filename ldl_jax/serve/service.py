@@ -12,7 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ldl_jax.evaluation import answers
+from ldl_jax.evaluation.answers import Asked
 from ldl_jax.serve import bodies
+from ldl_jax.serve.asked import asked_of
 from ldl_jax.serve.limits import Limits
 from ldl_jax.serve.meters import Meters
 from ldl_jax.serve.refused import RefusedError, as_json, one_line
@@ -60,10 +62,15 @@ class Service:
         """
         with self._admitted() as hold:
             bodies.check_head(request, self.limits)
-            self.workers.check_room()
+            workers = self.workers
+            asked = workers.options.asked
+            if request.url.query:
+                query = request.query_params, workers.predictor, asked
+                asked = await run_in_threadpool(asked_of, *query)
+            workers.check_room()
             pictures = await bodies.uploads(request, self.limits, hold)
             outcomes = await self._outcomes(pictures, request)
-            return await run_in_threadpool(self._response, outcomes)
+            return await run_in_threadpool(self._response, outcomes, asked)
 
     @contextlib.contextmanager
     def _admitted(self) -> Iterator[Callable[[int], None]]:
@@ -107,16 +114,18 @@ class Service:
             gone.cancel()
             outcomes.cancel()  # what nobody waits for is dropped on its way
 
-    def _response(self, outcomes: Sequence[Outcome]) -> Response:
-        rows = [answer for outcome in outcomes for answer in outcome.answers]
+    def _response(self, outcomes: Sequence[Outcome], asked: Asked) -> Response:
+        predictor, coverage = self.workers.predictor, self.workers.options.coverage
+        space, calibrated = predictor.space, predictor.about.calibration is not None
+        rows = [asked.of(answer, space) for outcome in outcomes for answer in outcome.answers]
         problems = [problem for outcome in outcomes for problem in outcome.problems]
         if problems and not rows:
             statuses = {problem.status for problem in problems}
             status = statuses.pop() if len(statuses) == 1 else 422
             line = "; ".join(problem.line for problem in problems)
             raise RefusedError(status, line, problems=problems)
-        space, coverage = self.workers.predictor.space, self.workers.options.coverage
-        text = answers.to_json(rows, space, coverage, self.warnings)
+        of = rows, space, coverage, self.warnings, asked
+        text = answers.to_json(*of, calibrated=calibrated)
         if not problems:
             return Response(text.encode("utf-8", "replace"), media_type=JSON)
         content = {"answers": json.loads(text), "problems": as_json(problems)}

@@ -2,6 +2,7 @@
 
 import html
 
+from ldl_jax import calibration
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.serve.limits import Limits
 
@@ -27,7 +28,10 @@ pre {{ overflow-x: auto }}
 <button>Answer</button>
 </form>
 <pre>curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' HOST/predict
-curl -F picture=@a.jpg -F picture=@b.png HOST/predict</pre>
+curl -F picture=@a.jpg -F picture=@b.png HOST/predict
+curl -F picture=@a.jpg 'HOST/predict?threshold={threshold:g}&amp;max_width={width:g}'</pre>
+<p>{intervals} With a threshold an answer has the probability of as much or more; with a
+greatest width it has a value only where its interval is narrower.</p>
 <p>The answer is JSON: a list with an object for each face. A request holds at most {megabytes:g}
 million bytes and {pictures} pictures. Pictures are answered in memory; none is kept or logged.
 <a href="healthz">healthz</a> and <a href="metrics">metrics</a> are for machines.</p>
@@ -36,15 +40,22 @@ million bytes and {pictures} pictures. Pictures are answered in memory; none is 
 """
 
 
-def page(predictor: Predictor, limits: Limits) -> str:
+def page(predictor: Predictor, limits: Limits, coverage: float = 0.9) -> str:
     """Returns the page as HTML."""
     about, space = predictor.about, predictor.space
+    middle = (space.low + space.high) / 2
+    intervals = f"Intervals hold {calibration.held(about.calibration, coverage)}."
+    if predictor.value_alone:
+        intervals = "There are no intervals: the method gives a value alone."
     return _PAGE.format(
         network=html.escape(str(about.model["name"])),
         method=html.escape(str(about.method["name"])),
         unit=html.escape(space.unit),
         low=space.low,
         high=space.high,
+        intervals=html.escape(intervals),
+        threshold=18 if space.low <= 18 <= space.high else middle,
+        width=round((space.high - space.low) / 5, 2),
         megabytes=limits.max_megabytes,
         pictures=limits.max_pictures,
     )

@@ -19,7 +19,7 @@ from PIL import Image
 
 from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.data.records import DataError
-from ldl_jax.evaluation.answers import Answer
+from ldl_jax.evaluation.answers import NOTHING, Answer, Asked
 from ldl_jax.predict import crops
 from ldl_jax.predict.crops import Crop, NumberedCrop
 from ldl_jax.predict.predictor import Predictor
@@ -64,14 +64,17 @@ class AnswerOptions:
     Attributes:
       detect: finds the faces, one picture at a time; None where each picture is a face.
       alignment: how a face that is found is cut out.
-      coverage: the share of the distribution that an interval holds.
+      coverage: what an interval holds: a share of the distribution, or of the labels where the
+        model is calibrated.
       decoders: threads that decode.
+      asked: what every request asks that does not ask it itself.
     """
 
     detect: Detect | None
     alignment: Alignment
     coverage: float = 0.9
     decoders: int = 2
+    asked: Asked = NOTHING
 
 
 class Workers:

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ldl_jax import decoders
+from ldl_jax import arrays, calibration, decoders
+from ldl_jax.calibration import Calibration
 from ldl_jax.decoders import pooling
-from ldl_jax.evaluation.answers import Answer, Box
+from ldl_jax.evaluation.answers import NOTHING, Answer, Asked, Box
 from ldl_jax.labels import LabelSpace
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.video.reading import Frame
@@ -29,9 +30,12 @@ class PoolSettings:
       shared: the part of a frame's error that all frames of a face share, from 0 to 1: however
         many there are, they are worth less than 1 / shared independent ones.
       memory: seconds in which the rest of the error is forgotten.
-      coverage: the share of the distribution that an interval holds, between 0 and 1.
+      coverage: what an interval holds, between 0 and 1: a share of the distribution, or of the
+        labels where the model is calibrated.
       least: a track of fewer frames with an answer is left out.
       boxes: whether tracks keep the box of each frame.
+      group: of the people in the film, where the model is calibrated by group.
+      asked: a threshold, and the width from which on intervals have no answer.
     """
 
     pool: Pooling | None = None
@@ -40,6 +44,8 @@ class PoolSettings:
     coverage: float = 0.9
     least: int = 3
     boxes: bool = False
+    group: str = ""
+    asked: Asked = NOTHING
 
     def __post_init__(self) -> None:
         faults = []
@@ -97,6 +103,7 @@ class _State(NamedTuple):
 
     pool: pooling.Running
     difference: jax.Array
+    inside: jax.Array  # [K], the share of frames whose calibrated interval holds the label
     pooled: jax.Array  # [K]
     numbers: jax.Array  # [4]: value, low, high, worth
 
@@ -123,7 +130,13 @@ class Pools:
     """
 
     def __init__(self, predictor: Predictor, settings: PoolSettings) -> None:
-        alone = predictor.value_alone
+        """Makes ready to pool.
+
+        Raises:
+          ValueError: the method has no distributions that could be multiplied, or the model was
+            calibrated with too few labels for the coverage that each frame needs.
+        """
+        alone = predictor.stand_in
         if alone and settings.pool == "product":
             raise ValueError(
                 f"pool: the method {predictor.about.method['name']} gives a value alone, of which "
@@ -132,13 +145,15 @@ class Pools:
         self.pool: Pooling = settings.pool or ("mean" if alone else "product")
         self.tracks: list[Track] = []
         self.left_out = 0
-        self._settings, self._alone = settings, alone
+        self._settings, self._alone = settings, predictor.value_alone
         self._open: dict[int, _Pooled] = {}
         self._count = 0
         self._space, size = predictor.space, predictor.space.size
-        self._empty = _State(
-            pooling.Running.empty(size), jnp.zeros(()), jnp.zeros(size), jnp.zeros(4)
-        )
+        self._limit, self._score = _limit(predictor.about.calibration, settings), "cdf"
+        if predictor.about.calibration is not None:
+            self._score = predictor.about.calibration.score
+        none = jnp.zeros(size)
+        self._empty = _State(pooling.Running.empty(size), jnp.zeros(()), none, none, jnp.zeros(4))
 
     def add(self, track: int, frame: Frame, box: Box, value: float, probs: np.ndarray) -> None:
         """Pools the network's answer for one frame of a track."""
@@ -146,8 +161,9 @@ class Pools:
         if pooled is None:
             pooled = self._open[track] = _Pooled(self._empty, frame, frame, box)
         gap = np.float32(frame.seconds - pooled.last.seconds)
+        arguments = pooled.state, np.float32(value), probs, gap, self._limit
         how = {"space": self._space, "settings": self._settings, "pool": self.pool}
-        pooled.state = _step(pooled.state, np.float32(value), probs, gap, **how)
+        pooled.state = _step(*arguments, **how, score=self._score)
         value, low, high, _ = np.asarray(pooled.state.numbers).tolist()
         pooled.shown = (value, None, None) if self._alone else (value, low, high)
         pooled.last, pooled.box = dataclasses.replace(frame, image=None), box
@@ -166,7 +182,9 @@ class Pools:
         if pooled is None or pooled.track_number is None:
             return None
         probs = np.asarray(pooled.state.pooled)
-        return Answer("", pooled.track_number, box, None, *pooled.shown, probs)
+        answer = Answer("", pooled.track_number, box, None, *pooled.shown, probs)
+        # A frame shows no probability of the threshold; it is computed once, at the track's end.
+        return dataclasses.replace(self._settings.asked, threshold=None).of(answer, self._space)
 
     def end_others(self, followed: set[int]) -> None:
         """Ends the tracks that are followed no longer."""
@@ -189,6 +207,7 @@ class Pools:
         worth = float(pooled.state.numbers[3]) if self.pool == "product" else None
         probs = np.asarray(pooled.state.pooled)
         answer = Answer("", pooled.track_number, pooled.box, None, *pooled.shown, probs)
+        answer = self._settings.asked.of(answer, self._space)
         first, last = pooled.first, pooled.last
         self.tracks.append(
             Track(
@@ -209,21 +228,49 @@ def _stepped(
     value: jax.Array,
     probs: jax.Array,
     gap: jax.Array,
+    limit: jax.Array | None,
     *,
     space: LabelSpace,
     settings: PoolSettings,
     pool: Pooling,
+    score: str,
 ) -> _State:
     """Returns the state with one more frame of the face."""
     running = pooling.add(state.pool, probs, gap, settings.memory)
     difference = value - decoders.expectation(probs, space)
     difference = state.difference + (difference - state.difference) / running.frames
     pooled = running.mean if pool == "mean" else running.product(settings.shared)
-    low, high = decoders.interval(pooled, space, settings.coverage)
+    inside = state.inside
+    if limit is None:
+        low, high = decoders.interval(pooled, space, settings.coverage)
+    else:
+        ends = calibration.conformal_interval(probs, space, limit, score)
+        values = arrays.grid(space, 1)
+        holds = ((values >= ends[0]) & (values <= ends[1])).astype(jnp.float32)
+        inside = inside + (holds - inside) / running.frames
+        low, high = calibration.majority_interval(inside, space)
     value = decoders.expectation(pooled, space) + difference
     worth = running.effective_count(settings.shared)
-    return _State(running, difference, pooled, jnp.stack([value, low, high, worth]))
+    return _State(running, difference, inside, pooled, jnp.stack([value, low, high, worth]))
 
 
 # Compiled once for all films.
-_step = jax.jit(_stepped, static_argnames=("space", "settings", "pool"))
+_step = jax.jit(_stepped, static_argnames=("space", "settings", "pool", "score"))
+
+
+def _limit(known: Calibration | None, settings: PoolSettings) -> np.ndarray | None:
+    """Returns the threshold of each frame's interval, of which more than half hold the label.
+
+    Raises:
+      ValueError: the calibration's labels were too few for it.
+    """
+    if known is None:
+        return None
+    each = calibration.single_coverage(settings.coverage)
+    try:
+        return np.asarray(calibration.limits(known, each, settings.group), np.float32)
+    except ValueError as error:
+        raise ValueError(
+            f"coverage: {settings.coverage:g} of a film needs intervals of {each:g} of its frames "
+            f"({str(error).removeprefix('coverage: ')})"
+        ) from None

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 import ldl_jax
-from ldl_jax import methods
+from ldl_jax import calibration, methods
+from ldl_jax.calibration import Options
 from ldl_jax.evaluation import analysis, predictions, report
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.export import card
 from ldl_jax.files import write_json
 from ldl_jax.labels import AGE
 from ldl_jax.predict.one_file import Notes
+from ldl_jax.predict.predictor import Predictor
+from ldl_jax.train.calibrated import network_mark
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 CONFIG = {
@@ -112,6 +115,38 @@ def test_a_file_keeps_the_card_that_it_has(run, tmp_path):
     predictor = ldl_jax.load(run)
     predictor.save(tmp_path / "m", notes=Notes("mine", "free"))
     assert card.notes_of(ldl_jax.load(tmp_path / "m"), tmp_path / "m") == Notes("mine", "free")
+
+
+def calibrated(predictor):
+    rng, space = np.random.default_rng(0), predictor.space
+    p, y = rng.dirichlet(np.ones(space.size), 99), rng.integers(0, 100, 99)
+    mark = network_mark(predictor.trained.params["head"])
+    known = calibration.fit(p, y, space, Options(network=mark, data="faces | held out"))
+    return Predictor(dataclasses.replace(predictor.about, calibration=known), predictor.trained)
+
+
+def test_the_card_says_what_intervals_promise(run, tmp_path):
+    raw = ldl_jax.load(run)
+    text = card.notes_of(raw, run).card
+    assert "Not calibrated: an interval holds a share of the model's" in section(text, "Intervals")
+    known = calibrated(raw)
+    said = section(card.notes_of(known, run).card, "Intervals")
+    assert "fitted on: faces \\| held out; 66 labels for the intervals" in said
+    assert "exchangeable: the same cameras, people" in said
+    assert "Results above are of before" in said
+    # A file that is calibrated, or exported without that, has a card of the model that it is now.
+    for first, then, words in [(raw, known, "66 labels"), (known, raw, "Not calibrated")]:
+        file = tmp_path / "m.safetensors"
+        first.save(file, notes=card.notes_of(first, run))
+        then.notes = ldl_jax.load(file).notes
+        again = card.notes_of(then, file).card
+        assert words in section(again, "Intervals")
+        assert again.count("\n## Intervals\n") == 1
+        for heading in ("Calibration", "Pictures", "Software"):
+            assert section(again, heading) == section(text, heading)
+    known.notes = Notes("mine", "free")
+    assert card.notes_of(known, run).card.startswith("mine\n\n## Intervals\n\nCalibrated")
+    assert "There are none" in card.card_results.intervals(None, value_alone=True)
 
 
 def test_a_damaged_file_of_the_run_is_one_line(run):

@@ -1,12 +1,14 @@
 """The folder of a page: what is in it, and what is said where something is missing."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ldl_jax import methods
+from ldl_jax import calibration, methods
+from ldl_jax.calibration import Options
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.data.detect import networks, weights
@@ -82,6 +84,34 @@ def test_a_method_of_values_has_no_distribution(make_predictor, runtime, tmp_pat
     about = json.loads((tmp_path / "model.json").read_text())
     assert about["value_alone"] is True
     assert about["description"].endswith("face and estimates its age, from 0 to 100 years.")
+    assert about["stand_in"] is True
+    assert "without a distribution" in about["reading"]
+
+
+def test_the_page_words_the_interval_by_its_guarantee(predictor):
+    raw = site._about(
+        predictor, {"models/model.onnx": b"", "ort/ort.js": b"", "ort/ort.wasm": b""}, {}
+    )
+    assert raw["calibrated"] is False
+    assert (
+        "The interval holds 90% of that distribution. That is the model’s own claim"
+        in raw["reading"]
+    )
+    rng, space = np.random.default_rng(0), predictor.space
+    p, y = rng.dirichlet(np.ones(space.size), 99), rng.choice(space.values, 99)
+    for options, groups, words in [
+        (Options(), (), "it holds the label of 90% or more."),
+        (Options(groups=True), ["a", "b", "c"] * 33, "a group of people may have less"),
+        (Options(edges=(20.0,)), (), "or more, in each range of labels."),
+    ]:
+        known = calibration.fit(p, y, space, options, groups)
+        calibrated = Predictor(
+            dataclasses.replace(predictor.about, calibration=known), predictor.trained
+        )
+        text = site._reading(calibrated)
+        assert words in text
+        assert "66 labelled pictures" in text
+        assert "own claim" not in text
 
 
 def test_the_detector_s_networks(predictor):

@@ -21,8 +21,9 @@ from ldl_jax.evaluation import evaluate, predictions
 from ldl_jax.features.compute import Extractor
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import deep
+from ldl_jax.run import candidates, experiment, features, model_answers, sweep, sweeping
 from ldl_jax.run import config as schema
-from ldl_jax.run import experiment, features, sweep, sweeping
+from ldl_jax.run import data as run_data
 from ldl_jax.run.config import ConfigError
 from ldl_jax.run.data import read_records
 from ldl_jax.run.shared import Shared
@@ -115,6 +116,38 @@ def test_a_finished_run_answers_pictures_as_its_own_test_did(finished):
     np.testing.assert_allclose(answer.probs, tested.probs, atol=1e-6)
     one = predictor.answer(part.picture(3)[None])
     np.testing.assert_allclose(one.value[0], tested.values[3], atol=1e-4)
+
+
+def test_a_finished_run_is_scored_from_the_features_that_it_kept(finished, tmp_path, monkeypatch):
+    path, _ = finished
+    kept, config = tmp_path / "run", make_config()
+    shutil.copytree(path, kept)
+    own = predictions.read(path / "predictions" / "generation_2.csv")
+
+    def answers(folder, config, lines):
+        (candidate,) = candidates.load_all([folder], (), lines.append)
+        records = read_records(candidate.as_trained(config.data))
+        rows = np.array([records.ids.index(name) for name in own.ids])
+        quiet = lines.append, lambda *_: None
+        return model_answers.answers_of(candidate, config, records, rows, *quiet)
+
+    lines = []
+    with monkeypatch.context() as patch:
+        patch.setattr(run_data, "feeds_of", lambda *_: pytest.fail("pictures were read"))
+        of_features = answers(kept, config, lines)
+    assert any(f"features of all {len(own)} pictures are kept in {kept}" in x for x in lines)
+    np.testing.assert_allclose(of_features.values, own.values, rtol=1e-6)
+    np.testing.assert_allclose(of_features.probs, own.probs, atol=1e-6)
+    assert of_features.subjects == own.subjects
+    for damage in (lambda file: file.write_bytes(b"x"), lambda file: file.unlink()):
+        for file in files(kept):
+            damage(file)
+        lines.clear()
+        whole = answers(kept, config, lines)
+        assert not any("are kept in" in line for line in lines)
+        np.testing.assert_allclose(whole.values, own.values, rtol=1e-3)
+    (kept / "config.json").write_text("{")  # of such a run nothing is known
+    np.testing.assert_allclose(answers(kept, config, []).values, own.values, rtol=1e-3)
 
 
 def test_the_checkpoint_names_the_network_and_holds_the_head_alone(finished):

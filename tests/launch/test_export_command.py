@@ -1,5 +1,6 @@
 """launch.export: one file with its card beside it, and one line for whatever is wrong."""
 
+import dataclasses
 import functools
 import sys
 
@@ -9,9 +10,11 @@ from PIL import Image
 
 import ldl_jax
 from launch import export
-from ldl_jax import methods
+from ldl_jax import calibration, methods
 from ldl_jax.labels import AGE
 from ldl_jax.models import weight_files
+from ldl_jax.predict.predictor import Predictor
+from ldl_jax.train.calibrated import network_mark
 from tests.launch import in_process
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -152,3 +155,24 @@ def test_a_card_that_cannot_be_written_leaves_no_model_of_another(run, tmp_path,
     assert code == 1
     assert "card.md, which is a folder" in errors
     assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_calibrated_model_is_written_without_its_calibration(run, tmp_path, capsys):
+    raw = ldl_jax.load(run)
+    rng = np.random.default_rng(0)
+    p, y = rng.dirichlet(np.ones(101), 99), rng.integers(0, 100, 99)
+    mark = network_mark(raw.trained.params["head"])
+    known = calibration.fit(p, y, AGE, calibration.Options(network=mark))
+    file = tmp_path / "calibrated.safetensors"
+    Predictor(dataclasses.replace(raw.about, calibration=known), raw.trained).save(file)
+    for more, target in ((["--raw"], "raw"), ([], "same")):
+        folder = tmp_path / target
+        code, _, errors = call(capsys, file, f"--to={folder / 'm.safetensors'}", *more)
+        assert (code, errors) == (0, "")
+        written = ldl_jax.load(folder / "m.safetensors")
+        assert written.about.calibration == (None if more else known)
+        words = "Not calibrated" if more else "66 labels for the intervals"
+        assert words in (folder / "card.md").read_text()
+    np.testing.assert_array_equal(
+        ldl_jax.load(tmp_path / "raw/m.safetensors")(images()).probs, raw(images()).probs
+    )

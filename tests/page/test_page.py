@@ -263,7 +263,13 @@ def test_each_fault_is_one_line(make_page, faulty, pictures):
 
 def test_a_model_of_values_and_a_page_without_a_detector(make_page, site, address, pictures):
     about = json.loads((site / "model.json").read_text())
-    about |= {"value_alone": True, "detector": None, "unit": "score", "title": "A score"}
+    about |= {
+        "value_alone": True,
+        "stand_in": True,
+        "detector": None,
+        "unit": "score",
+        "title": "A score",
+    }
     page = make_page(wait=False)
     page.route(re.compile("model.json"), lambda route: route.fulfill(json=about))
     page.goto(address)
@@ -276,6 +282,26 @@ def test_a_model_of_values_and_a_page_without_a_detector(make_page, site, addres
     assert len(shown(page, "one.png")[0]) == 1
     assert page.locator("article .chart").count() == 0
     assert re.fullmatch(r"one\.png: 1 face\. score \d+\.\d\.", status_of(page))
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_an_interval_is_worded_by_what_it_promises(make_page, site, address, pictures, calibrated):
+    about = json.loads((site / "model.json").read_text())
+    assert about["calibrated"] is False
+    assert "it is no promise" in about["reading"]
+    about |= {"calibrated": calibrated, "reading": "What it is worth."}
+    page = make_page(wait=False)
+    page.route(re.compile("model.json"), lambda route: route.fulfill(json=about))
+    page.goto(address)
+    page.get_by_text("Ready.").wait_for()
+    assert page.get_by_text("What it is worth.").is_visible()
+    page.get_by_role("switch").check()
+    give(page, pictures["one.png"])
+    shown(page, "one.png")
+    text = page.locator(".interval").first.text_content()
+    words = "calibrated for 90 % of such pictures" if calibrated else "90 % by its own claim"
+    assert text.startswith(f"{words}: between ")
+    assert text in status_of(page)
 
 
 def status_of(page):

@@ -1,6 +1,7 @@
 """launch.evaluate: trained models scored on a labelled set, as a user calls it."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -12,14 +13,16 @@ from rich.console import Console
 
 import ldl_jax
 from launch import evaluate
-from ldl_jax import methods
+from ldl_jax import calibration, methods
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
-from ldl_jax.evaluation import compare, predictions
+from ldl_jax.evaluation import compare, predictions, rates
 from ldl_jax.labels import AGE, SCUT_FBP, LabelSpace
-from ldl_jax.run import candidates, command, jobs, plan, scoring
+from ldl_jax.predict.predictor import Predictor
+from ldl_jax.run import candidates, command, jobs, model_answers, plan, scoring
 from ldl_jax.run import config as schema
 from ldl_jax.run.data import Reader
+from ldl_jax.train.calibrated import network_mark
 from ldl_jax.train.interrupt import Interrupt
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -140,6 +143,58 @@ def test_thresholds_groups_and_an_operating_point(checkpoint, grouped, tmp_path,
     assert "sex: female" in page
 
 
+def test_each_model_is_asked_once_for_both_parts(checkpoint, grouped, monkeypatch, capsys):
+    counts = []
+    inner = scoring.answers_of
+
+    def counted(candidate, config, records, rows, *more):
+        counts.append(len(rows))
+        return inner(candidate, config, records, rows, *more)
+
+    monkeypatch.setattr(scoring, "answers_of", counted)
+    config = schema.defaults()
+    config.data.name, config.data.csv = "csv_folder", str(grouped)
+    both = [checkpoint("a")], schema.parse(config)
+    quiet = print, lambda *_: None
+    held, tested = scoring.score_parts(*both, ("validation", "test"), *quiet)
+    assert counts == [13]
+    for scores, part in ((held, "validation"), (tested, "test")):
+        alone = scoring.score(*both, part, *quiet)
+        assert scores.protocol == alone.protocol
+        assert scores.models[0].summary == pytest.approx(alone.models[0].summary, rel=1e-5)
+        ours, theirs = (x.models[0].predictions for x in (scores, alone))
+        assert (ours.ids, ours.groups, ours.subjects) == (
+            theirs.ids,
+            dict(theirs.groups),
+            theirs.subjects,
+        )
+        np.testing.assert_allclose(ours.probs, theirs.probs, rtol=1e-4)
+    capsys.readouterr()
+
+
+def test_the_range_that_a_calibration_allows_is_said(checkpoint, grouped, tmp_path, capsys):
+    raw, file = ldl_jax.load(checkpoint("a")), tmp_path / "calibrated.safetensors"
+    rng = np.random.default_rng(0)
+    p, y = rng.dirichlet(np.ones(101), 99), rng.integers(0, 100, 99)
+    mark = network_mark(raw.trained.params["head"])
+    for groups, words in [
+        ((), "expected of 66 calibrated: {} to {} %) and are"),
+        (["female", "male", "x"] * 33, "(10; expected of {} calibrated: "),
+    ]:
+        options = calibration.Options(network=mark, groups=bool(groups))
+        known = calibration.fit(p, y, AGE, options, groups)
+        Predictor(dataclasses.replace(raw.about, calibration=known), raw.trained).save(file)
+        given = [f"--checkpoint={file}", *of_csv(grouped, "--part=all"), "--groups=sex"]
+        if groups:  # two kinds of groups are crossed, and this one was calibrated by sex alone
+            given[-1] = "--config.data.columns={'group.skin': ''}"
+        code, printed, errors = call(capsys, *given)
+        assert (code, errors) == (0, "")
+        ends = [f"{100 * x:.1f}" for x in rates.conformal_range(66, COUNT, 0.9)]
+        count = next((cell.count for cell in known.groups if cell.name == "female"), 0)
+        said = words.format(*ends) if not groups else words.format(count)
+        assert said in " ".join(printed.split())
+
+
 def test_no_challenge_age_is_said_with_how_many_pictures_it_needs(checkpoint, grouped, capsys):
     given = [f"--checkpoint={checkpoint('a')}", "--max-fpr=0.05", "--thresholds=30"]
     code, printed, _ = call(capsys, *given, *of_csv(grouped))
@@ -168,6 +223,12 @@ def test_what_is_wrong_with_thresholds_and_groups(checkpoint, grouped, faces, ca
 def test_spoiled_copies_of_the_pictures(checkpoint, faces, tmp_path, capsys):
     out = tmp_path / "out"
     more = ("--part=all", "--corruptions=noise,low_light", "--severities=5", f"--out={out}")
+    few = ("--part=all", "--corruptions=noise", "--severities=5", "--spoiled-pictures=7")
+    printed = call(capsys, f"--checkpoint={checkpoint('cen')}", *of_csv(faces), *few)[1]
+    assert f"MAE on 7 of the {COUNT} pictures, spoiled" in printed
+    wrong = (*more[:3], "--spoiled-pictures=0")
+    errors = call(capsys, f"--checkpoint={checkpoint('cen')}", *of_csv(faces), *wrong)[2]
+    assert errors == "error: --spoiled-pictures: expected 1 or more, got 0\n"
     printed = call(capsys, f"--checkpoint={checkpoint('cen')}", *of_csv(faces), *more)[1]
     assert "low light" in printed
     (model,) = json.loads((out / "evaluation.json").read_text())["models"]
@@ -214,20 +275,32 @@ def trained(tmp_path_factory):
     """A tiny run on drawn faces: its config, and its workdir."""
     config = schema.defaults()
     config.data.synthetic_count, config.data.size, config.data.space = 48, 32, "0:1:100"
+    config.data.options = {"groups": 2}
     config.model.name, config.method.name = "tiny", "dldl"
     config.batch_size, config.epochs, config.chain.generations = 8, 1, 1
     config.evaluation.batch_size = 16
     path = tmp_path_factory.mktemp("trained") / "run"
     parsed = schema.parse(config)
     (run,) = plan.runs(parsed)
-    console = Console(file=io.StringIO())
+    console = Console(file=io.StringIO(), width=200)
     with Interrupt() as interrupt:
         jobs.train(path, jobs.check(path, run, Reader()), console, interrupt, "")
-    return parsed, path
+    return parsed, path, console.file.getvalue()
+
+
+def test_a_run_ends_with_its_table_of_groups(trained):
+    _, path, printed = trained
+    known = json.loads((path / "analysis" / "generation_1.json").read_text())["by_group"]
+    assert known
+    for name, numbers in known.items():
+        rows = [x for x in printed.splitlines() if f"generation 1  {name} " in x]
+        (row,) = rows
+        assert f"{numbers['mae']:.3f}" in row
+    assert "too few to compare" in printed
 
 
 def test_a_run_on_its_own_test_part_has_its_own_numbers(trained, capsys):
-    config, path = trained
+    config, path, _ = trained
     scores = scoring.score([path], config, "test", print, lambda *_: None)
     kept = json.loads((path / "generation_1.json").read_text())
     (model,) = scores.models
@@ -238,7 +311,7 @@ def test_a_run_on_its_own_test_part_has_its_own_numbers(trained, capsys):
 
 
 def test_a_run_on_what_it_was_trained_on_is_a_leak(trained, tmp_path, capsys):
-    config, path = trained
+    config, path, _ = trained
     out = Console(file=io.StringIO(), width=200)
     evaluate.run([path], config, "all", None, out)
     assert "run: LEAK: " in out.file.getvalue()
@@ -263,7 +336,7 @@ def test_the_authors_file_on_ages(real_data, faces, capsys):
 
 
 def test_one_program_answers_for_all_batches(checkpoint, faces, capsys):
-    before = scoring.evaluate.jit_predict
+    before = model_answers.evaluate.jit_predict
     programs = []
     with pytest.MonkeyPatch.context() as patch:
 
@@ -271,7 +344,7 @@ def test_one_program_answers_for_all_batches(checkpoint, faces, capsys):
             programs.append(before(*arguments, **options))
             return programs[-1]
 
-        patch.setattr(scoring.evaluate, "jit_predict", counted)
+        patch.setattr(model_answers.evaluate, "jit_predict", counted)
         data = of_csv(faces, "--part=all", "--config.evaluation.batch_size=8")
         data.append("--config.evaluation.distributions=false")
         code, *_ = call(capsys, f"--checkpoint={checkpoint('a')}", *data)

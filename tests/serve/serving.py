@@ -16,6 +16,7 @@ for name in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
     pytest.importorskip(name, reason=f"{name} of the extra serve is not installed")
 
 from ldl_jax.data.align import Alignment  # noqa: E402
+from ldl_jax.evaluation.answers import NOTHING  # noqa: E402
 from ldl_jax.serve import app, server  # noqa: E402
 from ldl_jax.serve.limits import Limits  # noqa: E402
 from ldl_jax.serve.meters import Meters  # noqa: E402
@@ -72,11 +73,21 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(predictor, *, detect=None, alignment=None, site=None, ready=True, slow=(), **limits):
+def serving(
+    predictor,
+    *,
+    detect=None,
+    alignment=None,
+    site=None,
+    ready=True,
+    slow=(),
+    asked=NOTHING,
+    **limits,
+):
     """A server of a predictor, until the block ends; `slow` has seconds as `Server` takes them."""
     bounds = Limits(**{"batch": 4, "wait": 0.0, **limits})
     meters = Meters()
-    settings = AnswerOptions(detect, alignment or Alignment("box", 0.0), decoders=2)
+    settings = AnswerOptions(detect, alignment or Alignment("box", 0.0), decoders=2, asked=asked)
     workers = Workers(predictor, settings, bounds, meters)
     service = Service(workers, bounds, meters, ["a warning"])
     listening = server.listen("127.0.0.1", 0)

@@ -64,7 +64,7 @@ def alike(text, other):
     """Whether two documents differ by the last digits of batches of other sizes alone."""
     for row, expected in zip(json.loads(text), json.loads(other), strict=True):
         assert list(row) == list(expected)
-        for key in ("picture", "face", "box", "coverage", "unit", "warnings"):
+        for key in ("picture", "face", "box", "coverage", "calibrated", "unit", "warnings"):
             assert row[key] == expected[key]
         assert row["value"] == pytest.approx(expected["value"], rel=1e-5)
         assert row["interval"] == pytest.approx(expected["interval"], rel=1e-5)
@@ -282,6 +282,8 @@ def test_the_page_without_a_site_says_how_to_ask(running):
     assert "tiny with the method dldl answers in years" in text
     assert "none is kept or logged" in text
     assert "4 pictures" in text
+    assert "predict?threshold=18&amp;max_width=20" in text
+    assert "Intervals hold 90% of the distribution, which is the model&#x27;s own claim." in text
 
 
 def test_a_site_is_shown_and_nothing_outside_of_it(predictor, tmp_path):
@@ -301,3 +303,45 @@ def test_a_site_is_shown_and_nothing_outside_of_it(predictor, tmp_path):
         assert running.ask("/index.html", b"x").status == 405
         assert running.ask("/healthz").json == {"status": "ready"}
         assert running.ask(body=drawn()).status == 200
+
+
+def test_a_request_asks_for_a_threshold_and_narrow_answers(running):
+    raw = running.ask(body=drawn()).json[0]
+    assert raw["calibrated"] is False
+    assert not {"threshold", "prob_at_least", "max_width", "answered"} & {*raw}
+    row = running.ask("/predict?threshold=18&max_width=0.5", body=drawn()).json[0]
+    expected = sum(p for age, p in raw["distribution"].items() if int(age) >= 18)
+    assert row["prob_at_least"] == pytest.approx(expected, rel=1e-4)
+    assert (row["threshold"], row["max_width"], row["answered"]) == (18, 0.5, False)
+    assert (row["value"], row["interval"]) == (None, raw["interval"])
+    assert running.ask("/predict?max_width=500", body=drawn()).json[0]["answered"] is True
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("threshold=120", "threshold: expected within the model's labels, 0 to 100 years, got 120"),
+        ("threshold=x&max_width=", "threshold: expected a number, got 'x'; max_width: expected a"),
+        ("threshold=nan", "threshold: expected a number, got 'nan'"),
+        ("threshold=18&threshold=21", "threshold: expected once, it comes twice"),
+        ("max_width=-1", "max_width: expected above 0 years, got -1"),
+        ("max_width=inf", "max_width: expected above 0 years, got inf"),
+        ("treshold=18", "query: expected some of threshold, max_width, got 'treshold'"),
+        ("a" * 5000, "query: expected some of threshold, max_width, got 'aaa"),
+        ("threshold=1" + "0" * 500, "threshold: expected within the model's labels"),
+    ],
+)
+def test_a_query_that_is_wrong_is_one_line(running, query, says):
+    reply = running.ask(f"/predict?{query}", body=drawn())
+    assert reply.status == 400
+    assert says in reply.error
+    assert len(reply.error) < 300
+
+
+def test_a_server_s_own_threshold_is_every_request_s(predictor):
+    asked = answers.Asked(threshold=18)
+    with serving(predictor, asked=asked) as running:
+        assert running.ask(body=drawn()).json[0]["threshold"] == 18
+        assert running.ask("/predict?threshold=21", body=drawn()).json[0]["threshold"] == 21
+        row = running.ask("/predict?max_width=5", body=drawn()).json[0]
+        assert (row["threshold"], row["max_width"]) == (18, 5)

@@ -108,6 +108,10 @@ def call(*arguments):
         (["{c}", "--detector=mtcn"], "detector: unknown 'mtcn'"),
         (["{c}", "--aligned", "--host=192.0.2.1"], "--host: expected an address of this machine"),
         (["{c}", "--prot=1"], "prot"),
+        (
+            ["{c}", "--aligned", "--threshold=101", "--max-width=0"],
+            "--threshold: expected within the model's labels, 0 to 100 years, got 101; --max-width",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(checkpoint, capsys, arguments, says):

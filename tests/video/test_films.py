@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import importlib.util
 import io
 import json
@@ -15,16 +16,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldl_jax import decoders, methods
+from ldl_jax import calibration, decoders, methods
+from ldl_jax.calibration import Options
 from ldl_jax.data import align
 from ldl_jax.data.detect import choice
 from ldl_jax.data.synthetic import faces as synthetic
 from ldl_jax.labels import AGE
 from ldl_jax.predict.predictor import Predictor
+from ldl_jax.train.calibrated import network_mark
 from ldl_jax.video import opening, writing
 from ldl_jax.video.answering import FilmAnswers
 from ldl_jax.video.film import answer_film, problems
-from ldl_jax.video.pools import PoolSettings
+from ldl_jax.video.pools import Pools, PoolSettings
 from ldl_jax.video.reading import FilmReader, Frame
 from tests.launch.in_process import predicted as call
 from tests.video import drawn_film
@@ -467,6 +470,108 @@ def test_a_method_that_gives_a_value_alone_has_a_mean(
     assert "regression_l1 gives a value alone: the frames' values are averaged" in printed.err
     assert call(*arguments, "--pool=product") == 1
     assert "pool: the method regression_l1 gives a value alone" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def calibrate():
+    """`calibrate(predictor, count, options, groups)`: with a calibration of drawn labels."""
+
+    def of(predictor, count=90, of_people=(), **options):
+        rng = np.random.default_rng(0)
+        p, y = rng.dirichlet(np.full(AGE.size, 0.3), count), rng.integers(0, 101, count)
+        mark = network_mark(predictor.trained.params["head"])
+        known = calibration.fit(p, y, AGE, Options(network=mark, **options), of_people)
+        about = dataclasses.replace(predictor.about, calibration=known)
+        return Predictor(about, predictor.trained)
+
+    return of
+
+
+def test_a_calibrated_film_has_what_most_of_its_frames_intervals_hold(
+    predictor, calibrate, tmp_path
+):
+    calibrated, path = calibrate(predictor), film(tmp_path / "one.mp4", 9)
+    for coverage in (0.8, 0.9):
+        result, _ = run(calibrated, path, coverage=coverage)
+        (track,) = result.tracks
+        images, _ = map(np.stack, zip(*crops(predictor, path), strict=True))
+        probs = calibrated.answer(images).probs
+        low, high = calibrated.interval(probs, 1 - (1 - coverage) / 2)
+        ages = np.arange(101)
+        most = ages[((low[:, None] <= ages) & (ages <= high[:, None])).mean(0) > 0.5]
+        ends = track.answer.low, track.answer.high
+        assert ends == pytest.approx((most.min(), most.max()), abs=1)
+    few = calibrate(predictor, 24)  # 16 for the intervals: enough for 90 %, and not for 95 %
+    assert calibration.limits(few.about.calibration, 0.9) > 0
+    with pytest.raises(ValueError, match=r"coverage: 0\.9 of a film needs intervals of 0\.95 of"):
+        answers_of(few)
+
+
+def test_a_calibrated_film_takes_the_group_s_thresholds(predictor, calibrate, tmp_path):
+    groups = ["women", "men"] * 60
+    calibrated = calibrate(predictor, 120, groups, groups=True)
+    known = calibrated.about.calibration
+    assert {cell.name for cell in known.groups} == {"women", "men"}
+    limits = {name: calibration.limits(known, 0.95, name) for name in ("women", "men", "")}
+    assert len(set(limits.values())) > 1
+    pools = {name: Pools(calibrated, PoolSettings(group=name)) for name in limits}
+    assert {name: float(pool._limit) for name, pool in pools.items()} == pytest.approx(limits)
+
+
+def test_a_value_alone_that_is_calibrated_is_a_mean_with_an_interval(
+    tiny_model, draw_weights, make_record, calibrate, tmp_path
+):
+    method = methods.get("regression_l1", space=AGE)
+    about = make_record(method={"name": "regression_l1"})
+    raw = Predictor(about, draw_weights(tiny_model, method))
+    options = {"temperature": False, "recalibrate": False, "score": "rps"}
+    calibrated = calibrate(raw, **options)
+    result, _ = run(calibrated, film(tmp_path / "one.mp4", 5))
+    assert result.pool == "mean"
+    assert result.tracks[0].answer.low < result.tracks[0].answer.high
+
+
+def test_films_are_asked_for_a_threshold_and_narrow_answers(
+    checkpoint, predictor, calibrate, tmp_path, capsys
+):
+    path, out, table = film(tmp_path / "one.mp4", 6), tmp_path / "o.json", tmp_path / "o.csv"
+    given = [path, f"--checkpoint={checkpoint}", "--aligned", f"--json={out}", f"--csv={table}"]
+    copy = tmp_path / "copy.mp4"
+    asked = ["--threshold=18", "--max-width=1", f"--annotate={copy}"]
+    assert call(*given, *asked) == 0
+    printed = capsys.readouterr().out
+    (answer,) = json.loads(out.read_text())
+    (track,) = answer["tracks"]
+    expected = sum(p for age, p in track["distribution"].items() if int(age) >= 18)
+    assert track["prob_at_least"] == pytest.approx(expected, rel=1e-5)
+    assert (track["threshold"], track["max_width"], track["answered"]) == (18, 1, False)
+    assert (track["value"], answer["calibrated"]) == (None, False)
+    with table.open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["value"], row["answered"], float(row["low"])) == ("", "false", track["interval"][0])
+    assert float(row["prob_at_least"]) == track["prob_at_least"]
+    said = " ".join(printed.split())
+    assert "P(>= 18)" in said
+    assert "which is the model's own claim. No answer for 1 of 1" in said
+    assert len(frames_of(copy)) == 6
+    out.unlink()
+    assert call(*given, "--threshold=101", "--max-width=0") == 1
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert (
+        "--threshold: expected within the model's labels, 0 to 100 years, got 101; --max" in errors
+    )
+    assert not out.exists()
+    file = tmp_path / "few.safetensors"
+    calibrate(predictor, 24).save(file)
+    given[1] = f"--checkpoint={file}"
+    assert call(*given) == 1
+    errors = capsys.readouterr().err
+    assert "--coverage: 0.9 of a film needs intervals of 0.95 of its frames" in errors
+    assert "--raw" in errors
+    assert call(*given, "--coverage=0.8") == 0
+    assert "80% or more of the labels" in capsys.readouterr().out
+    assert json.loads(out.read_text())[0]["calibrated"] is True
 
 
 def test_a_folder_s_films_are_left_out_and_said(checkpoint, tmp_path, capsys):

@@ -92,10 +92,7 @@ function describe({ about }) {
   find("h1").textContent = about.title;
   find("#description").textContent = about.description;
   find("#network").textContent = `Network: ${about.network}, trained by ${about.method}.`;
-  if (about.value_alone) {
-    find("#reading").textContent = "This model gives one value for a face, without a distribution. " +
-      "Nothing says how sure it is.";
-  }
+  find("#reading").textContent = about.reading;
   if (!about.detector) {
     whole.checked = whole.disabled = true;
     find("#whole-note").textContent = "This page has no face detector.";

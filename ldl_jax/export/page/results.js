@@ -30,11 +30,15 @@ export function valueText(value, about) {
 /** Returns what stands before a value, and what after it: a score's unit is its name. */
 const around = ({ unit }) => (unit === "years" ? ["", " years"] : [`${unit} `, ""]);
 
-/** Returns an interval as text, or "" where the model has none. */
+/**
+ * Returns an interval as text, or "" where the model has none. A calibrated one holds a share of the
+ * labels of such pictures; another one a share of the distribution, as the model claims it.
+ */
 function intervalText({ low, high }, about) {
   if (low === null) return "";
   const share = `${Math.round(100 * about.coverage)} %`;
-  return `${share} between ${shortest(low)} and ${shortest(high)}${around(about)[1]}`;
+  const claim = about.calibrated ? `calibrated for ${share} of such pictures` : `${share} by its own claim`;
+  return `${claim}: between ${shortest(low)} and ${shortest(high)}${around(about)[1]}`;
 }
 
 /** Returns the answers for a picture as one sentence or a few, to be read out. */
@@ -100,7 +104,7 @@ function faceOf(answer, index, crop, about) {
   const words = element("div", {}, element("h4", { textContent: `Face ${index + 1}` }), value,
     element("p", { className: "interval", textContent: interval }));
   const item = element("li", {}, element("div", { className: "head" }, seen, words));
-  if (!about.value_alone) item.append(chartOf(answer, about), tableOf(answer, about));
+  if (!about.stand_in) item.append(chartOf(answer, about), tableOf(answer, about));
   return item;
 }
 
