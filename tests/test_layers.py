@@ -19,7 +19,7 @@ FLOORS = [
     {"heads", "calibration"},
     {"methods"},
     {"models", "data"},
-    {"evaluation", "features", "lowering"},
+    {"evaluation", "features", "lowering", "trackers"},
     {"train"},
     {"predict"},
     {"export", "video"},
@@ -63,6 +63,7 @@ FRAMEWORKS = {
     "h5py",
     "huggingface_hub",
     "matplotlib",
+    "mlflow",
     "ml_collections",
     "onnx",
     "onnxruntime",
@@ -77,7 +78,9 @@ FRAMEWORKS = {
     "tensorflow",
     "tensorflow_datasets",
     "torch",
+    "trackio",
     "uvicorn",
+    "wandb",
 }
 # The frameworks that a package may import; one that is not named here may import none of them.
 ALLOWED = {
@@ -94,6 +97,7 @@ ALLOWED = {
     "reports": {"scipy"},
     "run": {"absl", "ml_collections", "optax", "rich"},
     "video": {"PIL", "av", "scipy"},
+    "trackers": {"mlflow", "trackio", "wandb"},
     "workdir": {"tensorboardX"},
 }
 # Packages of `data`, each with those that it may know beside the flat files.

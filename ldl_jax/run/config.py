@@ -19,6 +19,7 @@ from ldl_jax.data.augment.augmentation import Recipe
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
 from ldl_jax.run.init_section import InitConfig
+from ldl_jax.run.log_section import LogConfig
 from ldl_jax.run.reading import RENAMED as RENAMED
 from ldl_jax.run.reading import Content, check_sections, filled, in_new_keys, read_section
 from ldl_jax.run.sections import (
@@ -95,6 +96,7 @@ class Config:
     stages: dict[str, "Config"] = dataclasses.field(default_factory=dict)
     faults: FaultConfig = dataclasses.field(default_factory=FaultConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    log: LogConfig = dataclasses.field(default_factory=LogConfig)
 
     sweep: tuple[dict[str, Any], ...] = ()
     replicas: str = "auto"
