@@ -22,6 +22,7 @@ from ldl_jax.run.init_section import InitConfig
 from ldl_jax.run.log_section import LogConfig
 from ldl_jax.run.reading import RENAMED as RENAMED
 from ldl_jax.run.reading import Content, check_sections, filled, in_new_keys, read_section
+from ldl_jax.run.search_section import SearchConfig
 from ldl_jax.run.sections import (
     ConfigError,
     DataConfig,
@@ -41,7 +42,7 @@ from ldl_jax.train.optimizers import OptimizerConfig
 # Options of networks that other keys of a config give.
 _ELSEWHERE = {"dtype", "size"}
 # Keys that make no difference to a run, and are not kept with it.
-_NOT_THE_RUN = ("stages", "sweep", "replicas", "table")
+_NOT_THE_RUN = ("stages", "sweep", "replicas", "table", "search")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Config:
     sweep: tuple[dict[str, Any], ...] = ()
     replicas: str = "auto"
     table: TableConfig = dataclasses.field(default_factory=TableConfig)
+    search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     def __post_init__(self) -> None:
         one_of("replicas", self.replicas, ("auto", "together", "one_by_one"))
@@ -147,6 +149,7 @@ def defaults() -> ml_collections.ConfigDict:
     # A tuple is the head's, a whole number VGG16's own.
     config["model"]["hidden"] = ml_collections.FieldReference((), field_type=object)
     config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
+    config["search"] = to_dict(SearchConfig()) | {"ranges": placeholder(object)}
     readers = [faces.OPTIONS, *(source.options for source in catalogue.DATASETS.values())]
     config["data"]["columns"] = config["data"]["test"]["columns"] = placeholder(object)
     config["data"]["options"] = _unset(readers)

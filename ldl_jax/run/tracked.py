@@ -25,6 +25,10 @@ Known = dict[str, dict[str, str]]
 MakeWriter = Callable[[], trackers.Writer]
 
 
+class PrunedError(Exception):
+    """A trial of a search is given up, as others did better by then."""
+
+
 def check(config: Config, folder: Path, key: str = "") -> None:
     """Checks that the trackers of a run can be opened, before anything is written.
 
@@ -201,6 +205,8 @@ def _ending(opened: Workdir, config: Config) -> trackers.Ending:
 def _status(error: BaseException) -> str:
     if isinstance(error, Interrupted | KeyboardInterrupt):
         return "interrupted"
+    if isinstance(error, PrunedError):
+        return "pruned"
     return "diverged" if isinstance(error, NotFiniteError) else "failed"
 
 
