@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from ldl_jax import processes, workdir
@@ -228,11 +227,8 @@ def _check_value(base: Resolved, key: str, value: object, read: Read) -> None:
     except ValueError as error:
         text = str(error).removeprefix("sweep: ")
         raise ConfigError(f"search.ranges: {key}={value!r}: {text}") from None
-    same = all(
-        np.array_equal(getattr(resolved.parts, part), getattr(base.parts, part))
-        for part in ("train", "validation", "test")
-    )
-    if resolved.records is not base.records or not same:
+    same_data = resolved.config.data == base.config.data
+    if not same_data and resolved.data["split"] != base.data["split"]:
         raise ConfigError(
             f"search.ranges: {key}: another value puts other pictures into the parts, and trials "
             "are compared on the same ones"

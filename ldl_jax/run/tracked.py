@@ -173,8 +173,8 @@ def _maker(name: str) -> MakeWriter:
     for method in ("start", "rows", "end"):
         if not callable(getattr(writer, method, None)):
             raise ConfigError(
-                f"log.to: {name!r} returned a {type(writer).__name__} without the method "
-                f"{method!r}, expected a ldl_jax.trackers.Writer"
+                f"log.to: {name!r} returned a value of type {type(writer).__name__} without the "
+                f"method {method!r}, expected a ldl_jax.trackers.Writer"
             )
     return factory
 
