@@ -16,7 +16,7 @@ from rich.console import Console
 from ldl_jax import processes
 from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
-from ldl_jax.run import devices, jobs, plan, sweeping
+from ldl_jax.run import devices, jobs, plan, searching, sweeping
 from ldl_jax.run.attempts import Attempts
 from ldl_jax.run.command import fail, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
@@ -77,9 +77,10 @@ def run(
     check_same(dataclasses.asdict(config))
     check_links(path)  # of all runs; each run looks at its own folder again
     read, swept = Reader(), None
-    if config.sweep and profile:
+    many = bool(config.sweep) or config.search.wanted
+    if many and profile:
         raise ValueError("--profile: a sweep is not traced; trace one of its runs alone")
-    if config.sweep:  # its runs take the place of the last one
+    if many:  # its runs take the place of the last one
         swept, checked = _checked_sweep(config, path, read)
     else:
         runs = plan.runs(config, fold_count(config, read))
@@ -93,7 +94,9 @@ def run(
                 jobs.train(path, job, console, interrupt, profile, figures=figures)
             if interrupt.check(now=True) is not None and (job is not checked[-1] or swept):
                 interrupt.stop(job.run.config.chain.generations)
-    if swept is not None:
+    if isinstance(swept, searching.Search):
+        searching.run(swept, console)
+    elif swept is not None:
         sweeping.run(swept, console, brief=brief)
     elif runs[-1].folder and processes.primary():
         jobs.show_folds(path, runs, console)
@@ -101,10 +104,14 @@ def run(
 
 def _checked_sweep(
     config: schema.Config, path: Path, read: Reader
-) -> tuple[sweeping.Sweep, list[jobs.Checked]]:
-    """Checks a sweep and its stages; raises ValueError with the faults of all of them."""
+) -> tuple[sweeping.Sweep | searching.Search, list[jobs.Checked]]:
+    """Checks a sweep or a search, and its stages; raises ValueError with all faults."""
     attempts = Attempts()
-    swept = attempts.of(sweeping.check, config, path, read)
+    swept: sweeping.Sweep | searching.Search | None
+    if config.search.wanted:
+        swept = attempts.of(searching.check, config, path, read)
+    else:
+        swept = attempts.of(sweeping.check, config, path, read)
     stages = attempts.of(sweeping.stages, config, () if swept is None else swept.points) or ()
     check_same({"runs": [run.folder for run in stages]})
     checked = attempts.of(jobs.check_all, path, stages, read)

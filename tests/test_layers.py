@@ -19,7 +19,7 @@ FLOORS = [
     {"heads", "calibration"},
     {"methods"},
     {"models", "data"},
-    {"evaluation", "features", "lowering"},
+    {"evaluation", "features", "lowering", "search", "trackers"},
     {"train"},
     {"predict"},
     {"export", "video"},
@@ -64,10 +64,12 @@ FRAMEWORKS = {
     "h5py",
     "huggingface_hub",
     "matplotlib",
+    "mlflow",
     "ml_collections",
     "onnx",
     "onnxruntime",
     "optax",
+    "optuna",
     "orbax",
     "prometheus_client",
     "rich",
@@ -78,7 +80,9 @@ FRAMEWORKS = {
     "tensorflow",
     "tensorflow_datasets",
     "torch",
+    "trackio",
     "uvicorn",
+    "wandb",
 }
 # The frameworks that a package may import; one that is not named here may import none of them.
 ALLOWED = {
@@ -91,10 +95,12 @@ ALLOWED = {
     "predict": {"PIL", "huggingface_hub", "onnx"},
     "lowering": {"onnx"},
     "export": {"PIL"},
+    "search": {"optuna"},
     "serve": {"PIL", "prometheus_client", "starlette", "uvicorn"},
     "reports": {"scipy"},
     "run": {"absl", "ml_collections", "optax", "rich"},
     "video": {"PIL", "av", "scipy"},
+    "trackers": {"mlflow", "trackio", "wandb"},
     "workdir": {"tensorboardX"},
 }
 # Packages of `data`, each with those that it may know beside the flat files.

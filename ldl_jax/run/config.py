@@ -20,6 +20,7 @@ from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
 from ldl_jax.models import own
 from ldl_jax.run.init_section import InitConfig
+from ldl_jax.run.log_section import LogConfig
 from ldl_jax.run.reading import RENAMED as RENAMED
 from ldl_jax.run.reading import (
     Content,
@@ -29,6 +30,7 @@ from ldl_jax.run.reading import (
     options_of,
     read_section,
 )
+from ldl_jax.run.search_section import SearchConfig
 from ldl_jax.run.sections import (
     ConfigError,
     DataConfig,
@@ -48,7 +50,7 @@ from ldl_jax.train.optimizers import OptimizerConfig
 # Options of networks that other keys of a config give.
 _ELSEWHERE = {"dtype", "size"}
 # Keys that make no difference to a run, and are not kept with it.
-_NOT_THE_RUN = ("stages", "sweep", "replicas", "table")
+_NOT_THE_RUN = ("stages", "sweep", "replicas", "table", "search")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,10 +105,12 @@ class Config:
     stages: dict[str, "Config"] = dataclasses.field(default_factory=dict)
     faults: FaultConfig = dataclasses.field(default_factory=FaultConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    log: LogConfig = dataclasses.field(default_factory=LogConfig)
 
     sweep: tuple[dict[str, Any], ...] = ()
     replicas: str = "auto"
     table: TableConfig = dataclasses.field(default_factory=TableConfig)
+    search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     def __post_init__(self) -> None:
         one_of("replicas", self.replicas, ("auto", "together", "one_by_one"))
@@ -155,6 +159,7 @@ def defaults() -> ml_collections.ConfigDict:
     # An own network's option may have another type than the built-in one of that name.
     config["model"] = ml_collections.ConfigDict(config["model"], type_safe=False)
     config |= {"sweep": placeholder(object), "replicas": "auto", "table": to_dict(TableConfig())}
+    config["search"] = to_dict(SearchConfig()) | {"ranges": placeholder(object)}
     readers = [faces.OPTIONS, *(source.options for source in catalogue.DATASETS.values())]
     config["data"]["columns"] = config["data"]["test"]["columns"] = placeholder(object)
     config["data"]["options"] = _unset(readers)

@@ -35,7 +35,7 @@ CHANGES = (
 # A run goes on with another value. Where the pictures, the split or the first weights lie and how
 # they were chosen is among these: what they are is compared itself, under "resolved".
 UNCHANGED = (
-    *("log_every", "checkpoint_every", "keep", "steps_per_call", "mesh"),
+    *("log_every", "checkpoint_every", "keep", "steps_per_call", "mesh", "log"),
     *("data.root", "data.csv", "data.test.root", "data.test.csv", "data.split_file"),
     *("data.columns", "data.test.columns"),
     *("data.audit", "data.unreadable", "data.feed", "data.memory_gb"),

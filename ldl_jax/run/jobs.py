@@ -11,7 +11,7 @@ from ldl_jax import processes, workdir
 from ldl_jax.data.splits import audit, split_file
 from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spread, trust_tables
 from ldl_jax.files import write_json
-from ldl_jax.run import experiment, identity, plan, started
+from ldl_jax.run import experiment, identity, plan, started, tracked
 from ldl_jax.run.attempts import Attempts
 from ldl_jax.run.data import LogLine, Read
 from ldl_jax.run.experiment import Experiment
@@ -67,6 +67,7 @@ def check_folder(folder: Path, resolved: Resolved, key: str = "") -> None:
     admit = identity.admission(resolved.records, resolved.parts, key)
     workdir.check(folder, resolved.description | {"resolved": resolved.data}, admit)
     started.read(folder)  # which is to be written again
+    tracked.check(resolved.config, folder, key)
 
 
 def train(
@@ -95,7 +96,7 @@ def train(
     with (
         _going_on(folder),
         Trace(profile if processes.primary() else "", log) as trace,
-        open_folder(folder, checked.resolved, built, log, run.key) as opened,
+        open_folder(folder, checked.resolved, built, log, run.key, path) as opened,
         ProgressBar(console, run.config.chain.generations) as progress,
     ):
         job = dataclasses.replace(built.job, trace=trace)
@@ -116,23 +117,31 @@ def train(
 
 @contextlib.contextmanager
 def open_folder(
-    path: Path, resolved: Resolved, built: Experiment, log: LogLine, key: str = ""
+    path: Path,
+    resolved: Resolved,
+    built: Experiment,
+    log: LogLine,
+    key: str = "",
+    root: Path | None = None,
 ) -> Iterator[Workdir]:
-    """Opens a run's folder, and keeps the run's files in it.
+    """Opens a run's folder, keeps the run's files in it, and sends its rows to its trackers.
 
-    `log` takes a line on each key that has another value than when the run began.
+    `log` takes a line on each key that has another value than when the run began. `root` is the
+    folder of all runs of a plan or a sweep; without it the run is alone.
     """
     if (path / "config.json").exists():
         identity.check_pictures(path, built.files, resolved.records)
         for text in identity.harmless(workdir.read_config(path), built.description):
             log(f"the run goes on with another value, which changes no number: {text}")
     admit = identity.admission(resolved.records, resolved.parts, key)
-    with Workdir(path, built.description, admit) as opened:
+    events = "tensorboard" in resolved.config.log.to
+    with Workdir(path, built.description, admit, events=events) as opened:
         for name, content in built.files.items():
             opened.keep(name, content)
         if processes.primary():
             opened.keep(started.NAME, started.dumped(path))
-        yield opened
+        with tracked.tracked(opened, resolved.config, built.description, root or path, log):
+            yield opened
 
 
 def look(built: Experiment, opened: Workdir, *, figures: bool = True) -> None:

@@ -28,9 +28,9 @@ def smoke(config: Config, devices: int = 1) -> Config:
 
     One epoch of 24 drawn faces of at most 64 pixels in batches of 8, at most two generations, two
     folds; one learning rate. Weights from elsewhere are left out. Networks, methods, recipes,
-    optimizers and stages stay; of a sweep's runs, those that `_few` returns. One of them has its
-    figures drawn. Batches are larger,
-    and faces more, where `devices` times `accumulate` does not divide 8.
+    optimizers and stages stay; of a sweep's runs, those that `_few` returns, of a search two. One
+    run has its figures drawn. Batches are larger, and faces more, where `devices` times
+    `accumulate` does not divide 8.
     """
     parts = devices * config.accumulate
     batch = parts * math.ceil(_BATCH / parts)
@@ -50,7 +50,8 @@ def smoke(config: Config, devices: int = 1) -> Config:
         evaluation=dataclasses.replace(config.evaluation, batch_size=batch),
         stages={name: smoke(stage, devices) for name, stage in config.stages.items()},
     )
-    return dataclasses.replace(small, sweep=tuple(_few(small)))
+    search = dataclasses.replace(config.search, trials=min(2, config.search.trials))
+    return dataclasses.replace(small, sweep=tuple(_few(small)), search=search)
 
 
 @contextlib.contextmanager

@@ -245,7 +245,7 @@ class _Training:
 
     def _open(self, point: Point, built: Experiment) -> contextlib.AbstractContextManager[Workdir]:
         folder, resolved = folder_of(self._path, point), self._resolved[point.name]
-        return jobs.open_folder(folder, resolved, built, self._log)
+        return jobs.open_folder(folder, resolved, built, self._log, root=self._path)
 
     def _check_signal(self, built: Experiment) -> None:
         if self._interrupt.check(now=True) is not None:

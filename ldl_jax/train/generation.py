@@ -84,14 +84,12 @@ class Generation:
         """Tests the last or the best weights, and marks the generation as finished; gives them."""
         folder = self._workdir.checkpoints(self.generation)
         weights, best_step = chosen(self.job, state, folder, self._watcher)
-        results = evaluate(self.steps.test, weights, self.job.data.test, *self._way)
+        row: Row = {"generation": self.generation}
+        if self.job.tested:
+            row |= self._test(weights)
         if not processes.primary():
             return weights
-        predictions.write(self._workdir.predictions(self.generation), results)
-        summary = report.summary(results)
         last = len(self.order)
-        self._write("test", {"step": last, "epoch": _epoch(last, self.order), **summary})
-        row: Row = {"generation": self.generation, "test pictures": len(results.ids), **summary}
         if self.job.data.validation is not None:
             step = last if best_step is None else best_step
             key = "validation", self.generation, step
@@ -102,6 +100,19 @@ class Generation:
             row["best_step"] = best_step
         self._workdir.finish(self.generation, row)
         return weights
+
+    def _test(self, weights: Weights) -> Row:
+        """Writes the predictions of the test part and their row; returns what results have of it.
+
+        All processes call it; process 0 writes, and it is {} of the others.
+        """
+        results = evaluate(self.steps.test, weights, self.job.data.test, *self._way)
+        if not processes.primary():
+            return {}
+        predictions.write(self._workdir.predictions(self.generation), results)
+        summary, last = report.summary(results), len(self.order)
+        self._write("test", {"step": last, "epoch": _epoch(last, self.order), **summary})
+        return {"test pictures": len(results.ids), **summary}
 
     def _write(self, kind: str, row: Row, speed: float | None = None) -> None:
         origin = {"kind": kind, "generation": self.generation}

@@ -124,7 +124,8 @@ class Job:
 
     A field has the name of the config's key or section that it is made of. `placement` is made of
     `mesh`, `schedule` of the keys named in it. `about` goes into every checkpoint, and tells what
-    the weights are; `trace` takes a profile of a few steps.
+    the weights are; `trace` takes a profile of a few steps. Without `tested` the test part is not
+    looked at, and a generation's results are those of the validation part alone.
     """
 
     seed: int
@@ -148,6 +149,7 @@ class Job:
     use: str = "last"
     precision: str = "tf32"
     trace: Trace | None = None
+    tested: bool = True
 
     def order(self, generation: int) -> EpochOrder:
         """The training pictures' order in a generation."""

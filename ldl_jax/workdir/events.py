@@ -1,7 +1,9 @@
 """Writes scalars for TensorBoard, in the thread that asks for it, so that it fails there too."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
@@ -28,6 +30,14 @@ class Events:
     def scalar(self, name: str, value: float, step: int) -> None:
         """Writes a scalar of a step."""
         self._write(Event(step=step, summary=summary.scalar(name, value)))
+
+    def row(self, row: Mapping[str, Any], speed: float | None) -> None:
+        """Writes the scalars of a row of metrics.jsonl, and the speed in images/s."""
+        for name, value in row.items():
+            if isinstance(value, float):
+                self.scalar(f"{row['kind']}/{name}", value, row["total_step"])
+        if speed is not None:
+            self.scalar("train/images_per_second", speed, row["total_step"])
 
     def close(self) -> None:
         """Brings all of it onto the disk, and closes the file."""

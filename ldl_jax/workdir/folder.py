@@ -8,6 +8,7 @@ predictions/generation_1.csv
 generation_1.json          the results of a finished generation, written last
 analysis/generation_1.json errors by label and by group, confusions, calibration
 split.json                 which picture is in which part, with the split's hash
+trackers.json              where trackers have this run, if it is tracked
 started.json               the commands that it was started by, and the software's versions
 features/                  those of a frozen network, kept for this run and others of its plan
 backbone.safetensors       that network
@@ -22,7 +23,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -42,6 +43,8 @@ from ldl_jax.workdir.reading import (
 
 # Raises WorkdirError where a folder's description, the second, is not of the run of the third.
 Admit = Callable[[Path, dict[str, Any], dict[str, Any]], None]
+# Takes a row of metrics.jsonl, and the speed in images/s.
+Take = Callable[[Row, float | None], None]
 _SEEN = 30.0  # seconds that a network file system may take to show a file to another host
 SECRET = ".secret"  # by which the processes of a run know one another while they meet
 _MEETING = ".meeting"  # where process 0 leaves a word for the others
@@ -58,7 +61,14 @@ def same(path: Path, saved: dict[str, Any], new: dict[str, Any]) -> None:
 class Workdir:
     """The folder of one run, locked while it is open; a context manager."""
 
-    def __init__(self, path: Path, description: Mapping[str, object], admit: Admit = same) -> None:
+    def __init__(
+        self,
+        path: Path,
+        description: Mapping[str, object],
+        admit: Admit = same,
+        *,
+        events: bool = True,
+    ) -> None:
         """Takes a new or empty folder, or one that holds this run.
 
         Where there are several processes, all open the folder, process 0 writes, and the others
@@ -68,6 +78,7 @@ class Workdir:
           path: the folder.
           description: the resolved config and the data's fingerprint, of JSON's types.
           admit: as in `check`.
+          events: write the rows for TensorBoard, too.
 
         Raises:
           WorkdirError: the folder holds something else, another run, or is in use, or a process
@@ -75,7 +86,9 @@ class Workdir:
         """
         self.path = path
         self._locked = contextlib.ExitStack()
-        self._files: tuple[TextIO, Events] | None = None
+        self._files: tuple[TextIO, Events | None] | None = None
+        self._with_events = events
+        self._takers: list[Take] = []
         self._here: tuple[int, int] | None = None
         if processes.primary():
             check(path, description, admit)
@@ -135,11 +148,16 @@ class Workdir:
         write(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._close()
         shown = max((row["total_step"] for row in rows), default=0)
-        events = Events(self.path / "events", shown + 1, f".{generation}")
+        events = None
+        if self._with_events:
+            events = Events(self.path / "events", shown + 1, f".{generation}")
         self._files = (path.open("a"), events)
 
     def write(self, row: Row, speed: float | None = None) -> None:
-        """Appends a row; the speed in images/s differs each time and goes to TensorBoard alone."""
+        """Appends a row; the speed in images/s differs each time and goes to others than this file.
+
+        What takes rows gets it when it is in the file.
+        """
         if not processes.primary():
             return
         assert self._files is not None, "start_metrics comes first"
@@ -147,11 +165,17 @@ class Workdir:
         self._check_here(metrics)
         metrics.write(json.dumps(row) + "\n")
         metrics.flush()
-        for name, value in row.items():
-            if isinstance(value, float):
-                events.scalar(f"{row['kind']}/{name}", value, row["total_step"])
-        if speed is not None:
-            events.scalar("train/images_per_second", speed, row["total_step"])
+        if events is not None:
+            events.row(row, speed)
+        for take in self._takers:
+            take(row, speed)
+
+    def listen(self, take: Take) -> None:
+        """Has a function take each row that is written from now on, and its speed or None.
+
+        What it raises ends the run.
+        """
+        self._takers.append(take)
 
     def keep(self, name: str, content: bytes) -> None:
         """Writes a file, all of it or none, unless it has this content already."""
@@ -187,10 +211,12 @@ class Workdir:
             )
 
     def _close(self) -> None:
-        files, self._files = self._files or (), None
+        files: Sequence[TextIO | Events | None] = self._files or ()
+        self._files = None
         with contextlib.ExitStack() as closing:  # all of them, though one may fail
             for file in files:
-                closing.callback(file.close)
+                if file is not None:
+                    closing.callback(file.close)
 
     def _marker(self, generation: int) -> Path:
         return self.path / f"generation_{generation}.json"

@@ -1,0 +1,18 @@
+"""Experiment trackers: what a run tells them, and how it never waits for them."""
+
+from ldl_jax.trackers.background import Background
+from ldl_jax.trackers.builtin import BUILTIN, make, missing
+from ldl_jax.trackers.writer import STATUSES, Ending, TrackedRow, TrackedRun, Writer, tracked_row
+
+__all__ = [
+    "BUILTIN",
+    "STATUSES",
+    "Background",
+    "Ending",
+    "TrackedRow",
+    "TrackedRun",
+    "Writer",
+    "make",
+    "missing",
+    "tracked_row",
+]
