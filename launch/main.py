@@ -16,7 +16,7 @@ from rich.console import Console
 from ldl_jax import processes
 from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
-from ldl_jax.run import devices, jobs, plan, sweeping
+from ldl_jax.run import devices, jobs, launching, plan, spreading, sweeping
 from ldl_jax.run.attempts import Attempts
 from ldl_jax.run.command import fail, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
@@ -51,11 +51,13 @@ def main(arguments: Sequence[str]) -> None:
     try:
         with together(ValueError, OSError, NotFiniteError):
             config = schema.parse(_CONFIG.value)
-            devices.check(jobs.teller(console))
+            workers = launching.wanted(_COMPILE_CACHE.value, smoke=_SMOKE.value)
+            if workers is None:  # else each of them says what it computes on
+                devices.check(jobs.teller(console))
             config = smoke(config, jax.device_count()) if _SMOKE.value else config
             cached = quickly_compiled if _SMOKE.value else compile_cache
             with cached(_COMPILE_CACHE.value):
-                run(config, Path(_WORKDIR.value), console, _PROFILE.value)
+                run(config, Path(_WORKDIR.value), console, _PROFILE.value, workers)
     except Interrupted as stop:
         text = f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
         text += f"  python -m launch.main {' '.join(sys.argv[1:])}"
@@ -67,19 +69,31 @@ def main(arguments: Sequence[str]) -> None:
         fail(str(error))
 
 
-def run(config: schema.Config, path: Path, console: Console, profile: str = "") -> None:
+def run(
+    config: schema.Config,
+    path: Path,
+    console: Console,
+    profile: str = "",
+    workers: launching.Workers | None = None,
+) -> None:
     """Trains what is left of all runs that a config asks for, and shows the results."""
     check_same(dataclasses.asdict(config))
     check_links(path)  # of all runs; each run looks at its own folder again
     read, swept = Reader(), None
     if config.sweep and profile:
         raise ValueError("--profile: a sweep is not traced; trace one of its runs alone")
+    if workers and profile:
+        raise ValueError("--profile: what workers train is not traced; take --launcher=local")
     if config.sweep:  # its runs take the place of the last one
         swept, checked = _checked_sweep(config, path, read)
     else:
         runs = plan.runs(config, fold_count(config, read))
         check_same({"runs": [run.folder for run in runs]})  # the folds are of the data
         checked = jobs.check_all(path, runs, read)
+    if workers is not None:
+        with workers.ready(path, jobs.teller(console)) as crew:
+            spreading.train(path, checked, swept, crew, console)
+        return
     left = processes.broadcast([job.run.folder for job in checked if not job.finished])
     with Interrupt() as interrupt:
         for job in checked:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # and else from floors below; so no arrow points upwards and no two packages know each other.
 FLOORS = [
     {"labels", "files", "processes", "isolated"},
-    {"arrays", "workdir", "placement"},
+    {"arrays", "workdir", "placement", "workers"},
     {"encodings"},
     {"decoders", "losses"},
     {"metrics"},
@@ -69,10 +69,12 @@ FRAMEWORKS = {
     "optax",
     "orbax",
     "prometheus_client",
+    "ray",
     "rich",
     "safetensors",
     "scipy",
     "starlette",
+    "submitit",
     "tensorboardX",
     "tensorflow",
     "tensorflow_datasets",
@@ -95,6 +97,7 @@ ALLOWED = {
     "run": {"absl", "ml_collections", "optax", "rich"},
     "video": {"PIL", "av", "scipy"},
     "workdir": {"tensorboardX"},
+    "workers": {"ray", "submitit"},
 }
 # Packages of `data`, each with those that it may know beside the flat files.
 DATA = {

@@ -15,11 +15,19 @@ from ldl_jax.data.records import Records
 from ldl_jax.data.splits.protocols import Parts
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.files import lock
-from ldl_jax.run import benchmark, benchmark_page, benchmark_peers, benchmark_runs, data
+from ldl_jax.run import (
+    benchmark,
+    benchmark_page,
+    benchmark_peers,
+    benchmark_runs,
+    benchmark_spread,
+    data,
+)
 from ldl_jax.run.benchmark import PEERS, Benchmark
 from ldl_jax.run.benchmark_page import PageRow, ResultTable
 from ldl_jax.run.benchmark_runs import Budget, Unit
 from ldl_jax.run.data import Reader
+from ldl_jax.run.launching import Crew, Workers
 from ldl_jax.run.progress import teller
 from ldl_jax.run.shared import Shared
 from ldl_jax.train.interrupt import Interrupted
@@ -28,7 +36,12 @@ LogLine = Callable[[str], None]
 
 
 def run(
-    shown: Benchmark, wanted: Benchmark, path: Path, minutes: float | None, console: Console
+    shown: Benchmark,
+    wanted: Benchmark,
+    path: Path,
+    minutes: float | None,
+    console: Console,
+    workers: Workers | None = None,
 ) -> bool:
     """Trains what is left of a benchmark, and writes its page; returns whether all is there.
 
@@ -38,6 +51,7 @@ def run(
       path: the folder.
       minutes: after which training stops, to go on with the next call; 0 writes the page alone.
       console: for progress.
+      workers: train the runs; None for this process.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, before the first run where it is the
@@ -51,15 +65,20 @@ def run(
     if training:
         benchmark.check(wanted, read)
         benchmark_peers.check(wanted.peers, records.unit)
-    path.mkdir(parents=True, exist_ok=True)
-    # The page alone can be written while another process trains.
-    with lock(path) if training else contextlib.nullcontext():
-        try:
-            if training:
-                _peers(wanted, path, records, parts, budget, log)
-                _train(wanted, path, read, budget, console, log)
-        finally:
-            whole = write(shown, path, read, records, parts, log)
+    ready = contextlib.nullcontext() if workers is None else workers.ready(path, log)
+    with ready as crew:
+        path.mkdir(parents=True, exist_ok=True)
+        # The page alone can be written while another process trains.
+        with lock(path) if training else contextlib.nullcontext():
+            try:
+                if training:
+                    _peers(wanted, path, records, parts, budget, log)
+                    if crew is None:
+                        _train(wanted, path, read, budget, console, log)
+                    else:
+                        _spread(wanted, path, read, budget, crew, log)
+            finally:
+                whole = write(shown, path, read, records, parts, log)
     return whole
 
 
@@ -125,6 +144,19 @@ def _train(
                     return
                 raise
             _say(bench, unit, read, left, count, time.monotonic() - start, log)
+
+
+def _spread(
+    bench: Benchmark, path: Path, read: Reader, budget: Budget, crew: Crew, log: LogLine
+) -> None:
+    """Has workers train what is left, while there is time."""
+    with budget.kept() as interrupt:
+        try:
+            benchmark_spread.train(bench, path, read, crew, interrupt)
+        except Interrupted as stop:
+            if not (budget.over and stop.number == signal.SIGTERM):
+                raise
+            log("the minutes are over; the same command goes on from here")
 
 
 def _say(
