@@ -56,14 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags += ["--slurm.cluster=local"] if options.launcher == "slurm" else []
     print(f"{printing.device()}; jax {jax.__version__}\n\n{printing.head(COLUMNS)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        one, several = Path(folder) / "one", Path(folder) / "several"
-        alone, runs = seconds(one, options), str(options.runs)
+        sequential, spread = Path(folder) / "one", Path(folder) / "several"
+        alone, runs = seconds(sequential, options), str(options.runs)
         print(printing.line(["one process", runs, f"{alone:.1f}", "1.00", ""]), flush=True)
-        spread = seconds(several, options, flags)
-        same = (one / "table.md").read_bytes() == (several / "table.md").read_bytes()
+        together = seconds(spread, options, flags)
+        equal = (sequential / "table.md").read_bytes() == (spread / "table.md").read_bytes()
         way = f"{options.workers} workers of {options.launcher}"
-        times = [f"{spread:.1f}", f"{spread / alone:.2f}"]
-        print(printing.line([way, runs, *times, "the same" if same else "another"]))
+        times = [f"{together:.1f}", f"{together / alone:.2f}"]
+        print(printing.line([way, runs, *times, "the same" if equal else "another"]))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def run(
     path: Path,
     console: Console,
     profile: str = "",
-    workers: launching.Workers | None = None,
+    workers: launching.WorkerPlan | None = None,
 ) -> None:
     """Trains what is left of all runs that a config asks for, and shows the results."""
     check_same(dataclasses.asdict(config))

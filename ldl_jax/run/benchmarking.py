@@ -22,15 +22,17 @@ from ldl_jax.run import (
     benchmark_runs,
     benchmark_spread,
     data,
+    started,
 )
 from ldl_jax.run.benchmark import PEERS, Benchmark
 from ldl_jax.run.benchmark_page import PageRow, ResultTable
 from ldl_jax.run.benchmark_runs import Budget, Unit
 from ldl_jax.run.data import Reader
-from ldl_jax.run.launching import Crew, Workers
+from ldl_jax.run.launching import Crew, WorkerPlan
 from ldl_jax.run.progress import teller
 from ldl_jax.run.shared import Shared
 from ldl_jax.train.interrupt import Interrupted
+from ldl_jax.workdir import read_json
 
 LogLine = Callable[[str], None]
 
@@ -41,7 +43,7 @@ def run(
     path: Path,
     minutes: float | None,
     console: Console,
-    workers: Workers | None = None,
+    workers: WorkerPlan | None = None,
 ) -> bool:
     """Trains what is left of a benchmark, and writes its page; returns whether all is there.
 
@@ -194,8 +196,6 @@ def _facts(
     several = len(benchmark.folds(bench.parts[0].run, read)) > 1
     name, _ = data.audited(bench.data, records, parts, path, lambda text: None)
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib")]
-    device = jax.devices()[0]
-    where = f"{os.cpu_count()} CPU cores" if device.platform == "cpu" else device.device_kind
     base = baseline_mae(records.labels[parts.train], records.labels[parts.test])
     return [
         f"Split: {name}; {len(parts.train):,} training and {len(parts.test):,} test pictures"
@@ -203,9 +203,17 @@ def _facts(
         f"Always answering the training mean: MAE {base:.3f} {records.unit}.",
         f"Hyper-parameters were chosen by the {bench.select.upper()} of a validation part "
         f"({bench.validation_fraction:.0%} of the training pictures); then all were trained on.",
-        f"Training took {benchmark_page.duration(spent)} in all, on {where}, with "
+        f"Training took {benchmark_page.duration(spent)} in all, on {_where(path)}, with "
         f"{', '.join(versions)}.",
     ]
+
+
+def _where(path: Path) -> str:
+    """Returns the devices of the runs, which workers may have trained elsewhere."""
+    starts = [start for file in path.glob(f"**/{started.NAME}") for start in read_json(file)]
+    kinds = dict.fromkeys(start["device"].partition(" x ")[2] for start in starts)
+    kinds = kinds or {jax.devices()[0].device_kind: None}
+    return ", ".join(f"{os.cpu_count()} CPU cores" if kind == "cpu" else kind for kind in kinds)
 
 
 def _peers_folder(path: Path) -> Path:

@@ -47,7 +47,7 @@ _SLURM = {
 _CLUSTER = flags.DEFINE_enum(
     "slurm.cluster", "slurm", ["slurm", "local"], "local tries it with processes of this machine"
 )
-_EXTRAS = {"ray": "ray", "slurm": "submitit"}  # each launcher's package
+_PACKAGES = {"ray": "ray", "slurm": "submitit"}
 _TAKEN = ("JAX_", "XLA_", "TF_", "NVIDIA_", "LDL_")  # variables that a worker has from the driver
 _FRACTION = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 
@@ -66,7 +66,7 @@ class WorkersStopped(Interrupted):
 
 
 @dataclasses.dataclass(frozen=True)
-class Workers:
+class WorkerPlan:
     """The workers that the flags ask for; `setup` are the arguments of `tasks.prepare`."""
 
     launcher: str
@@ -106,9 +106,9 @@ class Workers:
 
 @dataclasses.dataclass(frozen=True)
 class Crew:
-    """Workers that can be given units, below the folder `path`."""
+    """WorkerPlan that can be given units, below the folder `path`."""
 
-    workers: Workers
+    workers: WorkerPlan
     launcher: _Prepared
     path: Path
     log: Callable[[str], None]
@@ -148,7 +148,7 @@ class Crew:
             word.unlink(missing_ok=True)
 
 
-def wanted(cache: str = "", *, smoke: bool = False) -> Workers | None:
+def wanted(cache: str = "", *, smoke: bool = False) -> WorkerPlan | None:
     """Returns the workers that the flags ask for; None where this process trains.
 
     The driver of workers computes on its CPU, to leave them the GPUs.
@@ -160,44 +160,46 @@ def wanted(cache: str = "", *, smoke: bool = False) -> Workers | None:
     Raises:
       ValueError: all that is wrong with the flags; the launcher's package is not installed.
     """
-    values, faults = flags.FLAGS, []
+    values = flags.FLAGS
     if _LAUNCHER.value == "local":
-        others = ["workers", "address", "cpus", "gpus", "retries", "slurm.cluster"]
-        others += [flag.name for flag in _SLURM.values()]
-        present = [f"--{name}" for name in others if values[name].present]
-        if present:
+        others = ["workers", "address", "cpus", "gpus", "retries", *_of_slurm()]
+        if present := [f"--{name}" for name in others if values[name].present]:
             raise ValueError(f"{', '.join(present)}: for --launcher=ray or --launcher=slurm alone")
         return None
-    package = _EXTRAS[_LAUNCHER.value]
-    if importlib.util.find_spec(package) is None:
-        faults.append(
-            f"--launcher={_LAUNCHER.value}: needs {package}; "
-            f"pip install 'ldl_jax[{_LAUNCHER.value}]'"
-        )
+    if faults := _faults():
+        raise ValueError("; and ".join(faults))
+    jax.config.update("jax_platforms", "cpu")
+    obeyed = [f"--{name}={values[name].value}" for name in ("require",) if values[name].value]
+    obeyed += [f"--verbosity={values.verbosity}"] if values["verbosity"].present else []
+    setup = {"command": sys.argv, "obeyed": obeyed, "cache": cache, "smoke": smoke}
+    return WorkerPlan(_LAUNCHER.value, _WORKERS.value, setup)
+
+
+def _faults() -> list[str]:
+    """Returns all that is wrong with the flags of workers."""
+    values, launcher, faults = flags.FLAGS, _LAUNCHER.value, []
+    if importlib.util.find_spec(package := _PACKAGES[launcher]) is None:
+        faults.append(f"--launcher={launcher}: needs {package}; pip install 'ldl_jax[{launcher}]'")
     if _WORKERS.value < 1:
         said = f"got {_WORKERS.value}" if values["workers"].present else "and none is given"
         faults.append(f"--workers: expected 1 or more runs at a time, as --workers=2, {said}")
     for name, least in (("cpus", 1), ("gpus", 0), ("retries", 0), ("slurm.time", 1)):
-        if (value := values[name].value) is not None and not value >= least:
+        value = values[name].value
+        if value is not None and not least <= value < float("inf"):
             faults.append(f"--{name}: expected {least} or more, got {value:g}")
+        elif launcher == "slurm" and name in ("cpus", "gpus") and value is not None and value % 1:
+            faults.append(f"--{name}: SLURM has whole ones, got {value:g}")
+    of_others = ["address"] if launcher == "slurm" else _of_slurm()
+    present = [f"--{name}" for name in of_others if values[name].present]
+    if present:
+        faults.append(f"{', '.join(present)}: not for --launcher={launcher}")
     if processes.count() > 1:
         faults.append("--launcher: the driver of workers is one process, and these are several")
-    of_slurm = [name for name in values if name.startswith("slurm.") and values[name].present]
-    if _LAUNCHER.value == "ray" and of_slurm:
-        faults.append(f"--{of_slurm[0]}: for --launcher=slurm alone")
-    if _LAUNCHER.value == "slurm":
-        if _ADDRESS.value:
-            faults.append("--address: of a Ray cluster; for --launcher=ray alone")
-        for name in ("cpus", "gpus"):
-            if (value := values[name].value) is not None and value % 1:
-                faults.append(f"--{name}: SLURM has whole ones, got {value:g}")
-    if faults:
-        raise ValueError("; and ".join(faults))
-    jax.config.update("jax_platforms", "cpu")
-    given = [f"--{name}={values[name].value}" for name in ("require",) if values[name].value]
-    given += [f"--verbosity={values.verbosity}"] if values["verbosity"].present else []
-    setup = {"command": sys.argv, "given": given, "cache": cache, "smoke": smoke}
-    return Workers(_LAUNCHER.value, _WORKERS.value, setup)
+    return faults
+
+
+def _of_slurm() -> list[str]:
+    return [name for name in flags.FLAGS if name.startswith("slurm.")]
 
 
 def _surroundings(seen: Path, setup: dict[str, Any]) -> Surroundings:

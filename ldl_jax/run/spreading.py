@@ -96,8 +96,8 @@ def of_sweep(
             continue
         settings = {sweep.program(point.config): point.name for point in points}
         names = {point.name for point in points}
-        more = f" and {len(points) - 1} more" if len(points) > 1 else ""
-        name = f"{prefix}{points[0].name}{more}"
+        others = f" and {len(points) - 1} more" if len(points) > 1 else ""
+        name = f"{prefix}{points[0].name}{others}"
         after = []
         if points[0].config.init.features:
             first = computing.setdefault(_features(points[0].config), name)

@@ -46,7 +46,7 @@ def check_columns(columns: Sequence[str], runs: Iterable[Resolved]) -> None:
             )
 
 
-def show_what_is_good(
+def show_good(
     config: Config, points: Sequence[Point], path: Path, console: Console, *, shown: bool
 ) -> None:
     """Prints and keeps the table, with `shown`, of the runs that did not diverge.

@@ -21,7 +21,7 @@ from ldl_jax.run.progress import ProgressBar, once, teller
 from ldl_jax.run.resolved import Resolved, fold_count, resolve
 from ldl_jax.run.shared import Shared
 from ldl_jax.run.sweep import Point
-from ldl_jax.run.sweep_table import STOPPED, check_columns, done, folder_of, show_what_is_good
+from ldl_jax.run.sweep_table import STOPPED, check_columns, done, folder_of, show_good
 from ldl_jax.train import generations, programs
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.log import NotFiniteError
@@ -77,7 +77,7 @@ def train(
 
 def finish(checked: Sweep, console: Console, *, shown: bool = True) -> None:
     """Shows the table of a sweep that is trained; raises NotFiniteError where runs diverged."""
-    show_what_is_good(checked.config, checked.points, checked.path, console, shown=shown)
+    show_good(checked.config, checked.points, checked.path, console, shown=shown)
 
 
 def check(config: Config, path: Path, read: Read, shared: Shared | None = None) -> Sweep:
@@ -154,8 +154,7 @@ class _Training:
 
     def train(self, points: Sequence[Point]) -> None:
         """Trains what is left of runs that may be put together."""
-        names = [point.name for point in points if not done(self._path, point)]
-        names = processes.broadcast(names)
+        names = processes.broadcast([p.name for p in points if not done(self._path, p)])
         left = [point for point in points if point.name in names]
         if self._config.replicas == "one_by_one" or (
             self._config.replicas == "auto" and (len(left) < 2 or _slower_together(left[0].config))

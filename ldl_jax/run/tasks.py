@@ -31,12 +31,12 @@ _read = Reader()
 _shared: dict[str, Shared] = {}  # of the newest units of one kind
 
 
-def prepare(command: Sequence[str], given: Sequence[str], cache: str, *, smoke: bool) -> None:
+def prepare(command: Sequence[str], obeyed: Sequence[str], cache: str, *, smoke: bool) -> None:
     """Makes this process one that trains, as the command that wants it would be.
 
     Args:
       command: the driver's, for the record of how a run was started.
-      given: flags of it that a worker obeys.
+      obeyed: flags of it that a worker obeys.
       cache: the folder of compiled programs, "" for none.
       smoke: whether programs are to be compiled quickly.
 
@@ -44,7 +44,7 @@ def prepare(command: Sequence[str], given: Sequence[str], cache: str, *, smoke: 
       ValueError: it computes on something else than was asked for.
     """
     sys.argv = [*command]
-    flags.FLAGS([command[0], *given])
+    flags.FLAGS([command[0], *obeyed])
     quiet()
     keep_freed()
     background.one_line_each()

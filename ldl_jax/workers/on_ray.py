@@ -47,13 +47,13 @@ class RayLauncher:
         self._cpus, self._gpus = cpus, gpus or 0.0
         about = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
         # Ray only counts CPUs: its actors are not bound to some of them.
-        own = {"num_cpus": max(cores, workers), "object_store_memory": _STORE}
+        local = {"num_cpus": max(cores, workers), "object_store_memory": _STORE}
         # No GPU is shown to a worker that asks for none.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         if address:
             _check_answers(address)
         try:
-            ray.init(address=address or "local", **about, **({} if address else own))
+            ray.init(address=address or "local", **about, **({} if address else local))
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ValueError(f"--address={address}: {' '.join(str(error).split())}") from None
         try:

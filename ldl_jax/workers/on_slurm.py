@@ -13,7 +13,8 @@ from submitit.core.utils import FailedJobError, UncompletedJobError
 from ldl_jax.workers.supervisor import run_once
 from ldl_jax.workers.units import DIED, Ending, Surroundings, WorkUnit
 
-_LOOK = 0.1  # seconds from one look at the jobs to the next
+# Seconds from one look at the jobs to the next; SLURM is asked seldom.
+_LOOK = {"slurm": 2.0, "local": 0.1}
 
 
 class SlurmLauncher:
@@ -25,8 +26,7 @@ class SlurmLauncher:
         Args:
           folder: for the files of the jobs; every machine sees it.
           parameters: of the jobs, by submitit's names.
-          cluster: "slurm"; "local" has processes of this machine in the place of jobs, "debug"
-            runs the jobs in this process, one after the other.
+          cluster: "slurm"; "local" has processes of this machine in the place of jobs.
 
         Raises:
           ValueError: there is no SLURM here, or it knows no such parameter.
@@ -39,6 +39,7 @@ class SlurmLauncher:
         self._folder, self._parameters, self._cluster = folder, parameters, cluster
         self._jobs: dict[str, submitit.Job[Ending]] = {}
         self._surroundings: Surroundings | None = None
+        self._stopping = False
 
     def prepare(self, surroundings: Surroundings) -> None:
         """Takes what each worker is given once; it comes before the first unit."""
@@ -59,14 +60,18 @@ class SlurmLauncher:
     def wait(self, seconds: float) -> list[tuple[str, Ending]]:
         """Returns the units whose jobs have ended."""
         end = time.monotonic() + seconds
-        while not (ended := [name for name, job in self._jobs.items() if job.done()]):
-            if time.monotonic() > end:
-                break
-            time.sleep(_LOOK)
+        while not (ended := self._ended()) and time.monotonic() < end:
+            time.sleep(_LOOK[self._cluster])
         return [(name, _ending(self._jobs.pop(name))) for name in ended]
+
+    def _ended(self) -> list[str]:
+        """Returns the names of the units whose jobs have ended."""
+        # SLURM's word of a job that leaves no result is minutes old, unless it is asked for.
+        return [n for n, job in self._jobs.items() if job.done(force_check=self._stopping)]
 
     def stop(self) -> None:
         """Cancels the jobs, which have their units saved before SLURM kills them."""
+        self._stopping = True
         for job in self._jobs.values():
             job.cancel(check=False)
 

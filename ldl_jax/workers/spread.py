@@ -86,7 +86,7 @@ class _Standing:
 
     def ready(self, most: int) -> list[WorkUnit]:
         """Takes units that can start, at most so many; notes those that never can."""
-        taken: list[WorkUnit] = []
+        starting: list[WorkUnit] = []
         for unit in [*self.waiting.values()]:
             lost = [name for name in unit.needs if name in self.faults]
             if lost:
@@ -94,13 +94,13 @@ class _Standing:
                 self.faults[unit.name] = f"not started, for it needs {', '.join(lost)}"
                 continue
             open_ = {*self.waiting, *self.running}
-            if len(taken) < most and open_.isdisjoint((*unit.needs, *unit.after)):
-                taken.append(unit)
+            if len(starting) < most and open_.isdisjoint((*unit.needs, *unit.after)):
+                starting.append(unit)
                 del self.waiting[unit.name]
                 self.running[unit.name] = unit
-        for unit in taken:
+        for unit in starting:
             self._log(f"--- {unit.name} starts; {self.summary()}; log: {unit.log}")
-        return taken
+        return starting
 
     def take(self, name: str, ending: Ending) -> None:
         """Notes how a unit has ended, and says it; one whose worker died waits again."""

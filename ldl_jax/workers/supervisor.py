@@ -70,19 +70,19 @@ class Supervisor:
             process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        given = self._surroundings
-        environment = os.environ | given.environment
-        environment["PYTHONPATH"] = os.pathsep.join(given.search)
+        surroundings = self._surroundings
+        environment = os.environ | surroundings.environment
+        environment["PYTHONPATH"] = os.pathsep.join(surroundings.search)
         process = subprocess.Popen(
             [sys.executable, "-m", "ldl_jax.workers.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=given.folder,
+            cwd=surroundings.folder,
             env=environment,
             start_new_session=True,
         )
         assert process.stdin is not None
-        child.send(process.stdin, given)
+        child.send(process.stdin, surroundings)
         return process
 
 

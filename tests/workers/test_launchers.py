@@ -20,7 +20,7 @@ from configs import quickstart
 
 def get_config():
     config = quickstart.get_config()
-    config.data.synthetic_count, config.data.size = 64, 32
+    config.data.synthetic_count, config.data.size = 64, 64
     config.batch_size = config.evaluation.batch_size = 8
     config.epochs, config.chain.generations, config.checkpoint_every = 6, 1, 0.5
     config.model.name = "ssrnet"
@@ -29,8 +29,7 @@ def get_config():
     config.sweep = {"seed": (0, 1, 2)}
     return config
 """
-# A user's own method, which a worker finds where the driver does; its first step is slow enough
-# that it can be killed after a checkpoint.
+# A user's own method, which a worker finds where the driver does.
 METHOD = """
 from ldl_jax import methods
 
@@ -50,6 +49,7 @@ def folder(tmp_path_factory):
 def start(folder, name, *flags):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # and not the devices of the tests
         "RAY_USAGE_STATS_ENABLED": "0",
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
     }
@@ -140,3 +140,20 @@ def test_a_signal_stops_the_workers_and_the_same_command_goes_on(launcher, folde
     code, text = end(start(folder, name, *flags))
     assert code == 0, text
     assert (folder / name / "table.md").read_bytes() == (sequential / "table.md").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("launcher", "flag", "says"),
+    [
+        ("ray", "--address=127.0.0.1:9", "no Ray cluster answers at 127.0.0.1:9"),
+        ("ray", "--address=somewhere", "expected HOST:PORT of a Ray cluster or auto"),
+        ("slurm", "--slurm.cluster=slurm", "there is no sbatch on the path"),
+    ],
+)
+def test_what_is_not_there_is_one_line_before_anything_is_written(launcher, flag, says, folder):
+    code, text = end(start(folder, "nothing", *flags_of(launcher), flag))
+    assert code == 1
+    (line,) = text.splitlines()
+    assert line.startswith("error: --")
+    assert says in line
+    assert not (folder / "nothing").exists()

@@ -78,39 +78,37 @@ def checked(config, path):
 SEEDS = {"method.lam": (0.5, 1.0), "seed": (0, 1)}
 
 
-def test_the_table_and_the_runs_are_those_of_a_sequential_sweep(tmp_path):
-    config = made(sweep=SEEDS)
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch):
+    """The runs whose figures would be drawn, which takes longer than all the rest."""
+    runs = []
+
+    def look(built, opened, *, figures=True):
+        runs.extend([opened.path.name] if figures else [])
+
+    monkeypatch.setattr(jobs, "look", look)
+    return runs
+
+
+def test_a_sweeps_runs_and_table_are_those_of_a_sequential_one(tmp_path, drawn):
+    config = made(sweep={"seed": (0, 1)})
     sweeping.run(checked(config, tmp_path / "one"), console())
-    two, launcher = checked(config, tmp_path / "two"), Here()
-    spreading.train(tmp_path / "two", [], two, HereCrew(launcher), console())
-    names = [unit.name for unit in launcher.started]
-    assert names == ["lam=0.5,seed=0", "lam=0.5,seed=1", "lam=1,seed=0", "lam=1,seed=1"]
-    texts = [(tmp_path / name / "table.md").read_bytes() for name in ("one", "two")]
-    assert texts[0] == texts[1].replace(b"/two", b"/one")
-    for run in names:
-        for name in ("metrics.jsonl", "predictions/generation_1.csv", "config.json"):
-            files = [tmp_path / folder / "runs" / run / name for folder in ("one", "two")]
-            assert files[0].read_bytes() == files[1].read_bytes(), files
-        drawn = [(tmp_path / f / "runs" / run / "figures/evolution.png").exists() for f in
-                 ("one", "two")]  # fmt: skip
-        assert drawn[0] == drawn[1] == run.endswith("seed=0")
-    again = Here()
-    spreading.train(tmp_path / "two", [], checked(config, tmp_path / "two"), HereCrew(again),
-                    console())  # fmt: skip
-    assert not again.started
-
-
-def test_a_run_that_failed_is_retried_alone(tmp_path):
-    config, path = made(sweep=SEEDS), tmp_path / "new"
-    with pytest.raises(UnitsFailed, match=r"lam=1,seed=0: as it was told to \(log: .*seed=0\.log"):
-        spreading.train(
-            path, [], checked(config, path), HereCrew(Here(["lam=1,seed=0"])), console()
-        )
+    path, launcher = tmp_path / "two", Here(failing=["seed=1"])
+    with pytest.raises(UnitsFailed, match=r"seed=1: as it was told to \(log: .*/seed=1\.log"):
+        spreading.train(path, [], checked(config, path), HereCrew(launcher), console())
+    assert [unit.name for unit in launcher.started] == ["seed=0", "seed=1"]
     assert not (path / "table.md").exists()
     again = Here()
     spreading.train(path, [], checked(config, path), HereCrew(again), console())
-    assert [unit.name for unit in again.started] == ["lam=1,seed=0"]
-    assert (path / "table.md").exists()
+    assert [unit.name for unit in again.started] == ["seed=1"]  # alone
+    assert drawn == ["seed=0"] * 2
+    runs = [f"runs/seed={seed}" for seed in (0, 1)]
+    kept = ("metrics.jsonl", "predictions/generation_1.csv", "config.json")
+    for name in ("table.md", *(f"{run}/{name}" for run in runs for name in kept)):
+        assert (tmp_path / "one" / name).read_bytes() == (path / name).read_bytes(), name
+    nothing = Here()
+    spreading.train(path, [], checked(config, path), HereCrew(nothing), console())
+    assert not nothing.started
 
 
 def test_runs_of_one_program_are_one_unit_and_others_are_units_of_their_own(tmp_path):
@@ -169,22 +167,19 @@ def test_a_benchmarks_rows_choose_first_and_have_the_same_runs(tmp_path):
     config = importlib.import_module("configs.benchmarks.drawn").get_config()
     config.data.synthetic_count = 80
     part = config.parts.scratch
-    part.run.model.name, part.run.epochs, part.methods = "tiny", 1, ("dex", "dldl_v2")
+    part.run.model.name, part.run.epochs, part.methods, part.seeds = "tiny", 1, ("dldl_v2",), 1
     part.run.batch_size = part.run.evaluation.batch_size = 8
     bench, launcher = benchmark.parse(config), Here()
     with Interrupt() as interrupt:
         benchmark_spread.train(bench, tmp_path, Reader(), HereCrew(launcher), interrupt)
-    names = [unit.name for unit in launcher.started]
-    rates = ("learning_rate=0.001", "learning_rate=0.003")
-    assert names[:2] == [f"scratch: dldl_v2: choice: {rate},seed=0" for rate in rates] or names[
-        :2
-    ] == [f"scratch: dldl_v2: choice: {rate}" for rate in rates]
-    assert len(names) == 8
-    assert all(": seeds: " in name for name in names[4:])
-    for row in ("dex", "dldl_v2"):
-        assert (tmp_path / "runs/scratch" / row / "seconds.json").exists()
-        assert len([*(tmp_path / "runs/scratch" / row / "seeds/runs").iterdir()]) == 2
-    launcher.started.clear()
+    rows = [unit.name.rpartition(": ")[0] for unit in launcher.started]
+    assert rows == ["scratch: dldl_v2: choice"] * 2 + ["scratch: dldl_v2: seeds"]
+    row = tmp_path / "runs/scratch/dldl_v2"
+    assert (row / "seconds.json").exists()
+    assert len([*(row / "seeds/runs").glob("*/generation_1.json")]) == 1
+    logs = [unit.log.relative_to(tmp_path / "logs/scratch/dldl_v2") for unit in launcher.started]
+    assert [str(log.parent) for log in logs] == ["choice", "choice", "seeds"]
+    again = Here()
     with Interrupt() as interrupt:
-        benchmark_spread.train(bench, tmp_path, Reader(), HereCrew(launcher), interrupt)
-    assert not launcher.started
+        benchmark_spread.train(bench, tmp_path, Reader(), HereCrew(again), interrupt)
+    assert not again.started

@@ -75,8 +75,8 @@ def workers(tmp_path):
         each.close()
 
 
-def unit(path, name, **arguments):
-    return WorkUnit(name, f"own_tasks:{name}", arguments, path / f"logs/{name}.log")
+def unit(folder, name, **arguments):
+    return WorkUnit(name, f"own_tasks:{name}", arguments, folder / f"logs/{name}.log")
 
 
 def test_units_of_one_process_print_to_their_own_logs_and_find_the_drivers_modules(
