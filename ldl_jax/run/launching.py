@@ -169,7 +169,11 @@ def wanted(cache: str = "", *, smoke: bool = False) -> WorkerPlan | None:
     if faults := _faults():
         raise ValueError("; and ".join(faults))
     jax.config.update("jax_platforms", "cpu")
-    obeyed = [f"--{name}={values[name].value}" for name in ("require",) if values[name].value]
+    obeyed = [
+        f"--{name}={values[name].value}"
+        for name in ("require",)
+        if name in values and values[name].value
+    ]
     obeyed += [f"--verbosity={values.verbosity}"] if values["verbosity"].present else []
     setup = {"command": sys.argv, "obeyed": obeyed, "cache": cache, "smoke": smoke}
     return WorkerPlan(_LAUNCHER.value, _WORKERS.value, setup)

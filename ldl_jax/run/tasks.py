@@ -24,7 +24,7 @@ from ldl_jax.run.shared import Shared
 from ldl_jax.run.smoke import quickly_compiled
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import NotFiniteError
-from ldl_jax.workers.child import UnitStopped
+from ldl_jax.workers import UnitStopped
 
 _WIDTH = 160  # columns of a log
 _read = Reader()

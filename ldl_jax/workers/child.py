@@ -18,14 +18,19 @@ import traceback
 from pathlib import Path
 from typing import IO, Any
 
-from ldl_jax.workers.units import DONE, FAILED, STOPPED, UNUSABLE, Ending, Surroundings, WorkUnit
+from ldl_jax.workers.units import (
+    DONE,
+    FAILED,
+    STOPPED,
+    UNUSABLE,
+    Ending,
+    Surroundings,
+    UnitStopped,
+    WorkUnit,
+)
 
 _LENGTH = struct.Struct(">Q")
 _SEEN = 30.0  # seconds that a network file system may take to show a file to another host
-
-
-class UnitStopped(Exception):  # noqa: N818 - it is news, not an error
-    """Raised by a task that a signal has stopped after a checkpoint."""
 
 
 def send(stream: IO[bytes], message: object) -> None:

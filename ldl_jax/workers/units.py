@@ -70,6 +70,10 @@ class Ending:
     host: str = ""
 
 
+class UnitStopped(Exception):  # noqa: N818 - it is news, not an error
+    """Raised by a task that a signal has stopped after a checkpoint."""
+
+
 class Launcher(Protocol):
     """Has units done by workers. It is told of one unit at a time, and never of too many."""
 

@@ -22,11 +22,11 @@ def get_config():
     config = quickstart.get_config()
     config.data.synthetic_count, config.data.size = 64, 64
     config.batch_size = config.evaluation.batch_size = 8
-    config.epochs, config.chain.generations, config.checkpoint_every = 6, 1, 0.5
+    config.epochs, config.chain.generations, config.checkpoint_every = 4, 1, 0.5
     config.model.name = "ssrnet"
     config.method.name = "own_method:factory"
     config.optimizer.learning_rate = 1e-3
-    config.sweep = {"seed": (0, 1, 2)}
+    config.sweep = {"seed": (0, 1)}
     return config
 """
 # A user's own method, which a worker finds where the driver does.
@@ -46,12 +46,14 @@ def folder(tmp_path_factory):
     return path
 
 
-def start(folder, name, *flags):
+def start(folder, name, *flags, compiles=False):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": "--xla_backend_optimization_level=0",  # and not the devices of the tests
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Who is killed may leave half an entry, so one run alone writes them.
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0" if compiles else "1e9",
     }
     return subprocess.Popen(
         [sys.executable, "-m", "launch.main", "--config=sweep.py", f"--workdir={name}", *flags],
@@ -75,7 +77,7 @@ def end(process):
 
 @pytest.fixture(scope="module")
 def sequential(folder):
-    code, text = end(start(folder, "sequential"))
+    code, text = end(start(folder, "sequential", compiles=True))
     assert code == 0, text
     return folder / "sequential"
 
@@ -84,7 +86,7 @@ def trainer(run):
     """Waits for a run's first checkpoint, and returns the process that holds its lock."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
-        if [*run.glob("checkpoints/generation_1/[0-9]*")]:
+        if any(path.name.isdigit() for path in run.glob("checkpoints/generation_1/*")):
             for process in Path("/proc").glob("[0-9]*"):
                 with contextlib.suppress(OSError):
                     if any(x.resolve() == run / ".lock" for x in process.glob("fd/*")):
@@ -113,10 +115,10 @@ def test_a_worker_that_is_killed_costs_its_own_run_alone(launcher, folder, reque
     assert "seed=1: its worker died" in text
     assert "killed by SIGKILL" in text
     assert text.count("its worker died") == 1
-    assert "3 of 3 done, 0 running" in text
+    assert "2 of 2 done, 0 running" in text
     log = (folder / launcher / "logs/seed=1.log").read_text()
     assert "generation 1 goes on after step" in log
-    for name in ("table.md", *(f"runs/seed={seed}/metrics.jsonl" for seed in range(3))):
+    for name in ("table.md", *(f"runs/seed={seed}/metrics.jsonl" for seed in range(2))):
         contents = [(path / name).read_bytes() for path in (sequential, folder / launcher)]
         assert contents[0] == contents[1], name
 
@@ -134,7 +136,7 @@ def test_a_signal_stops_the_workers_and_the_same_command_goes_on(launcher, folde
     finally:
         code, text = end(process)
     assert code == 128 + signal.SIGTERM, text
-    assert "stopped by SIGTERM: 0 of 3 done; what was running has saved a checkpoint" in text
+    assert "stopped by SIGTERM: 0 of 2 done; what was running has saved a checkpoint" in text
     assert not Path(f"/proc/{worker}").exists()
     assert not (folder / name / "table.md").exists()
     code, text = end(start(folder, name, *flags))

@@ -14,7 +14,7 @@ from ldl_jax.workers.units import DIED, DONE, FAILED, STOPPED, UNUSABLE
 
 TASKS = """
 import os, signal, subprocess, sys, time
-from ldl_jax.workers.child import UnitStopped
+from ldl_jax.workers import UnitStopped
 
 calls = 0
 
