@@ -48,7 +48,7 @@ _CLUSTER = flags.DEFINE_enum(
     "slurm.cluster", "slurm", ["slurm", "local"], "local tries it with processes of this machine"
 )
 _PACKAGES = {"ray": "ray", "slurm": "submitit"}
-_TAKEN = ("JAX_", "XLA_", "TF_", "NVIDIA_", "LDL_")  # variables that a worker has from the driver
+_TAKEN = ("JAX_", "XLA_", "TF_", "NVIDIA_")  # variables that a worker has from the driver
 _FRACTION = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 
 

@@ -48,6 +48,7 @@ class RayLauncher:
         about = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
         # Ray only counts CPUs: its actors are not bound to some of them.
         local = {"num_cpus": max(cores, workers), "object_store_memory": _STORE}
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers
         # No GPU is shown to a worker that asks for none.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         if address:

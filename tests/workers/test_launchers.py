@@ -50,7 +50,6 @@ def start(folder, name, *flags, compiles=False):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": "--xla_backend_optimization_level=0",  # and not the devices of the tests
-        "RAY_USAGE_STATS_ENABLED": "0",
         # Who is killed may leave half an entry, so one run alone writes them.
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0" if compiles else "1e9",
