@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     flags = [f"--launcher={options.launcher}", f"--workers={options.workers}"]
     flags += ["--slurm.cluster=local"] if options.launcher == "slurm" else []
-    print(f"{printing.device()}; jax {jax.__version__}\n\n{printing.head(COLUMNS)}", flush=True)
+    print(printing.head(COLUMNS), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         sequential, spread = Path(folder) / "one", Path(folder) / "several"
         alone, runs = seconds(sequential, options), str(options.runs)
@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         way = f"{options.workers} workers of {options.launcher}"
         times = [f"{together:.1f}", f"{together / alone:.2f}"]
         print(printing.line([way, runs, *times, "the same" if equal else "another"]))
+    # Late, for a process whose JAX has threads is not to start others.
+    print(f"\n{printing.device()}; jax {jax.__version__}")
 
 
 if __name__ == "__main__":

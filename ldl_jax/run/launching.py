@@ -6,6 +6,7 @@ import importlib.util
 import os
 import secrets
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,6 +85,8 @@ class WorkerPlan:
         Raises:
           ValueError: there is no such cluster, or it has not what a worker needs.
         """
+        # JAX warns of a fork, but Ray and submitit start another program in it at once.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         launcher = self._launcher(path)
         try:
             log(f"workers: {self.count} of {self.launcher}; what they print: {path / LOGS}")
