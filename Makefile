@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 EXTRAS := $(shell nvidia-smi >/dev/null 2>&1 && echo dev,cuda12 || echo dev)
 WORKDIR ?= runs/quickstart
 
-.PHONY: install quickstart test test-oldest test-peers test-page soak bench-peers bench-gpu lint types clean
+.PHONY: install quickstart test test-oldest test-peers test-page test-workers soak bench-peers bench-gpu lint types clean
 
 # An environment of another version than that of a PYTHON that was given is made anew.
 ifneq (,$(filter command environment,$(origin PYTHON)))
@@ -68,6 +68,11 @@ test-page: install
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(PAGE) 'onnxruntime-web@>=1.20'
 	$(BIN)/pip install --quiet --disable-pip-version-check playwright
 	$(BIN)/python -m pytest -rs tests/page
+
+# Sweeps on workers of Ray and submitit, one of which is killed (docs/workers.md).
+test-workers: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,ray,slurm]'
+	$(BIN)/python -m pytest -rs tests/workers
 
 # SSR-Net's speed beside that of its authors' network in Keras, which has an environment of its own.
 PEERS := .cache/keras

@@ -18,7 +18,7 @@ from ml_collections import config_flags
 from rich.console import Console
 
 from ldl_jax.processes.memory import keep_freed
-from ldl_jax.run import benchmark, benchmarking, devices
+from ldl_jax.run import benchmark, benchmarking, devices, launching
 from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.progress import teller
@@ -54,8 +54,10 @@ def main(arguments: Sequence[str]) -> None:
         shown = benchmark.parse(values.config, training=False)
         wanted = benchmark.parse(values.config, values.only, training=minutes != 0)
         with compile_cache(values.compile_cache):
-            devices.check(teller(console))
-            benchmarking.run(shown, wanted, Path(values.workdir), minutes, console)
+            workers = launching.wanted(values.compile_cache) if minutes != 0 else None
+            if workers is None:  # else each of them says what it computes on
+                devices.check(teller(console))
+            benchmarking.run(shown, wanted, Path(values.workdir), minutes, console, workers)
     except Interrupted as stop:
         command = f"python -m launch.benchmark {' '.join(sys.argv[1:])}"
         console.print(

@@ -16,7 +16,7 @@ from rich.console import Console
 from ldl_jax import processes
 from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
-from ldl_jax.run import devices, jobs, plan, searching, sweeping
+from ldl_jax.run import devices, jobs, launching, plan, searching, spreading, sweeping
 from ldl_jax.run.attempts import Attempts
 from ldl_jax.run.command import fail, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
@@ -51,11 +51,13 @@ def main(arguments: Sequence[str]) -> None:
     try:
         with together(ValueError, OSError, NotFiniteError):
             config = schema.parse(_CONFIG.value)
-            devices.check(jobs.teller(console))
+            workers = launching.wanted(_COMPILE_CACHE.value, smoke=_SMOKE.value)
+            if workers is None:  # else each of them says what it computes on
+                devices.check(jobs.teller(console))
             config = smoke(config, jax.device_count()) if _SMOKE.value else config
             cached = quickly_compiled if _SMOKE.value else compile_cache
             with cached(_COMPILE_CACHE.value):
-                run(config, Path(_WORKDIR.value), console, _PROFILE.value, brief=_SMOKE.value)
+                run(config, Path(_WORKDIR.value), console, _PROFILE.value, workers, _SMOKE.value)
     except Interrupted as stop:
         text = f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
         text += f"  python -m launch.main {' '.join(sys.argv[1:])}"
@@ -68,7 +70,12 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(
-    config: schema.Config, path: Path, console: Console, profile: str = "", *, brief: bool = False
+    config: schema.Config,
+    path: Path,
+    console: Console,
+    profile: str = "",
+    workers: launching.WorkerPlan | None = None,
+    brief: bool = False,
 ) -> None:
     """Trains what is left of all runs that a config asks for, and shows the results.
 
@@ -80,12 +87,21 @@ def run(
     many = bool(config.sweep) or config.search.wanted
     if many and profile:
         raise ValueError("--profile: a sweep is not traced; trace one of its runs alone")
+    if workers and profile:
+        raise ValueError("--profile: what workers train is not traced; take --launcher=local")
+    if workers and config.search.wanted:
+        raise ValueError("--launcher: a search's trials are trained here; take --launcher=local")
     if many:  # its runs take the place of the last one
         swept, checked = _checked_sweep(config, path, read)
     else:
         runs = plan.runs(config, fold_count(config, read))
         check_same({"runs": [run.folder for run in runs]})  # the folds are of the data
         checked = jobs.check_all(path, runs, read)
+    if workers is not None:
+        assert not isinstance(swept, searching.Search)  # which was refused above
+        with workers.ready(path, jobs.teller(console)) as crew:
+            spreading.train(path, checked, swept, crew, console)
+        return
     left = processes.broadcast([job.run.folder for job in checked if not job.finished])
     with Interrupt() as interrupt:
         for job in checked:

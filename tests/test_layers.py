@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # and else from floors below; so no arrow points upwards and no two packages know each other.
 FLOORS = [
     {"labels", "files", "processes", "isolated"},
-    {"arrays", "workdir", "placement"},
+    {"arrays", "workdir", "placement", "workers"},
     {"encodings"},
     {"decoders", "losses"},
     {"metrics"},
@@ -72,10 +72,12 @@ FRAMEWORKS = {
     "optuna",
     "orbax",
     "prometheus_client",
+    "ray",
     "rich",
     "safetensors",
     "scipy",
     "starlette",
+    "submitit",
     "tensorboardX",
     "tensorflow",
     "tensorflow_datasets",
@@ -102,6 +104,7 @@ ALLOWED = {
     "video": {"PIL", "av", "scipy"},
     "trackers": {"mlflow", "trackio", "wandb"},
     "workdir": {"tensorboardX"},
+    "workers": {"ray", "submitit"},
 }
 # Packages of `data`, each with those that it may know beside the flat files.
 DATA = {

@@ -113,15 +113,15 @@ def train(
     try:
         points = _points(bench, unit, config, read)
         if points is None:
-            candidates = _candidates(bench, config, read)
-            _sweep(candidates, unit.folder / "choice", read, shared, console, log)
+            options = candidates(bench, config, read)
+            _sweep(options, unit.folder / "choice", read, shared, console, log)
             points = _points(bench, unit, config, read)
             assert points is not None
         if not finished(unit, points):
-            runs = _sweep_of(config, points)
+            runs = sweep_of(config, points)
             _sweep(runs, unit.folder / "seeds", read, shared, console, log)
     finally:
-        _add_seconds(unit.folder / SECONDS, time.monotonic() - start)
+        add_seconds(unit.folder / SECONDS, time.monotonic() - start)
 
 
 def finished(unit: Unit, points: Sequence[Point] | None) -> bool:
@@ -210,7 +210,7 @@ def _choice(
     return next(option.values for option in options if option.name == best), numbers
 
 
-def _candidates(bench: Benchmark, config: Config, read: Read) -> Config:
+def candidates(bench: Benchmark, config: Config, read: Read) -> Config:
     """Returns the sweep of all candidates, with a validation part cut from training."""
     all_folds = benchmark.folds(config, read)
     (grid,) = config.sweep
@@ -221,7 +221,7 @@ def _candidates(bench: Benchmark, config: Config, read: Read) -> Config:
     return dataclasses.replace(config, data=data, evaluation=last, sweep=({**of_fold, **grid},))
 
 
-def _sweep_of(config: Config, points: Sequence[Point]) -> Config:
+def sweep_of(config: Config, points: Sequence[Point]) -> Config:
     """Returns the sweep of a row's runs."""
     values = tuple({key: (x,) for key, x in point.values.items()} for point in points)
     return dataclasses.replace(config, sweep=values)
@@ -292,7 +292,8 @@ def _known(sigma: np.ndarray | None) -> np.ndarray:
     return sigma
 
 
-def _add_seconds(path: Path, more: float) -> None:
+def add_seconds(path: Path, more: float) -> None:
+    """Adds to the seconds that a row's training has taken."""
     before = float(workdir.read_json(path)["seconds"]) if path.exists() else 0.0
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"seconds": round(before + more, 1)})

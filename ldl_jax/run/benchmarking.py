@@ -15,20 +15,35 @@ from ldl_jax.data.records import Records
 from ldl_jax.data.splits.protocols import Parts
 from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.files import lock
-from ldl_jax.run import benchmark, benchmark_page, benchmark_peers, benchmark_runs, data
+from ldl_jax.run import (
+    benchmark,
+    benchmark_page,
+    benchmark_peers,
+    benchmark_runs,
+    benchmark_spread,
+    data,
+    started,
+)
 from ldl_jax.run.benchmark import PEERS, Benchmark
 from ldl_jax.run.benchmark_page import PageRow, ResultTable
 from ldl_jax.run.benchmark_runs import Budget, Unit
 from ldl_jax.run.data import Reader
+from ldl_jax.run.launching import Crew, WorkerPlan
 from ldl_jax.run.progress import teller
 from ldl_jax.run.shared import Shared
 from ldl_jax.train.interrupt import Interrupted
+from ldl_jax.workdir import read_json
 
 LogLine = Callable[[str], None]
 
 
 def run(
-    shown: Benchmark, wanted: Benchmark, path: Path, minutes: float | None, console: Console
+    shown: Benchmark,
+    wanted: Benchmark,
+    path: Path,
+    minutes: float | None,
+    console: Console,
+    workers: WorkerPlan | None = None,
 ) -> bool:
     """Trains what is left of a benchmark, and writes its page; returns whether all is there.
 
@@ -38,6 +53,7 @@ def run(
       path: the folder.
       minutes: after which training stops, to go on with the next call; 0 writes the page alone.
       console: for progress.
+      workers: train the runs; None for this process.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, before the first run where it is the
@@ -51,15 +67,20 @@ def run(
     if training:
         benchmark.check(wanted, read)
         benchmark_peers.check(wanted.peers, records.unit)
-    path.mkdir(parents=True, exist_ok=True)
-    # The page alone can be written while another process trains.
-    with lock(path) if training else contextlib.nullcontext():
-        try:
-            if training:
-                _peers(wanted, path, records, parts, budget, log)
-                _train(wanted, path, read, budget, console, log)
-        finally:
-            whole = write(shown, path, read, records, parts, log)
+    ready = contextlib.nullcontext() if workers is None else workers.ready(path, log)
+    with ready as crew:
+        path.mkdir(parents=True, exist_ok=True)
+        # The page alone can be written while another process trains.
+        with lock(path) if training else contextlib.nullcontext():
+            try:
+                if training:
+                    _peers(wanted, path, records, parts, budget, log)
+                    if crew is None:
+                        _train(wanted, path, read, budget, console, log)
+                    else:
+                        _spread(wanted, path, read, budget, crew, log)
+            finally:
+                whole = write(shown, path, read, records, parts, log)
     return whole
 
 
@@ -127,6 +148,19 @@ def _train(
             _say(bench, unit, read, left, count, time.monotonic() - start, log)
 
 
+def _spread(
+    bench: Benchmark, path: Path, read: Reader, budget: Budget, crew: Crew, log: LogLine
+) -> None:
+    """Has workers train what is left, while there is time."""
+    with budget.kept() as interrupt:
+        try:
+            benchmark_spread.train(bench, path, read, crew, interrupt)
+        except Interrupted as stop:
+            if not (budget.over and stop.number == signal.SIGTERM):
+                raise
+            log("the minutes are over; the same command goes on from here")
+
+
 def _say(
     bench: Benchmark,
     unit: Unit,
@@ -162,8 +196,6 @@ def _facts(
     several = len(benchmark.folds(bench.parts[0].run, read)) > 1
     name, _ = data.audited(bench.data, records, parts, path, lambda text: None)
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib")]
-    device = jax.devices()[0]
-    where = f"{os.cpu_count()} CPU cores" if device.platform == "cpu" else device.device_kind
     base = baseline_mae(records.labels[parts.train], records.labels[parts.test])
     return [
         f"Split: {name}; {len(parts.train):,} training and {len(parts.test):,} test pictures"
@@ -171,9 +203,17 @@ def _facts(
         f"Always answering the training mean: MAE {base:.3f} {records.unit}.",
         f"Hyper-parameters were chosen by the {bench.select.upper()} of a validation part "
         f"({bench.validation_fraction:.0%} of the training pictures); then all were trained on.",
-        f"Training took {benchmark_page.duration(spent)} in all, on {where}, with "
+        f"Training took {benchmark_page.duration(spent)} in all, on {_where(path)}, with "
         f"{', '.join(versions)}.",
     ]
+
+
+def _where(path: Path) -> str:
+    """Returns the devices of the runs, which workers may have trained elsewhere."""
+    starts = [start for file in path.glob(f"**/{started.NAME}") for start in read_json(file)]
+    kinds = dict.fromkeys(start["device"].partition(" x ")[2] for start in starts)
+    kinds = kinds or {jax.devices()[0].device_kind: None}
+    return ", ".join(f"{os.cpu_count()} CPU cores" if kind == "cpu" else kind for kind in kinds)
 
 
 def _peers_folder(path: Path) -> Path:

@@ -1,10 +1,15 @@
 """Keeps what runs of several sweeps share: audited data, and features on the devices."""
 
 import json
+from collections.abc import Hashable
 
 from ldl_jax.run.config import Config, to_dict
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.resolved import Resolved
+from ldl_jax.train.compiled import JittedStep, JittedSteps
+from ldl_jax.train.programs import Steps
+
+Programs = dict[Hashable, tuple[JittedStep | JittedSteps, Steps]]
 
 
 class Shared:
@@ -12,9 +17,13 @@ class Shared:
 
     Experiments on features stay, each with its features; of those with pictures, which may be many,
     the newest alone does.
+
+    Attributes:
+      programs: the compiled ones of the newest run, for others that differ in their seeds alone.
     """
 
     def __init__(self) -> None:
+        self.programs: Programs = {}
         self._resolved: dict[str, Resolved] = {}
         self._on_features: dict[str, Experiment] = {}
         self._newest: Experiment | None = None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ldl_jax import workdir
+from ldl_jax import processes, workdir
 from ldl_jax.evaluation import ablation, grid, report
 from ldl_jax.files import write
 from ldl_jax.run import sweep
@@ -13,11 +13,22 @@ from ldl_jax.run.config import Config, ConfigError
 from ldl_jax.run.progress import teller
 from ldl_jax.run.resolved import Resolved
 from ldl_jax.run.sweep import Point
+from ldl_jax.train import generations
+from ldl_jax.train.log import NotFiniteError
+
+STOPPED = "stopped.json"  # in the folder of a run that diverged
 
 
 def folder_of(path: Path, point: Point) -> Path:
     """Returns the folder of a run of the sweep in `path`."""
     return path / "runs" / point.name
+
+
+def done(path: Path, point: Point) -> bool:
+    """Returns whether a run of the sweep in `path` is finished, or was given up."""
+    folder = folder_of(path, point)
+    finished = generations.finished(point.config.chain, workdir.read_results(folder))
+    return finished or (folder / STOPPED).exists()
 
 
 def check_columns(columns: Sequence[str], runs: Iterable[Resolved]) -> None:
@@ -33,6 +44,27 @@ def check_columns(columns: Sequence[str], runs: Iterable[Resolved]) -> None:
                 f"table.columns: no run has {column!r}; take some of {', '.join(known)}, or "
                 "leave it empty for all of a table's"
             )
+
+
+def show_good(
+    config: Config, points: Sequence[Point], path: Path, console: Console, *, shown: bool
+) -> None:
+    """Prints and keeps the table, with `shown`, of the runs that did not diverge.
+
+    Raises:
+      NotFiniteError: some runs diverged.
+    """
+    lost = [point.name for point in points if (folder_of(path, point) / STOPPED).exists()]
+    lost = processes.broadcast(lost)
+    good = [point for point in points if point.name not in lost]
+    if shown and good and processes.primary():
+        show(config, points, good, path, console)
+    processes.all_gather(None)  # another process's error would end the one that shows the table
+    if lost:
+        raise NotFiniteError(
+            f"{len(lost)} of {len(points)} runs diverged: {'; '.join(lost)}. Delete {STOPPED} in "
+            f"their folders below {path / 'runs'} to go on with them"
+        )
 
 
 def show(

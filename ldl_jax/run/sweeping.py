@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -21,19 +21,17 @@ from ldl_jax.run.progress import ProgressBar, once, teller
 from ldl_jax.run.resolved import Resolved, fold_count, resolve
 from ldl_jax.run.shared import Shared
 from ldl_jax.run.sweep import Point
-from ldl_jax.run.sweep_table import check_columns, folder_of, show
+from ldl_jax.run.sweep_table import STOPPED, check_columns, done, folder_of, show_good
 from ldl_jax.train import generations, programs
-from ldl_jax.train.compiled import JittedStep, JittedSteps
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.log import NotFiniteError
-from ldl_jax.train.programs import Steps
 from ldl_jax.train.together import group, replicas
 from ldl_jax.train.together.group import Replica, Replicas
 from ldl_jax.workdir import Workdir, WorkdirError
+from ldl_jax.workdir.folder import LOGS
 
 Built = tuple[Point, Experiment]  # a run of a sweep, ready to start
-_OWN = {"runs", "stages", "table.md", "ways.json", FOLDER}
-STOPPED = "stopped.json"  # in the folder of a run that diverged
+_OWN = {"runs", "stages", "table.md", "ways.json", FOLDER, LOGS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,22 +56,31 @@ def run(checked: Sweep, console: Console, *, shown: bool = True, brief: bool = F
       Interrupted: a signal came; the same call goes on from there.
       NotFiniteError: runs diverged; the others are trained, and shown.
     """
-    points, path = checked.points, checked.path
     with Interrupt() as interrupt:
-        training = _Training(checked, console, interrupt, shown=shown, brief=brief)
-        for group_points in sweep.groups(points):
-            training.train(group_points)
-    lost = [point.name for point in points if (folder_of(path, point) / STOPPED).exists()]
-    lost = processes.broadcast(lost)
-    good = [point for point in points if point.name not in lost]
-    if shown and good and processes.primary():
-        show(checked.config, points, good, path, console)
-    processes.all_gather(None)  # another process's error would end the one that shows the table
-    if lost:
-        raise NotFiniteError(
-            f"{len(lost)} of {len(points)} runs diverged: {'; '.join(lost)}. Delete {STOPPED} in "
-            f"their folders below {path / 'runs'} to go on with them"
-        )
+        first = sweep.program(checked.points[0].config)
+        settings = {sweep.program(point.config) for point in checked.points}
+        drawn = settings - {first} if brief else ()
+        train(checked, console, interrupt, shown=shown, drawn=drawn)
+    finish(checked, console, shown=shown)
+
+
+def train(
+    checked: Sweep,
+    console: Console,
+    interrupt: Interrupt,
+    *,
+    shown: bool = True,
+    drawn: Iterable[str] = (),
+) -> None:
+    """Trains what is left of the sweep; `drawn` are settings that have their figures elsewhere."""
+    training = _Training(checked, console, interrupt, shown, drawn)
+    for group_points in sweep.groups(checked.points):
+        training.train(group_points)
+
+
+def finish(checked: Sweep, console: Console, *, shown: bool = True) -> None:
+    """Shows the table of a sweep that is trained; raises NotFiniteError where runs diverged."""
+    show_good(checked.config, checked.points, checked.path, console, shown=shown)
 
 
 def check(config: Config, path: Path, read: Read, shared: Shared | None = None) -> Sweep:
@@ -136,19 +143,21 @@ class _Training:
     """The sweep's folder, and what its runs share."""
 
     def __init__(
-        self, checked: Sweep, console: Console, interrupt: Interrupt, *, shown: bool, brief: bool
+        self,
+        checked: Sweep,
+        console: Console,
+        interrupt: Interrupt,
+        shown: bool,
+        drawn: Iterable[str],
     ) -> None:
         self._config, self._path, self._resolved = checked.config, checked.path, checked.resolved
         self._console, self._interrupt, self._log = console, interrupt, teller(console)
-        self._shared, self._drawn = checked.shared, set[str]()
-        self._shown, self._brief = shown, brief
-        self._programs: dict[Hashable, tuple[JittedStep | JittedSteps, Steps]] = {}
+        self._shared, self._shown, self._drawn = checked.shared, shown, {*drawn}
         self._say_once = once(self._log)  # lines on the data, which runs share
 
     def train(self, points: Sequence[Point]) -> None:
         """Trains what is left of runs that may be put together."""
-        names = [point.name for point in points if not _done(self._path, point)]
-        names = processes.broadcast(names)
+        names = processes.broadcast([p.name for p in points if not done(self._path, p)])
         left = [point for point in points if point.name in names]
         if self._config.replicas == "one_by_one" or (
             self._config.replicas == "auto" and (len(left) < 2 or _slower_together(left[0].config))
@@ -221,15 +230,17 @@ class _Training:
         self._log(f"--- {point.name}")
         check_same(built.description)
         key = sweep.program(point.config), experiment.kind(point.config, built.job)
-        if key not in self._programs:  # runs that differ in their seeds alone share them
-            self._programs = {key: programs.jitted(built.job)}
+        known = self._shared.programs
+        if key not in known:  # runs that differ in their seeds alone share them
+            known.clear()
+            known[key] = programs.jitted(built.job)
         count = point.config.chain.generations
         with (
             self._open(point, built) as folder,
             ProgressBar(self._console, count) as progress,
         ):
             try:
-                generations.run(built.job, folder, self._interrupt, progress, self._programs[key])
+                generations.run(built.job, folder, self._interrupt, progress, known[key])
                 if processes.primary():
                     self._look(point, built, folder)
             except NotFiniteError as error:
@@ -238,7 +249,7 @@ class _Training:
 
     def _look(self, point: Point, built: Experiment, folder: Workdir) -> None:
         """Analyses a run; draws its figures where no other run of its setting has some."""
-        setting = "" if self._brief else sweep.program(point.config)
+        setting = sweep.program(point.config)
         if self._shown:
             jobs.look(built, folder, figures=setting not in self._drawn)
             self._drawn.add(setting)
@@ -268,12 +279,6 @@ def _slower_together(config: Config) -> bool:
     """Returns whether it is known that a config's runs are slower together."""
     # On CPUs convolutions of several runs are: see benchmarks/replicas.py.
     return jax.default_backend() == "cpu" and not config.init.features
-
-
-def _done(path: Path, point: Point) -> bool:
-    folder = folder_of(path, point)
-    finished = generations.finished(point.config.chain, workdir.read_results(folder))
-    return finished or (folder / STOPPED).exists()
 
 
 def _group(members: Sequence[Built]) -> Replicas:

@@ -14,6 +14,7 @@ features/                  those of a frozen network, kept for this run and othe
 backbone.safetensors       that network
 prints.npz                 the pictures' hashes, for the auditor of the next start
 figures/
+logs/                      what workers printed, where some trained the runs
 
 A run that is repeated on the same machine writes the same rows.
 """
@@ -46,10 +47,11 @@ Admit = Callable[[Path, dict[str, Any], dict[str, Any]], None]
 # Takes a row of metrics.jsonl, and the speed in images/s.
 Take = Callable[[Row, float | None], None]
 _SEEN = 30.0  # seconds that a network file system may take to show a file to another host
+LOGS = "logs"  # of workers, below the folder of all runs
 SECRET = ".secret"  # by which the processes of a run know one another while they meet
 _MEETING = ".meeting"  # where process 0 leaves a word for the others
 # What a new run may find: from a process that was killed at its start, and from earlier stages.
-_STARTED = (LOCK, _MEETING, SECRET, "stages", "features")
+_STARTED = (LOCK, _MEETING, SECRET, LOGS, "stages", "features")
 
 
 def same(path: Path, saved: dict[str, Any], new: dict[str, Any]) -> None:

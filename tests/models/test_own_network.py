@@ -155,7 +155,10 @@ def test_the_networks_of_the_page_keep_the_contract(write, word):
     assert model.name == f"{name}:network"
     params, state = model.init(jax.random.key(0))
     other = model.init(jax.random.key(1))[0]
-    assert any(not np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (params, other))))
+    assert any(
+        not np.array_equal(a, b)
+        for a, b in zip(*map(jax.tree.leaves, (params, other)), strict=True)
+    )
     images = jax.random.normal(jax.random.key(2), (4, 32, 32, 3), jnp.float32)
     train = jax.jit(lambda key: model.apply(params, state, images, train=True, key=key))
     first, second = train(jax.random.key(3)), train(jax.random.key(4))
