@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # The floors of the house, from the ground up. A package imports from its own floor only itself,
 # and else from floors below; so no arrow points upwards and no two packages know each other.
 FLOORS = [
-    {"labels", "files", "processes", "isolated"},
+    {"labels", "files", "processes", "isolated", "extras"},
     {"arrays", "workdir", "placement"},
     {"encodings"},
     {"decoders", "losses"},
@@ -29,7 +29,7 @@ FLOORS = [
 ]
 DEFINING = {"ldl_jax", "ldl_jax.processes"}  # packages that are more than names
 # The files that stand flat in ldl_jax/, and in data/. A new one belongs into a package.
-FLAT = {"__init__", "arrays", "files", "heads", "labels", "placement"}
+FLAT = {"__init__", "arrays", "extras", "files", "heads", "labels", "placement"}
 FLAT_DATA = {"__init__", "align", "lazy", "packed", "pictures", "records"}
 PURE = (
     *("labels", "arrays", "encodings", "decoders", "losses", "metrics", "calibration", "heads"),
