@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import subprocess
 import sys
 from pathlib import Path
 
@@ -198,6 +199,20 @@ def test_pure_packages_need_jax_and_numpy_alone(module):
     others = imports(module)[1]
     assert others - set(sys.stdlib_module_names) <= {"jax", "numpy"}
     assert not others & IMPURE
+
+
+def test_pure_packages_load_jax_and_numpy_alone():
+    """In a new interpreter: what a module imports, imports other modules in turn."""
+    program = f"""
+import sys, jax, jax.numpy
+before = {{name.partition(".")[0] for name in sys.modules}}
+from ldl_jax import {", ".join(PURE)}
+after = {{name.partition(".")[0] for name in sys.modules}}
+print(*sorted(after - before - set(sys.stdlib_module_names)))
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["ldl_jax"]
 
 
 @pytest.mark.parametrize("module", INSIDE)

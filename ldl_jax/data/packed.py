@@ -8,7 +8,7 @@ from ldl_jax import extras
 from ldl_jax.data.records import DataError
 
 IMAGE = "image"  # the feature that holds a picture's file
-_NEEDED = ("a prepared set", "tfds")
+_NEEDED = ("reading a prepared set", "tfds")
 
 
 class Packed(Sequence[bytes]):

@@ -17,7 +17,7 @@ from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.workdir import Row
 
 _SHOWN = 6  # test pictures in the figure of evolving distributions
-_NEEDED = ("matplotlib", "a figure", "figures")
+_NEEDED = ("matplotlib", "drawing figures", "figures")
 
 
 def left_out() -> str:

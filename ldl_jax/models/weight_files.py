@@ -99,7 +99,7 @@ def _open(path: Path, stack: contextlib.ExitStack) -> WeightFile:
     with path.open("rb") as file:
         start = file.read(16)
     if start.startswith(_HDF5_MAGIC):
-        if missing := extras.missing("h5py", "an HDF5 file", "formats"):
+        if missing := extras.missing("h5py", "reading HDF5 files", "formats"):
             raise ValueError(f"path: {path}: {missing}")
         return _open_isolated("hdf5", path, stack)
     if tfjs_files.starts_like(start):

@@ -12,10 +12,8 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-import ldl_jax
-
 # Beside ldl_jax in a checkout and in an installed package alike.
-FOLDER = Path(ldl_jax.__file__).parents[1] / "configs"
+FOLDER = Path(__file__).parents[2] / "configs"
 _FLAG = re.compile(r"--?config")
 _PARTS = {"__init__", "recipes"}  # what configs are made of
 

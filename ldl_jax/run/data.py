@@ -241,7 +241,7 @@ def feeds_of(
     choice = choose(stored, memory, config.feed, config.memory_gb * GB)
     streams = choice.where == STREAM
     if streams:
-        extras.check("grain", f"data.feed: to stream pictures ({choice})", "stream")
+        extras.check("grain", f"data.feed: streaming pictures ({choice.reason})", "stream")
     log(
         f"{records.name}: "
         + ", ".join(f"{len(chosen):,} {name}" for name, chosen in rows.items())

@@ -80,7 +80,7 @@ def extracted(
       ConfigError: there are several processes.
       ValueError: the features cannot be kept, or are not finite.
     """
-    extras.check("grain", "init.features: a frozen network", "stream")
+    extras.check("grain", "init.features: a frozen network's answers", "stream")
     config = resolved.config
     if processes.count() > 1:
         raise ConfigError("init.features: heads on features are trained in one process")

@@ -10,7 +10,7 @@ from typing import Any
 from ldl_jax import extras
 
 _SECONDS = 30.0  # between flushes to the disk
-_NEEDED = ("tensorboardX", "a file for TensorBoard", "tensorboard")
+_NEEDED = ("tensorboardX", "writing files for TensorBoard", "tensorboard")
 
 
 def left_out() -> str:

@@ -54,7 +54,7 @@ def read(path: Path, file: str) -> Book:
         than `LARGEST` bytes, or the package that reads it is not installed.
     """
     content = file_content(path, file)
-    if missing := extras.missing("python_calamine", "a spreadsheet", "formats"):
+    if missing := extras.missing("python_calamine", "reading spreadsheets", "formats"):
         raise DataError(f"{file}: {missing}")
     try:
         sheets = json.loads(children.output("sheets", [str(CELLS), str(LARGEST)], content))

@@ -99,7 +99,7 @@ def batches(part: Part, rows: Rows, start: int = 0, shard: tuple[int, int] = (0,
         end.
     """
     check_shard(rows, shard)
-    grain = extras.needed("grain", "pictures that are streamed", "stream")
+    grain = extras.needed("grain", "streaming pictures", "stream")
     source = _Batches(part, rows, shard)
     workers = cores()
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers + _READY)

@@ -209,7 +209,7 @@ class _Job:
 
 def _check(records: Records, form: PictureForm, unreadable: str, workers: int) -> None:
     for package in ("tensorflow_datasets", "array_record"):
-        extras.check(package, "a prepared set", "tfds")
+        extras.check(package, "preparing a set", "tfds")
     if unreadable not in ("stop", "skip"):
         raise ValueError(f"unreadable: expected 'stop' or 'skip', got {unreadable!r}")
     if workers < 0:
