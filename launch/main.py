@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
             config = smoke(config, jax.device_count()) if _SMOKE.value else config
             cached = quickly_compiled if _SMOKE.value else compile_cache
             with cached(_COMPILE_CACHE.value):
-                run(config, workdir, console, _PROFILE.value)
+                run(config, workdir, console, _PROFILE.value, brief=_SMOKE.value)
     except Interrupted as stop:
         text = f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
         text += f"  python -m launch.main {' '.join(sys.argv[1:])}"
@@ -71,8 +71,13 @@ def main(arguments: Sequence[str]) -> None:
         fail(str(error))
 
 
-def run(config: schema.Config, path: Path, console: Console, profile: str = "") -> None:
-    """Trains what is left of all runs that a config asks for, and shows the results."""
+def run(
+    config: schema.Config, path: Path, console: Console, profile: str = "", *, brief: bool = False
+) -> None:
+    """Trains what is left of all runs that a config asks for, and shows the results.
+
+    With `brief` one of them has its figures drawn: the last one, or of a sweep the first.
+    """
     check_same(dataclasses.asdict(config))
     check_links(path)  # of all runs; each run looks at its own folder again
     read, swept = Reader(), None
@@ -88,11 +93,12 @@ def run(config: schema.Config, path: Path, console: Console, profile: str = "") 
     with Interrupt() as interrupt:
         for job in checked:
             if job.run.folder in left or job.run.folder == "":  # a finished run shows its table
-                jobs.train(path, job, console, interrupt, profile)
+                figures = not brief or (job is checked[-1] and not swept)
+                jobs.train(path, job, console, interrupt, profile, figures=figures)
             if interrupt.check(now=True) is not None and (job is not checked[-1] or swept):
                 interrupt.stop(job.run.config.chain.generations)
     if swept is not None:
-        sweeping.run(swept, console)
+        sweeping.run(swept, console, brief=brief)
     elif runs[-1].folder and processes.primary():
         jobs.show_folds(path, runs, console)
 

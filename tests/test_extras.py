@@ -83,7 +83,7 @@ def test_training_scoring_answering_and_tables_need_none_of_them(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("left out: drawing figures needs matplotlib") == 2
     assert done.stdout.count("left out: writing files for TensorBoard needs tensorboardX") == 1
-    assert "results, predictions, checkpoints: " in done.stdout
+    assert "results, predictions and checkpoints: " in done.stdout
     assert done.stdout.splitlines()[-1] == "loaded none"
     assert not (tmp_path / "run" / "figures").exists()
     scores = json.loads((tmp_path / "scores" / "evaluation.json").read_text())

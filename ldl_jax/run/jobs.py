@@ -76,11 +76,17 @@ def check_folder(folder: Path, resolved: Resolved, key: str = "") -> None:
 
 
 def train(
-    path: Path, checked: Checked, console: Console, interrupt: Interrupt, profile: str
+    path: Path,
+    checked: Checked,
+    console: Console,
+    interrupt: Interrupt,
+    profile: str,
+    *,
+    figures: bool = True,
 ) -> None:
     """Trains what is left of a run in the workdir of all runs, and shows its results.
 
-    `profile` is a folder for a trace of process 0; "" for none.
+    `profile` is a folder for a trace of process 0; "" for none. `figures` are drawn or left out.
     """
     folder, run, log = checked.folder, checked.run, teller(console)
     if run.folder:
@@ -103,14 +109,15 @@ def train(
             results = generations.run(job, opened, interrupt, progress)
         if not processes.primary():
             return
-        look(built, opened)
+        look(built, opened, figures=figures)
     unit = built.job.method.space.unit
     grid.show(console, report.table(results, unit))
     log(f"protocol: {built.protocol}")
     if unit != "identity":
         log(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
-    drawn = "" if gallery.left_out() else " and figures"
-    log(f"results, predictions, checkpoints{drawn}: {folder}")
+    drawn = figures and not gallery.left_out()
+    kept = "predictions, checkpoints and figures" if drawn else "predictions and checkpoints"
+    log(f"results, {kept}: {folder}")
 
 
 @contextlib.contextmanager

@@ -28,7 +28,8 @@ def smoke(config: Config, devices: int = 1) -> Config:
 
     One epoch of 24 drawn faces of at most 64 pixels in batches of 8, at most two generations, two
     folds; one learning rate. Weights from elsewhere are left out. Networks, methods, recipes,
-    optimizers and stages stay; of a sweep's runs, those that `_few` returns. Batches are larger,
+    optimizers and stages stay; of a sweep's runs, those that `_few` returns. One of them has its
+    figures drawn. Batches are larger,
     and faces more, where `devices` times `accumulate` does not divide 8.
     """
     parts = devices * config.accumulate

@@ -47,11 +47,11 @@ class Sweep:
     shared: Shared
 
 
-def run(checked: Sweep, console: Console, *, shown: bool = True) -> None:
+def run(checked: Sweep, console: Console, *, shown: bool = True, brief: bool = False) -> None:
     """Trains what is left of the sweep in PATH/runs/NAME.
 
     With `shown` it shows the sweep's table, analyses each run's errors, and draws the figures of
-    each setting's first seed.
+    each setting's first seed; with `brief` those of the first run alone.
 
     Raises:
       ValueError: pictures or trained weights cannot be used.
@@ -60,7 +60,7 @@ def run(checked: Sweep, console: Console, *, shown: bool = True) -> None:
     """
     points, path = checked.points, checked.path
     with Interrupt() as interrupt:
-        training = _Training(checked, console, interrupt, shown)
+        training = _Training(checked, console, interrupt, shown=shown, brief=brief)
         for group_points in sweep.groups(points):
             training.train(group_points)
     lost = [point.name for point in points if (folder_of(path, point) / STOPPED).exists()]
@@ -135,10 +135,13 @@ def stages(config: Config, points: Sequence[Point]) -> tuple[plan.Run, ...]:
 class _Training:
     """The sweep's folder, and what its runs share."""
 
-    def __init__(self, checked: Sweep, console: Console, interrupt: Interrupt, shown: bool) -> None:
+    def __init__(
+        self, checked: Sweep, console: Console, interrupt: Interrupt, *, shown: bool, brief: bool
+    ) -> None:
         self._config, self._path, self._resolved = checked.config, checked.path, checked.resolved
         self._console, self._interrupt, self._log = console, interrupt, teller(console)
-        self._shared, self._shown, self._drawn = checked.shared, shown, set[str]()
+        self._shared, self._drawn = checked.shared, set[str]()
+        self._shown, self._brief = shown, brief
         self._programs: dict[Hashable, tuple[JittedStep | JittedSteps, Steps]] = {}
         self._say_once = once(self._log)  # lines on the data, which runs share
 
@@ -234,8 +237,8 @@ class _Training:
         self._check_signal(built)
 
     def _look(self, point: Point, built: Experiment, folder: Workdir) -> None:
-        """Analyses a run; draws its figures where no other seed of its setting has some."""
-        setting = sweep.program(point.config)
+        """Analyses a run; draws its figures where no other run of its setting has some."""
+        setting = "" if self._brief else sweep.program(point.config)
         if self._shown:
             jobs.look(built, folder, figures=setting not in self._drawn)
             self._drawn.add(setting)

@@ -154,6 +154,25 @@ def test_all_runs_are_trained_and_put_into_a_table(seeds: tuple[Path, str]) -> N
     assert cell in (path / "table.md").read_text()
 
 
+@pytest.mark.parametrize("brief", [False, True])
+def test_each_setting_has_figures_or_in_brief_the_first_run_alone(
+    brief: bool, tiny_network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[bool] = []
+    monkeypatch.setattr(sweeping.jobs, "look", lambda *rest, figures: drawn.append(figures))
+
+    def train(self: Any, points: Any) -> None:
+        pretend(tmp_path, points)
+        for point in points:
+            self._look(point, None, None)
+
+    monkeypatch.setattr(sweeping._Training, "train", train)
+    config = schema.parse(make({"method.name": ("dex", "dldl_v2"), **SEEDS}))
+    checked = sweeping.check(config, tmp_path, read_records)
+    sweeping.run(checked, Console(file=io.StringIO()), brief=brief)
+    assert sorted(drawn) == [False] * (3 if brief else 2) + [True] * (1 if brief else 2)
+
+
 def test_a_second_call_trains_what_is_new_alone(seeds: tuple[Path, str]) -> None:
     path, text = seeds
     files = {file: file.stat().st_mtime_ns for file in path.glob("runs/*/*.json")}
