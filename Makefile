@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 EXTRAS := $(shell nvidia-smi >/dev/null 2>&1 && echo dev,cuda12 || echo dev)
 WORKDIR ?= runs/quickstart
 
-.PHONY: install quickstart test test-oldest test-peers test-page test-workers soak bench-peers bench-gpu lint types clean
+.PHONY: install quickstart test test-oldest test-peers test-page test-workers soak bench-peers bench-gpu lint types dist clean
 
 # An environment of another version than that of a PYTHON that was given is made anew.
 ifneq (,$(filter command environment,$(origin PYTHON)))
@@ -102,5 +102,13 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+# The wheel and the source distribution in dist/, checked: what they hold, what the index makes of them,
+# and that the wheel alone, in a new environment, trains.
+dist: install
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m tests.dist dist
+
 clean:
-	rm -rf $(VENV) .venv-oldest build *.egg-info .mypy_cache .ruff_cache .pytest_cache .cache
+	rm -rf $(VENV) .venv-oldest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .cache

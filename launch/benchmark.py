@@ -11,14 +11,13 @@ what is there. The page is WORKDIR/benchmark.md, .html and .json.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
 from ldl_jax.processes.memory import keep_freed
-from ldl_jax.run import benchmark, benchmarking, devices, launching
+from ldl_jax.run import benchmark, benchmarking, config_names, devices, jobs, launching
 from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.progress import teller
@@ -27,8 +26,8 @@ from ldl_jax.train.interrupt import Interrupted
 
 def define_flags() -> None:
     """Defines the flags when the command starts: other commands have some of these names."""
-    config_flags.DEFINE_config_file("config", None, "a benchmark, of configs/benchmarks")
-    flags.DEFINE_string("workdir", None, "the folder of the benchmark, e.g. runs/aaf")
+    config_flags.DEFINE_config_file("config", None, "a name, as benchmarks/aaf, or a file")
+    flags.DEFINE_string("workdir", None, "the folder; by default runs/NAME of the config")
     flags.DEFINE_list("only", [], "names of parts, and peers; all where none is given")
     flags.DEFINE_float("minutes", None, "stop after so many; 0 writes the page alone")
     flags.DEFINE_string(
@@ -42,10 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     keep_freed()
     only_flags(arguments)
     values = flags.FLAGS
-    if values.workdir is None:
-        fail("--workdir: give the folder of the benchmark, e.g. --workdir=runs/aaf")
     if not flags.FLAGS["config"].present:
-        fail("--config: give a config file, e.g. --config=configs/benchmarks/drawn.py")
+        fail("--config: give a config, e.g. --config=benchmarks/drawn")
     minutes = values.minutes
     if minutes is not None and not minutes >= 0:
         fail(f"--minutes: expected 0 or more, got {minutes}")
@@ -57,7 +54,9 @@ def main(arguments: Sequence[str]) -> None:
             workers = launching.wanted(values.compile_cache) if minutes != 0 else None
             if workers is None:  # else each of them says what it computes on
                 devices.check(teller(console))
-            benchmarking.run(shown, wanted, Path(values.workdir), minutes, console, workers)
+            jobs.say_left_out(teller(console))
+            workdir = config_names.workdir(values.workdir, values["config"])
+            benchmarking.run(shown, wanted, workdir, minutes, console, workers)
     except Interrupted as stop:
         command = f"python -m launch.benchmark {' '.join(sys.argv[1:])}"
         console.print(

@@ -25,7 +25,7 @@ from ml_collections import config_flags
 from rich.console import Console
 
 from ldl_jax.data.synthetic.corruptions import CORRUPTIONS
-from ldl_jax.evaluation import compare, grid, report, robustness, trust_tables
+from ldl_jax.evaluation import compare, gallery, grid, report, robustness, trust_tables
 from ldl_jax.predict import hub
 from ldl_jax.run import config as schema
 from ldl_jax.run import only_data, operating, score_folder, scoring, spoiling
@@ -254,7 +254,10 @@ def run(
         for note in model.notes:
             log(f"{model.candidate.name}: {note}")
     if out is not None:
-        log(f"table, predictions, analyses and figures: {out}")
+        left_out = gallery.left_out()
+        if left_out:
+            log(f"left out: {left_out}")
+        log(f"table, predictions, analyses{'' if left_out else ' and figures'}: {out}")
 
 
 def _quiet(text: str) -> None:

@@ -16,7 +16,16 @@ from rich.console import Console
 from ldl_jax import processes
 from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
-from ldl_jax.run import devices, jobs, launching, plan, searching, spreading, sweeping
+from ldl_jax.run import (
+    config_names,
+    devices,
+    jobs,
+    launching,
+    plan,
+    searching,
+    spreading,
+    sweeping,
+)
 from ldl_jax.run.attempts import Attempts
 from ldl_jax.run.command import fail, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
@@ -28,8 +37,12 @@ from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.log import NotFiniteError
 from ldl_jax.workdir import check_links
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "the run, e.g. configs/quickstart.py")
-_WORKDIR = flags.DEFINE_string("workdir", None, "the folder of the run, e.g. runs/quickstart")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "the run: a name, as quickstart, or a file"
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "the folder of the run; by default runs/NAME of the config"
+)
 _SMOKE = flags.DEFINE_boolean("smoke", False, "the same run, tiny, on a few drawn faces")
 _PROFILE = flags.DEFINE_string("profile", "", "a folder for a profile of a few training steps")
 _COMPILE_CACHE = flags.DEFINE_string(
@@ -42,11 +55,10 @@ def main(arguments: Sequence[str]) -> None:
     quiet()
     keep_freed()
     only_flags(arguments)
-    if _WORKDIR.value is None:
-        fail("--workdir: give the folder of the run, e.g. --workdir=runs/quickstart")
     if not flags.FLAGS["config"].present:
-        fail("--config: give a config file, e.g. --config=configs/quickstart.py")
-    come_together(Path(_WORKDIR.value))
+        fail("--config: give a config, e.g. --config=quickstart")
+    workdir = config_names.workdir(_WORKDIR.value, flags.FLAGS["config"])
+    come_together(workdir)
     console = Console(quiet=not processes.primary())
     try:
         with together(ValueError, OSError, NotFiniteError):
@@ -54,10 +66,11 @@ def main(arguments: Sequence[str]) -> None:
             workers = launching.wanted(_COMPILE_CACHE.value, smoke=_SMOKE.value)
             if workers is None:  # else each of them says what it computes on
                 devices.check(jobs.teller(console))
+            jobs.say_left_out(jobs.teller(console))
             config = smoke(config, jax.device_count()) if _SMOKE.value else config
             cached = quickly_compiled if _SMOKE.value else compile_cache
             with cached(_COMPILE_CACHE.value):
-                run(config, Path(_WORKDIR.value), console, _PROFILE.value, workers, _SMOKE.value)
+                run(config, workdir, console, _PROFILE.value, workers, _SMOKE.value)
     except Interrupted as stop:
         text = f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
         text += f"  python -m launch.main {' '.join(sys.argv[1:])}"

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # The floors of the house, from the ground up. A package imports from its own floor only itself,
 # and else from floors below; so no arrow points upwards and no two packages know each other.
 FLOORS = [
-    {"labels", "files", "processes", "isolated"},
+    {"labels", "files", "processes", "isolated", "extras"},
     {"arrays", "workdir", "placement", "workers"},
     {"encodings"},
     {"decoders", "losses"},
@@ -29,7 +30,7 @@ FLOORS = [
 ]
 DEFINING = {"ldl_jax", "ldl_jax.processes"}  # packages that are more than names
 # The files that stand flat in ldl_jax/, and in data/. A new one belongs into a package.
-FLAT = {"__init__", "arrays", "files", "heads", "labels", "placement"}
+FLAT = {"__init__", "arrays", "extras", "files", "heads", "labels", "placement"}
 FLAT_DATA = {"__init__", "align", "lazy", "packed", "pictures", "records"}
 PURE = (
     *("labels", "arrays", "encodings", "decoders", "losses", "metrics", "calibration", "heads"),
@@ -208,6 +209,20 @@ def test_pure_packages_need_jax_and_numpy_alone(module):
     others = imports(module)[1]
     assert others - set(sys.stdlib_module_names) <= {"jax", "numpy"}
     assert not others & IMPURE
+
+
+def test_pure_packages_load_jax_and_numpy_alone():
+    """In a new interpreter: what a module imports, imports other modules in turn."""
+    program = f"""
+import sys, jax, jax.numpy
+before = {{name.partition(".")[0] for name in sys.modules}}
+from ldl_jax import {", ".join(PURE)}
+after = {{name.partition(".")[0] for name in sys.modules}}
+print(*sorted(after - before - set(sys.stdlib_module_names)))
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["ldl_jax"]
 
 
 @pytest.mark.parametrize("module", INSIDE)

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import SupportsIndex
 
+from ldl_jax import extras
 from ldl_jax.data.records import DataError
 
 IMAGE = "image"  # the feature that holds a picture's file
+_NEEDED = ("reading a prepared set", "tfds")
 
 
 class Packed(Sequence[bytes]):
@@ -18,8 +20,10 @@ class Packed(Sequence[bytes]):
 
     def __init__(self, shards: Sequence[Path], counts: Sequence[int]) -> None:
         """Takes ArrayRecord files of TFDS's examples, and how many each holds."""
-        from array_record.python import array_record_data_source
-
+        array_record_data_source = extras.needed(
+            "array_record.python.array_record_data_source", *_NEEDED
+        )
+        extras.check("tensorflow_datasets", *_NEEDED)
         self._count = sum(counts)
         # The counts are given, so that no file is opened before it is read.
         files = [f"{path}[0:{count}]" for path, count in zip(shards, counts, strict=True)]

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import safe_open
 
+from ldl_jax import extras
 from ldl_jax.files import from_home
 from ldl_jax.isolated import children
 from ldl_jax.models import tfjs_files
@@ -98,6 +99,8 @@ def _open(path: Path, stack: contextlib.ExitStack) -> WeightFile:
     with path.open("rb") as file:
         start = file.read(16)
     if start.startswith(_HDF5_MAGIC):
+        if missing := extras.missing("h5py", "reading HDF5 files", "formats"):
+            raise ValueError(f"path: {path}: {missing}")
         return _open_isolated("hdf5", path, stack)
     if tfjs_files.starts_like(start):
         return WeightFile(*tfjs_files.opened(path))

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from ldl_jax import files
+from ldl_jax.extras import needed
 from ldl_jax.methods import Prediction
 from ldl_jax.predict import answering
 from ldl_jax.predict.answering import HEAD, INPUT, OUTPUTS, Traceable
-from ldl_jax.predict.extras import needed
 from ldl_jax.train import record
 from ldl_jax.train.record import Record
 

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 
 from ldl_jax import lowering
+from ldl_jax.extras import needed
 from ldl_jax.lowering.shapes import MIRROR
 from ldl_jax.models import convolution
 from ldl_jax.predict.answering import COVERAGE, FORMAT, INPUT, Answering, Traceable, check
-from ldl_jax.predict.extras import needed
 
 
 def graph(predictor: Traceable, int8: bool = False) -> onnx.ModelProto:

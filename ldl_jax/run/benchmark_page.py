@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ldl_jax.evaluation import cells, contrasts, html_page, scored
+from ldl_jax.evaluation import cells, gallery, html_page, scored
 from ldl_jax.evaluation.compare import Contrast
 from ldl_jax.evaluation.scored import Scored
 from ldl_jax.files import whole, write, write_json
@@ -119,9 +119,7 @@ def write_page(
         table.title: {name: contrast for name, (contrast, _) in differences[table.key].items()}
         for table in tables
     }
-    drawn = any(plain.values())
-    if drawn:
-        contrasts.draw(path / FIGURE, plain, unit)
+    drawn = gallery.draw_contrasts(path / FIGURE, plain, unit)
     blocks = [(table, _lines(bench, table, differences[table.key])) for table in tables]
     text = [f"# {cells.markdown(bench.title)}", "", *(f"- {cells.markdown(x)}" for x in facts), ""]
     for table, lines in blocks:

@@ -1,8 +1,6 @@
 """Parses the command line of every command; bad input is one line and exit code 1."""
 
 import contextlib
-import difflib
-import itertools
 import logging as standard
 import os
 import re
@@ -10,7 +8,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -69,10 +66,9 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
         with flag_errors():
             program, *rest = (_HOME.sub(lambda found: from_home(found[0]), x) for x in arguments)
             if takes_config:
-                from ldl_jax.run import own_keys
+                from ldl_jax.run import config_names, own_keys
 
-                _check_config_file(rest)
-                rest, keys = own_keys.taken_out(rest)
+                rest, keys = own_keys.taken_out(config_names.put_files(rest))
             sys.argv = [program, *rest]  # where ml_collections looks for the keys that are given
             left: list[str] = known(sys.argv)
             if takes_config:
@@ -110,19 +106,6 @@ def _show_help(takes_config: bool) -> NoReturn:
     except BrokenPipeError:  # a pager or `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
-
-
-def _check_config_file(arguments: Sequence[str]) -> None:
-    """Raises ValueError where the file that --config names is not there."""
-    paths = [x.partition("=")[2] for x in arguments if re.match(r"--?config=", x)]
-    paths += [b for a, b in itertools.pairwise(arguments) if a.strip("-") == "config"]
-    for path in (Path(text.partition(":")[0]) for text in paths):
-        if path.is_file():
-            continue
-        near = [*map(str, path.parent.glob("*.py")), *map(str, Path("configs").rglob("*.py"))]
-        near = difflib.get_close_matches(str(path), near, 3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"--config: there is no file {path} (from {os.getcwd()}){hint}")
 
 
 def quiet() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ldl_jax import processes
+from ldl_jax import extras, processes
 from ldl_jax.data import pictures
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.datasets import catalogue, own_reader
@@ -247,6 +247,8 @@ def feeds_of(
     memory = least([Memory(*each) for each in processes.all_gather(list(free))])
     choice = choose(stored, memory, config.feed, config.memory_gb * GB)
     streams = choice.where == STREAM
+    if streams:
+        extras.check("grain", f"data.feed: streaming pictures ({choice.reason})", "stream")
     log(
         f"{records.name}: "
         + ", ".join(f"{len(chosen):,} {name}" for name, chosen in rows.items())

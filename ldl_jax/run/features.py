@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ldl_jax import models, processes
+from ldl_jax import extras, models, processes
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.choice import SHARES, Memory, choose, least, measure
@@ -81,6 +81,7 @@ def extracted(
       ConfigError: there are several processes.
       ValueError: the features cannot be kept, or are not finite.
     """
+    extras.check("grain", "init.features: a frozen network's answers", "stream")
     config = resolved.config
     if processes.count() > 1:
         raise ConfigError("init.features: heads on features are trained in one process")

@@ -22,7 +22,7 @@ from ldl_jax.run.resolved import Resolved, resolve
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.train.trace import Trace
-from ldl_jax.workdir import Workdir
+from ldl_jax.workdir import Workdir, events
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +60,12 @@ def check_all(path: Path, runs: Sequence[Run], read: Read) -> list[Checked]:
     checked = [attempts.of(check, path, run, read) for run in runs]
     attempts.end()
     return [each for each in checked if each is not None]
+
+
+def say_left_out(log: LogLine) -> None:
+    """Says what of a run is left out, since the packages that write it are not installed."""
+    for text in filter(None, (gallery.left_out(), events.left_out())):
+        log(f"left out: {text}")
 
 
 def check_folder(folder: Path, resolved: Resolved, key: str = "") -> None:
@@ -111,7 +117,8 @@ def train(
     log(f"protocol: {built.protocol}")
     if unit != "identity":
         log(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
-    kept = "predictions, checkpoints and figures" if figures else "predictions and checkpoints"
+    drawn = figures and not gallery.left_out()
+    kept = "predictions, checkpoints and figures" if drawn else "predictions and checkpoints"
     log(f"results, {kept}: {folder}")
 
 

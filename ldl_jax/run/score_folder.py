@@ -14,20 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ldl_jax.evaluation import (
-    decision_figures,
-    figures,
-    predictions,
-    report,
-    robustness,
-    trust_tables,
-)
-from ldl_jax.evaluation.analysis_figure import error_analysis
+from ldl_jax.evaluation import gallery, predictions, report, robustness, trust_tables
 from ldl_jax.files import write, write_json
 from ldl_jax.run import spoiling
 from ldl_jax.run.config import Config, to_dict
 from ldl_jax.run.named import file_names
-from ldl_jax.run.scoring import Score, Scores
+from ldl_jax.run.scoring import Scores
 from ldl_jax.workdir import WorkdirError, read_json
 
 _CONTENT, _KIND = "evaluation.json", "ldl_jax evaluation"
@@ -98,7 +90,7 @@ def _fill(
     for name, model in zip(names, scores.models, strict=True):
         predictions.write(folder / "predictions" / f"{name}.csv", model.predictions)
         write_json(folder / "analysis" / f"{name}.json", model.analysis)
-        _draw(folder / "figures" / name, model)
+        gallery.draw_scores(folder / "figures" / name, model.predictions, model.analysis)
     unit = scores.models[0].predictions.unit
     _write_robustness(folder, scores, unit)
     notes = [
@@ -115,17 +107,6 @@ def _fill(
 def _write_robustness(folder: Path, scores: Scores, unit: str) -> None:
     if known := spoiling.by_model(scores):
         write(folder / "robustness.md", robustness.page(known, unit))
-
-
-def _draw(folder: Path, model: Score) -> None:
-    answers = model.predictions
-    if answers.unit == "identity":
-        return
-    figures.predicted_against_true(folder / "predicted_against_true.png", answers)
-    figures.error_by_label(folder / "error_by_label.png", answers)
-    if model.analysis.keys() & {"calibration", "confusion", "by_group"}:
-        error_analysis(folder / "analysis.png", [model.analysis], "the model")
-    decision_figures.draw(folder, [model.analysis])
 
 
 def _content(scores: Scores, names: Sequence[str], config: Config) -> dict[str, Any]:

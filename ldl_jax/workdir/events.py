@@ -1,15 +1,22 @@
-"""Writes scalars for TensorBoard, in the thread that asks for it, so that it fails there too."""
+"""Writes scalars for TensorBoard, in the thread that asks for it, so that it fails there too.
+
+tensorboardX is an extra. Where it is not installed nothing is written; `left_out` says so.
+"""
 
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from ldl_jax import extras
 
 _SECONDS = 30.0  # between flushes to the disk
+_NEEDED = ("tensorboardX", "writing files for TensorBoard", "tensorboard")
+
+
+def left_out() -> str:
+    """Says that nothing is written and what would change that; "" where it is written."""
+    return extras.missing(*_NEEDED)
 
 
 class Events:
@@ -22,6 +29,12 @@ class Events:
     """
 
     def __init__(self, folder: Path, step: int, name: str) -> None:
+        self._writer: Any = None
+        if left_out():
+            return
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
         folder.mkdir(parents=True, exist_ok=True)
         self._writer = EventsWriter(str(folder / "events"), name)
         self._flushed = time.monotonic()
@@ -29,6 +42,11 @@ class Events:
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """Writes a scalar of a step."""
+        if self._writer is None:
+            return
+        from tensorboardX import summary
+        from tensorboardX.proto.event_pb2 import Event
+
         self._write(Event(step=step, summary=summary.scalar(name, value)))
 
     def row(self, row: Mapping[str, Any], speed: float | None) -> None:
@@ -41,9 +59,10 @@ class Events:
 
     def close(self) -> None:
         """Brings all of it onto the disk, and closes the file."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
-    def _write(self, event: Event) -> None:
+    def _write(self, event: Any) -> None:
         event.wall_time = time.time()
         self._writer.write_event(event)
         if time.monotonic() - self._flushed > _SECONDS:

@@ -1,8 +1,10 @@
 """What a person meets before a run: help, paths, own methods, and what it computes on."""
 
+import importlib
 import logging
 import re
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -15,7 +17,7 @@ from ldl_jax.data.datasets import catalogue
 from ldl_jax.files import from_home
 from ldl_jax.labels import AGE
 from ldl_jax.run import config as schema
-from ldl_jax.run import config_help, devices, own_keys, sections
+from ldl_jax.run import config_help, config_names, devices, own_keys, sections
 from ldl_jax.run.command import parse_flags, quiet
 from ldl_jax.run.config import Config, ConfigError
 from ldl_jax.run.init_section import InitConfig
@@ -64,6 +66,80 @@ def test_a_config_file_that_is_not_there_is_named_with_one_like_it(parsed, capsy
         assert error.startswith("error: --config: there is no file configs/cen_morf.py (from /")
         assert "did you mean configs/cen_morph.py" in error
         assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("before", ["", "configs/"])
+@pytest.mark.parametrize("after", ["", ".py"])
+@pytest.mark.parametrize("name", ["quickstart", "cen_morph", "sweeps/cen_table5"])
+def test_a_config_of_the_package_has_a_short_name(
+    parsed, tmp_path, monkeypatch, name, before, after
+):
+    monkeypatch.chdir(tmp_path)
+    given = parsed(f"--config={before}{name}{after}", "--config.seed=7")
+    assert given["config"].value.seed == 7
+    assert Path(given["config"].config_filename) == config_names.FOLDER / f"{name}.py"
+    assert config_names.workdir(None, given["config"]) == Path("runs") / name.rpartition("/")[2]
+    assert config_names.workdir("mine", given["config"]) == Path("mine")
+
+
+def test_every_command_with_a_config_takes_names(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    quickstart = str(config_names.FOLDER / "quickstart.py")
+    for given in (["--config=quickstart"], ["-config", "quickstart"], ["--config", "quickstart"]):
+        assert config_names.put_files(given)[-1].endswith(quickstart)
+    others = ["--config.method.name=dex", "--workdir", "quickstart", "x"]
+    assert config_names.put_files(others) == others
+    aaf = config_names.file_of("benchmarks/aaf:some")
+    assert aaf == f"{config_names.FOLDER / 'benchmarks' / 'aaf.py'}:some"
+    assert {"quickstart", "benchmarks/aaf", "sweeps/five_seeds"} <= {*config_names.names()}
+    assert not [name for name in config_names.names() if "recipes" in name or "__" in name]
+
+
+def test_a_file_goes_before_a_config_of_the_package(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    for file in ("quickstart", "configs/cen_aaf.py", "cen_morph.py"):
+        (tmp_path / file).touch()
+    assert config_names.file_of("quickstart") == "quickstart"
+    assert config_names.file_of("configs/cen_aaf") == "configs/cen_aaf.py"
+    assert config_names.file_of("cen_morph") == "cen_morph.py"
+    assert config_names.file_of("cen_aaf") == str(config_names.FOLDER / "cen_aaf.py")
+
+
+def test_a_folder_of_the_user_s_own_does_not_hide_the_package_s_configs(
+    parsed, monkeypatch, tmp_path
+):
+    own = tmp_path / "configs"
+    own.mkdir()
+    (own / "__init__.py").write_text("RECIPES = None\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "configs"]:
+        monkeypatch.delitem(sys.modules, name)
+    importlib.import_module("configs")
+    assert parsed("--config=cen_morph")["config"].value.chain.generations > 1
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ("quikstart", "did you mean quickstart"),
+        ("cen_table5", "did you mean sweeps/cen_table5"),
+        ("configs/cen_morf.py", "did you mean configs/cen_morph.py"),
+        ("bench/aaf", "did you mean benchmarks/aaf"),
+        ("zzz", "the package has adience_resnet18, benchmarks/aaf"),
+        ("../pyproject", "the package has"),
+        ("recipes/cen", "did you mean cen_aaf"),
+    ],
+)
+def test_an_unknown_config_names_those_like_it(parsed, tmp_path, monkeypatch, capsys, given, near):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        parsed(f"--config={given}")
+    error = capsys.readouterr().err
+    assert f"--config: there is no file {given} (from {tmp_path})" in error
+    assert near in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

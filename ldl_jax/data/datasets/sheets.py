@@ -5,6 +5,7 @@ import json
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
+from ldl_jax import extras
 from ldl_jax.data.records import DataError, file_content
 from ldl_jax.isolated import children
 
@@ -50,9 +51,11 @@ def read(path: Path, file: str) -> Book:
 
     Raises:
       DataError: the file is no spreadsheet, protected by a password, damaged, or unpacks to more
-        than `LARGEST` bytes.
+        than `LARGEST` bytes, or the package that reads it is not installed.
     """
     content = file_content(path, file)
+    if missing := extras.missing("python_calamine", "reading spreadsheets", "formats"):
+        raise DataError(f"{file}: {missing}")
     try:
         sheets = json.loads(children.output("sheets", [str(CELLS), str(LARGEST)], content))
     except children.ReaderError as error:

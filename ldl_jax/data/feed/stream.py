@@ -15,9 +15,9 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import SupportsIndex
 
-import grain
 import numpy as np
 
+from ldl_jax import extras
 from ldl_jax.data.feed.order import check_shard, own_columns, spans_of
 from ldl_jax.data.feed.part import Batch, Feed, Part, Rows, Split, Store
 
@@ -53,8 +53,8 @@ class _Memory:
         return whole.reshape(shape)
 
 
-class _Batches(grain.sources.RandomAccessDataSource):
-    """Decodes this process's share of the batch rows[s] as element s."""
+class _Batches:
+    """Decodes this process's share of the batch rows[s] as element s; a source for Grain."""
 
     def __init__(self, part: Part, rows: Rows, shard: tuple[int, int]) -> None:
         self._part, self._rows, self._shard = part, rows, shard
@@ -99,6 +99,7 @@ def batches(part: Part, rows: Rows, start: int = 0, shard: tuple[int, int] = (0,
         end.
     """
     check_shard(rows, shard)
+    grain = extras.needed("grain", "streaming pictures", "stream")
     source = _Batches(part, rows, shard)
     workers = cores()
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers + _READY)

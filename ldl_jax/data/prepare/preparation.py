@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ldl_jax import extras
 from ldl_jax.data.datasets import prepared_folder, prepared_index
 from ldl_jax.data.datasets.folders import left_notes
 from ldl_jax.data.datasets.prepared_folder import Json
 from ldl_jax.data.detect import choice
-from ldl_jax.data.prepare import builder as prepare_builder
 from ldl_jax.data.prepare import chunk as prepare_chunk
 from ldl_jax.data.prepare import work
 from ldl_jax.data.prepare.chunk import UNREADABLE, ChunkFiles, Left, PictureForm
@@ -133,6 +133,8 @@ class _Job:
 
     def write(self, folder: Path, out: Path, plan: Json, beam: Sequence[str] | None) -> None:
         """Writes the dataset from the chunks' files."""
+        from ldl_jax.data.prepare import builder as prepare_builder  # TFDS is an extra
+
         chunks = [prepare_chunk.files_of(folder, index) for index in self.indices]
         left = [picture for files in chunks for picture in prepare_chunk.left_out(files)]
         self._stop_at(left)
@@ -206,6 +208,8 @@ class _Job:
 
 
 def _check(records: Records, form: PictureForm, unreadable: str, workers: int) -> None:
+    for package in ("tensorflow_datasets", "array_record"):
+        extras.check(package, "preparing a set", "tfds")
     if unreadable not in ("stop", "skip"):
         raise ValueError(f"unreadable: expected 'stop' or 'skip', got {unreadable!r}")
     if workers < 0:

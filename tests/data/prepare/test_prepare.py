@@ -16,7 +16,7 @@ from ldl_jax.data import pictures
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.datasets import catalogue, prepared_folder, prepared_index
 from ldl_jax.data.packed import Packed
-from ldl_jax.data.prepare import preparation
+from ldl_jax.data.prepare import builder, preparation
 from ldl_jax.data.prepare.chunk import PictureForm
 from ldl_jax.data.records import Chosen, DataError, FoldSplit, Records
 from ldl_jax.data.splits import cross, hashes, protocols
@@ -319,11 +319,11 @@ class TestPlace:
 
     def test_another_version(self, raw, tmp_path, monkeypatch):
         monkeypatch.setattr(prepared_folder, "VERSION", "0.9.0")
-        monkeypatch.setattr(preparation.prepare_builder, "VERSION", "0.9.0")
+        monkeypatch.setattr(builder, "VERSION", "0.9.0")
         monkeypatch.setattr(
-            preparation.prepare_builder.Faces,
+            builder.Faces,
             "VERSION",
-            type(preparation.prepare_builder.Faces.VERSION)("0.9.0"),
+            type(builder.Faces.VERSION)("0.9.0"),
         )
         preparation.prepare(raw, tmp_path, PictureForm(), workers=1)
         monkeypatch.undo()
