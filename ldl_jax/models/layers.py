@@ -69,12 +69,15 @@ class Norm(nnx.Module):
         assert norm.scale is not None
         assert norm.bias is not None
         y, mean, variance = form(x, norm.scale[...], norm.bias[...], norm.epsilon)
-        if bias is not None:
-            mean = mean + bias
+        self.move(mean if bias is None else mean + bias, variance)
+        return y.astype(self.dtype)
+
+    def move(self, mean: jax.Array, variance: jax.Array) -> None:
+        """Moves the running statistics towards those of a batch, [C] each."""
+        norm = self.norm
         for running, of_batch in ((norm.mean, mean), (norm.var, variance)):
             moved = norm.momentum * running[...] + (1 - norm.momentum) * of_batch
             running[...] = jax.lax.stop_gradient(moved)
-        return y.astype(self.dtype)
 
 
 class LayerNorm(nnx.Module):

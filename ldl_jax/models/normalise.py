@@ -18,6 +18,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 Normed = tuple[jax.Array, jax.Array, jax.Array]  # the result, the batch's mean and variance
@@ -102,8 +103,8 @@ def _norm_tanh_max(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: flo
     slope, shift = line((mean, variance), scale, bias, epsilon)
     # The greatest y has the greatest x, or the least where γ < 0. The gradient finds the maximum in
     # x, which is the same array then, while y could be rounded differently when recomputed.
-    sign = jnp.where(slope < 0, -1.0, 1.0)
-    top = functools.reduce(jnp.maximum, [v * wide(sign, v) for v in _elements(x)])
+    sign = _sign(slope)
+    top = _top(_elements(x), sign)
     pooled = jnp.tanh(_along(top, jnp.abs(slope), shift))
     return (pooled, mean, variance), (x, scale, mean, variance, sign, top, pooled)
 
@@ -122,6 +123,57 @@ def _norm_tanh_max_back(epsilon: float, saved: Residuals, cotangents: Normed) ->
 norm_tanh_max.defvjp(_norm_tanh_max, _norm_tanh_max_back)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def norm_pool(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, relus: int
+) -> Normed:
+    """Returns `norm_relu_mean` of the first channels and `norm_tanh_max` of the others, as one.
+
+    Args:
+      x: [B, H, W, C].
+      scale: γ, [C].
+      bias: β, [C].
+      epsilon: ε.
+      relus: the number of channels of the former.
+    """
+    return _norm_pool(x, scale, bias, epsilon, relus)[0]
+
+
+def _norm_pool(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, relus: int
+) -> Forward:
+    moments = _moments(x)
+    slope, shift = line(moments, scale, bias, epsilon)
+    elements = _elements(x)
+    means = _mean_of([_along(v, slope, shift) for v in elements])
+    maxima = jnp.tanh(_along(_top(elements, _sign(slope)), jnp.abs(slope), shift))
+    pooled = jnp.where(wide(jnp.arange(x.shape[-1]) < relus, x), means, maxima)
+    return (pooled, *moments), (x, scale, bias, *moments)
+
+
+def _norm_pool_back(
+    epsilon: float, relus: int, saved: Residuals, cotangents: Normed
+) -> Gradients:
+    x, scale, bias, mean, variance = saved
+    slope, shift = line((mean, variance), scale, bias, epsilon)
+    of_mean, sign = wide(jnp.arange(x.shape[-1]) < relus, x), _sign(slope)
+    elements = _elements(x)
+    top = _top(elements, sign)
+    ties = functools.reduce(
+        jnp.add, [(v * wide(sign, v) == top).astype(jnp.float32) for v in elements]
+    )
+    slopes = 1 - jnp.square(jnp.tanh(_along(top, jnp.abs(slope), shift)))
+    each = cotangents[0] * jnp.where(of_mean, 0.25, slopes / ties)
+    # Written out once for each window, they are read for each of its elements.
+    each, top = lax.optimization_barrier((each, top.astype(x.dtype)))
+    highest = x.astype(jnp.float32) * wide(sign, x) == _spread(top.astype(jnp.float32), x)
+    chosen = jnp.where(of_mean, _along(x, slope, shift) > 0, highest)
+    return _back(x, jnp.where(chosen, _spread(each, x), 0.0), scale, (mean, variance), epsilon)
+
+
+norm_pool.defvjp(_norm_pool, _norm_pool_back)
+
+
 def relu_mean(y: jax.Array) -> jax.Array:
     """Returns the means of ReLU(y) over windows, for y as the x of `norm_relu_mean`."""
     return _mean_of(_elements(y)).astype(y.dtype)
@@ -130,6 +182,15 @@ def relu_mean(y: jax.Array) -> jax.Array:
 def tanh_max(y: jax.Array) -> jax.Array:
     """Returns the maxima of tanh(y) over windows, for y as the x of `norm_tanh_max`."""
     return jnp.tanh(functools.reduce(jnp.maximum, _elements(y))).astype(y.dtype)
+
+
+def _sign(slope: jax.Array) -> jax.Array:
+    return jnp.where(slope < 0, -1.0, 1.0)
+
+
+def _top(elements: list[jax.Array], sign: jax.Array) -> jax.Array:
+    """Returns the greatest of a window's elements, each times its channel's sign."""
+    return functools.reduce(jnp.maximum, [v * wide(sign, v) for v in elements])
 
 
 def _mean_of(elements: list[jax.Array]) -> jax.Array:
@@ -157,7 +218,8 @@ def _moments(x: jax.Array) -> Pair:
     if jax.default_backend() != "cpu":
         shift = x[(0,) * len(axes)]
         d = x - wide(shift, x)
-        offset, square = d.mean(axes), jnp.square(d).mean(axes)
+        count = math.prod(x.shape[:-1])
+        offset, square = (total / count for total in _sums(d, jnp.square(d)))
         return shift + offset, jnp.maximum(square - jnp.square(offset), 0.0)
     mean = x.mean(axes)
     return mean, jnp.square(x - wide(mean, x)).mean(axes)
@@ -179,12 +241,12 @@ def _back(
 ) -> Gradients:
     """Returns the gradients of x, γ and β."""
     mean, variance = moments
-    axes, count = tuple(range(x.ndim - 1)), math.prod(x.shape[:-1])
+    count = math.prod(x.shape[:-1])
     r = lax.rsqrt(variance + epsilon)
     x32 = x.astype(jnp.float32)
     # The mean stands outside the sum, since XLA would keep an array x - m for it.
-    dbias = dy.sum(axes)
-    dscale = ((dy * x32).sum(axes) - mean * dbias) * r
+    dbias, products = _sums(dy, dy * x32)
+    dscale = (products - mean * dbias) * r
     slope = scale * r
     of_x = -slope * r * dscale / count
     constant = -slope * dbias / count - mean * of_x
@@ -192,6 +254,21 @@ def _back(
     # In the shape of the product that reads it, XLA would compute it element by element.
     dx = lax.optimization_barrier(dx.astype(x.dtype))
     return dx, dscale, dbias
+
+
+def _sums(a: jax.Array, b: jax.Array) -> Pair:
+    """Returns the sums [C] of two arrays [..., C] of float32."""
+    axes = tuple(range(a.ndim - 1))
+    if jax.default_backend() == "cpu":
+        return a.sum(axes), b.sum(axes)
+
+    def add(totals: Pair, terms: Pair) -> Pair:
+        return totals[0] + terms[0], totals[1] + terms[1]
+
+    # One reduction of both; two of them would end in a kernel each.
+    zero = np.float32(0)
+    first, second = lax.reduce((a, b), (zero, zero), add, axes)
+    return first, second
 
 
 def wide(channels: jax.Array, x: jax.Array) -> jax.Array:
