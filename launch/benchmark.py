@@ -17,7 +17,6 @@ from absl import flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
-from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import benchmark, benchmarking, devices
 from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
@@ -39,7 +38,6 @@ def define_flags() -> None:
 def main(arguments: Sequence[str]) -> None:
     """Runs the benchmark of the flags; ends the process with 1 where something is wrong."""
     quiet()
-    keep_freed()
     only_flags(arguments)
     values = flags.FLAGS
     if values.workdir is None:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from ldl_jax.models.exchange import shifted, weighted
 from ldl_jax.models.normalise import Normed, batch_norm, line, wide
 
 
@@ -54,9 +55,14 @@ class Norm(nnx.Module):
     def line(self) -> tuple[jax.Array, jax.Array]:
         """Returns a and b [C] of what it does in inference, a x + b."""
         norm = self.norm
+        return line((norm.mean[...], norm.var[...]), *self.affine(), norm.epsilon)
+
+    def affine(self) -> tuple[jax.Array, jax.Array]:
+        """Returns γ and β, [C] each."""
+        norm = self.norm
         assert norm.scale is not None
         assert norm.bias is not None
-        return line((norm.mean[...], norm.var[...]), norm.scale[...], norm.bias[...], norm.epsilon)
+        return norm.scale[...], norm.bias[...]
 
     def by_batch(
         self, form: Callable[..., Normed], x: jax.Array, bias: jax.Array | None = None
@@ -65,10 +71,7 @@ class Norm(nnx.Module):
 
         A `bias` belongs to the layer before, as in a call.
         """
-        norm = self.norm
-        assert norm.scale is not None
-        assert norm.bias is not None
-        y, mean, variance = form(x, norm.scale[...], norm.bias[...], norm.epsilon)
+        y, mean, variance = form(x, *self.affine(), self.norm.epsilon)
         self.move(mean if bias is None else mean + bias, variance)
         return y.astype(self.dtype)
 
@@ -119,8 +122,8 @@ class Dense(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps x [..., in] to [..., out]."""
-        y = x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
-        return y + wide(self.bias[...].astype(self.dtype), y)
+        y = weighted(jnp.matmul, x.astype(self.dtype), self.kernel[...], self.dtype)
+        return shifted(y, self.bias[...], self.dtype)
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:

@@ -11,20 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from ldl_jax import arrays
 from ldl_jax.models.convolution import Conv, average_pool, direct, in_cells, max_pool, rewrites
+from ldl_jax.models.exchange import Layer, shifted, weighted
 from ldl_jax.models.forms import joins
 from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Dense, Norm, dropout
+from ldl_jax.models.norm_pool import norm_pool
 from ldl_jax.models.normalise import (
     batch_norm,
-    norm_pool,
     norm_relu_mean,
     norm_tanh_max,
     relu_mean,
     tanh_max,
     wide,
 )
-from ldl_jax.models.side_by_side import block_diagonal
 
 _X, _S, _REDUCED = 32, 16, 10  # channels of streams X and S, and those a stage reduces each to
 _GLOROT = nnx.initializers.glorot_uniform()
@@ -60,7 +61,7 @@ class SSRNet(nnx.Module):
     ) -> None:
         common: dict[str, Any] = {"bias": True, "initial": _GLOROT, "dtype": dtype, "rngs": rngs}
         moments = {"epsilon": form.epsilon, "momentum": form.momentum}
-        self.count, self.rate = len(stages), rate
+        self.count, self.rate, self.dtype = len(stages), rate, dtype
         for stream, channels in (("x", _X), ("s", _S)):
             for block in range(1, len(stages) + 2):
                 inputs = 3 if block == 1 else channels
@@ -107,10 +108,10 @@ class SSRNet(nnx.Module):
         for k in range(1, self.count + 1):
             block, pool = (self.count, 1) if k == 1 else (self.count - k, 2**k)
             reduces = [getattr(self, f"{stream}_reduce{k}") for stream in "xs"]
-            kernel = block_diagonal([conv.kernel[...] for conv in reduces])
-            y = direct(blocks[block], kernel.astype(blocks[block].dtype), 1, 0)
+            kernel = arrays.block_diagonal([conv.kernel[...] for conv in reduces])
             bias = jnp.concatenate([conv.bias[...] for conv in reduces])
-            y = jax.nn.relu(y + wide(bias.astype(y.dtype), y))
+            y = weighted(_direct(0), blocks[block], kernel, reduces[0].dtype)
+            y = jax.nn.relu(shifted(y, bias, reduces[0].dtype))
             x, s = y[..., :_REDUCED], y[..., _REDUCED:]
             if pool > 1:
                 x, s = average_pool(x, pool), max_pool(s, pool, pool, 0)
@@ -130,15 +131,15 @@ class SSRNet(nnx.Module):
 
     def _streams(self, images: jax.Array) -> list[jax.Array]:
         """Returns the blocks' outputs as `_stream` does, of X and S in one array each."""
-        blocks, y = [], images.astype(self.x_conv1.dtype)
+        blocks, y = [], images.astype(self.dtype)
         for block in range(1, self.count + 2):
             convs, norms = (
                 [getattr(self, f"{stream}_{kind}{block}") for stream in "xs"]
                 for kind in ("conv", "norm")
             )
-            kernels = [conv.kernel[...].astype(y.dtype) for conv in convs]
-            kernel = jnp.concatenate(kernels, -1) if block == 1 else block_diagonal(kernels)
-            y = direct(y, kernel, 1, convs[0].padding)
+            kernels = [conv.kernel[...] for conv in convs]
+            kernel = jnp.concatenate(kernels, -1) if block == 1 else arrays.block_diagonal(kernels)
+            y = weighted(_direct(convs[0].padding), y, kernel, convs[0].dtype)
             y = _normed(norms, y, [conv.bias[...] for conv in convs], block <= self.count)
             blocks.append(y)
         return blocks
@@ -171,8 +172,8 @@ def _normed(
     norms: Sequence[Norm], x: jax.Array, biases: Sequence[jax.Array], pools: bool
 ) -> jax.Array:
     """Normalises both streams side by side by the batch, with their activations and pooling."""
-    scale = jnp.concatenate([norm.norm.scale[...] for norm in norms])
-    shift = jnp.concatenate([norm.norm.bias[...] for norm in norms])
+    affine = [norm.affine() for norm in norms]
+    scale, shift = (jnp.concatenate(parts) for parts in zip(*affine, strict=True))
     epsilon, dtype = norms[0].norm.epsilon, norms[0].dtype
     if pools:
         y, mean, variance = norm_pool(x, scale, shift, epsilon, _X)
@@ -191,17 +192,22 @@ def _normed(
 
 def _dense(layers: Sequence[Dense], x: jax.Array) -> jax.Array:
     """Returns the ReLU of dense layers side by side."""
-    kernel = block_diagonal([layer.kernel[...].astype(layer.dtype) for layer in layers])
-    y = x @ kernel
-    bias = jnp.concatenate([layer.bias[...].astype(layer.dtype) for layer in layers])
-    return jax.nn.relu(y + wide(bias, y))
+    dtype = layers[0].dtype
+    kernel = arrays.block_diagonal([layer.kernel[...] for layer in layers])
+    bias = jnp.concatenate([layer.bias[...] for layer in layers])
+    return jax.nn.relu(shifted(weighted(jnp.matmul, x, kernel, dtype), bias, dtype))
+
+
+def _direct(padding: int) -> Layer:
+    return functools.partial(direct, stride=1, padding=padding)
 
 
 def _convolved(conv: Conv, x: jax.Array, block: int) -> jax.Array:
     """Convolves without the bias, the pictures into cells [B, h, w, 4, C] where they are even."""
     if block > 1 or x.shape[1] % 2 or x.shape[2] % 2:
         return conv.unbiased(x)
-    return in_cells(x.astype(conv.dtype), conv.kernel[...].astype(conv.dtype), conv.padding)
+    cells = functools.partial(in_cells, padding=conv.padding)
+    return weighted(cells, x.astype(conv.dtype), conv.kernel[...], conv.dtype)
 
 
 def _cells(count: int, size: int, padding: int) -> list[int]:

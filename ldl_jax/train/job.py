@@ -19,6 +19,7 @@ from ldl_jax.train.trace import Trace
 STUDENTS = ("pretrained", "teacher", "fresh")
 USES = ("last", "best")
 PRECISIONS = ("tf32", "float32")
+EXCHANGES = ("network", "float32")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +121,9 @@ class Init:
 class Job:
     """Everything that a chain needs, as objects; `ldl_jax.run.experiment` makes it of a config.
 
-    A field has the name of the config's key or section that it is made of. `placement` is made of
-    `mesh`, `schedule` of the keys named in it. `about` goes into every checkpoint, and tells what
-    the weights are; `trace` takes a profile of a few steps.
+    A field has the name of the config's key or section that it is made of. `placement` and
+    `exchange` are made of `mesh`, `schedule` of the keys named in it. `about` goes into every
+    checkpoint, and tells what the weights are; `trace` takes a profile of a few steps.
     """
 
     seed: int
@@ -145,6 +146,7 @@ class Job:
     best: str = ""
     use: str = "last"
     precision: str = "tf32"
+    exchange: str = "network"
     trace: Trace | None = None
 
     def order(self, generation: int) -> EpochOrder:
