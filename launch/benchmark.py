@@ -16,7 +16,6 @@ from absl import flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
-from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import benchmark, benchmarking, config_names, devices, jobs, launching
 from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
@@ -38,7 +37,6 @@ def define_flags() -> None:
 def main(arguments: Sequence[str]) -> None:
     """Runs the benchmark of the flags; ends the process with 1 where something is wrong."""
     quiet()
-    keep_freed()
     only_flags(arguments)
     values = flags.FLAGS
     if not flags.FLAGS["config"].present:

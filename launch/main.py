@@ -14,7 +14,6 @@ from ml_collections import config_flags
 from rich.console import Console
 
 from ldl_jax import processes
-from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import config as schema
 from ldl_jax.run import (
     config_names,
@@ -53,7 +52,6 @@ _COMPILE_CACHE = flags.DEFINE_string(
 def main(arguments: Sequence[str]) -> None:
     """Runs the job of the flags; ends the process with 1 where something is wrong."""
     quiet()
-    keep_freed()
     only_flags(arguments)
     if not flags.FLAGS["config"].present:
         fail("--config: give a config, e.g. --config=quickstart")

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ldl_jax import arrays
+
 Outputs = dict[str, jax.Array]
 Features = jax.Array | Mapping[str, jax.Array]
 Width = int | Mapping[str, int]
@@ -25,7 +27,7 @@ class Head(NamedTuple):
       init: `init(key, width) -> params`, float32; `width` is one a part where features have parts.
       apply: `apply(params, features) -> outputs`; features [B, D] in, float32 arrays out.
       train: `train(params, features, key) -> outputs`, the same in training, for heads that draw
-        random numbers then; None where `apply` is for training too.
+        random numbers or take another form then; None where `apply` is for training too.
     """
 
     init: Callable[[jax.Array, Width], Params]
@@ -180,7 +182,31 @@ def stagewise(stages: Sequence[int]) -> Head:
         x = {n: affine(params[n], parts[reads[n]].astype(jnp.float32)) for n in units}
         return {n: y[:, 0] if n.startswith("range") else y for n, y in x.items()}
 
-    return Head(init, apply)
+    def train(params: Params, features: Features, key: jax.Array) -> Outputs:
+        """Takes all stages' bins by one product on accelerators, whose steps it makes shorter."""
+        del key
+        if jax.default_backend() == "cpu" or not _staged(features):
+            return apply(params, features)
+        bins = [name for name in units if not name.startswith("range")]
+        of_stages = [
+            jnp.concatenate([params[f"{name}{k}"]["kernel"] for name in ("probs", "offsets")], -1)
+            for k in range(1, len(stages) + 1)
+        ]
+        read = [features[f"stage{k}"] for k in range(1, len(stages) + 1)]
+        joint = {
+            "kernel": arrays.block_diagonal(of_stages),
+            "bias": jnp.concatenate([params[name]["bias"] for name in bins]),
+        }
+        y = affine(joint, jnp.concatenate(read, axis=-1).astype(jnp.float32))
+        ends = np.cumsum([units[name] for name in bins])[:-1].tolist()
+        outputs = dict(zip(bins, jnp.split(y, ends, axis=-1), strict=True))
+        for name in units:
+            if name.startswith("range"):
+                part = features[reads[name]].astype(jnp.float32)
+                outputs[name] = affine(params[name], part)[:, 0]
+        return outputs
+
+    return Head(init, apply, train)
 
 
 def standardise(features: Features, mean: jax.Array, deviation: jax.Array) -> Features:

@@ -9,11 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ldl_jax import calibration, decoders, encodings, heads, labels, losses, methods, metrics
+from ldl_jax import (
+    arrays,
+    calibration,
+    decoders,
+    encodings,
+    heads,
+    labels,
+    losses,
+    methods,
+    metrics,
+)
 
 # Every public name of these has an example.
 EXPLAINED = ("labels", "heads", "encodings", "decoders", "losses", "metrics", "calibration")
-PACKAGES = (*EXPLAINED, "methods")
+PACKAGES = (*EXPLAINED, "methods", "arrays")
 # The names that the packages' docstrings tell the reader to import.
 IMPORTED = {
     "jax": jax,
@@ -21,6 +31,7 @@ IMPORTED = {
     "np": np,
     "AGE": labels.AGE,
     "LabelSpace": labels.LabelSpace,
+    "arrays": arrays,
     "calibration": calibration,
     "decoders": decoders,
     "encodings": encodings,

@@ -143,6 +143,24 @@ def test_stagewise_reads_each_stage_s_own_part(staged):
         np.testing.assert_allclose(outputs[name], expected.reshape(outputs[name].shape), rtol=1e-5)
 
 
+def test_stagewise_trains_on_accelerators_by_one_product_of_all_stages(staged, monkeypatch):
+    widths, features = staged
+    head = stagewise((3, 2))
+    params = jax.tree.map(lambda x: x + 0.5, head.init(jax.random.key(0), widths))
+
+    def total(params, features):
+        outputs = head.train(params, features, jax.random.key(1))
+        return sum(jnp.sum(jnp.sin(x)) for x in outputs.values()), outputs
+
+    grad = jax.grad(total, argnums=(0, 1), has_aux=True)
+    apart = grad(params, features)
+    assert str(jax.make_jaxpr(grad)(params, features)).count("dot_general") > 12
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    together = grad(params, features)
+    assert str(jax.make_jaxpr(grad)(params, features)).count("dot_general") < 12
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-5), apart, together)
+
+
 def test_stagewise_reads_all_features_where_there_are_no_stages():
     head = stagewise((3, 2))
     params = head.init(jax.random.key(0), D)

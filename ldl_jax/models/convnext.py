@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ldl_jax.models.convolution import Conv, DepthwiseConv
+from ldl_jax.models.exchange import scaled, shifted
 from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Dense, LayerNorm, drop_path
 
@@ -29,9 +30,9 @@ class ConvNeXtBlock(nnx.Module):
 
     def __call__(self, x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
         """Maps x [B, H, W, C] to the same shape; a key leaves the branch out for some pictures."""
-        y = self.depthwise(x) + self.shift[...].astype(self.dtype)[None, None, None]
+        y = shifted(self.depthwise(x), self.shift[...], self.dtype)
         y = self.mlp2(jax.nn.gelu(self.mlp1(self.norm(y)), approximate=False))
-        y = y * self.gamma[...].astype(self.dtype)[None, None, None]
+        y = scaled(y, self.gamma[...], self.dtype)
         return x + drop_path(y, rate, key)
 
 

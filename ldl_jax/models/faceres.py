@@ -14,6 +14,7 @@ from flax import nnx
 
 from ldl_jax.models.compact import MOBILE_PLAN
 from ldl_jax.models.convolution import Conv, depthwise, keras_padded
+from ldl_jax.models.exchange import shifted, weighted
 from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Dense
 
@@ -35,13 +36,12 @@ class ScaledDepthwise(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps x [B, H, W, C] to [B, ceil(H / stride), ceil(W / stride), C]."""
         # The scale goes into the kernel, which is far smaller than the map.
-        kernel = (self.kernel[...] * self.scale[...][None, None, None]).astype(self.dtype)
+        kernel = self.kernel[...] * self.scale[...][None, None, None]
         x = x.astype(self.dtype)
-        if self.stride == 2:
-            y = depthwise(keras_padded(x), kernel, 2, 0)
-        else:
-            y = depthwise(x, kernel, 1, 1)
-        return y + self.bias[...].astype(self.dtype)[None, None, None]
+        x, padding = (keras_padded(x), 0) if self.stride == 2 else (x, 1)
+        convolved = functools.partial(depthwise, stride=self.stride, padding=padding)
+        y = weighted(convolved, x, kernel, self.dtype)
+        return shifted(y, self.bias[...], self.dtype)
 
 
 class FaceRes(nnx.Module):

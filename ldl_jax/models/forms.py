@@ -88,6 +88,11 @@ def rewrites() -> bool:
     return jax.default_backend() == "cpu" and not _PLAIN.get()
 
 
+def joins() -> bool:
+    """Returns whether layers side by side become one, as GPUs take a small network's best."""
+    return jax.default_backend() != "cpu" and not _PLAIN.get()
+
+
 def pools_by_windows() -> bool:
     """Returns whether pooling is XLA's own reduction of windows."""
     return _WINDOWS.get()

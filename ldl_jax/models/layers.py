@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from ldl_jax.models.exchange import shifted, weighted
 from ldl_jax.models.normalise import Normed, batch_norm, line, wide
 
 
@@ -54,9 +55,14 @@ class Norm(nnx.Module):
     def line(self) -> tuple[jax.Array, jax.Array]:
         """Returns a and b [C] of what it does in inference, a x + b."""
         norm = self.norm
+        return line((norm.mean[...], norm.var[...]), *self.affine(), norm.epsilon)
+
+    def affine(self) -> tuple[jax.Array, jax.Array]:
+        """Returns γ and β, [C] each."""
+        norm = self.norm
         assert norm.scale is not None
         assert norm.bias is not None
-        return line((norm.mean[...], norm.var[...]), norm.scale[...], norm.bias[...], norm.epsilon)
+        return norm.scale[...], norm.bias[...]
 
     def by_batch(
         self, form: Callable[..., Normed], x: jax.Array, bias: jax.Array | None = None
@@ -65,16 +71,16 @@ class Norm(nnx.Module):
 
         A `bias` belongs to the layer before, as in a call.
         """
+        y, mean, variance = form(x, *self.affine(), self.norm.epsilon)
+        self.move(mean if bias is None else mean + bias, variance)
+        return y.astype(self.dtype)
+
+    def move(self, mean: jax.Array, variance: jax.Array) -> None:
+        """Moves the running statistics towards those of a batch, [C] each."""
         norm = self.norm
-        assert norm.scale is not None
-        assert norm.bias is not None
-        y, mean, variance = form(x, norm.scale[...], norm.bias[...], norm.epsilon)
-        if bias is not None:
-            mean = mean + bias
         for running, of_batch in ((norm.mean, mean), (norm.var, variance)):
             moved = norm.momentum * running[...] + (1 - norm.momentum) * of_batch
             running[...] = jax.lax.stop_gradient(moved)
-        return y.astype(self.dtype)
 
 
 class LayerNorm(nnx.Module):
@@ -116,8 +122,8 @@ class Dense(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps x [..., in] to [..., out]."""
-        y = x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
-        return y + wide(self.bias[...].astype(self.dtype), y)
+        y = weighted(jnp.matmul, x.astype(self.dtype), self.kernel[...], self.dtype)
+        return shifted(y, self.bias[...], self.dtype)
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:

@@ -3,17 +3,29 @@ Estimation", IJCAI 2018, Fig. 1): its two streams, up to the dense layers of its
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from ldl_jax.models.convolution import Conv, average_pool, in_cells, max_pool, rewrites
+from ldl_jax import arrays
+from ldl_jax.models.convolution import Conv, average_pool, direct, in_cells, max_pool, rewrites
+from ldl_jax.models.exchange import Layer, shifted, weighted
+from ldl_jax.models.forms import joins
 from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Dense, Norm, dropout
-from ldl_jax.models.normalise import norm_relu_mean, norm_tanh_max, relu_mean, tanh_max
+from ldl_jax.models.norm_pool import norm_pool
+from ldl_jax.models.normalise import (
+    batch_norm,
+    norm_relu_mean,
+    norm_tanh_max,
+    relu_mean,
+    tanh_max,
+    wide,
+)
 
 _X, _S, _REDUCED = 32, 16, 10  # channels of streams X and S, and those a stage reduces each to
 _GLOROT = nnx.initializers.glorot_uniform()
@@ -49,7 +61,7 @@ class SSRNet(nnx.Module):
     ) -> None:
         common: dict[str, Any] = {"bias": True, "initial": _GLOROT, "dtype": dtype, "rngs": rngs}
         moments = {"epsilon": form.epsilon, "momentum": form.momentum}
-        self.count, self.rate = len(stages), rate
+        self.count, self.rate, self.dtype = len(stages), rate, dtype
         for stream, channels in (("x", _X), ("s", _S)):
             for block in range(1, len(stages) + 2):
                 inputs = 3 if block == 1 else channels
@@ -70,6 +82,8 @@ class SSRNet(nnx.Module):
     ) -> dict[str, jax.Array]:
         """Maps images [B, size, size, 3] to "stage{k}" [B, 2 s_k] and "range{k}" [B, cells]."""
         keys = iter(jax.random.split(key, 2 * self.count) if train and key is not None else ())
+        if train and joins():
+            return self._joined(images, keys)
         x_blocks, s_blocks = self._stream("x", images, train), self._stream("s", images, train)
         features = {}
         for k in range(1, self.count + 1):
@@ -85,6 +99,50 @@ class SSRNet(nnx.Module):
             features[f"stage{k}"] = jax.nn.relu(getattr(self, f"mix{k}")(mixed)).astype(jnp.float32)
             features[f"range{k}"] = (s * x).astype(jnp.float32)
         return features
+
+    def _joined(self, images: jax.Array, keys: Iterator[jax.Array]) -> dict[str, jax.Array]:
+        """Trains as a call does, with the layers of both streams and of all stages side by side."""
+        blocks = self._streams(images)
+        of_streams: dict[str, list[jax.Array]] = {"x": [], "s": []}
+        features = {}
+        for k in range(1, self.count + 1):
+            block, pool = (self.count, 1) if k == 1 else (self.count - k, 2**k)
+            reduces = [getattr(self, f"{stream}_reduce{k}") for stream in "xs"]
+            kernel = arrays.block_diagonal([conv.kernel[...] for conv in reduces])
+            bias = jnp.concatenate([conv.bias[...] for conv in reduces])
+            y = weighted(_direct(0), blocks[block], kernel, reduces[0].dtype)
+            y = jax.nn.relu(shifted(y, bias, reduces[0].dtype))
+            x, s = y[..., :_REDUCED], y[..., _REDUCED:]
+            if pool > 1:
+                x, s = average_pool(x, pool), max_pool(s, pool, pool, 0)
+            x, s = x.reshape(x.shape[0], -1), s.reshape(s.shape[0], -1)
+            features[f"range{k}"] = (s * x).astype(jnp.float32)
+            for stream, cells in (("s", s), ("x", x)):
+                of_streams[stream].append(dropout(cells, self.rate, next(keys, None)))
+        numbers = range(1, self.count + 1)
+        denses = [getattr(self, f"{stream}_dense{k}") for stream in "xs" for k in numbers]
+        cells = jnp.concatenate([*of_streams["x"], *of_streams["s"]], axis=-1)
+        of_x, of_s = jnp.split(_dense(denses, cells), 2, axis=-1)
+        mixes = [getattr(self, f"mix{k}") for k in numbers]
+        mixed = _dense(mixes, of_s * of_x).astype(jnp.float32)
+        ends = np.cumsum([mix.bias.shape[0] for mix in mixes])[:-1].tolist()
+        parts = jnp.split(mixed, ends, axis=-1)
+        return features | {f"stage{k}": part for k, part in zip(numbers, parts, strict=True)}
+
+    def _streams(self, images: jax.Array) -> list[jax.Array]:
+        """Returns the blocks' outputs as `_stream` does, of X and S in one array each."""
+        blocks, y = [], images.astype(self.dtype)
+        for block in range(1, self.count + 2):
+            convs, norms = (
+                [getattr(self, f"{stream}_{kind}{block}") for stream in "xs"]
+                for kind in ("conv", "norm")
+            )
+            kernels = [conv.kernel[...] for conv in convs]
+            kernel = jnp.concatenate(kernels, -1) if block == 1 else arrays.block_diagonal(kernels)
+            y = weighted(_direct(convs[0].padding), y, kernel, convs[0].dtype)
+            y = _normed(norms, y, [conv.bias[...] for conv in convs], block <= self.count)
+            blocks.append(y)
+        return blocks
 
     def _stream(self, stream: str, images: jax.Array, train: bool) -> list[jax.Array]:
         """Returns the blocks' outputs, all but the last after their pooling."""
@@ -110,11 +168,46 @@ class SSRNet(nnx.Module):
         return jax.nn.relu(getattr(self, name)(dropout(x, self.rate, key)))
 
 
+def _normed(
+    norms: Sequence[Norm], x: jax.Array, biases: Sequence[jax.Array], pools: bool
+) -> jax.Array:
+    """Normalises both streams side by side by the batch, with their activations and pooling."""
+    affine = [norm.affine() for norm in norms]
+    scale, shift = (jnp.concatenate(parts) for parts in zip(*affine, strict=True))
+    epsilon, dtype = norms[0].norm.epsilon, norms[0].dtype
+    if pools:
+        y, mean, variance = norm_pool(x, scale, shift, epsilon, _X)
+        y = y.astype(dtype)
+    else:
+        y, mean, variance = batch_norm(x, scale, shift, epsilon)
+        y = y.astype(dtype)
+        y = jnp.where(wide(jnp.arange(_X + _S) < _X, y), jax.nn.relu(y), jnp.tanh(y))
+    start = 0
+    for norm, bias in zip(norms, biases, strict=True):
+        own = slice(start, start + len(bias))
+        norm.move(mean[own] + bias, variance[own])
+        start += len(bias)
+    return y
+
+
+def _dense(layers: Sequence[Dense], x: jax.Array) -> jax.Array:
+    """Returns the ReLU of dense layers side by side."""
+    dtype = layers[0].dtype
+    kernel = arrays.block_diagonal([layer.kernel[...] for layer in layers])
+    bias = jnp.concatenate([layer.bias[...] for layer in layers])
+    return jax.nn.relu(shifted(weighted(jnp.matmul, x, kernel, dtype), bias, dtype))
+
+
+def _direct(padding: int) -> Layer:
+    return functools.partial(direct, stride=1, padding=padding)
+
+
 def _convolved(conv: Conv, x: jax.Array, block: int) -> jax.Array:
     """Convolves without the bias, the pictures into cells [B, h, w, 4, C] where they are even."""
     if block > 1 or x.shape[1] % 2 or x.shape[2] % 2:
         return conv.unbiased(x)
-    return in_cells(x.astype(conv.dtype), conv.kernel[...].astype(conv.dtype), conv.padding)
+    cells = functools.partial(in_cells, padding=conv.padding)
+    return weighted(cells, x.astype(conv.dtype), conv.kernel[...], conv.dtype)
 
 
 def _cells(count: int, size: int, padding: int) -> list[int]:

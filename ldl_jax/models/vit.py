@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 
 from ldl_jax.models.convolution import Conv
+from ldl_jax.models.exchange import scaled, weighted
 from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Dense, LayerNorm
 
@@ -68,12 +69,9 @@ class ViTBlock(nnx.Module):
         weights = jax.nn.softmax(scores * (width // plan.heads) ** -0.5).astype(x.dtype)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(batch, tokens, width)
         y = self.project(mixed)
-        x = x + (y * self._wide(self.gamma1) if plan.gamma else y)
+        x = x + (scaled(y, self.gamma1[...], plan.dtype) if plan.gamma else y)
         y = self.mlp2(self._activation(self.mlp1(self.norm2(x))))
-        return x + (y * self._wide(self.gamma2) if plan.gamma else y)
-
-    def _wide(self, gamma: nnx.Param) -> jax.Array:
-        return gamma[...].astype(self.plan.dtype)[None, None]
+        return x + (scaled(y, self.gamma2[...], plan.dtype) if plan.gamma else y)
 
     def _activation(self, x: jax.Array) -> jax.Array:
         return x * jax.nn.sigmoid(1.702 * x) if self.plan.quick else jax.nn.gelu(x, False)
@@ -107,24 +105,27 @@ class ViT(nnx.Module):
         plan = self.plan
         x = self.patches(images)
         batch, rows, columns, width = x.shape
-        x = jnp.concatenate([self._wide(self.cls_token, batch), x.reshape(batch, -1, width)], 1)
+        x = jnp.concatenate([self._wide(self.cls_token, x), x.reshape(batch, -1, width)], 1)
         angles = None
         if plan.rotary:
             angles = rotary_angles(rows, columns, width // plan.heads)
         else:
-            x = x + self.positions[...].astype(plan.dtype)
+            x = weighted(jnp.add, x, self.positions[...], plan.dtype)
         if plan.registers:
-            x = jnp.concatenate([x[:, :1], self._wide(self.registers, batch), x[:, 1:]], axis=1)
+            x = jnp.concatenate([x[:, :1], self._wide(self.registers, x), x[:, 1:]], axis=1)
         if plan.first_norm:
             x = self.first_norm(x)
         for index in range(1, plan.depth + 1):
             x = getattr(self, f"block{index}")(x, angles)
         return self.last_norm(x[:, 0]).astype(jnp.float32)
 
-    def _wide(self, token: nnx.Param, batch: int) -> jax.Array:
-        """Repeats tokens [1, N, D] for each picture of a batch."""
-        value = token[...].astype(self.plan.dtype)
-        return jnp.broadcast_to(value, (batch, *value.shape[1:]))
+    def _wide(self, token: nnx.Param, x: jax.Array) -> jax.Array:
+        """Repeats tokens [1, N, D] for each picture of x [B, ...]."""
+
+        def repeated(x: jax.Array, value: jax.Array) -> jax.Array:
+            return jnp.broadcast_to(value, (len(x), *value.shape[1:]))
+
+        return weighted(repeated, x, token[...], self.plan.dtype)
 
 
 def rotary_angles(rows: int, columns: int, size: int) -> np.ndarray:

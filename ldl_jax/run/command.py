@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 from ldl_jax.evaluation.cells import plain
 from ldl_jax.files import from_home
+from ldl_jax.processes.memory import keep_freed
 from ldl_jax.run import background
 from ldl_jax.run.reading import renamed
 
@@ -29,8 +30,10 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
 
     A console script only imports the command's module, while absl's --help shows the docstring and
     the flags of the program that was started, and it does not look in the current folder for a
-    user's own modules ("my_loss:factory").
+    user's own modules ("my_loss:factory"). The process keeps the memory that it frees, which makes
+    networks faster on CPUs.
     """
+    keep_freed()
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     module = sys.modules[main.__module__]

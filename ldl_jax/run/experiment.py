@@ -206,6 +206,7 @@ def _job(
         best=config.best,
         use=config.use,
         precision=config.precision,
+        exchange=config.mesh.exchange,
     )
 
 

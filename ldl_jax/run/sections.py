@@ -8,6 +8,7 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.splits.copies import GROUP, KEEP, LEAKS
 from ldl_jax.data.splits.protocols import DRAWN, PROTOCOLS
 from ldl_jax.files import from_home
+from ldl_jax.train.job import EXCHANGES
 
 
 class ConfigError(ValueError):
@@ -253,9 +254,13 @@ class MeshConfig:
     Attributes:
       fsdp: over how many devices the weights, the optimizer's state and what goes with them are
         split, a divisor of the number of devices; 1 keeps them whole on each.
+      exchange: the type in which the devices' gradients are added up: "network", the one that the
+        network computes in (`model.dtype`), or "float32".
     """
 
     fsdp: int = 1
+    exchange: str = "network"
 
     def __post_init__(self) -> None:
         at_least("mesh.fsdp", self.fsdp, 1)
+        one_of("mesh.exchange", self.exchange, EXCHANGES)

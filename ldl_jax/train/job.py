@@ -19,6 +19,7 @@ from ldl_jax.train.trace import Trace
 STUDENTS = ("pretrained", "teacher", "fresh")
 USES = ("last", "best")
 PRECISIONS = ("tf32", "float32")
+EXCHANGES = ("network", "float32")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,10 +123,11 @@ class Init:
 class Job:
     """Everything that a chain needs, as objects; `ldl_jax.run.experiment` makes it of a config.
 
-    A field has the name of the config's key or section that it is made of. `placement` is made of
-    `mesh`, `schedule` of the keys named in it. `about` goes into every checkpoint, and tells what
-    the weights are; `trace` takes a profile of a few steps. Without `tested` the test part is not
-    looked at, and a generation's results are those of the validation part alone.
+    A field has the name of the config's key or section that it is made of. `placement` and
+    `exchange` are made of `mesh`, `schedule` of the keys named in it. `about` goes into every
+    checkpoint, and tells what the weights are; `trace` takes a profile of a few steps. Without
+    `tested` the test part is not looked at, and a generation's results are those of the validation
+    part alone.
     """
 
     seed: int
@@ -148,6 +150,7 @@ class Job:
     best: str = ""
     use: str = "last"
     precision: str = "tf32"
+    exchange: str = "network"
     trace: Trace | None = None
     tested: bool = True
 

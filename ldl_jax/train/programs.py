@@ -17,7 +17,7 @@ from ldl_jax.train.compiled import JittedStep, JittedSteps, jit_train_step, jit_
 from ldl_jax.train.ensemble import is_joined
 from ldl_jax.train.flat import Layout
 from ldl_jax.train.job import Job
-from ldl_jax.train.sharded import gathered
+from ldl_jax.train.sharded import exchanging, gathered
 from ldl_jax.train.state import PyTree, TrainState, Weights, init_state, init_weights
 from ldl_jax.train.step import TrainStep, make_predict_step, make_train_step
 
@@ -70,6 +70,7 @@ def train_step(
     layout: Layout | None = None,
 ) -> TrainStep:
     """Returns the pure train step of these with the job's other settings."""
+    model = exchanging(model, job.placement) if job.exchange == "float32" else model
     step = make_train_step(
         model,
         method,

@@ -7,6 +7,7 @@ import jax
 
 from ldl_jax.heads import Head
 from ldl_jax.methods import Method
+from ldl_jax.models import exchange
 from ldl_jax.models.functional import Model
 from ldl_jax.placement import Placement
 from ldl_jax.train.state import PyTree
@@ -41,6 +42,18 @@ def gathered(model: Model, method: Method, placement: Placement) -> tuple[Model,
 
     head = Head(method.head.init, outputs, None if method.head.train is None else trained)
     return dataclasses.replace(model, apply=apply), dataclasses.replace(method, head=head)
+
+
+def exchanging(model: Model, placement: Placement) -> Model:
+    """Returns a network whose gradients are added up over the devices in float32."""
+
+    def apply(
+        params: PyTree, model_state: PyTree, images: jax.Array, **options: bool | jax.Array | None
+    ) -> tuple[jax.Array, PyTree]:
+        with exchange.in_float32(placement.replicated.mesh):
+            return model.apply(params, model_state, images, **options)
+
+    return dataclasses.replace(model, apply=apply)
 
 
 def _whole(placement: Placement) -> Callable[[PyTree], PyTree]:

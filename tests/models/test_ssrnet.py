@@ -107,6 +107,39 @@ def test_dropout_comes_after_the_range_s_part(small):
     assert any(bool((first[f"stage{k}"] != other[f"stage{k}"]).any()) for k in (1, 2, 3))
 
 
+@pytest.mark.parametrize("form", ["keras", "pytorch"])
+def test_both_streams_train_together_on_accelerators(form, monkeypatch):
+    """The layers stand side by side there; features, statistics and gradients are the same."""
+    model = models.build("ssrnet", size=38, form=form, stages=(2, 3, 4))
+    rng = np.random.default_rng(1)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    params, before = jax.tree.map(
+        lambda x: jnp.asarray(rng.normal(0, 0.3, x.shape) + (x.ndim == 1), jnp.float32), shapes
+    )
+    images = jnp.asarray(rng.normal(0, 1, (4, 38, 38, 3)), jnp.float32)
+
+    def total(params):
+        key = jax.random.key(3)
+        features, after = model.apply(params, before, images, train=True, key=key)
+        return sum(jnp.sum(jnp.sin(x)) for x in features.values()), (features, after)
+
+    def trained():
+        # A new function each time, since a trace is kept for each.
+        return jax.jit(jax.grad(lambda x: total(x), has_aux=True))
+
+    apart = trained()(params)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    text = trained().lower(params).as_text()
+    assert text.count("stablehlo.convolution") < 3 * 7  # in turn they are 3 * 14
+    together = trained()(params)
+    gradients, (features, after) = together
+    for ours, theirs in ((features, apart[1][0]), (after, apart[1][1]), (gradients, apart[0])):
+        for name, own in ours.items():
+            for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(theirs[name]), strict=True):
+                room = 1e-4 * max(1e-2, float(jnp.abs(b).max()))
+                np.testing.assert_allclose(a, b, rtol=1e-3, atol=room, err_msg=name)
+
+
 @pytest.mark.parametrize(("form", "momentum"), [("keras", 0.99), ("pytorch", 0.9)])
 def test_running_statistics_move_by_each_form_s_share(small, form, momentum):
     images = small[2]
