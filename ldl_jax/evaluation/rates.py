@@ -105,7 +105,7 @@ def conformal_range(
     Examples:
       >>> low, high = conformal_range(645, 3300, 0.9)
       >>> round(low, 3), round(high, 3)
-      (0.874, 0.925)
+      (0.875, 0.925)
     """
     index = rank(calibrated, coverage)
     if index > calibrated:

@@ -52,5 +52,5 @@ def test_of_ever_more_pictures_it_is_the_beta_law():
 
 
 def test_too_few_labels():
-    with pytest.raises(ValueError, match=r"calibrated: 8 labels are too few for 0\.9"):
+    with pytest.raises(ValueError, match=r"8 labels are too few for a coverage of 0\.9"):
         rates.conformal_range(8, 100, 0.9)
