@@ -19,9 +19,15 @@ from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.workdir import Workdir
 from tests.models.test_own_network import block
-from tests.train.together.test_replicas import Silent
 
 NAME = "my_network_of_the_page"
+
+
+class Unwatched:
+    """A watcher that does nothing."""
+
+    def __getattr__(self, name):
+        return lambda *arguments: None
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,9 @@ def make_config(**changes):
 def run(config, path):
     made = experiment.build(config, lambda text: None, devices=1, workdir=path)
     with Workdir(path, made.description) as workdir:
-        generations.run(made.job, workdir, Interrupt(), Silent())
+        for name, content in made.files.items():
+            (path / name).write_bytes(content)
+        generations.run(made.job, workdir, Interrupt(), Unwatched())
     return made
 
 
