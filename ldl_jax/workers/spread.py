@@ -17,7 +17,7 @@ class UnitsFailed(ValueError):  # noqa: N818 - it tells of several
 
 
 class SpreadStopped(Exception):  # noqa: N818 - it is news, not an error
-    """The driver was asked to stop; the workers have saved what they were at."""
+    """The driver was asked to stop; the message says how far all is."""
 
 
 def spread(
@@ -52,8 +52,7 @@ def spread(
     state = _Standing(units, retries, log, ended)
     while state.waiting or state.running:
         if stop():
-            _save(state, launcher)
-            raise SpreadStopped(f"{state.done()}; what was running has saved a checkpoint")
+            raise SpreadStopped(_save(state, launcher))
         for unit in state.ready(workers - len(state.running)):
             launcher.start(unit)
         if state.running:
@@ -140,10 +139,14 @@ class _Standing:
         return f"{len(self._done)} of {self._count} done"
 
 
-def _save(state: _Standing, launcher: Launcher) -> None:
-    """Has the workers save what they are at, and waits for them."""
+def _save(state: _Standing, launcher: Launcher) -> str:
+    """Has the workers save what they are at, waits for them, and returns how far all is."""
     launcher.stop()
-    end = time.monotonic() + _SAVING
+    lost, end = len(state.running), time.monotonic() + _SAVING
     while state.running and time.monotonic() < end:
-        for name, _ in launcher.wait(_WAIT):
+        for name, ending in launcher.wait(_WAIT):
             state.running.pop(name)
+            lost -= ending.kind in (DONE, STOPPED)
+    if lost:
+        return f"{state.done()}; {lost} of the others go on from an earlier checkpoint"
+    return f"{state.done()}; what was running has saved a checkpoint"
