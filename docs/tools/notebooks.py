@@ -1,0 +1,81 @@
+"""Runs the notebooks of docs/notebooks, and turns them into pages with what they print and draw."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs/notebooks"
+SECONDS = 120  # for one cell, at most; a whole notebook is to take a minute
+
+
+def pages() -> dict[str, str | bytes]:
+    """Runs every notebook, and returns its page and pictures by their addresses in the site.
+
+    With the environment's NOTEBOOKS=0 they are shown without being run.
+
+    Raises: CellExecutionError where a cell fails; the message has the cell and the error.
+    """
+    # Late, since the quick test of the pages needs none of it.
+    import jupytext
+    from nbclient import NotebookClient
+    from nbconvert import MarkdownExporter
+
+    files: dict[str, str | bytes] = {}
+    run = os.environ.get("NOTEBOOKS", "1") != "0"
+    for path in sorted(FOLDER.glob("*.py")):
+        notebook = jupytext.read(path)
+        if run:
+            start = time.perf_counter()
+            with tempfile.TemporaryDirectory() as folder:
+                # A reader's own folder, with the repository's configs in it.
+                (Path(folder) / "configs").symlink_to(ROOT / "configs")
+                with _environment(folder):
+                    client = NotebookClient(
+                        notebook, timeout=SECONDS, resources={"metadata": {"path": folder}}
+                    )
+                    client.execute()
+            print(f"{path.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+        name = path.stem
+        text, resources = MarkdownExporter().from_notebook_node(
+            notebook, resources={"output_files_dir": f"{name}_files"}
+        )
+        files[f"notebooks/{name}.md"] = text
+        for file, content in resources["outputs"].items():
+            files[f"notebooks/{file}"] = content
+    return files
+
+
+class _environment:  # noqa: N801 (it is used as a function)
+    """The environment of a notebook's commands: this Python first, and the CPU alone."""
+
+    def __init__(self, folder: str) -> None:
+        binaries = str(Path(sys.executable).parent)
+        self.values = {
+            "PATH": os.pathsep.join([binaries, os.environ.get("PATH", "")]),
+            "JAX_PLATFORMS": "cpu",
+            "TERM": "dumb",
+            "COLUMNS": "100",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), folder]),
+            "JUPYTER_PLATFORM_DIRS": "1",
+        }
+
+    def __enter__(self) -> None:
+        self.before = {key: os.environ.get(key) for key in self.values}
+        os.environ.update(self.values)
+
+    def __exit__(self, *_: object) -> None:
+        for key, value in self.before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def clean() -> None:
+    """Removes what jupytext and Jupyter may have left beside the notebooks."""
+    for path in FOLDER.glob(".ipynb_checkpoints"):
+        shutil.rmtree(path)
