@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 EXTRAS := $(shell nvidia-smi >/dev/null 2>&1 && echo dev,cuda12 || echo dev)
 WORKDIR ?= runs/quickstart
 
-.PHONY: install quickstart test test-oldest test-peers test-page soak bench-peers bench-gpu lint types clean
+.PHONY: install quickstart test test-oldest test-peers test-page docs soak bench-peers bench-gpu lint types clean
 
 # An environment of another version than that of a PYTHON that was given is made anew.
 ifneq (,$(filter command environment,$(origin PYTHON)))
@@ -68,6 +68,13 @@ test-page: install
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(PAGE) 'onnxruntime-web@>=1.20'
 	$(BIN)/pip install --quiet --disable-pip-version-check playwright
 	$(BIN)/python -m pytest -rs tests/page
+
+# The documentation's site, .cache/site, with its notebooks run; NOTEBOOKS=0 shows them unrun. Broken
+# links, names that are missing and cells that fail end it.
+docs: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS),docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "the site: .cache/site/index.html"
 
 # SSR-Net's speed beside that of its authors' network in Keras, which has an environment of its own.
 PEERS := .cache/keras

@@ -11,42 +11,47 @@
 # %% [markdown]
 # # Quickstart
 #
-# Two generations of CEN on drawn faces, smaller than `make quickstart`, so that it takes half a minute on two cores. The
-# true label distributions of drawn faces are known, which real ones' never are.
+# Two generations of CEN on drawn faces, whose true label distributions are known. It is `make quickstart` in small, so
+# its answers are rough: fewer pictures, smaller ones, fewer epochs.
 #
-# A run is one command. Every key of a config is a flag.
+# A run is one command, and every key of its config is a flag. In a notebook a line that starts with `!` is a command.
 
 # %%
-# !python -m launch.main --config=configs/quickstart.py --workdir=runs/quickstart \
-#     --config.data.synthetic_count=400 --config.epochs=12 --config.chain.generations=2 2>&1 | tail -n 25
+# !python -m launch.main --config=configs/quickstart.py --workdir=runs/quickstart --config.data.synthetic_count=400 --config.data.size=32 --config.epochs=6 --config.chain.generations=2
 
 # %% [markdown]
-# The run's folder has everything: the config, the split, checkpoints, predictions, results, figures.
+# The run's folder has the config, the split, checkpoints, predictions, results and figures.
 
 # %%
 from pathlib import Path
 
-for path in sorted(Path("runs/quickstart").iterdir()):
-    print(path.name)
+print(*sorted(path.name for path in Path("runs/quickstart").iterdir()))
 
 # %% [markdown]
-# Here is how the distributions of some test pictures change over the generations.
+# How the distributions of some test pictures change from generation to generation, beside the true ones:
 
 # %%
 from IPython.display import Image
 
-figures = sorted(Path("runs/quickstart/figures").glob("*.png"))
-print([figure.name for figure in figures])
-Image(figures[0])
+figures = {path.name: path for path in sorted(Path("runs/quickstart/figures").glob("*.png"))}
+print(*figures)
+Image(figures["evolution.png"])
 
 # %% [markdown]
-# The trained model answers for pictures of any size: a value, a distribution over the ages, and an interval.
+# The trained network answers for pictures of any size: a value, and a distribution over the ages.
 
 # %%
-import numpy as np
-
 import ldl_jax
 from ldl_jax.data.synthetic.faces import faces
 
-records = faces(count=4, size=64, seed=1)
-pictures = np.stack([records.decode(index) for index in range(4)])
+records = faces(count=8, size=64, seed=1)
+predictor = ldl_jax.load("runs/quickstart")
+prediction = predictor(records.images[:])
+low, high = predictor.interval(prediction.probs)
+
+print(prediction.probs.shape, "probabilities over", predictor.space.size, predictor.space.unit)
+for row, label in enumerate(records.labels):
+    value = prediction.value[row]
+    print(
+        f"label {label:4.0f}   answer {value:5.1f}   90 % within [{low[row]:.0f}, {high[row]:.0f}]"
+    )

@@ -16,8 +16,9 @@ def page() -> str:
     lines = [
         "# Commands",
         "",
-        "`python -m launch.NAME`, or `ldl-NAME` as they are installed (`launch.main` as `ldl-train`). "
-        "`--help` lists the flags too. A config's keys are on [a page of their own](config-keys.md).",
+        "`python -m launch.NAME`, or `ldl-NAME` as they are installed (`launch.main` as "
+        "`ldl-train`). `--help` lists the flags too. A config's keys are on [a page of their "
+        "own](config-keys.md).",
         "",
     ]
     for path in sorted((ROOT / "launch").glob("*.py")):
@@ -35,7 +36,7 @@ def page() -> str:
 
 
 def _read(path: Path, seen: set[Path]) -> set[Path]:
-    """Returns a command's file and those of `ldl_jax.run` that it imports, where flags are defined."""
+    """Returns a command's file and those of `ldl_jax.run` that it imports."""
     seen.add(path)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -81,7 +82,7 @@ def _cell(text: object) -> str:
     return str(text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
-def keys() -> str:
+def config_keys() -> str:
     """Returns the Markdown of the page of the config's keys, a table a section."""
     lines = [
         "# The config's keys",

@@ -1,7 +1,7 @@
-"""Equations in plain Unicode, as docstrings have them, become MathML, which browsers draw themselves.
+"""Draws equations in plain Unicode, as docstrings have them, as MathML, which browsers show.
 
-`L = Σ_k p_k ln(p_k / p̂_k)` stays what it is, sign for sign: subscripts and powers are set as such, and
-nothing is reordered. What is not an equation (words of two letters and more that name no function)
+`L = Σ_k p_k ln(p_k / p̂_k)` stays what it is, sign for sign: subscripts and powers are set as such,
+and nothing is reordered. What is no equation (words of two letters and more that name no function)
 stays text.
 """
 
@@ -9,14 +9,20 @@ import html
 import re
 import unicodedata
 
-FUNCTIONS = frozenset(
-    "acc argmax argmin conf cov dl erf exp huber ln max min sign softmax sum tanh temper std".split()
-) | {"KL", "CE", "CA"}
-_SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "-": "−", "*": "∗", "||": "∥", "Σ": "∑", "Π": "∏"}
+FUNCTIONS = {
+    *("acc", "argmax", "argmin", "conf", "cov", "dl", "erf", "exp", "huber", "ln", "max", "min"),
+    *("sign", "softmax", "std", "sum", "tanh", "temper", "CA", "CE", "KL"),
+}
+_SIGNS = {
+    **{"<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "-": "−", "*": "∗", "||": "∥"},
+    **{"Σ": "∑", "Π": "∏"},
+}
 _MARK = "[\u0300-\u036f]"  # the hat of p̂
 _ACCENTS = {"\u0302": "^", "\u0303": "~"}
 _TOKEN = re.compile(
-    rf"\s+|<=|>=|!=|->|\|\||\.\.\.|\d+(?:\.\d+)?|[A-Za-z]{{2,}}(?!{_MARK})|\w{_MARK}*'*|.", re.DOTALL
+    r"\s+|<=|>=|!=|->|\|\||\.\.\.|\d+(?:\.\d+)?"
+    rf"|[A-Za-z]{{2,}}(?!{_MARK})|\w{_MARK}*'*|.",
+    re.DOTALL,
 )
 # A subscript without braces: k, jk, K, 18, k-1 (without blanks), and a row's own label n,k(n).
 _SUB = re.compile(rf"n,k\(n\)|k\(n\)|[a-z]-1\b|\d+|\w{_MARK}*'?(?:[A-Za-z]{_MARK}*)*")
@@ -50,14 +56,26 @@ def paragraph(text: str) -> str:
 
 
 def _raw(parts: list[str], *, display: bool) -> str:
-    """Returns a paragraph in HTML, which Markdown leaves as it is: it takes no MathML at a start."""
+    """Returns a paragraph in HTML, since Markdown takes no MathML at a paragraph's start."""
     pieces = []
     for part in parts:
         if part.startswith("\0"):
-            pieces.append(mathml(part.strip("\0"), display=display))
+            drawn = [mathml(piece, display=display) for piece in _pieces(part.strip("\0"))]
+            pieces.append("<wbr>".join(drawn))
         else:
             pieces.append(re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(part, quote=False)))
-    return f'<p{" class=equation" * display}>{"".join(pieces)}</p>'
+    return f"<p{' class=equation' * display}>{''.join(pieces)}</p>"
+
+
+def _pieces(math: str) -> list[str]:
+    """Splits an equation where a line may break: before its signs outside of brackets."""
+    pieces, depth = [""], 0
+    for index, sign in enumerate(math):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth == 0 and sign in "+-=" and math[index - 1 : index + 2] == f" {sign} ":
+            pieces.append("")
+        pieces[-1] += sign
+    return pieces
 
 
 def _run(chunks: list[str], start: int) -> int:
@@ -73,7 +91,8 @@ def _run(chunks: list[str], start: int) -> int:
         depth += sum(map(chunk.count, "([{")) - sum(map(chunk.count, ")]}"))
         end += 1
         gap = chunks[end - 1][len(chunk) :]
-        if depth <= 0 and (chunk[-1] in ".;:" and chunk != "..." or chunk[-1] == "," and len(gap) > 1):
+        ends = (chunk[-1] in ".;:" and chunk != "...") or (chunk[-1] == "," and len(gap) > 1)
+        if depth <= 0 and ends:
             break
     while end > start and chunks[end - 1].strip() in ("a", "A", "I"):
         end -= 1
@@ -123,6 +142,9 @@ def mathml(text: str, *, display: bool = False) -> str:
 def _row(text: str) -> str:
     atoms: list[str] = []
     place, spaced = 0, False
+    sign = re.match(r"[-+=] ", text)  # a piece of an equation starts with a sign between two terms
+    if sign:
+        atoms, place = [f'<mo form="infix">{_SIGNS.get(text[0], text[0])}</mo>'], sign.end()
     while place < len(text):
         match = _TOKEN.match(text, place)
         assert match is not None
@@ -168,7 +190,8 @@ def _atom(token: str) -> str:
         return f"<mtext>{shown}</mtext>"
     if token[0].isalpha() and token not in "ΣΠ":
         if token.endswith("'"):  # browsers set a name of several signs upright
-            return f'<mi style="font-style: italic">{shown.replace("'", "′")}</mi>'
+            primed = shown.replace("'", "′")
+            return f'<mi style="font-style: italic">{primed}</mi>'
         return f"<mi>{shown}</mi>"
     if token in "|[](){}":
         space = ' lspace="0" rspace="0"' * (token == "|")
@@ -187,8 +210,7 @@ def _script(text: str, place: int, sign: str) -> tuple[str, int]:
         end = _closing(text, end)
     inside = text[place:end]
     if sign == "_" and re.fullmatch("[A-Za-z]{2}", inside):
-        inside = " ".join(inside).replace(" ", "\u2063")  # two indices, not a name
-        return f"<mrow>{''.join(_atom(letter) for letter in inside if letter.isalpha())}</mrow>", end
+        return f"<mrow>{''.join(map(_atom, inside))}</mrow>", end  # two indices, not a name
     return f"<mrow>{_row(inside)}</mrow>" if len(inside) > 1 else _row(inside), end
 
 

@@ -1,4 +1,4 @@
-"""The addresses of the repository's files in the site, and the check that no link of it is broken."""
+"""Finds where the repository's files are in the site, and the site's links that are broken."""
 
 import posixpath
 import re
@@ -18,7 +18,7 @@ FROM_ROOT = {
 }
 # Files that are copied into the site as they are.
 COPIED = ("CITATION.cff", "LICENSE")
-_LINK = re.compile(r"(\]\()(?![a-z]+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=[)\s])")
+_LINK = re.compile(r"\[([^][]*)\]\((?![a-z]+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=[)\s])")
 _ANCHOR_OF_CODE = re.compile(r"(ldl_jax/(\w+)(?:/[\w/]+)?)\.py")
 # Elements that fetch what their attribute names as soon as a page is opened.
 _FETCHING = {("link", "href"), ("script", "src"), ("img", "src"), ("iframe", "src")}
@@ -39,9 +39,16 @@ def relinked(markdown: str, source: str, page: str) -> str:
         address = _in_site(target, match[3] or "")
         start = posixpath.dirname(page) or "."
         path, hash_, anchor = address.partition("#")
-        return f"{match[1]}{posixpath.relpath(path, start)}{hash_}{anchor}"
+        shown = _title(target) if match[1].endswith(".md") else match[1]
+        return f"[{shown}]({posixpath.relpath(path, start)}{hash_}{anchor}"
 
     return _LINK.sub(moved, markdown)
+
+
+def _title(source: str) -> str:
+    """Returns a page's heading, which the site shows where the repository has a file's name."""
+    heading = re.search(r"^# (.+)$", (ROOT / source).read_text(), re.MULTILINE)
+    return heading[1] if heading else source
 
 
 def _in_site(target: str, anchor: str) -> str:
@@ -75,7 +82,7 @@ class _Page(HTMLParser):
 
 
 def faults(site: Path) -> Iterator[str]:
-    """Yields a line for each broken link or anchor of a built site, and each foreign file it fetches.
+    """Yields a line for each broken link or anchor of a site, and each foreign file it fetches.
 
     Links to other servers are left alone: a reader follows them, or does not.
     """

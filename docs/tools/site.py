@@ -15,7 +15,6 @@ from mkdocs.structure.pages import Page  # noqa: E402
 from docs.tools import api, commands, links, notebooks, tables  # noqa: E402
 
 
-
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that lie elsewhere or are generated, and completes the navigation."""
     for source, page in links.FROM_ROOT.items():
@@ -26,7 +25,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     generated: dict[str, str | bytes] = {
         "api/README.md": api.overview(),
         "commands.md": commands.page(),
-        "config-keys.md": commands.keys(),
+        "config-keys.md": commands.config_keys(),
         **{f"api/{package}.md": api.page(package) for package in api.packages()},
         **notebooks.pages(),
     }
@@ -86,5 +85,3 @@ def on_post_build(config: MkDocsConfig) -> None:
         ]
     if found:
         raise PluginError("\n".join(["the site has faults:", *dict.fromkeys(found)]))
-
-

@@ -8,6 +8,14 @@ import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+
+from ldl_jax import models
+from ldl_jax.data.datasets.catalogue import DATASETS
+from ldl_jax.labels import AGE, LabelSpace
+from ldl_jax.methods import METHODS, get, hyper_parameters, takes_counts
+
 ROOT = Path(__file__).parents[2]
 FEATURES = 256  # of the network whose head is counted
 _ROW = re.compile(r"^### `(\w+)`.*$", re.MULTILINE)
@@ -15,9 +23,6 @@ _ROW = re.compile(r"^### `(\w+)`.*$", re.MULTILINE)
 
 def methods(markdown: str) -> str:
     """Adds the table of methods to the page that chooses between them."""
-    from ldl_jax.labels import AGE
-    from ldl_jax.methods import METHODS
-
     benchmarks = results()
     heads = [f"MAE, {title}" for title in benchmarks]
     lines = [
@@ -41,15 +46,15 @@ def methods(markdown: str) -> str:
         "people's votes ([votes](votes.md)), and how often each label occurs in training. "
         f"Outputs are the numbers that the head gives for a picture, over the ages {AGE.low:g} to "
         f"{AGE.high:g} (K = {AGE.size}). The FLOPs are those that XLA counts for the loss and its "
-        "gradient to the outputs, before it compiles them. MAE is the mean ± standard deviation over the seeds.",
+        "gradient to the outputs before it compiles. MAE, in the labels' unit, is of heads on "
+        "a frozen face network: mean ± standard deviation over the seeds "
+        "([results](results/README.md)).",
     ]
     return markdown.rstrip() + "\n\n" + "\n".join(lines) + "\n"
 
 
 def needs(name: str) -> str:
     """Returns what a method takes beside a label: σ, votes, the training labels' counts."""
-    from ldl_jax.methods import hyper_parameters, takes_counts
-
     settings = hyper_parameters(name)
     parts = []
     if "sigma" in settings:
@@ -62,17 +67,10 @@ def needs(name: str) -> str:
 
 
 @functools.cache
-def costs(name: str, space: object) -> tuple[int, float]:
+def costs(name: str, space: LabelSpace) -> tuple[int, float]:
     """Returns how many outputs a method's head has, and the FLOPs of its loss and gradient."""
-    import jax
-    import jax.numpy as jnp
-
-    from ldl_jax import methods as library
-    from ldl_jax.labels import LabelSpace
-
-    assert isinstance(space, LabelSpace)
-    counts = {"counts": jnp.ones(space.size)} if library.takes_counts(name) else {}
-    method = library.get(name, space=space, **counts)
+    counts = jnp.ones(space.size) if takes_counts(name) else None
+    method = get(name, space=space, counts=counts)
     batch_size = 64
     width: int | Mapping[str, int] = FEATURES
     features = jax.ShapeDtypeStruct((batch_size, FEATURES), jnp.float32)
@@ -96,13 +94,9 @@ def costs(name: str, space: object) -> tuple[int, float]:
 
 
 def _stages() -> tuple[object, Mapping[str, int]]:
-    import jax
-
-    from ldl_jax import models
-
     model = models.build("ssrnet")
     params, state = jax.eval_shape(model.init, jax.random.key(0))
-    images = jax.ShapeDtypeStruct((64, model.size, model.size, 3), jax.numpy.float32)
+    images = jax.ShapeDtypeStruct((64, model.size, model.size, 3), jnp.float32)
 
     def features(params: object, state: object, images: jax.Array) -> object:
         return model.apply(params, state, images, train=False)[0]
@@ -112,7 +106,7 @@ def _stages() -> tuple[object, Mapping[str, int]]:
 
 
 def results() -> dict[str, dict[str, str]]:
-    """Returns each benchmark's MAE by method, of the parts that compare methods on frozen features."""
+    """Returns each benchmark's MAE by method, of its part on frozen features."""
     benchmarks = {}
     for path in sorted((ROOT / "docs/results").glob("*.json")):
         page = json.loads(path.read_text())
@@ -124,13 +118,12 @@ def results() -> dict[str, dict[str, str]]:
             values = row["metrics"]["mae"]
             spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
             rows[row["row"]] = f"{statistics.fmean(values):.3f}{spread}"
-        benchmarks[f"{page['title']} ({part['title']})"] = rows
+        benchmarks[page["title"]] = rows
     return benchmarks
 
 
 def datasets(markdown: str) -> str:
     """Adds to each dataset's section what the catalogue states: paper, licence, where to ask."""
-    from ldl_jax.data.datasets.catalogue import DATASETS
 
     def stated(match: re.Match[str]) -> str:
         dataset = DATASETS.get(match[1])
