@@ -15,7 +15,8 @@ PACKAGES = (
 )
 
 
-def packages() -> list[str]:
+@functools.cache
+def packages() -> tuple[str, ...]:
     """Returns the packages and files of `ldl_jax`, those that `PACKAGES` lists first.
 
     One that is new comes at the end by itself.
@@ -27,7 +28,7 @@ def packages() -> list[str]:
         if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.stem[0] != "_"
     }
     listed = [name for name in PACKAGES if name in names]
-    return listed + sorted(names - set(listed))
+    return (*listed, *sorted(names - set(listed)))
 
 
 @functools.cache
@@ -61,14 +62,22 @@ def expected(package: str) -> list[str]:
     """Returns the names that the page of `ldl_jax.PACKAGE` has to have, with their modules."""
     whole = f"ldl_jax.{package}"
     if listed(whole):
-        # Where a module has a function's name, the reader of the code finds the module first.
-        return [
-            f"{whole}.{name}.{name}"
-            if (ROOT / f"ldl_jax/{package}/{name}.py").exists()
-            else f"{whole}.{name}"
-            for name in listed(whole)
-        ]
+        return [_anchor(package, name) for name in listed(whole)]
     return [f"{module}.{name}" for module in modules(whole) for name in defined(module)]
+
+
+def anchor(name: str) -> str | None:
+    """Returns the anchor of a public name, as `losses.dex`; None of what is none."""
+    package, _, last = name.partition(".")
+    if package in packages() and last in listed(f"ldl_jax.{package}"):
+        return _anchor(package, last)
+    return None
+
+
+def _anchor(package: str, name: str) -> str:
+    # Where a module has a function's name, the reader of the code finds the module first.
+    module = f".{name}" if (ROOT / f"ldl_jax/{package}/{name}.py").exists() else ""
+    return f"ldl_jax.{package}{module}.{name}"
 
 
 def page(package: str) -> str:

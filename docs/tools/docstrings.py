@@ -8,10 +8,11 @@ from typing import Any
 
 import griffe
 
-from docs.tools import equations
+from docs.tools import api, equations
 
 _SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Source|Examples|Attributes):", re.MULTILINE)
 _SHORT = re.compile(r"^(Returns|Raises|Yields|Source): ", re.MULTILINE)
+_NAME = re.compile(r"`([a-z]+\.\w+)`")
 _LIST = re.compile(r"\s|[-*|>]|\d+\. ")
 
 
@@ -37,8 +38,13 @@ def _shortened(match: re.Match[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Returns a text in which shapes one after another, as in [N][K], are no links of Markdown."""
-    return re.sub(r"\](\s?)\[", r"]\1\\[", text)
+    """Returns a text whose public names are links, and whose shapes, as in [N][K], are none."""
+    return _NAME.sub(_linked, re.sub(r"\](\s?)\[", r"]\1\\[", text))
+
+
+def _linked(match: re.Match[str]) -> str:
+    anchor = api.anchor(match[1])
+    return f"[{match[0]}][{anchor}]" if anchor else match[0]
 
 
 class Docstrings(griffe.Extension):

@@ -18,7 +18,7 @@ FROM_ROOT = {
 }
 # Files that are copied into the site as they are.
 COPIED = ("CITATION.cff", "LICENSE")
-_LINK = re.compile(r"\[([^][]*)\]\((?![a-z]+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=[)\s])")
+_LINK = re.compile(r"\[([^][]*)\]\((?![a-z]+:|#|/)([^)\s#]+)(#[^)\s]*)?(?:\s[^)]*)?\)")
 _ANCHOR_OF_CODE = re.compile(r"(ldl_jax/(\w+)(?:/[\w/]+)?)\.py")
 # Elements that fetch what their attribute names as soon as a page is opened.
 _FETCHING = {("link", "href"), ("script", "src"), ("img", "src"), ("iframe", "src")}
@@ -37,10 +37,12 @@ def relinked(markdown: str, source: str, page: str) -> str:
     def moved(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[2]))
         address = _in_site(target, match[3] or "")
+        if address is None:
+            return match[1]
         start = posixpath.dirname(page) or "."
         path, hash_, anchor = address.partition("#")
         shown = _title(target) if match[1].endswith(".md") else match[1]
-        return f"[{shown}]({posixpath.relpath(path, start)}{hash_}{anchor}"
+        return f"[{shown}]({posixpath.relpath(path, start)}{hash_}{anchor})"
 
     return _LINK.sub(moved, markdown)
 
@@ -51,13 +53,21 @@ def _title(source: str) -> str:
     return heading[1] if heading else source
 
 
-def _in_site(target: str, anchor: str) -> str:
+def _in_site(target: str, anchor: str) -> str | None:
+    """Returns the address of a file of the repository; None where the site has none of it."""
     code = _ANCHOR_OF_CODE.fullmatch(target)
     if code:
         return f"api/{code[2]}.md#{code[1].replace('/', '.')}"
+    command = re.fullmatch(r"launch/(\w+)\.py", target)
+    if command:
+        return f"commands.md#launch{command[1]}"
+    if target.startswith("docs/notebooks/"):
+        target = target.replace(".py", ".md")
     if (ROOT / target).is_dir():
         target = f"{target}/README.md"
-    return FROM_ROOT.get(target, target.removeprefix("docs/")) + anchor
+    if target in FROM_ROOT or target in COPIED:
+        return FROM_ROOT.get(target, target) + anchor
+    return target.removeprefix("docs/") + anchor if target.startswith("docs/") else None
 
 
 class _Page(HTMLParser):

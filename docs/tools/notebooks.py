@@ -21,6 +21,7 @@ def pages() -> dict[str, str | bytes]:
     # Late, since the quick test of the pages needs none of it.
     import jupytext
     from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.utils import run_sync
     from nbclient import NotebookClient
     from nbconvert import MarkdownExporter
 
@@ -30,14 +31,20 @@ def pages() -> dict[str, str | bytes]:
         notebook = jupytext.read(path)
         if run:
             start = time.perf_counter()
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as sockets:
                 # A reader's own folder, with the repository's configs in it.
                 (Path(folder) / "configs").symlink_to(ROOT / "configs")
                 with _environment(folder):
                     # Sockets of files: nothing of the kernel is on a network.
                     kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")
-                    place = {"metadata": {"path": folder}}
-                    NotebookClient(notebook, kernel, timeout=SECONDS, resources=place).execute()
+                    kernel.ip = f"{sockets}/kernel"
+                    client = NotebookClient(notebook, kernel, timeout=SECONDS)
+                    client.startup_timeout = SECONDS
+                    client.resources = {"metadata": {"path": folder}}
+                    try:
+                        client.execute()
+                    finally:
+                        run_sync(kernel.shutdown_kernel)(now=True)
             print(f"{path.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
         name = path.stem
         text, resources = MarkdownExporter().from_notebook_node(

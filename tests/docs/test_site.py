@@ -64,6 +64,8 @@ def test_links_of_the_repository_become_links_of_the_site():
     assert links.relinked("[a](../SECURITY.md)", "docs/predicting.md", "predicting.md") == (
         "[a](security.md)"
     )
+    text = "[p](../launch/predict.py) [c](../configs/cen_morph.py)"
+    assert links.relinked(text, "docs/x.md", "x.md") == "[p](commands.md#launchpredict) c"
     assert links.relinked("[r](results)", "docs/x.md", "x.md") == "[r](results/README.md)"
 
 
