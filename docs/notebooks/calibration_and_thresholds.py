@@ -12,10 +12,10 @@
 # # Calibration and thresholds
 #
 # A network's distribution is its own claim. Pictures that it was not trained on show how much the claim is worth, and
-# correct it.
+# correct it. With `data.protocol=subject` no person of these was trained on either.
 
 # %%
-# !python -m launch.main --config=configs/quickstart.py --workdir=runs/mine --config.method.name=dldl_v2 --config.data.synthetic_count=800 --config.data.validation_fraction=0.3 --config.data.size=32 --config.epochs=6 --config.chain.generations=1 | tail -n 6
+# !python -m launch.main --config=configs/quickstart.py --workdir=runs/mine --config.method.name=dldl_v2 --config.data.synthetic_count=800 --config.data.validation_fraction=0.3 --config.data.protocol=subject --config.data.size=32 --config.epochs=6 --config.chain.generations=1 | tail -n 6
 
 # %% [markdown]
 # `launch.calibrate` takes the run's validation part. The thresholds of its intervals stand in the checkpoint, and
@@ -65,4 +65,4 @@ for label, value, probability in zip(fresh.labels, prediction.value, adult):
 # document, with exact intervals. No model is fit for such decisions by itself: [decisions](../decisions.md).
 
 # %%
-# !python -m launch.evaluate --checkpoint=runs/mine --config=configs/quickstart.py --config.data.synthetic_count=800 --config.data.validation_fraction=0.3 --thresholds=18,30
+# !python -m launch.evaluate --checkpoint=runs/mine --config=configs/quickstart.py --config.data.synthetic_count=800 --config.data.validation_fraction=0.3 --config.data.protocol=subject --thresholds=18,30

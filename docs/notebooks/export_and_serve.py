@@ -43,14 +43,15 @@ import onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
 value, low, high = session.run(["value", "low", "high"], {"images": pictures})
 print("largest difference in years:", np.abs(value - answers).max())
-print("intervals:", *zip(low.round().astype(int), high.round().astype(int)))
+print("intervals:", *(f"{a:.0f}-{b:.0f}" for a, b in zip(low, high)))
 
 # %% [markdown]
 # The card beside the file says what the model is for, what it was trained on, and how well it does. What the run does
 # not say stands there as "not known".
 
 # %%
-print(open("card.md").read()[:1200])
+card = open("card.md").read().split("---\n")[2]
+print(card[:1100], "...")
 
 # %% [markdown]
 # The server answers over HTTP, on this machine alone unless it is told otherwise.

@@ -1,6 +1,7 @@
 """Runs the notebooks of docs/notebooks, and turns them into pages with what they print and draw."""
 
 import os
+import re
 import sys
 import tempfile
 import time
@@ -8,6 +9,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs/notebooks"
+# Commands print no colours and no bars of progress, for which the kernel asks them.
+# The warning of a fork comes of starting a command beside JAX, which does no harm to the command.
+_PLAIN = (
+    "import os, warnings; os.environ['FORCE_COLOR'] = ''; "
+    "warnings.filterwarnings('ignore', message='.*os.fork')"
+)
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SECONDS = 600  # for one cell at most; on an idle machine a whole notebook takes one minute
 
 
@@ -41,11 +49,16 @@ def pages() -> dict[str, str | bytes]:
                     client = NotebookClient(notebook, kernel, timeout=SECONDS)
                     client.startup_timeout = SECONDS
                     client.resources = {"metadata": {"path": folder}}
+                    client.extra_arguments = [f"--IPKernelApp.exec_lines={_PLAIN}"]
                     try:
                         client.execute()
                     finally:
                         run_sync(kernel.shutdown_kernel)(now=True)
             print(f"{path.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                if "text" in output:
+                    output["text"] = _ESCAPE.sub("", output["text"])
         name = path.stem
         text, resources = MarkdownExporter().from_notebook_node(
             notebook, resources={"output_files_dir": f"{name}_files"}
@@ -68,6 +81,9 @@ class _environment:  # noqa: N801 (it is used as a function)
             "COLUMNS": "100",
             "PYTHONPATH": os.pathsep.join([str(ROOT), folder]),
             "JUPYTER_PLATFORM_DIRS": "1",
+            # The notebooks' runs are much alike, and so are their programs.
+            "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache/notebooks"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
         }
 
     def __enter__(self) -> None:
