@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from ldl_jax.workers.units import DIED, DONE, STOPPED, UNUSABLE, Ending, Launcher, WorkUnit
+from ldl_jax.workers.units import DIED, DONE, STOPPED, UNUSABLE, Launcher, UnitEnding, WorkUnit
 
 LogLine = Callable[[str], None]
 _WAIT = 0.5  # seconds from one look at the signals to the next
@@ -28,7 +28,7 @@ def spread(
     retries: int,
     log: LogLine,
     stop: Callable[[], bool] = lambda: False,
-    ended: Callable[[WorkUnit, Ending], None] = lambda unit, ending: None,
+    ended: Callable[[WorkUnit, UnitEnding], None] = lambda unit, ending: None,
 ) -> None:
     """Has all units done, and says how far they are whenever one has ended.
 
@@ -73,7 +73,7 @@ class _Standing:
         units: Sequence[WorkUnit],
         retries: int,
         log: LogLine,
-        ended: Callable[[WorkUnit, Ending], None],
+        ended: Callable[[WorkUnit, UnitEnding], None],
     ) -> None:
         self.waiting = {unit.name: unit for unit in units}
         assert len(self.waiting) == len(units), "units have names of their own"
@@ -101,7 +101,7 @@ class _Standing:
             self._log(f"--- {unit.name} starts; {self.summary()}; log: {unit.log}")
         return starting
 
-    def take(self, name: str, ending: Ending) -> None:
+    def take(self, name: str, ending: UnitEnding) -> None:
         """Notes how a unit has ended, and says it; one whose worker died waits again."""
         unit = self.running.pop(name)
         text = " ".join(ending.text.split())
