@@ -106,7 +106,7 @@ def overview() -> str:
             "Every public function and class, from the docstrings. The packages come from the pure "
             "functions up to what runs them; [the architecture](../architecture.md) shows how they "
             "stand on one another. `ldl_jax.load` and `ldl_jax.Predictor` are those of "
-            "[`ldl_jax.predict`](predict.md#ldl_jax.predict.predictor.load). Array shapes stand in "
+            "[`ldl_jax.predict`](predict.md#ldl_jax.predict.loading.load). Array shapes stand in "
             "brackets, as `[..., K]`, K being the number of label values.",
             "",
             "| package | what it is |",
