@@ -70,7 +70,7 @@ def factory(space, weight=0.1):
 # !python -m launch.main --config=configs/quickstart.py --workdir=runs/dldl_v2 --config.method.name=dldl_v2 --config.data.synthetic_count=300 --config.data.size=32 --config.epochs=5 --config.chain.generations=1 | tail -n 6
 
 # %% [markdown]
-# The table has both, with a paired interval of their difference. One seed and 75 test pictures say little:
+# The table has both, with a paired interval of their difference. One seed and 76 test pictures say little:
 # [benchmarks](../benchmark.md) are for that.
 
 # %%

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from docs.tools.api import anchor
 from ldl_jax import models
 from ldl_jax.data.datasets.catalogue import DATASETS
 from ldl_jax.labels import AGE, LabelSpace
@@ -37,7 +38,7 @@ def methods(markdown: str) -> str:
         summary = (inspect.getdoc(factory) or "").splitlines()[0].rstrip(".").replace("|", "\\|")
         outputs, flops = costs(name, AGE)
         scores = [rows.get(name, "not computed yet") for rows in benchmarks.values()]
-        cells = [f"[`{name}`](api/methods.md#ldl_jax.methods.{name})", summary, f"{outputs:,}"]
+        cells = [f"[`{name}`](api/methods.md#{anchor(f'methods.{name}')})", summary, f"{outputs:,}"]
         cells += [needs(name), f"{flops:,.0f}", *scores]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
