@@ -50,16 +50,16 @@ def from_nnx(module: Module, *, size: int = 224) -> Model:
     >>> models.from_nnx(Small).width
     8
     """
-    made = isinstance(module, nnx.Module)
-    like = module if made else nnx.eval_shape(lambda: called(module, rngs=nnx.Rngs(0)))
-    params, streams, state = nnx.state(like, nnx.Param, nnx.RngState, ...)
+    ready = isinstance(module, nnx.Module)
+    example = module if ready else nnx.eval_shape(lambda: called(module, rngs=nnx.Rngs(0)))
+    params, streams, state = nnx.state(example, nnx.Param, nnx.RngState, ...)
     names = (names_of(nnx.to_pure_dict(params)), names_of(nnx.to_pure_dict(state)))
-    pure = _PureNnx(nnx.graphdef(like), *names, streams, told(like), arguments_of(like))
+    pure = _PureNnx(nnx.graphdef(example), *names, streams, told(example), arguments_of(example))
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
-        return pure.split(module if made else called(module, rngs=nnx.Rngs(key)))
+        return pure.split(module if ready else called(module, rngs=nnx.Rngs(key)))
 
-    return model_of(like, init if made else jax.jit(init), pure.apply, size)
+    return model_of(example, init if ready else jax.jit(init), pure.apply, size)
 
 
 @dataclasses.dataclass(frozen=True)
