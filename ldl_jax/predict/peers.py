@@ -132,8 +132,7 @@ def answers(
 def _picture(records: Records, row: int) -> Image.Image:
     if records.images is not None:
         return Image.fromarray(np.asarray(records.images[np.asarray([row])])[0])
-    with pictures.opened(records.content(row)) as image:
-        return pictures.rgb(image)
+    return pictures.read(records.content(row))
 
 
 def _cut(image: Image.Image, size: int, form: PeerForm) -> np.ndarray:

@@ -1,10 +1,12 @@
 """A benchmark on drawn faces in small: its page, what is kept, and what is refused before it."""
 
+import dataclasses
 import json
 import signal
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from configs.benchmarks import aaf, cen_aaf, drawn, scut_fbp5500
@@ -188,6 +190,23 @@ def test_a_peers_form_is_that_of_the_least_error():
     for other in (peers.PeerForm(1.0, 0.0, "rgb"), peers.PeerForm(0.5, 0.0, "bgr")):
         values, _ = peers.answers(peer, records, rows, other)
         assert np.abs(values - records.labels[rows]).mean() >= error - 1e-6
+
+
+def test_a_peer_answers_for_pictures_in_files(tmp_path):
+    drawn = faces.faces(8, 32, 0)
+    images = np.stack([drawn.images[np.asarray([row])][0] for row in range(8)])
+    for row, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{row}.png")
+    paths = tuple(str(tmp_path / f"{row}.png") for row in range(8))
+    records = dataclasses.replace(drawn, images=None, paths=paths)
+
+    def answer(images):
+        return images[:, 8, 8, 0].astype(np.float32), np.zeros((len(images), 0), np.float32)
+
+    peer = peers.Peer(16, "rgb", LabelSpace.range(0, 255), answer)
+    form, rows = peers.PeerForm(1.0, 0.0, "rgb"), np.arange(8)
+    of_files, of_memory = (peers.answers(peer, r, rows, form)[0] for r in (records, drawn))
+    np.testing.assert_array_equal(of_files, of_memory)
 
 
 def test_files_that_are_no_peers(tmp_path):
