@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ldl_jax import calibration, encodings, methods
 from ldl_jax.estimators import network, parameters
-from ldl_jax.estimators.network import CHUNK, Answers, FitState, NetworkSpec, Programs, Rows
+from ldl_jax.estimators.network import CHUNK, FitState, NetworkSpec, Programs, RowAnswers, Rows
 from ldl_jax.heads import Params
 from ldl_jax.labels import LabelSpace
 
@@ -128,7 +128,7 @@ class DistributionEstimator(BaseEstimator):
             raise ValueError("X: has numbers beyond float32; scale them, or standardise=True")
         return features
 
-    def _predict(self, X: ArrayLike) -> Answers:
+    def _predict(self, X: ArrayLike) -> RowAnswers:
         """Returns the answers to new rows, whose probabilities are calibrated if fitted so."""
         check_is_fitted(self)
         rows = validate_data(self, X, reset=False, dtype=np.float64)
@@ -136,7 +136,7 @@ class DistributionEstimator(BaseEstimator):
         probs = np.asarray(prediction.probs, np.float64)
         if self.calibration_ is not None:
             probs = np.asarray(calibration.apply(self.calibration_, prediction.probs), np.float64)
-        return Answers(prediction.value, probs / probs.sum(axis=1, keepdims=True))
+        return RowAnswers(prediction.value, probs / probs.sum(axis=1, keepdims=True))
 
     def _interval(self, X: ArrayLike, coverage: float) -> tuple[np.ndarray, np.ndarray]:
         """Returns the ends [N] of each row's interval, in the learnt unit."""

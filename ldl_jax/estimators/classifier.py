@@ -119,20 +119,21 @@ class OrdinalClassifier(ClassifierMixin, DistributionEstimator):
 
     def _ordered(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the classes [K] in their order, and the index [N] of each row's class."""
-        known, own = np.unique(classes, return_inverse=True)
-        ordered, places = known, np.arange(len(known))
+        known, indices = np.unique(classes, return_inverse=True)
+        ordered: np.ndarray = known
+        places: np.ndarray = np.arange(len(known))
         if self.order is not None:
             ordered = np.asarray(self.order)
             if ordered.ndim != 1 or len(np.unique(ordered)) != len(ordered):
                 raise ValueError(f"order: expected each class once, got {self.order!r}")
-            place = {x: index for index, x in enumerate(ordered.tolist())}
-            others = [x for x in known.tolist() if x not in place]
+            position = {x: index for index, x in enumerate(ordered.tolist())}
+            others = [x for x in known.tolist() if x not in position]
             if others:
                 raise ValueError(f"y: expected the classes of order, got {others} too")
-            places = np.asarray([place[x] for x in known.tolist()])
+            places = np.asarray([position[x] for x in known.tolist()])
         if len(ordered) < 2:
             raise ValueError(f"y: expected at least 2 classes, got one class: {ordered.tolist()}")
-        return ordered, places[own]
+        return ordered, places[indices]
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Returns the class of each row, [N]."""

@@ -10,7 +10,7 @@ MOST_VALUES = 1001  # of a grid that the labels lie on
 CONTINUOUS = 101  # values of the grid of labels that lie on none
 
 
-class Grid(NamedTuple):
+class LabelGrid(NamedTuple):
     """A label space, and the space that the network learns: label = offset + step * learnt.
 
     Attributes:
@@ -50,7 +50,7 @@ class Grid(NamedTuple):
         return lows[at[0]], highs[at[1]]
 
 
-def of_space(space: LabelSpace, labels: np.ndarray) -> Grid:
+def of_space(space: LabelSpace, labels: np.ndarray) -> LabelGrid:
     """Returns the grid of a space that was given; the network learns in the label's unit.
 
     Raises: ValueError if labels lie outside of the space.
@@ -64,10 +64,10 @@ def of_space(space: LabelSpace, labels: np.ndarray) -> Grid:
         )
     distance = np.abs(labels[:, None] - np.asarray(space.values)).min(axis=1)
     near = 1e-6 * float(np.diff(space.values).min())
-    return Grid(space, space, 0.0, 1.0, not space.bounds and bool((distance > near).any()))
+    return LabelGrid(space, space, 0.0, 1.0, not space.bounds and bool((distance > near).any()))
 
 
-def of_labels(labels: np.ndarray) -> Grid:
+def of_labels(labels: np.ndarray) -> LabelGrid:
     """Returns the grid that labels [N] lie on, or one of 101 values where they lie on none.
 
     Whole numbers have steps of 1, others the least gap, while that gives at most 1001 values. The
@@ -91,7 +91,7 @@ def of_labels(labels: np.ndarray) -> Grid:
     return _even(low, span / (CONTINUOUS - 1), CONTINUOUS, between=True)
 
 
-def _even(low: float, step: float, count: int, *, between: bool) -> Grid:
+def _even(low: float, step: float, count: int, *, between: bool) -> LabelGrid:
     values = low + step * np.arange(count)
     space = LabelSpace(tuple(map(float, values)), unit="")
-    return Grid(space, LabelSpace.range(0, count - 1, unit="steps"), low, step, between)
+    return LabelGrid(space, LabelSpace.range(0, count - 1, unit="steps"), low, step, between)

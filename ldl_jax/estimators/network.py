@@ -22,7 +22,7 @@ CHUNK = 512  # the rows of one call that predicts; fewer are filled up
 
 
 class NetworkSpec(NamedTuple):
-    """What the programs depend on, of hashable values."""
+    """Names all that the programs depend on, in hashable values."""
 
     method: str
     settings: tuple[tuple[str, object], ...]
@@ -68,7 +68,7 @@ class Rows(NamedTuple):
     weights: jax.Array
 
 
-class Answers(NamedTuple):
+class RowAnswers(NamedTuple):
     """The values [N] in the learnt unit, and the probabilities [N, K], of rows."""
 
     value: np.ndarray
@@ -100,12 +100,7 @@ class Programs(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def programs(spec: NetworkSpec) -> Programs:
-    """Returns the jitted functions of a spec; the same ones of the same spec.
-
-    Adam's steps are followed by a decay of the weights that is decoupled from the gradient.
-
-    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (ICLR 2019).
-    """
+    """Returns the jitted functions of a spec; the same ones of the same spec."""
     method = spec.made()
     head, adam = method.head, optax.scale_by_adam()
 
@@ -114,67 +109,80 @@ def programs(spec: NetworkSpec) -> Programs:
         params = head.init(key, spec.width)
         return FitState(params, adam.init(params))
 
-    def summed(params: Params, rows: Rows, key: jax.Array | None) -> jax.Array:
-        if key is None or head.train is None:
-            outputs = head.apply(params, rows.features)
-        else:
-            outputs = head.train(params, rows.features, key)
-        batch: Batch = {"labels": rows.labels, "sigma": jnp.full_like(rows.labels, jnp.nan)}
-        of_rows = method.loss(outputs, batch)
-        return jnp.sum(jnp.where(rows.weights > 0, rows.weights * of_rows, 0.0))
-
-    @jax.jit
-    def epoch(
-        state: FitState,
-        rows: Rows,
-        order: jax.Array,
-        rates: jax.Array,
-        weight_decay: jax.Array,
-        key: jax.Array,
-    ) -> tuple[FitState, jax.Array]:
-        def step(state: FitState, item: Any) -> tuple[FitState, jax.Array]:
-            indices, rate, number = item
-            batch = jax.tree.map(lambda x: x[indices], rows)
-            count = jnp.maximum(jnp.sum(batch.weights > 0, dtype=jnp.float32), 1.0)
-
-            def mean(params: Params) -> jax.Array:
-                return summed(params, batch, jax.random.fold_in(key, number)) / count
-
-            value, gradient = jax.value_and_grad(mean)(state.params)
-            updates, optimizer = adam.update(gradient, state.optimizer)
-            params = jax.tree.map(
-                lambda w, change: w - rate * (change + weight_decay * w), state.params, updates
-            )
-            return FitState(params, optimizer), value * count
-
-        steps = jnp.arange(len(order), dtype=jnp.int32)
-        state, totals = jax.lax.scan(step, state, (order, rates, steps))
-        return state, jnp.sum(totals) / jnp.sum(rows.weights)
-
     @jax.jit
     def loss(params: Params, rows: Rows) -> jax.Array:
-        return summed(params, rows, None) / jnp.sum(rows.weights)
+        return _summed_loss(method, params, rows, None) / jnp.sum(rows.weights)
 
     @jax.jit
     def predict(params: Params, features: jax.Array) -> Prediction:
         return method.predict(head.apply(params, features))
 
-    return Programs(start, epoch, loss, predict)
+    return Programs(start, jax.jit(functools.partial(_epoch, method, adam)), loss, predict)
+
+
+def _epoch(
+    method: Method,
+    adam: optax.GradientTransformation,
+    state: FitState,
+    rows: Rows,
+    order: jax.Array,
+    rates: jax.Array,
+    weight_decay: jax.Array,
+    key: jax.Array,
+) -> tuple[FitState, jax.Array]:
+    """Takes a step for each batch of rows, and returns the weighted mean of their losses.
+
+    Adam's steps are followed by a decay of the weights that is decoupled from the gradient.
+
+    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (ICLR 2019).
+    """
+
+    def step(
+        state: FitState, item: tuple[jax.Array, jax.Array, jax.Array]
+    ) -> tuple[FitState, jax.Array]:
+        indices, rate, index = item
+        batch = jax.tree.map(lambda x: x[indices], rows)
+        count = jnp.maximum(jnp.sum(batch.weights > 0, dtype=jnp.float32), 1.0)
+
+        def mean(params: Params) -> jax.Array:
+            return _summed_loss(method, params, batch, jax.random.fold_in(key, index)) / count
+
+        loss, gradient = jax.value_and_grad(mean)(state.params)
+        updates, optimizer = adam.update(gradient, state.optimizer)
+        params = jax.tree.map(
+            lambda w, change: w - rate * (change + weight_decay * w), state.params, updates
+        )
+        return FitState(params, optimizer), loss * count
+
+    steps = jnp.arange(len(order), dtype=jnp.int32)
+    state, losses = jax.lax.scan(step, state, (order, rates, steps))
+    return state, jnp.sum(losses) / jnp.sum(rows.weights)
+
+
+def _summed_loss(method: Method, params: Params, rows: Rows, key: jax.Array | None) -> jax.Array:
+    """Returns the weighted sum of the rows' losses; with a key as in training."""
+    if key is None or method.head.train is None:
+        outputs = method.head.apply(params, rows.features)
+    else:
+        outputs = method.head.train(params, rows.features, key)
+    batch: Batch = {"labels": rows.labels, "sigma": jnp.full_like(rows.labels, jnp.nan)}
+    losses = method.loss(outputs, batch)
+    return jnp.sum(jnp.where(rows.weights > 0, rows.weights * losses, 0.0))
 
 
 def filled(
     features: np.ndarray, labels: np.ndarray, weights: np.ndarray, size: int, space: LabelSpace
 ) -> Rows:
     """Returns rows on the device, filled up to a multiple of `size` with rows of weight 0."""
-    more = -len(labels) % size
+    missing = -len(labels) % size
     return Rows(
-        jnp.asarray(np.pad(features, ((0, more), (0, 0))), jnp.float32),
-        jnp.asarray(np.pad(labels, (0, more), constant_values=space.low), jnp.float32),
-        jnp.asarray(np.pad(weights, (0, more)), jnp.float32),
+        jnp.asarray(np.pad(features, ((0, missing), (0, 0))), jnp.float32),
+        jnp.asarray(np.pad(labels, (0, missing), constant_values=space.low), jnp.float32),
+        jnp.asarray(np.pad(weights, (0, missing)), jnp.float32),
     )
 
 
-def predicted(spec: NetworkSpec, params: Params, features: np.ndarray) -> Answers:
+def predicted(spec: NetworkSpec, params: Params, features: np.ndarray) -> RowAnswers:
     """Returns the answers to features [N, D].
 
     Every call of the program has as many rows, so that a row's answer is the same among any others.
@@ -186,4 +194,4 @@ def predicted(spec: NetworkSpec, params: Params, features: np.ndarray) -> Answer
         answer = predict(params, jnp.asarray(full, jnp.float32))
         parts.append((np.asarray(answer.value), np.asarray(answer.probs)))
     values, probs = (np.concatenate(part)[: len(features)] for part in zip(*parts, strict=True))
-    return Answers(values, probs)
+    return RowAnswers(values, probs)

@@ -81,14 +81,14 @@ def _others(parameters: Mapping[str, Any]) -> Iterable[str]:
         if not (isinstance(parameters[name], bool) or type(parameters[name]).__name__ == "bool_"):
             yield f"{name}: expected True or False, got {parameters[name]!r}"
     if not isinstance(parameters["method"], str):
-        kind = type(parameters["method"]).__name__
-        yield f"method: expected a name or 'package.module:factory', got a {kind}"
-    given = parameters["hyper_parameters"]
-    if given is None:
+        method = parameters["method"]
+        yield f"method: expected a name or 'package.module:factory', got {method!r}"
+    settings = parameters["hyper_parameters"]
+    if settings is None:
         return
-    if not isinstance(given, Mapping):
-        yield f"hyper_parameters: expected a dict, got {given!r}"
+    if not isinstance(settings, Mapping):
+        yield f"hyper_parameters: expected a dict, got {settings!r}"
         return
-    for name, x in given.items():
+    for name, x in settings.items():
         if not (isinstance(x, numbers.Number | str) or type(x).__name__ == "bool_"):
             yield f"hyper_parameters: {name}: expected a number, a word, or a flag, got {x!r}"

@@ -9,7 +9,7 @@ from sklearn.utils.validation import validate_data
 
 from ldl_jax.estimators import grid, parameters
 from ldl_jax.estimators.base import DistributionEstimator, checked_weights
-from ldl_jax.estimators.grid import Grid
+from ldl_jax.estimators.grid import LabelGrid
 from ldl_jax.labels import LabelSpace
 
 
@@ -113,15 +113,15 @@ class LDLRegressor(RegressorMixin, DistributionEstimator):
         self._fit(rows, self._grid.to_learnt(labels), weights, self._grid.learnt)
         return self
 
-    def _made_grid(self, labels: np.ndarray) -> Grid:
+    def _made_grid(self, labels: np.ndarray) -> LabelGrid:
         if self.space is None:
             return grid.of_labels(labels)
         if not isinstance(self.space, str | LabelSpace):
             raise ValueError(
                 f"space: expected low:step:high, a LabelSpace or None, got {self.space!r}"
             )
-        given = LabelSpace.parse(self.space) if isinstance(self.space, str) else self.space
-        return grid.of_space(given, labels)
+        space = LabelSpace.parse(self.space) if isinstance(self.space, str) else self.space
+        return grid.of_space(space, labels)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Returns the method's estimate of each row, [N], in the label's unit."""
