@@ -48,13 +48,13 @@ def regressors(space: str, sigma: float) -> dict[str, RegressorMixin]:
         random_state=0,
     )
     return {
-        "LDLRegressor, dldl_v2": LDLRegressor(hyper_parameters={"sigma": sigma}, **ours),
-        "LDLRegressor, coral": LDLRegressor("coral", **ours),
         "Ridge": make_pipeline(StandardScaler(), Ridge()),
         "HistGradientBoostingRegressor": HistGradientBoostingRegressor(
             loss="absolute_error", random_state=0
         ),
         "MLPRegressor": make_pipeline(StandardScaler(), perceptron),
+        "LDLRegressor, dldl_v2": LDLRegressor(hyper_parameters={"sigma": sigma}, **ours),
+        "LDLRegressor, coral": LDLRegressor("coral", **ours),
     }
 
 

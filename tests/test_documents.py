@@ -8,6 +8,7 @@ import pytest
 
 import ldl_jax
 from ldl_jax.metrics import table
+from ldl_jax.run import config_names
 from ldl_jax.run.config import Config, to_dict
 from tests.test_layers import FLOORS
 
@@ -18,10 +19,10 @@ DOCUMENTS = [
 ]
 KEYED = [ROOT / "README.md", *(ROOT / f"docs/{name}.md" for name in ("data", "methods", "running"))]
 OURS = r"(?:ldl_jax|launch|configs|benchmarks|tests|docs)/"
-PATH = re.compile(rf"(?<![\w./]){OURS}[\w./-]*\w(?![\w{{*])")
+PATH = re.compile(rf"(?<![\w./])(?<!--config=){OURS}[\w./-]*\w(?![\w{{*])")
 LINK = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
 # They stand for a file of the reader's own.
-PLACEHOLDERS = re.compile("NAME|FAMILY|mine")
+PLACEHOLDERS = re.compile(r"NAME|FAMILY|mine|^x\.")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -45,6 +46,13 @@ def test_a_document_s_commands_are_there(document):
         assert (ROOT / package / f"{name}.py").exists(), name
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert set(re.findall(r"`(ldl-[a-z]+)", text)) <= set(scripts)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_s_configs_are_there(document, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for name in re.findall(r"--config[= ]([\w./-]*\w)", document.read_text()):
+        assert PLACEHOLDERS.search(name) or config_names.file_of(name)
 
 
 def test_the_config_keys_of_documents_are_there():
