@@ -81,7 +81,7 @@ def main() -> None:
     print(f"{printing.device()}; {EPOCHS} epochs\n")
     print(printing.head("table|regressor|MAE:|first fit, s:|later fits, s:"))
     diabetes = load_diabetes(return_X_y=True)
-    compare("diabetes", diabetes, "20:2:360", 40.0, arguments.repeats)
+    compare(f"diabetes, {len(diabetes[1])}", diabetes, "20:2:360", 40.0, arguments.repeats)
     compare(f"drawn, {arguments.rows:,}", drawn(arguments.rows), "0:1:100", 2.0, arguments.repeats)
 
 

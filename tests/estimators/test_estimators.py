@@ -1,6 +1,9 @@
 """What the estimators learn, answer and refuse."""
 
+import doctest
+import importlib
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from ldl_jax.estimators import LDLRegressor, OrdinalClassifier, grid
 from ldl_jax.labels import ADIENCE, LabelSpace
+from tests.blocked import Blocked
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")
 WORDS = np.array(["low", "middle", "high"])
@@ -190,3 +194,23 @@ def test_bad_data_is_said():
         classifier.set_params(order=["a", "a"]).fit(X, ["a", "a"] * 10)
     with pytest.raises(ValueError, match="decision: expected mode or median, got 'mean'"):
         classifier.set_params(order=None, decision="mean").fit(X, ["a", "b"] * 10)
+
+
+def test_the_examples_run():
+    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(verbose=False)
+    names = {"np": np, "LDLRegressor": LDLRegressor, "OrdinalClassifier": OrdinalClassifier}
+    for explained in (LDLRegressor, OrdinalClassifier):
+        (test,) = finder.find(explained, explained.__name__, globs=names)
+        assert test.examples
+        assert runner.run(test).failed == 0
+    (test,) = finder.find(grid.of_labels, "of_labels", globs={"np": np, **vars(grid)})
+    assert runner.run(test).failed == 0
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch):
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "sklearn" or name.startswith("ldl_jax.estimators"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Blocked("sklearn"), *sys.meta_path])
+    with pytest.raises(ValueError, match=r"ldl_jax\.estimators needs sklearn.*ldl_jax\[sklearn\]"):
+        importlib.import_module("ldl_jax.estimators")
