@@ -3,9 +3,7 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
@@ -78,12 +76,10 @@ class DistributionEstimator(BaseEstimator):
         known = self.get_params()
         epochs, size, total = int(known["epochs"]), int(known["batch_size"]), len(rows.labels)
         steps = total // size
-        rates = np.asarray(
-            optax.cosine_decay_schedule(float(known["learning_rate"]), epochs * steps)(
-                jnp.arange(epochs * steps, dtype=jnp.float32)
-            )
-        ).reshape(epochs, steps)
-        decay = jnp.float32(known["weight_decay"])
+        passed = np.arange(epochs * steps).reshape(epochs, steps) / (epochs * steps)
+        rates = float(known["learning_rate"]) * (1 + np.cos(np.pi * passed)) / 2
+        rates = rates.astype(np.float32)
+        decay = np.float32(known["weight_decay"])
         key = jax.random.key(seed)
         state: FitState = programs.start(key)
         best, params = np.inf, state.params
@@ -133,21 +129,20 @@ class DistributionEstimator(BaseEstimator):
         check_is_fitted(self)
         rows = validate_data(self, X, reset=False, dtype=np.float64)
         prediction = network.predicted(self._spec, self._params, self._features(rows))
-        probs = np.asarray(prediction.probs, np.float64)
-        if self.calibration_ is not None:
-            probs = np.asarray(calibration.apply(self.calibration_, prediction.probs), np.float64)
+        probs, known = prediction.probs, self.calibration_
+        if known is not None:
+            (probs,) = network.by_chunk(lambda p: (calibration.apply(known, p),), probs)
+        probs = np.asarray(probs, np.float64)
         return RowAnswers(prediction.value, probs / probs.sum(axis=1, keepdims=True))
 
     def _interval(self, X: ArrayLike, coverage: float) -> tuple[np.ndarray, np.ndarray]:
         """Returns the ends [N] of each row's interval, in the learnt unit."""
         if not (isinstance(coverage, int | float) and 0 < coverage < 1):
             raise ValueError(f"coverage: expected a number in (0, 1), got {coverage!r}")
-        probs = self._predict(X).probs
-        space = self._spec.space
-        low, high = calibration.interval(
-            self.calibration_, np.asarray(probs, np.float32), space, float(coverage)
-        )
-        return np.asarray(low), np.asarray(high)
+        space, known, share = self._spec.space, self.calibration_, float(coverage)
+        probs = self._predict(X).probs.astype(np.float32)
+        low, high = network.by_chunk(lambda p: calibration.interval(known, p, space, share), probs)
+        return low, high
 
 
 def checked_weights(

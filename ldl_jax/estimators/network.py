@@ -183,15 +183,27 @@ def filled(
 
 
 def predicted(spec: NetworkSpec, params: Params, features: np.ndarray) -> RowAnswers:
-    """Returns the answers to features [N, D].
+    """Returns the answers to features [N, D]."""
+    predict = programs(spec).predict
 
-    Every call of the program has as many rows, so that a row's answer is the same among any others.
+    def answers(chunk: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        prediction = predict(params, jnp.asarray(chunk, jnp.float32))
+        return prediction.value, prediction.probs
+
+    return RowAnswers(*by_chunk(answers, features))
+
+
+def by_chunk(
+    function: Callable[[np.ndarray], tuple[jax.Array, ...]], rows: np.ndarray
+) -> list[np.ndarray]:
+    """Returns the arrays [N, ...] that a function gives of rows [N, ...].
+
+    Every call has as many rows. So what it compiles serves any N, and a row's answer is the same
+    among any others.
     """
-    predict, parts = programs(spec).predict, []
-    for first in range(0, len(features), CHUNK):
-        chunk = features[first : first + CHUNK]
-        full = np.pad(chunk, ((0, CHUNK - len(chunk)), (0, 0)))
-        answer = predict(params, jnp.asarray(full, jnp.float32))
-        parts.append((np.asarray(answer.value), np.asarray(answer.probs)))
-    values, probs = (np.concatenate(part)[: len(features)] for part in zip(*parts, strict=True))
-    return RowAnswers(values, probs)
+    parts = []
+    for first in range(0, len(rows), CHUNK):
+        chunk = rows[first : first + CHUNK]
+        missing = [(0, CHUNK - len(chunk))] + [(0, 0)] * (rows.ndim - 1)
+        parts.append(tuple(map(np.asarray, function(np.pad(chunk, missing, mode="edge")))))
+    return [np.concatenate(part)[: len(rows)] for part in zip(*parts, strict=True)]

@@ -5,6 +5,7 @@ import importlib
 import pickle
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -35,8 +36,6 @@ def ages(count, seed=0):
 
 @pytest.fixture(scope="module")
 def calibrated():
-    import jax
-
     with jax.numpy_dtype_promotion("standard"):
         model = LDLRegressor(epochs=30, calibration_fraction=0.4, random_state=0)
         return model.fit(*ages(600))
@@ -81,8 +80,8 @@ def test_a_fitted_one_is_pickled_and_answers_the_same_among_other_rows(calibrate
 
 
 def test_a_search_through_a_pipeline():
-    X, y = ages(120)
-    steps = make_pipeline(MinMaxScaler(), LDLRegressor(epochs=20, random_state=0))
+    X, y = ages(60)
+    steps = make_pipeline(MinMaxScaler(), LDLRegressor(epochs=10, random_state=0))
     choices = {"ldlregressor__learning_rate": [1e-6, 1e-2]}
     search = GridSearchCV(steps, choices, cv=2, scoring="neg_mean_absolute_error").fit(X, y)
     assert search.best_params_ == {"ldlregressor__learning_rate": 1e-2}
