@@ -22,7 +22,7 @@ FLOORS = [
     {"models", "data"},
     {"evaluation", "features", "lowering", "search", "trackers"},
     {"train"},
-    {"predict"},
+    {"estimators", "predict"},
     {"export", "video"},
     {"serve"},
     {"run"},
@@ -77,6 +77,7 @@ FRAMEWORKS = {
     "rich",
     "safetensors",
     "scipy",
+    "sklearn",
     "starlette",
     "submitit",
     "tensorboardX",
@@ -90,6 +91,7 @@ FRAMEWORKS = {
 # The frameworks that a package may import; one that is not named here may import none of them.
 ALLOWED = {
     "files": {"filelock"},
+    "estimators": {"optax", "sklearn"},
     "isolated": {"h5py", "scipy"},
     "models": {"equinox", "flax", "safetensors"},
     "data": {"PIL", "array_record", "cv2", "grain", "safetensors", "scipy", "tensorflow_datasets"},
