@@ -137,22 +137,16 @@ def to_records(
         exist or is no regular file; all of them at once.
     """
     rows = tuple(entries)
-    faults = Faults(name) if faults is None else faults
-    _check_unique(rows, faults)
-    _check_exist(name, rows, faults)
-    labels, sources = [row.label for row in rows], tuple(row.source for row in rows)
-    check_labels(labels, sources, unit, faults)
-    faults.check()
+    _check(name, rows, unit, Faults(name) if faults is None else faults)
     sigma = np.asarray([row.sigma for row in rows], np.float32)
-    subjects = tuple(row.subject for row in rows)
-    split = tuple(row.split for row in rows)
+    subjects, split = tuple(row.subject for row in rows), tuple(row.split for row in rows)
     folds = np.asarray([row.fold for row in rows], np.int64)
     votes, values = _votes([row.votes for row in rows], vote_values)
     return Records(
         name=name,
         ids=tuple(row.id for row in rows),
-        labels=np.asarray(labels, np.float32),
-        sources=sources,
+        labels=np.asarray([row.label for row in rows], np.float32),
+        sources=tuple(row.source for row in rows),
         paths=tuple(row.path for row in rows),
         sigma=None if np.isnan(sigma).all() else sigma,
         subjects=subjects if any(subjects) else (),
@@ -169,6 +163,14 @@ def to_records(
         boxes=_coordinates([row.box for row in rows], (4,)),
         notes=tuple(notes),
     )
+
+
+def _check(name: str, rows: Sequence[Entry], unit: str, faults: Faults) -> None:
+    """Raises FaultsError for all that is wrong with the rows, and what was found before."""
+    _check_unique(rows, faults)
+    _check_exist(name, rows, faults)
+    check_labels([row.label for row in rows], [row.source for row in rows], unit, faults)
+    faults.check()
 
 
 def check_labels(

@@ -29,8 +29,8 @@ def read(root: Path) -> Records:
     Who is shown is not known: `subjects` are the pictures, so that the protocol "subject" keeps the
     faces of one picture together.
 
-    Licence: CC BY 2.0 for Open Images' pictures, as that set says; no statement of LAGENDA's
-    own was found.
+    Licence: Open Images lists its pictures as CC BY 2.0 (from memory); what LAGENDA's own page says
+    was not seen.
     Source: M. Kuprashevich and I. Tolstykh, "MiVOLO: Multi-input Transformer for Age and Gender
     Estimation", 2023. Names of the files and columns (img_name, age, gender, face_x0, ...,
     person_y1): MiVOLO's README and its scripts; -1 for what is not known, the counts and the
@@ -91,7 +91,7 @@ DATASET = Dataset(
     title="LAGENDA",
     paper="Kuprashevich and Tolstykh, MiVOLO: Multi-input Transformer for Age and Gender "
     "Estimation, 2023",
-    licence="CC BY 2.0 for Open Images' pictures; none stated for the labels",
+    licence="as its authors' page says; Open Images lists its pictures as CC BY 2.0",
     where="https://wildchlamydia.github.io/lagenda/",
     layout="'lagenda_annotation.csv' with columns img_name, age, gender, face_x0, face_y0, "
     "face_x1, face_y1, and the pictures at img_name, as 'lag_benchmark/HEX.jpg'",
