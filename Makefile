@@ -12,7 +12,8 @@ BIN := $(VENV)/bin
 EXTRAS := $(shell nvidia-smi >/dev/null 2>&1 && echo dev,cuda12 || echo dev)
 WORKDIR ?= runs/quickstart
 
-.PHONY: install quickstart test test-oldest test-peers test-page test-workers soak bench-peers bench-gpu lint types dist clean
+.PHONY: install quickstart test test-oldest test-peers test-page test-workers test-trackers docs soak bench-peers \
+  bench-gpu lint types dist clean
 
 # An environment of another version than that of a PYTHON that was given is made anew.
 ifneq (,$(filter command environment,$(origin PYTHON)))
@@ -73,6 +74,18 @@ test-page: install
 test-workers: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,ray,slurm]'
 	$(BIN)/python -m pytest -rs tests/workers
+
+# Runs that wandb, MLflow and Trackio follow without a network (docs/tracking.md).
+test-trackers: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,tracking]'
+	$(BIN)/python -m pytest -rs tests/trackers
+
+# The documentation's site, .cache/site, with its notebooks run; NOTEBOOKS=0 shows them unrun. Broken
+# links, names that are missing and cells that fail end it.
+docs: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS),docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "the site: .cache/site/index.html"
 
 # SSR-Net's speed beside that of its authors' network in Keras, which has an environment of its own.
 PEERS := .cache/keras

@@ -39,7 +39,8 @@ from ldl_jax.evaluation import calibrating, evaluate, rates
 from ldl_jax.evaluation.groups import joined
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
-from ldl_jax.predict.predictor import Predictor, load
+from ldl_jax.predict.loading import load
+from ldl_jax.predict.predictor import Predictor
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
 from ldl_jax.train import stored

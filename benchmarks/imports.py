@@ -46,10 +46,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=9, help="interpreters of each kind")
     times = measure(parser.parse_args().count)
-    for name, taken in times.items():
-        spread = f"{min(taken):.2f} to {max(taken):.2f}"
-        print(f"{name}: {statistics.median(taken):.2f} s ({spread})")
-    _, jax, pure = (statistics.median(taken) for taken in times.values())
+    for name, seconds in times.items():
+        spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
+        print(f"{name}: {statistics.median(seconds):.2f} s ({spread})")
+    _, jax, pure = (statistics.median(seconds) for seconds in times.values())
     print(f"the pure packages add {pure - jax:.2f} s to JAX's import")
 
 

@@ -25,6 +25,7 @@ from ldl_jax.labels import AGE
 from ldl_jax.predict.engines import Session
 from ldl_jax.predict.graph import graph
 from ldl_jax.predict.predictor import Predictor
+from ldl_jax.processes.memory import keep_freed
 from ldl_jax.train.record import Record
 from ldl_jax.train.state import Weights
 
@@ -142,6 +143,7 @@ def row(name: str, batch: int, sides: Mapping[str, timing.Run], repeats: int) ->
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table, a row as soon as it is measured."""
+    keep_freed()  # as every command does, for all sides
     parser = printing.parser("inference", __doc__)
     parser.add_argument("--networks", nargs="+", default=["resnet10_tiny", "ssrnet"])
     parser.add_argument("--size", type=int, default=64, help="the side of the pictures")

@@ -44,7 +44,7 @@ def _slack_l1(d: SimpleNamespace) -> Tensor:
 
 def _cdw_ce(d: SimpleNamespace) -> Tensor:
     """Weights every class by its distance from each that has a part of the target, with α = 1."""
-    k = torch.arange(d.classes, dtype=torch.float32)
+    k = torch.arange(d.classes, dtype=d.logits.dtype)
     away = (k[:, None] - k).abs()
     return -(d.target @ away * torch.log1p(-d.logits.softmax(1))).sum(1).mean()
 
@@ -215,10 +215,14 @@ def peer(name: str) -> str:
 def call(
     name: str, drawn: Mapping[str, np.ndarray], values: Sequence[float], wrt: Sequence[str]
 ) -> Callable[[], tuple[Tensor, dict[str, Tensor]]]:
-    """Returns a function that gives the loss's mean over the batch and its gradients to `wrt`."""
+    """Returns a function that gives the loss's mean over the batch and its gradients to `wrt`.
+
+    It computes in the type of the arrays drawn.
+    """
+    dtype = torch.from_numpy(drawn["logits"]).dtype
     d = SimpleNamespace(
         **{key: torch.from_numpy(array) for key, array in drawn.items()},
-        values=torch.tensor(values, dtype=torch.float32),
+        values=torch.tensor(values, dtype=dtype),
         index=torch.from_numpy(np.searchsorted(values, drawn["labels"])),
         classes=len(values),
     )

@@ -70,7 +70,8 @@ def main(arguments: Sequence[str]) -> None:
             with cached(_COMPILE_CACHE.value):
                 run(config, workdir, console, _PROFILE.value, workers, _SMOKE.value)
     except Interrupted as stop:
-        text = f"{stop}; a checkpoint is saved. The same command goes on from there:\n"
+        saved = "" if isinstance(stop, launching.WorkersStopped) else "; a checkpoint is saved"
+        text = f"{stop}{saved}. The same command goes on from there:\n"
         text += f"  python -m launch.main {' '.join(sys.argv[1:])}"
         console.print(text, soft_wrap=True, markup=False)
         sys.exit(128 + stop.number)

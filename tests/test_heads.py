@@ -154,10 +154,12 @@ def test_stagewise_trains_on_accelerators_by_one_product_of_all_stages(staged, m
 
     grad = jax.grad(total, argnums=(0, 1), has_aux=True)
     apart = grad(params, features)
-    assert str(jax.make_jaxpr(grad)(params, features)).count("dot_general") > 12
+    apart_products = str(jax.make_jaxpr(grad)(params, features)).count("dot_general")
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    together = grad(params, features)
-    assert str(jax.make_jaxpr(grad)(params, features)).count("dot_general") < 12
+    again = jax.grad(lambda *x: total(*x), argnums=(0, 1), has_aux=True)  # traced anew
+    together = again(params, features)
+    products = str(jax.make_jaxpr(again)(params, features)).count("dot_general")
+    assert products < apart_products
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-5), apart, together)
 
 

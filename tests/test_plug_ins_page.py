@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import jax
@@ -26,12 +27,18 @@ FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
 
 @pytest.fixture(autouse=True)
 def written(tmp_path, monkeypatch):
-    """The page's files, in a folder that modules are imported from."""
+    """The page's files, in a folder that modules are imported from; other tests have such names."""
+    names = [name.removesuffix(".py") for name in FILES]
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     folder = tmp_path / "modules"
     folder.mkdir()
     for name, code in FILES.items():
         (folder / name).write_text(code)
     monkeypatch.syspath_prepend(folder)
+    yield
+    for name in names:
+        sys.modules.pop(name, None)
+    sys.modules.update(before)
 
 
 def test_the_page_has_an_example_of_each_part():

@@ -110,13 +110,19 @@ def _log_rest(x: jax.Array) -> jax.Array:
 
     Only the greatest p̂ can be near 1; what the others leave it is the sum of theirs.
     """
-    K = x.shape[-1]
-    greatest = jnp.argmax(x, axis=-1)[..., None]
-    k = jnp.arange(K, dtype=greatest.dtype).reshape((1,) * (x.ndim - 1) + (K,))
-    is_greatest = greatest == k
-    total = jax.nn.logsumexp(x, axis=-1, keepdims=True)
-    others = jax.nn.logsumexp(jnp.where(is_greatest, -jnp.inf, x), axis=-1, keepdims=True)
+    highest = jax.lax.stop_gradient(jnp.max(x, axis=-1, keepdims=True))
+    at_top = x == highest
+    alone = jnp.sum(at_top, axis=-1, keepdims=True) == 1  # where two are equal, none is near 1
+    is_greatest = at_top & alone
+    first = jnp.sum(jnp.where(is_greatest, x, 0.0), axis=-1, keepdims=True)
+    rest = jnp.where(is_greatest, -jnp.inf, x)
+    second = jax.lax.stop_gradient(jnp.max(rest, axis=-1, keepdims=True))
+    second = jnp.where(jnp.isneginf(second), 0.0, second)
+    # The only exponential of every class; XLA for CPUs would compute it anew for each reader.
+    shares = jax.lax.optimization_barrier(jnp.exp(rest - second))
+    others = second + jnp.log(jnp.sum(shares, axis=-1, keepdims=True))
     # 1 - σ(d) with d the lead of the greatest over all others together.
-    of_greatest = -jax.nn.softplus(x - others)
-    small = jnp.where(is_greatest, 0.0, jnp.exp(x - total))
-    return jnp.where(is_greatest, of_greatest, jnp.log1p(-small))
+    lead = jnp.where(alone, first - others, 0.0)
+    total = jnp.where(alone, first + jax.nn.softplus(-lead), others)
+    small = shares * jnp.exp(second - total)
+    return jnp.where(is_greatest, -jax.nn.softplus(lead), jnp.log1p(-small))

@@ -13,6 +13,8 @@ from ldl_jax import arrays
 Link = Literal["logit", "probit", "cloglog"]
 LINKS = ("logit", "probit", "cloglog")
 _LEAST = 1e-6  # two thresholds are at least so far apart, so that each value has a probability
+# Below about ln 2 either form of ln(1 - e^-x) loses as little; the series there has 1e-9 left.
+_SPLIT, _TERMS = 0.7, 11
 # Of cloglog's exponents, whose exponentials are logarithms of probabilities.
 _LOW, _HIGH = -80.0, 40.0
 
@@ -66,16 +68,41 @@ def _gap(z: jax.Array) -> jax.Array:
     return jnp.maximum(z[..., 1:] - z[..., :-1], _LEAST)
 
 
+@jax.custom_jvp
 def _log_complement(x: jax.Array) -> jax.Array:
     """Returns ln(1 - e^-x) of x > 0, precise for small and great x."""
-    split = 0.7  # about ln 2, where either form loses as little
-    small, great = jnp.minimum(x, split), jnp.maximum(x, split)
-    return jnp.where(x < split, jnp.log(-jnp.expm1(-small)), jnp.log1p(-jnp.exp(-great)))
+    return _log_of(x, *_power_and_complement(x))
+
+
+@_log_complement.defjvp
+def _log_complement_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    # Without the barrier XLA for CPUs would compute both anew for each of their readers.
+    power, complement = jax.lax.optimization_barrier(_power_and_complement(primals[0]))
+    return _log_of(primals[0], power, complement), tangents[0] * (power / complement)
+
+
+def _log_of(x: jax.Array, power: jax.Array, complement: jax.Array) -> jax.Array:
+    return jnp.where(x < _SPLIT, jnp.log(complement), jnp.log1p(-power))
+
+
+def _power_and_complement(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns e^-x and 1 - e^-x, the latter of small x by its series: `expm1` takes far longer."""
+    power, series = jnp.exp(-x), jnp.ones_like(x)
+    small = jnp.minimum(x, _SPLIT)
+    for k in range(_TERMS, 1, -1):
+        series = 1 - small / k * series
+    return power, jnp.where(x < _SPLIT, small * series, 1 - power)
 
 
 def _logit(z: jax.Array) -> _Logs:
     """σ(a) - σ(b) = σ(a) σ(-b) (1 - e^(b - a))."""
-    below, above = -jax.nn.softplus(-z), -jax.nn.softplus(z)
+    positive = z > 0
+    power = jax.lax.optimization_barrier(jnp.exp(jnp.where(positive, -z, z)))
+    softened = jnp.log1p(power)  # of both logarithms
+    below = jnp.where(positive, 0.0, z) - softened
+    above = jnp.where(positive, -z, 0.0) - softened
     between = below[..., 1:] + above[..., :-1] + _log_complement(_gap(z))
     return below[..., :1], between, above[..., -1:]
 

@@ -24,7 +24,7 @@ class RiskCoverage(NamedTuple):
 def risk_coverage_curve(risks: Rows, uncertainty: Rows) -> RiskCoverage:
     """The mean risk of the i most certain rows, for each i from 1 to N.
 
-    r(i) = (1/i) Σ_(n of the i least u_n) e_n, at the coverage i/N
+    r(i) = (1/i) Σ_{n of the i least u_n} e_n, at the coverage i/N
 
     Rows of equal uncertainty are in random order: r(i) is then its expectation over these orders,
     so that the curve does not depend on the rows' own.

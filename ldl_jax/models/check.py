@@ -51,12 +51,12 @@ def _check_width(model: Model) -> None:
 
 def _shapes(model: Model, size: int) -> tuple[Params, ModelState]:
     """Traces a network's functions alone, and returns the shapes of its arrays."""
-    made = _run(model, "init(key)", jax.eval_shape, model.init, jax.random.key(0))
-    if not isinstance(made, tuple | list) or len(made) != 2:
-        raise _error(model, "init(key)", "(params, model_state)", _described(made))
-    for name, tree in zip(("params", "model_state"), made, strict=True):
+    weights = _run(model, "init(key)", jax.eval_shape, model.init, jax.random.key(0))
+    if not isinstance(weights, tuple | list) or len(weights) != 2:
+        raise _error(model, "init(key)", "(params, model_state)", _described(weights))
+    for name, tree in zip(("params", "model_state"), weights, strict=True):
         _check_tree(model, name, tree)
-    if not jax.tree.leaves(made[0]):
+    if not jax.tree.leaves(weights[0]):
         raise _error(model, "init(key)", "params with arrays to train", "none")
     for train in (False, True):
         for count in (_B, 1):
@@ -64,9 +64,9 @@ def _shapes(model: Model, size: int) -> tuple[Params, ModelState]:
             what += f"of {size}x{size}"
             images = jax.ShapeDtypeStruct((count, size, size, 3), jnp.float32)
             call = _pure(model, train)
-            answer = _run(model, what, jax.eval_shape, call, *made, images, jax.random.key(1))
-            _check_answer(model, what, answer, made[1], count)
-    return made[0], made[1]
+            answer = _run(model, what, jax.eval_shape, call, *weights, images, jax.random.key(1))
+            _check_answer(model, what, answer, weights[1], count)
+    return weights[0], weights[1]
 
 
 def _pure(model: Model, train: bool) -> _Call:
@@ -76,10 +76,10 @@ def _pure(model: Model, train: bool) -> _Call:
         leaves, structure = jax.tree.flatten((params, state))
         answer = model.apply(params, state, images, train=train, **({"key": key} if train else {}))
         after, structure_after = jax.tree.flatten((params, state))
-        same = str(structure) == str(structure_after) and all(
+        unchanged = str(structure) == str(structure_after) and all(
             a is b for a, b in zip(leaves, after, strict=True)
         )
-        if not same:
+        if not unchanged:
             raise _error(
                 model, "apply", "params and model_state to stay as they are given", "others"
             )

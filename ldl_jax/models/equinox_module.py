@@ -35,18 +35,18 @@ def from_equinox(
     """
     import equinox as eqx
 
-    made = isinstance(module, eqx.Module | tuple)
+    ready = isinstance(module, eqx.Module | tuple)
 
     def make(key: jax.Array) -> tuple[Module, Tree]:
-        new = module if made else called(module, key=key)
+        new = module if ready else called(module, key=key)
         return new if isinstance(new, tuple) else (new, None)
 
-    like, state_like = make(jax.random.key(0))
-    params_like, still = eqx.partition(like, eqx.is_inexact_array)
-    takes = arguments_of(like)
+    example, state_like = make(jax.random.key(0))
+    params_like, still = eqx.partition(example, eqx.is_inexact_array)
+    takes = arguments_of(example)
     if state_like is not None and "state" not in takes:
         raise ValueError(
-            f"{type(like).__name__}: it has a state, which its __call__ does not take; expected "
+            f"{type(example).__name__}: it has a state, which its __call__ does not take; expected "
             "__call__(self, picture, state, *, key=None) -> (features, state)"
         )
     pure = _PureEquinox(
@@ -63,7 +63,7 @@ def from_equinox(
         params = pure.params.named(eqx.filter(new, eqx.is_inexact_array))
         return params, {} if pure.state is None else pure.state.named(state)
 
-    return model_of(like, init if made else jax.jit(init), pure.apply, size)
+    return model_of(example, init if ready else jax.jit(init), pure.apply, size)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -91,8 +91,8 @@ def _backward(
     (of_x,) = jax.vjp(lambda x: layer(x, weights.astype(dtype)), x)[1](gradient)
 
     def of_examples(x: jax.Array, gradient: jax.Array, weights: jax.Array) -> jax.Array:
-        (own,) = jax.vjp(lambda w: layer(x, w), weights.astype(dtype))[1](gradient)
-        return jax.lax.psum(own.astype(jnp.float32), mesh.axis_names)
+        (gradients,) = jax.vjp(lambda w: layer(x, w), weights.astype(dtype))[1](gradient)
+        return jax.lax.psum(gradients.astype(jnp.float32), mesh.axis_names)
 
     rows = PartitionSpec(mesh.axis_names)
     shares = jax.shard_map(

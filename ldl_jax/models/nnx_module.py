@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from ldl_jax.models.functional import Features, Model, ModelState, Params
@@ -26,8 +27,8 @@ def from_nnx(module: Module, *, size: int = 224) -> Model:
     The module gives features [B, D], or a dict of such parts. Whether it trains is told by the
     argument `train` (or `training`, `is_training`, `deterministic`, `use_running_average`) of its
     `__call__` where it takes one, and else by its `.train()` and `.eval()`. Its `nnx.Param` are the
-    parameters, its batch statistics and other variables the state; its random streams start anew
-    from each step's key, also as an argument `rngs` or `key`.
+    parameters, its batch statistics and other variables the state. Its random streams start anew
+    from each step's key; an argument `rngs` or `key` is given it, and None where it doesn't train.
 
     Args:
       module: a function of `rngs` that makes the module, as the class itself, so that each seed
@@ -49,16 +50,16 @@ def from_nnx(module: Module, *, size: int = 224) -> Model:
     >>> models.from_nnx(Small).width
     8
     """
-    made = isinstance(module, nnx.Module)
-    like = module if made else nnx.eval_shape(lambda: called(module, rngs=nnx.Rngs(0)))
-    params, streams, state = nnx.state(like, nnx.Param, nnx.RngState, ...)
+    ready = isinstance(module, nnx.Module)
+    example = module if ready else nnx.eval_shape(lambda: called(module, rngs=nnx.Rngs(0)))
+    params, streams, state = nnx.state(example, nnx.Param, nnx.RngState, ...)
     names = (names_of(nnx.to_pure_dict(params)), names_of(nnx.to_pure_dict(state)))
-    pure = _PureNnx(nnx.graphdef(like), *names, streams, told(like), arguments_of(like))
+    pure = _PureNnx(nnx.graphdef(example), *names, streams, told(example), arguments_of(example))
 
     def init(key: jax.Array) -> tuple[Params, ModelState]:
-        return pure.split(module if made else called(module, rngs=nnx.Rngs(key)))
+        return pure.split(module if ready else called(module, rngs=nnx.Rngs(key)))
 
-    return model_of(like, init if made else jax.jit(init), pure.apply, size)
+    return model_of(example, init if ready else jax.jit(init), pure.apply, size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,29 +94,37 @@ class _PureNnx:
         draws = bool(jax.tree.leaves(self.streams)) or bool(self.takes & {"rngs", "key"})
         if draws and train and key is None:
             raise ValueError(NO_KEY)
-        key = jax.random.key(0) if key is None else key
         module = nnx.merge(
             self.graph,
             nnx.State(self.params.tree(params)),
-            _fresh(self.streams, key),
+            _fresh(self.streams, key if train else None),
             nnx.State(self.state.tree(model_state)),
         )
         if not self.told:
             module.train() if train else module.eval()
-        drawn = {"rngs": nnx.Rngs(jax.random.fold_in(key, 2**31)), "key": key}
-        drawn = {name: value for name, value in drawn.items() if name in self.takes}
+        drawn = dict.fromkeys(self.takes & {"rngs", "key"})
+        if train and "rngs" in drawn:
+            drawn["rngs"] = nnx.Rngs(key)
+        if train and "key" in drawn:
+            drawn["key"] = key
         features = float32(module(images, **mode(self.told, train), **drawn))
         return features, self.split(module)[1] if train else model_state
 
 
-def _fresh(streams: Tree, key: jax.Array) -> Tree:
-    """Returns random streams of NNX that start anew from a key."""
+def _fresh(streams: Tree, key: jax.Array | None) -> Tree:
+    """Returns random streams of NNX that start anew from a key; without one, from constants.
+
+    A network that answers draws nothing, and operations on keys have no form in ONNX.
+    """
     leaves, structure = jax.tree.flatten(streams)
-    fresh: list[jax.Array] = []
+    fresh: list[jax.Array | np.ndarray] = []
     for index, leaf in enumerate(leaves):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            fresh.append(np.zeros(leaf.shape, leaf.dtype))  # how often it was drawn from
+        elif key is None:
+            data = jax.eval_shape(jax.random.key_data, leaf)
+            fresh.append(np.zeros(data.shape, data.dtype))
+        else:
             stream = jax.random.fold_in(key, index)
             fresh.append(jax.random.split(stream, leaf.shape) if leaf.shape else stream)
-        else:
-            fresh.append(jnp.zeros(leaf.shape, leaf.dtype))  # how often it was drawn from
     return jax.tree.unflatten(structure, fresh)

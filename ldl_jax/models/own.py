@@ -29,9 +29,9 @@ def options(name: str) -> dict[str, Any]:
     Raises:
       ValueError: it cannot be imported, or has no signature.
     """
-    made = factory(name)
+    maker = factory(name)
     try:
-        parameters = inspect.signature(made).parameters.values()
+        parameters = inspect.signature(maker).parameters.values()
     except (TypeError, ValueError) as error:
         raise ValueError(f"model.name: {name!r}: its arguments are not known: {error}") from None
     return {p.name: p.default for p in parameters if p.kind not in _MANY}

@@ -20,7 +20,7 @@ from ldl_jax.data import pictures
 from ldl_jax.data.records import Records
 from ldl_jax.labels import LabelSpace
 from ldl_jax.models import face_api
-from ldl_jax.predict.predictor import load
+from ldl_jax.predict.loading import load
 
 CROPS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 SHIFTS = (-0.05, 0.0, 0.05, 0.1, 0.15)

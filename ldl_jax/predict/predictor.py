@@ -1,7 +1,5 @@
 """A trained network as a function of pictures, with the preprocessing that it was trained with."""
 
-import dataclasses
-from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -10,23 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from ldl_jax import calibration, encodings, methods, models
+from ldl_jax import calibration, encodings, models
 from ldl_jax.data.augment.augmentation import prepare
 from ldl_jax.data.pictures import fit
 from ldl_jax.heads import Features
 from ldl_jax.methods import Method, Prediction
 from ldl_jax.models import cost
 from ldl_jax.models.functional import Model
-from ldl_jax.predict import engines, foreign, hub, one_file
+from ldl_jax.predict import one_file, recorded
 from ldl_jax.predict.batches import ROWS, batched, checked, pictures_at_once
 from ldl_jax.predict.engines import Session
 from ldl_jax.predict.one_file import Notes
-from ldl_jax.predict.trust import check as trust_check
-from ldl_jax.train import calibrated, model_file
-from ldl_jax.train.intact import LogLine, warn
 from ldl_jax.train.predict_step import PredictStep, make_predict_step
 from ldl_jax.train.record import Record
-from ldl_jax.train.weights import Arrays, PyTree, Weights, check_finite, differences
+from ldl_jax.train.weights import PyTree, Weights
 
 
 class Predictor:
@@ -62,7 +57,7 @@ class Predictor:
             assert session is not None
             return
         self.trained = weights
-        model, method = _made(about, "about")
+        model, method = recorded.parts(about, "about")
         backbone = weights.params["backbone"]
         model, backbone, model_state = models.folded(model, backbone, weights.model_state)
         predict = make_predict_step(model, method, flip=about.flip, calibration=about.calibration)
@@ -230,109 +225,3 @@ class Predictor:
         layer = weights.params["head"]["logits"]
         towards = probs @ layer["kernel"].T  # Σ_k p_k w_k, for each picture
         return jnp.einsum("bhwd,bd->bhw", maps, towards) + (probs @ layer["bias"])[:, None, None]
-
-
-def load(
-    path: str | Path,
-    *,
-    trust: Sequence[str] = (),
-    allow_unsealed: bool = False,
-    allow_nonfinite: bool = False,
-    engine: str = "xla",
-    raw: bool = False,
-    log: LogLine = warn,
-) -> Predictor:
-    """Loads the predictor of a run's workdir (its last finished generation), of one checkpoint, of
-    one file that `Predictor.save` wrote, or of a foreign file that holds a whole age model: those
-    of SSR-Net's authors, or HSE-FaceRes'.
-
-    A foreign file is always safe to open. A checkpoint may name a method of somebody's own, as
-    "package.module:factory"; that code is imported only where `trust` names its module.
-
-    Args:
-      path: the folder or the file, or a model on the Hugging Face hub, as "hf://owner/name" or
-        "hf://owner/name@revision" (`ldl_jax.predict.hub`).
-      trust: the modules that a checkpoint may have imported, as "package.module".
-      allow_unsealed: whether a checkpoint is read that was sealed once and has no seal now.
-      allow_nonfinite: whether weights may be NaN or infinite.
-      engine: what computes the answers, "xla", "onnxruntime" or "auto" (`ldl_jax.predict.engines`).
-        Score maps and `pure` are XLA's always, and an ONNX file's answers ONNX Runtime's.
-      raw: whether answers stay as the network gives them, without the model's calibration.
-      log: takes a line of text on what is wrong, where there still is an answer: a newer checkpoint
-        that is damaged, or one without a seal. By default it warns.
-
-    Raises:
-      ValueError: nothing that can be read is there, only a network without a head for ages, weights
-        that do not fit their network or are not finite, code that is not trusted, or a calibration
-        of another network.
-    """
-    path = hub.local(path)
-    if not path.exists():
-        raise ValueError(f"path: {path} does not exist")
-    engines.check(engine)
-    if path.suffix == ".onnx" and path.is_file():
-        of_file = engines.opened(path)
-        if raw and of_file.about.calibration is not None:
-            raise ValueError(
-                f"path: {path} has its calibration inside; load the run it was made of"
-            )
-        return Predictor(of_file.about, None, of_file)
-    older: list[str] = []
-    folders: list[Path] = []
-    notes = Notes()
-    if path.is_dir():
-        from ldl_jax.train import checkpoint  # late, since it needs Orbax, and no file does
-
-        about, weights = checkpoint.read(
-            path, log, older.append, allow_unsealed=allow_unsealed, located=folders.append
-        )
-    elif path.is_file() and one_file.knows(path):
-        about, weights, notes = model_file.read(path)
-    elif path.is_file():
-        about, weights = foreign.read(path, allow_nonfinite=allow_nonfinite)
-    else:
-        raise ValueError(f"path: {path} is neither a file nor a folder")
-    for line in older:
-        log(line)
-    trust_check(about, trust, path)
-    if raw:
-        about = dataclasses.replace(about, calibration=None)
-    predictor = Predictor(about, _fitting(about, weights, path, allow_nonfinite))
-    predictor.older, predictor.notes = tuple(older), notes
-    predictor.session = engines.session(predictor, engine)
-    predictor.folder = folders[0] if folders else None
-    return predictor
-
-
-def _fitting(about: Record, weights: Arrays, path: Path, allow_nonfinite: bool) -> Weights:
-    """Returns the weights of a checkpoint, after checking them against the network it names."""
-    model, method = _made(about, str(path))
-    key = jax.random.key(0)
-    wanted = (
-        *jax.eval_shape(model.init, key),
-        jax.eval_shape(lambda key: method.head.init(key, model.width), key),
-    )
-    params = weights["params"]
-    stored = (params["backbone"], weights["model_state"], params["head"])
-    if faults := differences(stored, wanted):
-        rest = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise ValueError(f"{path} does not fit {model.name}: {'; '.join(faults[:5])}{rest}")
-    calibrated.check(about, params["head"], path)
-    if not allow_nonfinite:
-        remedy = " (--allow-nonfinite, or allow_nonfinite=True, takes them)"
-        check_finite(weights, path, remedy)
-    return Weights(params, weights["model_state"])
-
-
-def _made(about: Record, source: str) -> tuple[Model, Method]:
-    """Makes the network and the method that a record names.
-
-    Raises:
-      ValueError: it names no network or method that can be made.
-    """
-    try:
-        method = methods.get(space=about.space, **about.method)
-        method = method.deepened(about.hidden, standardised=about.standardised)
-        return models.build(**about.model), method
-    except (TypeError, ValueError) as error:  # a record's options may have any names and values
-        raise ValueError(f"{source}: its record's model or method: {error}") from error

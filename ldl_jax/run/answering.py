@@ -8,8 +8,7 @@ from absl import flags
 from ldl_jax.calibration import limits
 from ldl_jax.data.align import Alignment, Detect
 from ldl_jax.data.detect import choice
-from ldl_jax.predict import engines, faces
-from ldl_jax.predict import predictor as predictors
+from ldl_jax.predict import engines, faces, loading
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.run.pairs import pairs
 
@@ -98,7 +97,7 @@ def load(checkpoint: str, tell: Tell) -> tuple[Predictor, list[str]]:
       ValueError, OSError: it cannot be loaded; see `ldl_jax.load`.
     """
     warnings: list[str] = []
-    predictor = predictors.load(
+    predictor = loading.load(
         checkpoint,
         trust=_TRUST.value,
         allow_unsealed=_UNSEALED.value,

@@ -10,7 +10,7 @@ from ldl_jax.run.launching import Crew
 from ldl_jax.run.shared import Shared
 from ldl_jax.train.interrupt import Interrupt
 from ldl_jax.workdir.folder import LOGS
-from ldl_jax.workers import Ending, UnitsFailed, WorkUnit
+from ldl_jax.workers import UnitEnding, UnitsFailed, WorkUnit
 
 CHOICE, SEEDS = "choice", "seeds"  # the folders of a row's two sweeps
 
@@ -33,7 +33,7 @@ def train(bench: Benchmark, path: Path, read: Read, crew: Crew, interrupt: Inter
             row_of |= {unit.name: row for unit in runs}
             units += runs
 
-        def ended(unit: WorkUnit, ending: Ending, rows: dict[str, Unit] = row_of) -> None:
+        def ended(unit: WorkUnit, ending: UnitEnding, rows: dict[str, Unit] = row_of) -> None:
             seconds = rows[unit.name].folder / benchmark_runs.SECONDS
             benchmark_runs.add_seconds(seconds, ending.seconds)
 

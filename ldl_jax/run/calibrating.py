@@ -17,7 +17,8 @@ from ldl_jax.evaluation.calibrating import Figures
 from ldl_jax.evaluation.groups import joined
 from ldl_jax.export import card
 from ldl_jax.predict import one_file
-from ldl_jax.predict.predictor import Predictor, load
+from ldl_jax.predict.loading import load
+from ldl_jax.predict.predictor import Predictor
 from ldl_jax.predict.trust import check_name
 from ldl_jax.run import config as schema
 from ldl_jax.run import data, scoring, seen

@@ -9,7 +9,8 @@ import numpy as np
 from ldl_jax.data.records import Records
 from ldl_jax.data.splits import protocols
 from ldl_jax.labels import LabelSpace
-from ldl_jax.predict.predictor import Predictor, load
+from ldl_jax.predict.loading import load
+from ldl_jax.predict.predictor import Predictor
 from ldl_jax.run import data
 from ldl_jax.run.config import DataConfig
 from ldl_jax.run.named import short_names

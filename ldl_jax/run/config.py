@@ -49,8 +49,7 @@ from ldl_jax.train.optimizers import OptimizerConfig
 
 # Options of networks that other keys of a config give.
 _ELSEWHERE = {"dtype", "size"}
-# Keys that make no difference to a run, and are not kept with it.
-_NOT_THE_RUN = ("stages", "sweep", "replicas", "table", "search")
+_NOT_THE_RUN = ("stages", "sweep", "replicas", "table", "search")  # which are not kept with it
 
 
 @dataclasses.dataclass(frozen=True)

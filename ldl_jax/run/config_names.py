@@ -102,10 +102,10 @@ def _near(path: str, name: str, known: Sequence[str]) -> list[str]:
     suffix = ".py" if path.endswith(".py") else ""
     files = [str(file) for file in Path(path).parent.glob("*.py")]
     files += [str(file) for file in Path("configs").rglob("*.py") if file.stem not in _PARTS]
-    like = difflib.get_close_matches(path, files, 3)
+    near = difflib.get_close_matches(path, files, 3)
     last = name.rpartition("/")[2]
-    like += [f"{prefix}{each}{suffix}" for each in _like(name, last, known)]
-    return list(dict.fromkeys(like))[:3]
+    near += [f"{prefix}{each}{suffix}" for each in _like(name, last, known)]
+    return list(dict.fromkeys(near))[:3]
 
 
 def _like(name: str, last: str, known: Sequence[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from ldl_jax.evaluation.report import baseline_mae
 from ldl_jax.features.compute import Stop
 from ldl_jax.methods import deep
 from ldl_jax.metrics import table
-from ldl_jax.run import data, features, network, teachers
+from ldl_jax.run import data, features, feeding, network, teachers
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import LogLine, Read, read_records
 from ldl_jax.run.resolved import Resolved, deepened, resolve, steps_per_epoch
@@ -147,7 +147,7 @@ def _pictures(
     protocol, hashes = data.audited(config, records, parts, workdir, log)
     if hashes is not None and records.paths:
         files[hashes_file.NAME] = hashes_file.dumped(records, hashes)
-    feeds = data.feeds_of(config, records, parts, resolved.space, resolved.placement, log)
+    feeds = feeding.feeds_of(config, records, parts, resolved.space, resolved.placement, log)
     return protocol, feeds, files
 
 

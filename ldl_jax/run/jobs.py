@@ -118,8 +118,8 @@ def train(
     if unit != "identity":
         log(f"always answering the training mean: MAE {built.baseline:.3f} {unit}")
     drawn = figures and not gallery.left_out()
-    kept = "predictions, checkpoints and figures" if drawn else "predictions and checkpoints"
-    log(f"results, {kept}: {folder}")
+    files = "predictions, checkpoints and figures" if drawn else "predictions and checkpoints"
+    log(f"results, {files}: {folder}")
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from ldl_jax.files import from_home
 from ldl_jax.heads import total
 from ldl_jax.models.stored import stored
 from ldl_jax.placement import Placement
-from ldl_jax.run import data, seen
+from ldl_jax.run import feeding, seen
 from ldl_jax.run.candidates import Candidate
 from ldl_jax.run.config import Config, completed
 from ldl_jax.run.data import LogLine
@@ -84,7 +84,7 @@ def answering(
             break
     else:
         return None
-    part = data.labelled(candidate.as_trained(config.data), records, rows, predictor.space)
+    part = feeding.labelled(candidate.as_trained(config.data), records, rows, predictor.space)
     way = (placement.place, placement.device_put, None, False, placement.shard)
     log(f"the features of all {len(rows):,} pictures are kept in {folder}: {name} is not run")
     return KeptAnswering(

@@ -18,7 +18,7 @@ from ldl_jax import processes
 from ldl_jax.files import write
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.workdir.folder import LOGS
-from ldl_jax.workers import Ending, Launcher, SpreadStopped, Surroundings, WorkUnit, spread
+from ldl_jax.workers import Launcher, SpreadStopped, Surroundings, UnitEnding, WorkUnit, spread
 
 _LAUNCHER = flags.DEFINE_enum(
     "launcher", "local", ["local", "ray", "slurm"],
@@ -120,7 +120,7 @@ class Crew:
         self,
         units: Sequence[WorkUnit],
         interrupt: Interrupt,
-        ended: Callable[[WorkUnit, Ending], None] = lambda unit, ending: None,
+        ended: Callable[[WorkUnit, UnitEnding], None] = lambda unit, ending: None,
     ) -> None:
         """Has units done; `interrupt` stops them, `ended` is told of each.
 

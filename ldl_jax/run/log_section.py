@@ -17,7 +17,7 @@ class LogConfig:
     Attributes:
       to: where rows go, several of "jsonl" (metrics.jsonl, which is always written, as the run
         goes on from it), "tensorboard", "wandb", "mlflow", "trackio", or an own
-        "package.module:factory" of a `ldl_jax.trackers.Writer`.
+        "package.module:factory" of a `ldl_jax.trackers.RunWriter`.
       project: the name under which a tracker puts runs together.
       group: of the runs of a sweep or of folds; "" for the workdir's name.
       name: the run's; "" for the workdir's name. Of a sweep or of folds it comes before each run's.

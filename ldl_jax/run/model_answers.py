@@ -15,7 +15,7 @@ from ldl_jax.evaluation import calibrating, evaluate, rates
 from ldl_jax.evaluation.predictions import Predictions
 from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import make_placement
-from ldl_jax.run import data, kept_features
+from ldl_jax.run import feeding, kept_features
 from ldl_jax.run.candidates import Candidate, same_values
 from ldl_jax.run.config import Config
 from ldl_jax.run.data import LogLine
@@ -51,7 +51,7 @@ def answers_of(
             batch_size = placement.devices
         alone = protocols.Parts(rows[:0], rows[:0], rows)
         as_trained = candidate.as_trained(config.data)
-        feed = data.feeds_of(as_trained, records, alone, space, placement, log)["test"]
+        feed = feeding.feeds_of(as_trained, records, alone, space, placement, log)["test"]
         (predict, weights), inputs = predictor.pure, predictor.preprocessing
     distributions = config.evaluation.distributions
     step = evaluate.jit_predict(predict, feed.fetch, inputs, placement, distributions=distributions)

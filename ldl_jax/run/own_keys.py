@@ -54,7 +54,7 @@ def taken_out(arguments: Sequence[str]) -> tuple[list[str], list[Key]]:
     if not any(match for _, match in matches):
         return list(arguments), []
     fixed, known = to_dict(Config()), defaults()
-    own = {(m[1], f"{m[2]}.{m[3]}") for _, m in matches if m and ":" in m[4]}
+    named = {(m[1], f"{m[2]}.{m[3]}") for _, m in matches if m and ":" in m[4]}
     left, keys = [], []
     for argument, match in matches:
         if match is None or match[3] in _below(fixed, match[2]):  # a key of the section itself
@@ -63,7 +63,7 @@ def taken_out(arguments: Sequence[str]) -> tuple[list[str], list[Key]]:
         stage, section, name, text = match.groups()
         key = Key(stage, section, name, text, name in _below(known, section))
         keys.append(key)
-        if key.known and not any((stage, naming) in own for naming in SECTIONS[section]):
+        if key.known and not any((stage, naming) in named for naming in SECTIONS[section]):
             left.append(argument)
     return left, keys
 

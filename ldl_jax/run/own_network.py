@@ -23,8 +23,8 @@ def network(config: Config) -> tuple[dict[str, Any], models.Model]:
     known = models.known_options(section.name)
     options = dict(section.options)
     if "size" in options:
-        given = options["size"]
-        raise ValueError(f"model.size: {section.name!r} is given data.size, got {given!r}")
+        size = options["size"]
+        raise ValueError(f"model.size: {section.name!r} is given data.size, got {size!r}")
     if "size" in known:  # made for one size of pictures
         options["size"] = size
     if not own.is_own(section.name):

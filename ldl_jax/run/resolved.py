@@ -16,7 +16,7 @@ from ldl_jax.evaluation import evaluate
 from ldl_jax.labels import LabelSpace
 from ldl_jax.models import own
 from ldl_jax.placement import Placement, make_placement
-from ldl_jax.run import data, own_network, votes
+from ldl_jax.run import data, feeding, own_network, votes
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import Read, read_records
 from ldl_jax.train import optimizers
@@ -62,7 +62,7 @@ class Resolved:
 
     def metrics_of(self, rows: np.ndarray) -> tuple[str, ...]:
         """Returns the keys of `report.summary` that an evaluation of these pictures will have."""
-        part = data.labelled(self.config.data, self.records, rows, self.space)
+        part = feeding.labelled(self.config.data, self.records, rows, self.space)
         keep = self.config.evaluation.distributions
         return evaluate.metrics_of(part, self.method, self.model.width, distributions=keep)
 

@@ -33,8 +33,8 @@ def validation_of(folder: Path) -> Row:
     rows = [x for x in workdir.read_rows(folder / "metrics.jsonl") if x["kind"] == "validation"]
     results = workdir.read_results(folder)
     if results and "best_step" in results[-1]:
-        place = len(results), results[-1]["best_step"]
-        rows = [row for row in rows if (row["generation"], row["step"]) == place]
+        best = len(results), results[-1]["best_step"]
+        rows = [row for row in rows if (row["generation"], row["step"]) == best]
     return rows[-1] if rows else {}
 
 
@@ -79,9 +79,9 @@ def command(path: Path, values: Mapping[str, Any]) -> str:
             arguments.append(argument)
         # "--workdir PATH" is two arguments.
         skip = not skip and (search or key in values) and "=" not in argument
-    given = [f"--config.{key}={_text(value)}" for key, value in values.items()]
-    own = [*arguments, *given, "--config.search.trials=0", f"--workdir={path}-best"]
-    return f"python -m launch.main {shlex.join(own)}"
+    chosen = [f"--config.{key}={_text(value)}" for key, value in values.items()]
+    whole = [*arguments, *chosen, "--config.search.trials=0", f"--workdir={path}-best"]
+    return f"python -m launch.main {shlex.join(whole)}"
 
 
 def _text(value: object) -> str:
@@ -99,9 +99,9 @@ def _row(config: Config, trial: Tried, path: Path, metric: table.MetricEntry) ->
     for (key, value), last in zip(trial.values.items(), lasts, strict=True):
         name = last if lasts.count(last) == 1 else key
         row[name] = f"{value:.4g}" if isinstance(value, float) else str(value)
-    found = validation_of(folder_of(path, trial.number))
+    validation = validation_of(folder_of(path, trial.number))
     columns = config.table.columns.split()
-    for key, value in found.items():
+    for key, value in validation.items():
         entry = table.find(key)
         if entry is not None and (key == metric.key or not columns or key in columns):
             row[key] = value

@@ -54,20 +54,21 @@ def check(config: Config, path: Path, read: Read) -> Search:
     """
     attempts = Attempts()
     attempts.of(_check_place, config, read)
-    ranges = {key: attempts.of(_range, key, given) for key, given in config.search.ranges.items()}
+    texts = config.search.ranges.items()
+    ranges = {key: attempts.of(_range, key, text) for key, text in texts}
     base_config = dataclasses.replace(config, sweep=(), search=SearchConfig())
     base = attempts.of(resolve, base_config, read=read)
     metric = None
     if base is not None:
         metric = attempts.of(_metric, config, base)
-        for key, given in ranges.items():
-            for value in () if given is None else given.ends:
+        for key, values in ranges.items():
+            for value in () if values is None else values.ends:
                 attempts.of(_check_value, base, key, value, read)
     attempts.of(_check_folder, path, config)
     attempts.end()
     assert base is not None
     assert metric is not None
-    whole = {key: given for key, given in ranges.items() if given is not None}
+    whole = {key: values for key, values in ranges.items() if values is not None}
     return Search(config, path, (Point("", base_config, {}),), whole, base, metric)
 
 
@@ -92,7 +93,7 @@ def run(checked: Search, console: Console) -> None:
         pruner=wanted.pruner,
     )
     with Interrupt() as interrupt:
-        training = _Training(checked, console, interrupt)
+        training = _Trials(checked, console, interrupt)
         while (trial := study.next(wanted.trials)) is not None:
             point = _point(checked.points[0].config, trial.values)
             training.log(f"--- trial {trial.number + 1} of {wanted.trials}: {point.name}")
@@ -113,7 +114,7 @@ def run(checked: Search, console: Console) -> None:
     search_table.show(checked.config, checked.metric, study.trials(), path, console)
 
 
-class _Training:
+class _Trials:
     """Trains the trials of a search, which share their data."""
 
     def __init__(self, checked: Search, console: Console, interrupt: Interrupt) -> None:

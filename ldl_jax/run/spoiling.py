@@ -13,7 +13,7 @@ from ldl_jax.evaluation import robustness
 from ldl_jax.evaluation.robustness import IntervalAnswers, Robustness
 from ldl_jax.placement import make_placement
 from ldl_jax.predict.predictor import Predictor
-from ldl_jax.run import data, scoring
+from ldl_jax.run import feeding, scoring
 from ldl_jax.run.candidates import same_values
 from ldl_jax.run.config import Config
 from ldl_jax.run.data import LogLine, Reader
@@ -106,7 +106,7 @@ def _pictures(
     # They are read one after the other here, and none is kept on a device.
     streamed = dataclasses.replace(as_trained, feed="stream")
     space = model.candidate.predictor.space
-    return data.feeds_of(streamed, records, alone, space, make_placement(), log)["test"].part
+    return feeding.feeds_of(streamed, records, alone, space, make_placement(), log)["test"].part
 
 
 def _of_one(model: Score, part: Part, spoiling: Spoiling, progress: Progress) -> Robustness:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import Placement
-from ldl_jax.predict import predictor
+from ldl_jax.predict.loading import load
 from ldl_jax.run.sections import ConfigError
 from ldl_jax.train.ensemble import Ensemble, joined
 
@@ -33,7 +33,7 @@ def read(
     members, weights, faults = [], [], []
     for path in paths:
         try:
-            loaded = predictor.load(path, trust=trust)
+            loaded = load(path, trust=trust)
         except ValueError as error:
             faults.append(f"{path}: {str(error).removeprefix('path: ')}")
             continue

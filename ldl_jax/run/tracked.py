@@ -22,7 +22,7 @@ NAME = "trackers.json"  # in a run's folder: of each tracker the run's id there,
 _PATIENCE = {"finished": 60.0, "pruned": 60.0, "diverged": 60.0}
 _HURRY = 10.0
 Known = dict[str, dict[str, str]]
-MakeWriter = Callable[[], trackers.Writer]
+MakeWriter = Callable[[], trackers.RunWriter]
 
 
 class PrunedError(Exception):
@@ -101,9 +101,9 @@ def tracked(
     open_trackers = []
     for name in names:
         before = known.get(name, {}).get("id", "")
-        own = trackers.TrackedRun(**{**run, "id": before})
+        told = trackers.TrackedRun(**{**run, "id": before})
         keep = functools.partial(notes.keep, name, "id")
-        tracker = trackers.Background(name, _maker(name), own, log, keep)
+        tracker = trackers.Background(name, _maker(name), told, log, keep)
         for row in () if before else opened.rows():
             tracker.row(trackers.tracked_row(row))
         open_trackers.append((name, tracker))
@@ -164,7 +164,7 @@ def _maker(name: str) -> MakeWriter:
                 f"log.to: {name!r} needs the package {name}: pip install 'ldl_jax[tracking]'"
             )
         return functools.partial(trackers.make, name)
-    expected = "a function without arguments that returns a ldl_jax.trackers.Writer"
+    expected = "a function without arguments that returns a ldl_jax.trackers.RunWriter"
     factory: MakeWriter = imported("log.to", name, expected)
     try:
         writer = factory()
@@ -174,7 +174,7 @@ def _maker(name: str) -> MakeWriter:
         if not callable(getattr(writer, method, None)):
             raise ConfigError(
                 f"log.to: {name!r} returned a value of type {type(writer).__name__} without the "
-                f"method {method!r}, expected a ldl_jax.trackers.Writer"
+                f"method {method!r}, expected a ldl_jax.trackers.RunWriter"
             )
     return factory
 
@@ -187,8 +187,8 @@ def _described(
     inner = "" if folder == root else folder.relative_to(root).as_posix().removeprefix("runs/")
     name = "/".join(filter(None, (log.name, inner))) or title
     plain = json.loads(json.dumps(description))
-    own = {"project": log.project, "group": log.group or (title if inner else ""), "name": name}
-    return {**own, "tags": log.tags, "config": plain, "folder": folder.absolute()}
+    names = {"project": log.project, "group": log.group or (title if inner else ""), "name": name}
+    return {**names, "tags": log.tags, "config": plain, "folder": folder.absolute()}
 
 
 def _done(opened: Workdir, config: Config) -> bool:

@@ -31,7 +31,7 @@ class Trial:
 
     def __init__(self, trial: optuna.Trial, ranges: Mapping[str, Range]) -> None:
         self.own, self.number = trial, trial.number
-        self.values = {key: _suggested(trial, key, given) for key, given in ranges.items()}
+        self.values = {key: _suggested(trial, key, limits) for key, limits in ranges.items()}
 
     def report(self, step: int, value: float) -> None:
         """Takes the objective after so many evaluations; of a step that is known, nothing."""
@@ -87,10 +87,10 @@ class Study:
         left = [trial for trial in known if not trial.state.is_finished()]
         if not left and len(known) >= count:
             return None
-        number = left[0].number if left else len(known)
-        self._study.sampler = _sampler(self._sampler, self._seed * _SPREAD + number)
-        own = optuna.Trial(self._study, left[0]._trial_id) if left else self._study.ask()
-        return Trial(own, self._ranges)
+        index = left[0].number if left else len(known)
+        self._study.sampler = _sampler(self._sampler, self._seed * _SPREAD + index)
+        trial = optuna.Trial(self._study, left[0]._trial_id) if left else self._study.ask()
+        return Trial(trial, self._ranges)
 
     def finish(self, trial: Trial, value: float) -> None:
         """Ends a trial with its objective."""
@@ -115,8 +115,8 @@ class Study:
     def _finished(self, trial: FrozenTrial) -> Tried:
         state = _STATES.get(trial.state, "running")
         values = {
-            key: _chosen(given, trial.params[key])
-            for key, given in self._ranges.items()
+            key: _chosen(limits, trial.params[key])
+            for key, limits in self._ranges.items()
             if key in trial.params
         }
         value = trial.value if state == "finished" else None
@@ -142,8 +142,8 @@ def _chosen(given: Range, value: Any) -> Any:
     if given.kind != "choice":
         return value
     options = _options(given)
-    same = [i for i, x in enumerate(options) if x == value and type(x) is type(value)]
-    return given.choices[same[0] if same else options.index(value)]
+    exact = [i for i, x in enumerate(options) if x == value and type(x) is type(value)]
+    return given.choices[exact[0] if exact else options.index(value)]
 
 
 def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:

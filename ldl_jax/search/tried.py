@@ -1,4 +1,4 @@
-"""What a search knows of its trials, and the names of what proposes and prunes them."""
+"""The trials of a search as it knows them, and the names of what proposes and prunes them."""
 
 from typing import Any, NamedTuple
 

@@ -2,16 +2,16 @@
 
 from ldl_jax.trackers.background import Background
 from ldl_jax.trackers.builtin import BUILTIN, make, missing
-from ldl_jax.trackers.writer import STATUSES, Ending, TrackedRow, TrackedRun, Writer, tracked_row
+from ldl_jax.trackers.writer import STATUSES, Ending, RunWriter, TrackedRow, TrackedRun, tracked_row
 
 __all__ = [
     "BUILTIN",
     "STATUSES",
     "Background",
     "Ending",
+    "RunWriter",
     "TrackedRow",
     "TrackedRun",
-    "Writer",
     "make",
     "missing",
     "tracked_row",

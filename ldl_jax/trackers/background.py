@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Callable
 
-from ldl_jax.trackers.writer import Ending, TrackedRow, TrackedRun, Writer
+from ldl_jax.trackers.writer import Ending, RunWriter, TrackedRow, TrackedRun
 
 _EVERY = 1.0  # seconds between two calls of a writer
 _MOST = 50_000  # rows that wait for a writer; one that is that far behind is given up
@@ -19,7 +19,7 @@ class Background:
     def __init__(
         self,
         name: str,
-        make: Callable[[], Writer],
+        make: Callable[[], RunWriter],
         run: TrackedRun,
         warn: Callable[[str], None],
         keep: Callable[[str], None],

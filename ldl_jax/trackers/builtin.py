@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 
-from ldl_jax.trackers.writer import Writer
+from ldl_jax.trackers.writer import RunWriter
 
 # By name, the class of its module `ldl_jax.trackers.NAME_writer`.
 BUILTIN = {"wandb": "WandbWriter", "mlflow": "MlflowWriter", "trackio": "TrackioWriter"}
@@ -14,8 +14,8 @@ def missing(name: str) -> bool:
     return importlib.util.find_spec(name) is None
 
 
-def make(name: str) -> Writer:
+def make(name: str) -> RunWriter:
     """Returns a new writer to a known tracker; imports its package."""
     module = importlib.import_module(f"ldl_jax.trackers.{name}_writer")
-    writer: Writer = getattr(module, BUILTIN[name])()
+    writer: RunWriter = getattr(module, BUILTIN[name])()
     return writer

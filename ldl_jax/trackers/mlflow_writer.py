@@ -30,8 +30,10 @@ class MlflowWriter:
             return run.id
         tags = {"group": run.group, "workdir": str(run.folder)} | dict.fromkeys(run.tags, "true")
         tags = {_key(key): value for key, value in tags.items() if value}
-        made = self._client.create_run(self._experiment(run.project), run_name=run.name, tags=tags)
-        self._id = str(made.info.run_id)
+        created = self._client.create_run(
+            self._experiment(run.project), run_name=run.name, tags=tags
+        )
+        self._id = str(created.info.run_id)
         params = [Param(_key(key), str(value)[:_LONGEST]) for key, value in _flat(run.config)]
         for some in _cut(params, _PARAMS):
             self._client.log_batch(self._id, params=some)

@@ -17,7 +17,7 @@ _ORIGIN = ("kind", "step", "total_step")
 
 @dataclasses.dataclass(frozen=True)
 class TrackedRun:
-    """What a writer is told at the start of a run, or where it goes on.
+    """The facts that a writer gets at the start of a run, or where it goes on.
 
     Attributes:
       project: the name under which runs are put together.
@@ -57,7 +57,7 @@ class TrackedRow(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
-    """What a writer is told at the end of a run.
+    """The facts that a writer gets at the end of a run.
 
     Attributes:
       status: one of `STATUSES`.
@@ -72,7 +72,7 @@ class Ending:
     figures: Sequence[Path] = ()
 
 
-class Writer(Protocol):
+class RunWriter(Protocol):
     """A writer of one run to one tracker.
 
     It is made and called in one thread of its own, in the order `start`, `rows` (any number of

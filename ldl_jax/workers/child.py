@@ -23,8 +23,8 @@ from ldl_jax.workers.units import (
     FAILED,
     STOPPED,
     UNUSABLE,
-    Ending,
     Surroundings,
+    UnitEnding,
     UnitStopped,
     WorkUnit,
 )
@@ -72,15 +72,15 @@ def main() -> None:
             _print_to(unit.log)
             if not ready:
                 fault, ready = _set_up(surroundings), True
-            ending = Ending(UNUSABLE, fault) if fault else _done(unit)
+            ending = UnitEnding(UNUSABLE, fault) if fault else _done(unit)
         except Exception as error:  # what the unit names is not to be found here
             traceback.print_exc()
-            ending = Ending(FAILED, f"{type(error).__name__}: {error}")
+            ending = UnitEnding(FAILED, f"{type(error).__name__}: {error}")
         sys.stdout.flush()
         sys.stderr.flush()
         busy.clear()
         seconds = time.monotonic() - start
-        send(answers, Ending(ending.kind, ending.text, seconds, socket.gethostname()))
+        send(answers, UnitEnding(ending.kind, ending.text, seconds, socket.gethostname()))
 
 
 def _listen(requests: IO[bytes], waiting: "queue.SimpleQueue[bytes | None]", busy: Any) -> None:
@@ -111,19 +111,19 @@ def _set_up(surroundings: Surroundings) -> str | None:
     return None
 
 
-def _done(unit: WorkUnit) -> Ending:
+def _done(unit: WorkUnit) -> UnitEnding:
     """Does a unit; its errors are printed, which is to its log."""
     try:
         _function(unit.task)(**unit.arguments)
     except UnitStopped as stop:
-        return Ending(STOPPED, str(stop))
+        return UnitEnding(STOPPED, str(stop))
     except (ValueError, OSError) as error:  # the user's, of which the line is enough
         print(f"error: {error}", flush=True)
-        return Ending(FAILED, str(error))
+        return UnitEnding(FAILED, str(error))
     except Exception as error:
         traceback.print_exc()
-        return Ending(FAILED, f"{type(error).__name__}: {error}")
-    return Ending(DONE)
+        return UnitEnding(FAILED, f"{type(error).__name__}: {error}")
+    return UnitEnding(DONE)
 
 
 def _function(name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from ldl_jax.workers.supervisor import Supervisor
-from ldl_jax.workers.units import DIED, Ending, Surroundings, WorkUnit
+from ldl_jax.workers.units import DIED, Surroundings, UnitEnding, WorkUnit
 
 _STORE = 100_000_000  # bytes of Ray's object store, through which nothing of size goes
 _CONNECT = 5.0  # seconds that a cluster gets to answer
@@ -73,17 +73,17 @@ class RayLauncher:
         reference = actor.run.remote(unit)
         self._actors[reference], self._of[reference] = unit.name, actor
 
-    def wait(self, seconds: float) -> list[tuple[str, Ending]]:
+    def wait(self, seconds: float) -> list[tuple[str, UnitEnding]]:
         """Returns the units that have ended; a worker that died is not used again."""
         ready, _ = ray.wait([*self._actors], num_returns=1, timeout=seconds)
         ended = []
         for reference in ready:
             name, actor = self._actors.pop(reference), self._of.pop(reference)
             try:
-                ending: Ending = ray.get(reference)
+                ending: UnitEnding = ray.get(reference)
                 self._idle.append(actor)
             except ray.exceptions.RayError as error:
-                ending = Ending(DIED, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+                ending = UnitEnding(DIED, f"{type(error).__name__}: {str(error).splitlines()[0]}")
             ended.append((name, ending))
         return ended
 

@@ -11,7 +11,7 @@ import submitit
 from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from ldl_jax.workers.supervisor import run_once
-from ldl_jax.workers.units import DIED, Ending, Surroundings, WorkUnit
+from ldl_jax.workers.units import DIED, Surroundings, UnitEnding, WorkUnit
 
 # Seconds from one look at the jobs to the next; SLURM is asked seldom.
 _LOOK = {"slurm": 2.0, "local": 0.1}
@@ -37,7 +37,7 @@ class SlurmLauncher:
                 "call the command on a machine that submits jobs"
             )
         self._folder, self._parameters, self._cluster = folder, parameters, cluster
-        self._jobs: dict[str, submitit.Job[Ending]] = {}
+        self._jobs: dict[str, submitit.Job[UnitEnding]] = {}
         self._surroundings: Surroundings | None = None
         self._stopping = False
 
@@ -57,7 +57,7 @@ class SlurmLauncher:
         assert self._surroundings is not None, "prepare comes first"
         self._jobs[unit.name] = self._executor.submit(run_once, self._surroundings, unit)
 
-    def wait(self, seconds: float) -> list[tuple[str, Ending]]:
+    def wait(self, seconds: float) -> list[tuple[str, UnitEnding]]:
         """Returns the units whose jobs have ended."""
         end = time.monotonic() + seconds
         while not (ended := self._ended()) and time.monotonic() < end:
@@ -80,9 +80,9 @@ class SlurmLauncher:
         self.stop()
 
 
-def _ending(job: "submitit.Job[Ending]") -> Ending:
+def _ending(job: "submitit.Job[UnitEnding]") -> UnitEnding:
     """Returns how a job's unit has ended, by what the job left or by what SLURM says of it."""
     try:
         return job.result()
     except (FailedJobError, UncompletedJobError):
-        return Ending(DIED, f"job {job.job_id} ended as {job.state} without a result")
+        return UnitEnding(DIED, f"job {job.job_id} ended as {job.state} without a result")

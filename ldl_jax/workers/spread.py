@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from ldl_jax.workers.units import DIED, DONE, STOPPED, UNUSABLE, Ending, Launcher, WorkUnit
+from ldl_jax.workers.units import DIED, DONE, STOPPED, UNUSABLE, Launcher, UnitEnding, WorkUnit
 
 LogLine = Callable[[str], None]
 _WAIT = 0.5  # seconds from one look at the signals to the next
@@ -17,7 +17,7 @@ class UnitsFailed(ValueError):  # noqa: N818 - it tells of several
 
 
 class SpreadStopped(Exception):  # noqa: N818 - it is news, not an error
-    """The driver was asked to stop; the workers have saved what they were at."""
+    """The driver was asked to stop; the message says how far all is."""
 
 
 def spread(
@@ -28,7 +28,7 @@ def spread(
     retries: int,
     log: LogLine,
     stop: Callable[[], bool] = lambda: False,
-    ended: Callable[[WorkUnit, Ending], None] = lambda unit, ending: None,
+    ended: Callable[[WorkUnit, UnitEnding], None] = lambda unit, ending: None,
 ) -> None:
     """Has all units done, and says how far they are whenever one has ended.
 
@@ -52,8 +52,7 @@ def spread(
     state = _Standing(units, retries, log, ended)
     while state.waiting or state.running:
         if stop():
-            _save(state, launcher)
-            raise SpreadStopped(f"{state.done()}; what was running has saved a checkpoint")
+            raise SpreadStopped(_save(state, launcher))
         for unit in state.ready(workers - len(state.running)):
             launcher.start(unit)
         if state.running:
@@ -74,7 +73,7 @@ class _Standing:
         units: Sequence[WorkUnit],
         retries: int,
         log: LogLine,
-        ended: Callable[[WorkUnit, Ending], None],
+        ended: Callable[[WorkUnit, UnitEnding], None],
     ) -> None:
         self.waiting = {unit.name: unit for unit in units}
         assert len(self.waiting) == len(units), "units have names of their own"
@@ -102,7 +101,7 @@ class _Standing:
             self._log(f"--- {unit.name} starts; {self.summary()}; log: {unit.log}")
         return starting
 
-    def take(self, name: str, ending: Ending) -> None:
+    def take(self, name: str, ending: UnitEnding) -> None:
         """Notes how a unit has ended, and says it; one whose worker died waits again."""
         unit = self.running.pop(name)
         text = " ".join(ending.text.split())
@@ -140,10 +139,14 @@ class _Standing:
         return f"{len(self._done)} of {self._count} done"
 
 
-def _save(state: _Standing, launcher: Launcher) -> None:
-    """Has the workers save what they are at, and waits for them."""
+def _save(state: _Standing, launcher: Launcher) -> str:
+    """Has the workers save what they are at, waits for them, and returns how far all is."""
     launcher.stop()
-    end = time.monotonic() + _SAVING
+    lost, end = len(state.running), time.monotonic() + _SAVING
     while state.running and time.monotonic() < end:
-        for name, _ in launcher.wait(_WAIT):
+        for name, ending in launcher.wait(_WAIT):
             state.running.pop(name)
+            lost -= ending.kind in (DONE, STOPPED)
+    if lost:
+        return f"{state.done()}; {lost} of the others go on from an earlier checkpoint"
+    return f"{state.done()}; what was running has saved a checkpoint"

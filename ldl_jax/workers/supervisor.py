@@ -10,7 +10,7 @@ import threading
 from types import FrameType
 
 from ldl_jax.workers import child
-from ldl_jax.workers.units import DIED, Ending, Surroundings, WorkUnit
+from ldl_jax.workers.units import DIED, Surroundings, UnitEnding, WorkUnit
 
 _END = 10.0  # seconds in which a process without work ends by itself
 
@@ -27,7 +27,7 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock, self._busy = threading.Lock(), False
 
-    def run(self, unit: WorkUnit) -> Ending:
+    def run(self, unit: WorkUnit) -> UnitEnding:
         """Has a unit done, and returns how it ended."""
         with self._lock:
             process = self._process = self._process or self._start()
@@ -44,11 +44,11 @@ class Supervisor:
             with self._lock:
                 self._busy = False
         if answer is not None:
-            ending: Ending = pickle.loads(answer)
+            ending: UnitEnding = pickle.loads(answer)
             return ending
         code = process.wait()
         self._process = None
-        return Ending(DIED, _reason(code), host=socket.gethostname())
+        return UnitEnding(DIED, _reason(code), host=socket.gethostname())
 
     def stop(self) -> None:
         """Tells the process to save the unit that it is at, if it is at one."""
@@ -86,7 +86,7 @@ class Supervisor:
         return process
 
 
-def run_once(surroundings: Surroundings, unit: WorkUnit) -> Ending:
+def run_once(surroundings: Surroundings, unit: WorkUnit) -> UnitEnding:
     """Has one unit done in this process's name; a signal to it has the unit saved."""
     supervisor = Supervisor(surroundings)
 

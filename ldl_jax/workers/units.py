@@ -54,7 +54,7 @@ class Surroundings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ending:
+class UnitEnding:
     """The end of a unit in a worker.
 
     Attributes:
@@ -80,7 +80,7 @@ class Launcher(Protocol):
     def start(self, unit: WorkUnit) -> None:
         """Hands a unit to a worker; returns at once."""
 
-    def wait(self, seconds: float) -> list[tuple[str, Ending]]:
+    def wait(self, seconds: float) -> list[tuple[str, UnitEnding]]:
         """Returns the names of the units that have ended since, waiting so long for a first one."""
 
     def stop(self) -> None:

@@ -21,9 +21,8 @@ from ldl_jax.evaluation import evaluate, predictions
 from ldl_jax.features.compute import Extractor
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import deep
-from ldl_jax.run import candidates, experiment, features, model_answers, sweep, sweeping
+from ldl_jax.run import candidates, experiment, features, feeding, model_answers, sweep, sweeping
 from ldl_jax.run import config as schema
-from ldl_jax.run import data as run_data
 from ldl_jax.run.config import ConfigError
 from ldl_jax.run.data import read_records
 from ldl_jax.run.shared import Shared
@@ -133,7 +132,7 @@ def test_a_finished_run_is_scored_from_the_features_that_it_kept(finished, tmp_p
 
     lines = []
     with monkeypatch.context() as patch:
-        patch.setattr(run_data, "feeds_of", lambda *_: pytest.fail("pictures were read"))
+        patch.setattr(feeding, "feeds_of", lambda *_: pytest.fail("pictures were read"))
         of_features = answers(kept, config, lines)
     assert any(f"features of all {len(own)} pictures are kept in {kept}" in x for x in lines)
     np.testing.assert_allclose(of_features.values, own.values, rtol=1e-6)

@@ -22,8 +22,7 @@ from ldl_jax.data import pictures
 from ldl_jax.data.align import TEMPLATE, Alignment, Face
 from ldl_jax.data.detect import choice
 from ldl_jax.labels import AGE
-from ldl_jax.predict import faces
-from ldl_jax.predict import predictor as predictors
+from ldl_jax.predict import faces, loading
 from ldl_jax.train.checkpoint import Checkpoints
 from tests.launch.in_process import predicted as call
 
@@ -291,7 +290,7 @@ def test_an_answer_that_is_no_number_is_said(folder, checkpoint, capsys, monkeyp
         return found._replace(value=value)
 
     monkeypatch.setattr(predictor, "answer", broken)
-    monkeypatch.setattr(predictors, "load", lambda path, **_: predictor)
+    monkeypatch.setattr(loading, "load", lambda path, **_: predictor)
     assert call(folder, f"--checkpoint={checkpoint}", "--aligned", "--json=-") == 1
     printed = capsys.readouterr()
     assert "b.png: face 1: the network's answer is no number" in printed.err

@@ -114,13 +114,11 @@ def test_every_weight_of_a_network_is_added_up_so(name):
     params, model_state = jax.eval_shape(model.init, key)
     images = jax.ShapeDtypeStruct((DEVICES, model.size, model.size, 3), jnp.bfloat16)
 
-    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), model_state)
-
     def left():
-        def forward(params, images):  # a new one each time, since a trace is kept for each
+        def forward(params, state, images):  # a new one each time, since a trace is kept for each
             return model.apply(params, state, images, train=True, key=key)[0]
 
-        return narrowed(jax.make_jaxpr(forward)(params, images).jaxpr)
+        return narrowed(jax.make_jaxpr(forward)(params, model_state, images).jaxpr)
 
     assert left()
     with exchange.in_float32(make_placement(DEVICES).replicated.mesh):

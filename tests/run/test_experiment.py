@@ -16,7 +16,7 @@ from ldl_jax.data.records import DataError
 from ldl_jax.data.synthetic import faces as synthetic
 from ldl_jax.labels import LabelSpace
 from ldl_jax.run import config as schema
-from ldl_jax.run import data, experiment
+from ldl_jax.run import data, experiment, feeding
 from ldl_jax.run.config import ConfigError
 from ldl_jax.train import generations, programs
 from ldl_jax.train.checkpoint import read_weights
@@ -418,7 +418,7 @@ def test_a_reader_reads_each_dataset_once(pictures, monkeypatch):
     ],
 )
 def test_the_free_memory_says_where_the_pictures_are_kept(monkeypatch, memory, says, split):
-    monkeypatch.setattr(data, "measure", lambda devices: memory)
+    monkeypatch.setattr(feeding, "measure", lambda devices: memory)
     said = []
     config = make_config()
     job = experiment.build(config, said.append, devices=2).job
@@ -427,7 +427,7 @@ def test_the_free_memory_says_where_the_pictures_are_kept(monkeypatch, memory, s
         assert job.data.train.store == {}  # drawn faces are in memory, and stream from there
     else:
         assert job.data.train.store["images"].sharding.is_fully_replicated == (split is None)
-    monkeypatch.setattr(data, "measure", lambda devices: memory._replace(device=1.0))
+    monkeypatch.setattr(feeding, "measure", lambda devices: memory._replace(device=1.0))
     with pytest.raises(ValueError, match=r"^data\.feed: 'memory' needs 0\.00 GB"):
         experiment.build(make_config(data__feed="memory"), said.append, devices=2)
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from ldl_jax.workers import Ending, SpreadStopped, UnitsFailed, WorkUnit, spread
+from ldl_jax.workers import SpreadStopped, UnitEnding, UnitsFailed, WorkUnit, spread
 from ldl_jax.workers.units import DIED, DONE, FAILED, STOPPED, UNUSABLE
 
 
@@ -24,7 +24,7 @@ class StandIn:
         name = self.running.pop(0)
         kinds = self.endings.get(name, [])
         kind = STOPPED if self.stopped else kinds.pop(0) if kinds else DONE
-        return [(name, Ending(kind, f"{name} says {kind}", 100.0, "here"))]
+        return [(name, UnitEnding(kind, f"{name} says {kind}", 100.0, "here"))]
 
     def stop(self):
         self.stopped = True

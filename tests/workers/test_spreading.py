@@ -14,7 +14,7 @@ from ldl_jax.run.data import Reader
 from ldl_jax.run.spreading import of_plan, of_sweep
 from ldl_jax.run.sweep import program
 from ldl_jax.train.interrupt import Interrupt
-from ldl_jax.workers import Ending, UnitsFailed, spread
+from ldl_jax.workers import UnitEnding, UnitsFailed, spread
 from ldl_jax.workers.units import DONE, FAILED
 
 pytestmark = pytest.mark.usefixtures("tiny_network", "optax_promotes")
@@ -29,12 +29,12 @@ class Here:
     def start(self, unit):
         self.started.append(unit)
         if unit.name in self._failing:
-            self._ended.append((unit.name, Ending(FAILED, "as it was told to")))
+            self._ended.append((unit.name, UnitEnding(FAILED, "as it was told to")))
             return
         module, _, name = unit.task.partition(":")
         arguments = pickle.loads(pickle.dumps(unit.arguments))
         getattr(importlib.import_module(module), name)(**arguments)
-        self._ended.append((unit.name, Ending(DONE)))
+        self._ended.append((unit.name, UnitEnding(DONE)))
 
     def wait(self, seconds):
         ended, self._ended = self._ended, []
