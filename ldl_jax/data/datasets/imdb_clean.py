@@ -46,8 +46,8 @@ def read(root: Path, *, originals: bool = False, low: int = 0, high: int = 100) 
     faults = Faults("imdb_clean")
     for part, split in SPLITS.items():
         file = f"imdb_{part}_{end}.csv"
-        places = [f"{place}{file}" for place in ("", "csvs/", f"{name}/", f"data/{name}/")]
-        table = read_csv(find(root, *places), root, faults)
+        paths = [f"{prefix}{file}" for prefix in ("", "csvs/", f"{name}/", f"data/{name}/")]
+        table = read_csv(find(root, *paths), root, faults)
         entries += _entries(table, folder, split, (low, high), left, faults)
     return to_records("imdb_clean", entries, notes=left_notes(left), faults=faults)
 
