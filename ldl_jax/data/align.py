@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -106,9 +106,28 @@ def square_of(face: Face, alignment: Alignment) -> Square:
     if alignment.kind == "quad":
         square = quad_square(face.points)
         return square._replace(side=square.side * wider)
-    left, top, right, bottom = face.box
-    side = max(right - left, bottom - top) * wider
+    return box_square(face.box, alignment)
+
+
+def box_square(box: Sequence[float] | np.ndarray, alignment: Alignment) -> Square:
+    """Returns the square about a box's middle with its longer side, and the alignment's margin."""
+    left, top, right, bottom = map(float, box)
+    side = max(right - left, bottom - top) * (1 + 2 * alignment.margin)
     return Square((left + right) / 2, (top + bottom) / 2, side, 0.0)
+
+
+def overlap(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
+    """Returns the area that two boxes share, as a part of what either covers.
+
+    Examples:
+      >>> overlap((0, 0, 2, 2), (1, 0, 3, 2))
+      0.3333333333333333
+    """
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    shared = float(np.prod(np.maximum(sides, 0)))
+    covered = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared
+    return shared / covered if covered > 0 else 0.0
 
 
 def is_plausible(square: Square, size: tuple[int, int]) -> bool:

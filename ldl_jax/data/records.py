@@ -16,7 +16,7 @@ _SHOWN = 20  # faults of a file that a message lists
 # The fields with an entry a picture.
 ROWS = (
     *("ids", "labels", "sources", "paths", "images", "packed", "sigma"),
-    *("subjects", "split", "truth", "votes", "folds", "quads", "points"),
+    *("subjects", "split", "truth", "votes", "folds", "quads", "points", "boxes"),
 )
 
 
@@ -122,6 +122,8 @@ class Records:
       points: float32 [N, 5, 2], x and y in pixels of the eye on the left of the picture, the other
         eye, the tip of the nose, the corner of the mouth on the left, and the other corner; NaN
         where unknown.
+      boxes: float32 [N, 4], the left, top, right and bottom edge in pixels of the face that the
+        label is of, which tell the faces of one picture apart; NaN where unknown.
       alignment: how the pictures were cut out of larger ones; None where that is not known.
       groups: N names of groups of people by what they are groups of, as {"sex": ("male", "", ...)},
         for errors by group; "" where unknown. Nothing that trains is given them.
@@ -149,6 +151,7 @@ class Records:
     fold_splits: tuple[FoldSplit, ...] = ()
     quads: np.ndarray | None = None
     points: np.ndarray | None = None
+    boxes: np.ndarray | None = None
     alignment: Alignment | None = None
     groups: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     bounds: tuple[tuple[float, float], ...] = ()
@@ -175,6 +178,11 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def shares_pictures(self) -> bool:
+        """True if a picture is listed for each of its faces, which boxes tell apart."""
+        return self.boxes is not None and 0 < len(set(self.paths)) < len(self.paths)
 
     def content(self, row: int) -> bytes:
         """Reads a picture that is in a file or packed; raises DataError where that fails."""

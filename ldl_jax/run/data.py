@@ -79,6 +79,7 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
             text = own_reader.with_keys(str(error), key) if is_own else str(error)
             error.args = (text.replace("--config.data.", f"--config.{key}."),)
             raise
+        _check_cut_out(records, source.name, key)
         if is_own:
             return own_reader.fitted(records, stored_size(config), config.crop, config.square)
         return records
@@ -101,6 +102,15 @@ def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed
         )
     except ValueError as error:
         raise ConfigError(f"{key}.options.{error}") from None
+
+
+def _check_cut_out(records: Records, dataset: str, key: str) -> None:
+    """Raises ConfigError where several faces of one picture are yet to be cut out of it."""
+    if records.shares_pictures:
+        raise ConfigError(
+            f"{key}.name: pictures of {records.name} hold several of its faces; cut these out with "
+            f"launch.prepare --dataset={dataset} --align=box, and name the prepared set"
+        )
 
 
 def _vote_values(config: DataConfig, source: DataConfig | TestSetConfig) -> dict[str, str]:

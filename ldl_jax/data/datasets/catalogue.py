@@ -16,8 +16,9 @@ from ldl_jax.files import from_home
 # Each is the name of the reader's module, too.
 _NAMES = (
     *("aaf", "adience", "afad", "agedb", "appa_real", "ava", "cacd2000", "cfd", "chalearn15"),
-    *("chalearn16", "csv_folder", "face_benchmark", "fg_net", "imdb_wiki", "label_folders"),
-    *("megaage_asian", "morph", "ms_celeb", "prepared", "scut_fbp", "scut_fbp5500", "utkface"),
+    *("chalearn16", "csv_folder", "face_benchmark", "fairface", "fg_net", "imdb_clean"),
+    *("imdb_wiki", "label_folders", "lagenda", "megaage_asian", "morph", "ms_celeb", "prepared"),
+    *("scut_fbp", "scut_fbp5500", "utkface"),
 )
 DATASETS: dict[str, Dataset] = {
     name: importlib.import_module(f"ldl_jax.data.datasets.{name}").DATASET for name in _NAMES

@@ -24,9 +24,9 @@ _SEXES |= {"woman": "female"}
 class Entry:
     """Describes one labelled picture, as a reader lists it.
 
-    `quad` has x and y of four corners, `points` those of five points; either may be empty. `votes`
-    has pairs of a value and how many voted for it, `groups` pairs of what a group is of and its
-    name, as ("sex", "female").
+    `quad` has x and y of four corners, `points` those of five points, `box` the left, top, right
+    and bottom edge of the face; each may be empty. `votes` has pairs of a value and how many voted
+    for it, `groups` pairs of what a group is of and its name, as ("sex", "female").
     """
 
     id: str
@@ -39,6 +39,7 @@ class Entry:
     fold: int = -1
     quad: tuple[float, ...] = ()
     points: tuple[float, ...] = ()
+    box: tuple[float, ...] = ()
     votes: tuple[Vote, ...] = ()
     groups: Groups = ()
 
@@ -118,8 +119,8 @@ def to_records(
 ) -> Records:
     """Makes records of entries.
 
-    The optional fields (sigma, subjects, split, folds, quads, points, votes, groups) are there if
-    some entry has its own.
+    The optional fields (sigma, subjects, split, folds, quads, points, boxes, votes, groups) are
+    there if some entry has its own.
 
     Args:
       name: the dataset's.
@@ -136,14 +137,9 @@ def to_records(
         exist or is no regular file; all of them at once.
     """
     rows = tuple(entries)
-    faults = Faults(name) if faults is None else faults
-    _check_unique(rows, faults)
-    _check_exist(name, rows, faults)
-    check_labels([row.label for row in rows], [row.source for row in rows], unit, faults)
-    faults.check()
+    _check(name, rows, unit, Faults(name) if faults is None else faults)
     sigma = np.asarray([row.sigma for row in rows], np.float32)
-    subjects = tuple(row.subject for row in rows)
-    split = tuple(row.split for row in rows)
+    subjects, split = tuple(row.subject for row in rows), tuple(row.split for row in rows)
     folds = np.asarray([row.fold for row in rows], np.int64)
     votes, values = _votes([row.votes for row in rows], vote_values)
     return Records(
@@ -162,10 +158,19 @@ def to_records(
         fold_splits=tuple(fold_splits),
         bounds=tuple(bounds),
         groups=_groups(rows),
-        quads=_coordinates([row.quad for row in rows], 4),
-        points=_coordinates([row.points for row in rows], 5),
+        quads=_coordinates([row.quad for row in rows], (4, 2)),
+        points=_coordinates([row.points for row in rows], (5, 2)),
+        boxes=_coordinates([row.box for row in rows], (4,)),
         notes=tuple(notes),
     )
+
+
+def _check(name: str, rows: Sequence[Entry], unit: str, faults: Faults) -> None:
+    """Raises FaultsError for all that is wrong with the rows, and what was found before."""
+    _check_unique(rows, faults)
+    _check_exist(name, rows, faults)
+    check_labels([row.label for row in rows], [row.source for row in rows], unit, faults)
+    faults.check()
 
 
 def check_labels(
@@ -178,12 +183,12 @@ def check_labels(
         faults.add(f"{sources[row]}: {values[row]:g} is no age of 0 to {OLDEST} years")
 
 
-def _coordinates(values: Sequence[tuple[float, ...]], count: int) -> np.ndarray | None:
-    """Returns x and y of points in each picture, float32 [N, count, 2]; None if none has any."""
+def _coordinates(values: Sequence[tuple[float, ...]], axes: tuple[int, ...]) -> np.ndarray | None:
+    """Returns numbers of each picture, float32 [N, *axes]; None if none has any."""
     if not any(values):
         return None
-    unknown = (math.nan,) * (2 * count)
-    return np.asarray([points or unknown for points in values], np.float32).reshape(-1, count, 2)
+    unknown = (math.nan,) * math.prod(axes)
+    return np.asarray([each or unknown for each in values], np.float32).reshape(-1, *axes)
 
 
 def _groups(rows: Sequence[Entry]) -> dict[str, tuple[str, ...]]:

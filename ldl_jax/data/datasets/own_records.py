@@ -16,7 +16,7 @@ _SPLITS = ("train", "validation", "test", "")
 _PICTURES = ("paths", "images", "packed")
 _TEXTS = ("ids", "sources", "subjects", "split")
 # The axes after the first, of arrays with numbers of each picture that may be unknown (NaN).
-_COORDINATES = {"quads": (4, 2), "points": (5, 2)}
+_COORDINATES = {"quads": (4, 2), "points": (5, 2), "boxes": (4,)}
 
 
 def checked(name: str, listed: object, skip: bool = False) -> tuple[Records, list[str]]:

@@ -13,7 +13,7 @@ from ldl_jax.data.records import FoldSplit, Records
 
 ARRAYS = (
     *("labels", "sigma", "folds", "truth", "truth_values", "votes", "vote_values"),
-    *("quads", "points"),
+    *("quads", "points", "boxes"),
 )
 TEXTS = ("sources", "subjects", "split")  # a row's, which many rows may share
 WHOLE = ("name", "unit", "notes", "fold_splits", "alignment")

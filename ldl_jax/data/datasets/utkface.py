@@ -26,6 +26,10 @@ def read(root: Path) -> Records:
     Autoencoder", CVPR 2017. The form of the names and the range of ages: the set's page; the four
     malformed names: the unified benchmark's converter; 23,708 aligned pictures, 3 of them
     malformed: from a public count. No copy was seen.
+
+    The release's landmark_list_part1.txt to part3.txt are not read: public readers take their 68
+    points as those of the aligned pictures, which are upright already, and no source was found
+    that states the order of the points.
     """
     left: Left = {}
     expected = "AGE_SEX_RACE_DATE.jpg"

@@ -23,6 +23,7 @@ FACES = ("skip", "largest", "centre")
 QUALITY = 95  # the JPEGs' quality
 UNREADABLE = "the picture cannot be read"
 WRONG = "its landmarks cannot be right"
+LEAST_OVERLAP = 0.2  # of what both boxes cover; detectors differ in how much of a head is a face
 
 
 class LeftOut(ValueError):  # noqa: N818 - it is a reason, not an error
@@ -33,8 +34,9 @@ class LeftOut(ValueError):  # noqa: N818 - it is a reason, not an error
 class PictureForm:
     """Says how each picture is made ready.
 
-    `detector` names what looks for faces (`ldl_jax.data.detect.choice`). Of those that it finds
-    `faces` "skip" takes pictures with exactly one, "largest" the
+    `detector` names what looks for faces (`ldl_jax.data.detect.choice`). Where the dataset has the
+    face's box, "box" needs no detector, and the other forms take the found face that overlaps it
+    most. Of those found elsewhere `faces` "skip" takes pictures with exactly one, "largest" the
     largest of several (as the unified benchmark), "centre" the one nearest the middle. Pictures
     without a face are left out.
     """
@@ -196,6 +198,8 @@ def is_given(records: Records, form: PictureForm) -> np.ndarray:
         known |= np.isfinite(records.quads).all(axis=(1, 2))
     if records.points is not None:
         known |= np.isfinite(records.points).all(axis=(1, 2))
+    if form.alignment.kind == "box" and records.boxes is not None:
+        known |= np.isfinite(records.boxes).all(axis=1)
     return known
 
 
@@ -208,7 +212,22 @@ def _square(records: Records, row: int, image: Image.Image, form: PictureForm) -
             return square._replace(side=square.side * (1 + 2 * alignment.margin))
     if records.points is not None and np.isfinite(records.points[row]).all():
         return align.square_of(align.face_of(records.points[row]), alignment)
-    return align.square_of(_face(_detector(form.detector)(image), image, form.faces), alignment)
+    box = None if records.boxes is None else records.boxes[row]
+    if box is None or not np.isfinite(box).all():
+        face = _face(_detector(form.detector)(image), image, form.faces)
+    elif alignment.kind == "box":
+        return align.box_square(box, alignment)
+    else:
+        face = _face_in(box, _detector(form.detector)(image))
+    return align.square_of(face, alignment)
+
+
+def _face_in(box: np.ndarray, faces: list[Face]) -> Face:
+    """Returns the face that was found where the dataset says that it is."""
+    shares = [align.overlap(face.box, box) for face in faces]
+    if not shares or max(shares) < LEAST_OVERLAP:
+        raise LeftOut("no face was found in the dataset's box")
+    return faces[int(np.argmax(shares))]
 
 
 def _face(faces: list[Face], image: Image.Image, policy: str) -> Face:

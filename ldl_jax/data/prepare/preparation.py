@@ -203,7 +203,7 @@ class _Job:
         if self.form.aligned:
             changes["alignment"] = self.form.alignment
         if self.form.aligned or self.form.size:  # landmarks are those of the original picture
-            changes |= {"quads": None, "points": None}
+            changes |= {"quads": None, "points": None, "boxes": None}
         return dataclasses.replace(records, **changes)
 
 
@@ -218,6 +218,11 @@ def _check(records: Records, form: PictureForm, unreadable: str, workers: int) -
         raise DataError(
             f"{records.name}: its pictures are cut out already (by {records.alignment.kind}); "
             "align the originals"
+        )
+    if records.shares_pictures and not form.aligned:
+        raise DataError(
+            f"{records.name}: pictures hold several of its faces; cut these out with --align=box, "
+            "similarity or quad"
         )
     missing = int(np.count_nonzero(~prepare_chunk.is_given(records, form)))
     if missing:

@@ -59,6 +59,7 @@ def combine(train: Records, test: Records) -> Records:
         bounds=train.bounds,
         quads=_filled(pair, "quads", (4, 2)),
         points=_filled(pair, "points", (5, 2)),
+        boxes=_filled(pair, "boxes", (4,)),
         alignment=train.alignment,
         groups=_groups(pair),
         notes=(

@@ -96,7 +96,17 @@ def lists(root):
         f"{folder}/train.txt": "".join(f"f{n}.png 3.{n}\n" for n in range(3)),
         f"{folder}/test.txt": "".join(f"f{n}.png 2.{n}\n" for n in range(3, 6)),
         "norming.csv": "Model,Attractive\nWF-001,3.2\nWF-002,4.5\n",
+        "lagenda_annotation.csv": "img_name,age,gender,face_x0,face_y0,face_x1,face_y1\n"
+        + "".join(f"f{n}.png,{20 + n},F,1,2,{n},9\n" for n in range(6)),
     }
+    for part in ("train", "val"):
+        rows = "".join(f"{part}/{n}.jpg,10-19,Male,White,True\n" for n in range(3))
+        texts[f"fairface_label_{part}.csv"] = f"file,age,gender,race,service_test\n{rows}"
+        write(root, {f"{part}/{n}.jpg": "" for n in range(3)})
+    for part in ("train", "valid", "test"):
+        rows = f"00/nm1_{part}.jpg,30,M,1,2,8,9\n"
+        texts[f"imdb_{part}_new_1024.csv"] = f"filename,age,gender,x_min,y_min,x_max,y_max\n{rows}"
+        write(root, {f"imdb-clean-1024/00/nm1_{part}.jpg": ""})
     write(root, texts)
     write(root, {f"Images/CFD-WF-00{n}-00{n}-N.jpg": "" for n in (1, 2)})
     return (
@@ -108,6 +118,9 @@ def lists(root):
         ("aaf", {}, "image sets/train.txt"),
         ("scut_fbp5500", {}, f"{folder}/test.txt"),
         ("cfd", {}, "norming.csv"),
+        ("fairface", {}, "fairface_label_train.csv"),
+        ("imdb_clean", {}, "imdb_test_new_1024.csv"),
+        ("lagenda", {}, "lagenda_annotation.csv"),
     )
 
 
