@@ -44,8 +44,8 @@ def read(root: Path, *, padding: float = 0.25) -> Records:
     Source: K. Kärkkäinen and J. Joo, "FairFace: Face Attribute Dataset for Balanced Race, Gender,
     and Age for Bias Measurement and Mitigation", WACV 2021. Paddings and licence: the authors'
     README (joojs/fairface); names of folders and files, columns, counts and sizes: MiVOLO's
-    converter and README; the words for ages and races: public readers of the lists. No copy was
-    seen.
+    converter and README (but for the 224 pixels); the words for ages and races: public readers of
+    the lists. No copy was seen.
     """
     if padding not in FOLDERS:
         raise DataError(f"fairface: padding must be 0.25 or 1.25, got {padding:g}")
