@@ -222,6 +222,8 @@ def to_dict(config: Any) -> Content:
             value = {**keys, **value.options}
         elif dataclasses.is_dataclass(value):
             value = to_dict(value)
+        elif isinstance(value, dict):  # open sections, in which a sweep sets its values
+            value = copy.deepcopy(value)
         if field.name not in _NOT_THE_RUN:
             result[field.name] = value
     return result
@@ -286,6 +288,8 @@ def _sweep(content: object) -> tuple[Content, ...]:
             "sweep: expected values by dotted key, as {'method.lam': (0.1, 1.0)}, or several such, "
             f"got {content!r}"
         )
+    if wrong := [key for grid in grids for key in grid if not isinstance(key, str)]:
+        raise ConfigError(f"sweep: expected dotted keys, as 'method.lam', got {wrong[0]!r}")
     return tuple(grids)
 
 

@@ -1,6 +1,7 @@
 """Puts features in the place of pictures and their frozen network, as `init.features` asks."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -90,17 +91,11 @@ def extracted(
     key = _key(resolved, hashed, preprocessing)
     if like is not None and like.key == key:
         return like
-    about = {
-        "name": resolved.model.name.replace(":", "."),  # it is part of a folder's name
-        "network": resolved.options,
-        "weights": hashed,
-        "preprocessing": shown(preprocessing),
-        **own_network.source(resolved.model.name),
-    }
     path = Path(config.init.features_cache) if config.init.features_cache else None
     path = path or (folder / FOLDER if folder is not None else None)
     extractor = Extractor(resolved.model, weights, preprocessing, config.augment)
-    cache = Cache(path, about, total(resolved.model.width), log)
+    of = about(resolved.model.name, resolved.options, hashed, preprocessing)
+    cache = Cache(path, of, total(resolved.model.width), log)
     parts = _parts(resolved, pictures, extractor, cache, log, stop)
     model = stored(resolved.model, standardised=config.model.standardise)
     statistics = {}
@@ -115,6 +110,19 @@ def extracted(
         backbone=hashed,
         key=key,
     )
+
+
+def about(
+    name: str, options: Mapping[str, object], weights: str, preprocessing: Preprocessing
+) -> dict[str, object]:
+    """Returns what kept features are of: a network, its code where it is an own one, its inputs."""
+    return {
+        "name": name.replace(":", "."),  # it is part of a folder's name
+        "network": dict(options),
+        "weights": weights,
+        "preprocessing": shown(preprocessing),
+        **own_network.source(name),
+    }
 
 
 def shown(preprocessing: Preprocessing) -> dict[str, object]:

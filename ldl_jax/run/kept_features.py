@@ -20,11 +20,15 @@ from ldl_jax.files import from_home
 from ldl_jax.heads import total
 from ldl_jax.models.stored import stored
 from ldl_jax.placement import Placement
+<<<<<<< HEAD
 from ldl_jax.run import feeding, seen
+=======
+from ldl_jax.run import data, features, seen
+>>>>>>> breaker
 from ldl_jax.run.candidates import Candidate
 from ldl_jax.run.config import Config, completed
 from ldl_jax.run.data import LogLine
-from ldl_jax.run.features import FOLDER, shown
+from ldl_jax.run.features import FOLDER
 from ldl_jax.train.predict_step import PredictStep, make_predict_step
 from ldl_jax.train.stored import read_step
 from ldl_jax.train.weights import Weights
@@ -72,14 +76,13 @@ def answering(
         return None
     about, (model, method, weights) = predictor.about, predictor.parts
     name = str(about.model["name"])
-    of = {"name": name, "network": dict(about.model), "weights": network}
-    of["preprocessing"] = shown(about.preprocessing)
+    of = features.about(name, about.model, network, about.preprocessing)
     views = [PICTURE, MIRROR] if about.flip else [PICTURE]
     for folder in _folders(str(init["features_cache"]), workdir):
         cache = Cache.existing(folder, of, total(model.width), log)
         if cache is None:
             continue
-        features, known = cache.read(digests_of(records, rows.tolist()), views)
+        kept, known = cache.read(digests_of(records, rows.tolist()), views)
         if known.all():
             break
     else:
@@ -88,7 +91,7 @@ def answering(
     way = (placement.place, placement.device_put, None, False, placement.shard)
     log(f"the features of all {len(rows):,} pictures are kept in {folder}: {name} is not run")
     return KeptAnswering(
-        feed(dataclasses.replace(part, features=features), *way),
+        feed(dataclasses.replace(part, features=kept), *way),
         make_predict_step(stored(model), method, flip=about.flip, calibration=about.calibration),
         Weights({"backbone": {}, "head": weights.params["head"]}, {}),
         Views(),

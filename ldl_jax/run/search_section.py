@@ -44,11 +44,13 @@ class SearchConfig:
         return bool(self.ranges) and self.trials > 0
 
 
-def check_key(key: str, known: frozenset[str]) -> None:
+def check_key(key: object, known: frozenset[str]) -> None:
     """Raises ConfigError where a key is none that a search may set.
 
     `known` are the names of a run's keys and sections, those before the first dot.
     """
+    if not isinstance(key, str):
+        raise ConfigError(f"search.ranges: expected dotted keys, as 'method.lam', got {key!r}")
     if key == "seed":
         raise ConfigError(
             "search.ranges: seed: a seed that does better is luck; search other keys, and train "

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from ldl_jax import processes, workdir
+from ldl_jax.data.records import DataError
 from ldl_jax.files import is_partial, write_json
 from ldl_jax.metrics import table
 from ldl_jax.run import experiment, identity, jobs, search_table, sweep
@@ -44,6 +45,7 @@ class Search:
     ranges: Mapping[str, Range]
     base: Resolved
     metric: table.MetricEntry
+    read: Read
 
 
 def check(config: Config, path: Path, read: Read) -> Search:
@@ -69,17 +71,17 @@ def check(config: Config, path: Path, read: Read) -> Search:
     assert base is not None
     assert metric is not None
     whole = {key: values for key, values in ranges.items() if values is not None}
-    return Search(config, path, (Point("", base_config, {}),), whole, base, metric)
+    return Search(config, path, (Point("", base_config, {}),), whole, base, metric, read)
 
 
 def run(checked: Search, console: Console) -> None:
     """Trains what is left of the trials in PATH/runs, and shows the best.
 
     Raises:
-      ValueError: pictures or trained weights cannot be used.
+      ValueError: pictures or trained weights cannot be used, or the trials' file.
       Interrupted: a signal came; the same call goes on from there.
     """
-    from ldl_jax.search.study import Study  # Optuna is an extra
+    from ldl_jax.search.study import Study, reading  # Optuna is an extra
 
     wanted, path = checked.config.search, checked.path
     path.mkdir(parents=True, exist_ok=True)
@@ -92,7 +94,7 @@ def run(checked: Search, console: Console) -> None:
         sampler=wanted.sampler,
         pruner=wanted.pruner,
     )
-    with Interrupt() as interrupt:
+    with reading(path / _FILE), Interrupt() as interrupt:
         training = _Trials(checked, console, interrupt)
         while (trial := study.next(wanted.trials)) is not None:
             point = _point(checked.points[0].config, trial.values)
@@ -136,7 +138,7 @@ class _Trials:
         """
         path, key = self._checked.path, self._checked.metric.key
         folder = search_table.folder_of(path, number)
-        resolved = resolve(point.config, like=self._checked.base, read=self._read, workdir=folder)
+        resolved = _resolved(self._checked.base, point.config, self._checked.read, folder)
         jobs.check_folder(folder, resolved)
         way = path / "stages", folder, self._newest, self._interrupt.stop_now
         built = self._newest = experiment.make(resolved, self._say_once, *way)
@@ -154,9 +156,6 @@ class _Trials:
         if key not in row:
             raise ConfigError(f"{key} is not defined on its validation part")
         return float(row[key])
-
-    def _read(self, section: Any) -> Any:
-        return self._checked.base.records
 
 
 def _reported(job: Job, row: Row, key: str, report: search_table.Report) -> None:
@@ -220,20 +219,33 @@ def _metric(config: Config, base: Resolved) -> table.MetricEntry:
     return known[key]
 
 
+def _resolved(base: Resolved, config: Config, read: Read, workdir: Path | None = None) -> Resolved:
+    """Resolves a trial's config.
+
+    Raises:
+      ConfigError: its values do not go together, or it has other pictures in its parts.
+    """
+    try:
+        resolved = resolve(config, like=base, read=read, workdir=workdir)
+    except (DataError, WorkdirError):
+        raise
+    except ValueError as error:  # a network of one's own says so too, and another trial may do
+        raise ConfigError(str(error)) from error
+    if config.data != base.config.data and resolved.data["split"] != base.data["split"]:
+        raise ConfigError(
+            "another value puts other pictures into the parts, and trials are compared on the same "
+            "ones"
+        )
+    return resolved
+
+
 def _check_value(base: Resolved, key: str, value: object, read: Read) -> None:
     """Raises ValueError where a key cannot have a value, or it changes the split."""
     try:
-        config = _point(base.config, {key: value}).config
-        resolved = resolve(config, like=base, read=read)
+        _resolved(base, _point(base.config, {key: value}).config, read)
     except ValueError as error:
         text = str(error).removeprefix("sweep: ")
         raise ConfigError(f"search.ranges: {key}={value!r}: {text}") from None
-    same_data = resolved.config.data == base.config.data
-    if not same_data and resolved.data["split"] != base.data["split"]:
-        raise ConfigError(
-            f"search.ranges: {key}: another value puts other pictures into the parts, and trials "
-            "are compared on the same ones"
-        )
 
 
 def _about(config: Config) -> dict[str, Any]:

@@ -19,6 +19,12 @@ _SIZE = 64  # pixels; no network takes much less
 _BATCH = 8  # or the next number that the devices divide
 _BATCHES = 3  # of pictures; half of them, a fold's, are one batch still
 _RATE = 1e-3  # of learning; a stage and the run that goes on from it are then one program
+# Keys that are a smoke run's own, which its sweep or its search leaves as they are; with all below.
+_OWN = (
+    *("batch_size", "epochs", "log_every", "evaluation.batch_size", "data.name", "data.root"),
+    *("data.csv", "data.columns", "data.options", "data.test", "data.synthetic_count", "data.size"),
+    *("data.stored_size", "data.crop", "data.square", "data.test_fraction", "data.leaks"),
+)
 # What is drawn for a label space; ages for all others.
 _KINDS = {"adience": "age_groups", "scut_fbp": "attractiveness", "cfd": "attractiveness"}
 
@@ -28,9 +34,9 @@ def smoke(config: Config, devices: int = 1) -> Config:
 
     One epoch of 24 drawn faces of at most 64 pixels in batches of 8, at most two generations, two
     folds; one learning rate. Weights from elsewhere are left out. Networks, methods, recipes,
-    optimizers and stages stay; of a sweep's runs, those that `_few` returns, of a search two. One
-    run has its figures drawn. Batches are larger, and faces more, where `devices` times
-    `accumulate` does not divide 8.
+    optimizers and stages stay; of a sweep's runs, those that `_few` returns, of a search two, and
+    of neither the keys that are set here. One run has its figures drawn. Batches are larger, and
+    faces more, where `devices` times `accumulate` does not divide 8.
     """
     parts = devices * config.accumulate
     batch = parts * math.ceil(_BATCH / parts)
@@ -50,8 +56,25 @@ def smoke(config: Config, devices: int = 1) -> Config:
         evaluation=dataclasses.replace(config.evaluation, batch_size=batch),
         stages={name: smoke(stage, devices) for name, stage in config.stages.items()},
     )
-    search = dataclasses.replace(config.search, trials=min(2, config.search.trials))
+    grids: list[dict[str, Any]] = []
+    for grid in map(_left, config.sweep):
+        grids += [grid] if grid and grid not in grids else []
+    small = dataclasses.replace(small, sweep=tuple(grids))
+    search = dataclasses.replace(
+        config.search,
+        trials=min(2, config.search.trials),
+        ranges=_left(config.search.ranges),
+    )
     return dataclasses.replace(small, sweep=tuple(_few(small)), search=search)
+
+
+def _left(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values by key without those of a smoke run's own keys."""
+    return {
+        key: value
+        for key, value in values.items()
+        if not any(f"{key}.".startswith(f"{own}.") for own in _OWN)
+    }
 
 
 @contextlib.contextmanager

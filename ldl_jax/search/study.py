@@ -1,15 +1,19 @@
 """The trials of a search in a file, proposed and pruned by Optuna."""
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from ldl_jax.search.ranges import Range
 from ldl_jax.search.tried import Tried
+from ldl_jax.workdir import WorkdirError
 
 _NAME = "search"  # of the study in its file
 _STATES = {
@@ -19,6 +23,23 @@ _STATES = {
     TrialState.RUNNING: "running",
 }
 _SPREAD = 1_000_003  # puts the seeds of two searches far apart
+
+
+@contextlib.contextmanager
+def reading(path: Path, *others: type[Exception]) -> Iterator[None]:
+    """Raises WorkdirError where a study's file cannot be read or written.
+
+    `others` are errors that a file of another form raises where it is looked at.
+    """
+    expected: tuple[type[Exception], ...] = (SQLAlchemyError, OptunaError, *others)
+    try:
+        yield
+    except expected as error:
+        why = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
+        raise WorkdirError(
+            f"{path}: the trials of a search cannot be read or written ({type(error).__name__}: "
+            f"{why}); make room, give back an undamaged file, or take another --workdir"
+        ) from error
 
 
 class Trial:
@@ -70,16 +91,21 @@ class Study:
           seed: of what is drawn.
           sampler: one of `ldl_jax.search.SAMPLERS`.
           pruner: one of `ldl_jax.search.PRUNERS`.
+
+        Raises:
+          WorkdirError: the file is damaged, or cannot be written.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._ranges, self._seed, self._sampler = ranges, seed, sampler
-        self._study = optuna.create_study(
-            storage=f"sqlite:///{path.absolute()}",
-            study_name=_NAME,
-            direction="maximize" if more_is_better else "minimize",
-            pruner=_pruner(pruner),
-            load_if_exists=True,
-        )
+        with reading(path, KeyError, TypeError, ValueError):
+            self._study = optuna.create_study(
+                storage=f"sqlite:///{path.absolute()}",
+                study_name=_NAME,
+                direction="maximize" if more_is_better else "minimize",
+                pruner=_pruner(pruner),
+                load_if_exists=True,
+            )
+            self.trials()
 
     def next(self, count: int) -> Trial | None:
         """Returns the trial that was not ended, or a new one; None where `count` have ended."""

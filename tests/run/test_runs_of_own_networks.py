@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import ldl_jax
+from ldl_jax.features.cache import Cache
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment, smoke, sweep
 from ldl_jax.run.config import ConfigError
+from ldl_jax.run.features import FOLDER, about
 from ldl_jax.run.resolved import resolve
 from ldl_jax.train import generations
 from ldl_jax.train.interrupt import Interrupt
@@ -117,8 +119,14 @@ def test_it_begins_with_its_own_weights_and_teaches(trained, tmp_path):
     frozen = make_config(**again, init__freeze=True, init__features=True)
     features = run(frozen, tmp_path / "features")
     assert features.frozen is not None
-    loaded = ldl_jax.load(tmp_path / "features", trust=(NAME,)).trained.params["backbone"]
-    jax.tree.map(np.testing.assert_array_equal, loaded, expected)
+    predictor = ldl_jax.load(tmp_path / "features", trust=(NAME,))
+    jax.tree.map(np.testing.assert_array_equal, predictor.trained.params["backbone"], expected)
+    kept = experiment.build(frozen, print, devices=1, workdir=tmp_path / "kept").frozen
+    assert kept is not None  # its checkpoint says enough to find the features again
+    of = about(
+        f"{NAME}:network", predictor.about.model, kept.backbone, predictor.about.preprocessing
+    )
+    assert Cache.existing(tmp_path / "kept" / FOLDER, of, 8, print) is not None
 
 
 def test_layers_may_have_rates_of_their_own(module):

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from ldl_jax.data.records import DataError
 from ldl_jax.run import config as schema
 from ldl_jax.run import search_table, searching
 from ldl_jax.run.config import ConfigError
 from ldl_jax.run.data import read_records
 from ldl_jax.run.progress import ProgressBar
+from ldl_jax.run.smoke import smoke
 from ldl_jax.search import parse
 from ldl_jax.workdir import WorkdirError, read_rows
 from tests.launch.test_sweep_command import make
@@ -79,6 +81,7 @@ BAD = {
     "a key that is none": ({}, {"method.lamb": ("log", 0.1, 1)}, r"method\.lamb=0\.1: .*lamb"),
     "a section that is none": ({}, {"nothing.at": ("log", 0.1, 1)}, "nothing.at: unknown key"),
     "a key beside the run": ({}, {"search.seed": ("int", 1, 2)}, "search.seed: unknown key"),
+    "a key of another type": ({}, {1: ("int", 1, 2)}, "search.ranges: expected dotted keys, .* 1$"),
     "the log": ({}, {"log.name": ("choice", "a", "b")}, "log.name: unknown key"),
     "the seed": ({}, {"seed": ("int", 1, 2)}, "a seed that does better is luck"),
     "a value out of range": (
@@ -92,7 +95,11 @@ BAD = {
         {"batch_size": ("choice", 8, 800)},
         "batch_size=800: batch_s",
     ),
-    "other pictures": ({}, {"data.seed": ("choice", 1, 2)}, "data.seed: another value puts other"),
+    "other pictures": (
+        {},
+        {"data.seed": ("choice", 1, 2)},
+        "data.seed=1: another value puts other",
+    ),
     "no such metric": (
         {"search__metric": "ca99"},
         RANGES,
@@ -138,6 +145,22 @@ def test_no_ranges_or_no_trials_are_no_search() -> None:
     assert settings().search.wanted
     assert not settings(None).search.wanted
     assert not settings(search__trials=0).search.wanted
+
+
+def test_a_smoke_run_keeps_its_own_keys() -> None:
+    """Ranges and grids of what it sets itself, as the batch, would be too large for it."""
+    ranges = {"batch_size": ("choice", 64, 128), "method.lam": ("log", 0.1, 1.0)}
+    assert smoke(settings(ranges)).search.ranges == {"method.lam": ("log", 0.1, 1.0)}
+    small = smoke(settings(None, sweep=({"data.options.least": (1, 2)}, {"data.root": "a"})))
+    assert small.sweep == ()
+    grids = ({"seed": (1, 2), "epochs": (3, 4)}, {"seed": (1, 2), "data.size": 224})
+    runs = [{"seed": (1,)}, {"seed": (2,)}]
+    assert list(smoke(settings(None, sweep=grids)).sweep) == runs
+
+
+def test_a_sweep_of_keys_that_are_no_text() -> None:
+    with pytest.raises(ConfigError, match=r"^sweep: expected dotted keys, .* got 1$"):
+        settings(None, sweep={1: (1, 2)})
 
 
 # What it does.
@@ -210,6 +233,48 @@ def test_a_second_call_trains_what_is_new_alone(searched: tuple[Path, str]) -> N
     assert "--- trial 2" not in more
     assert before.items() < told(path).items()
     assert len(told(path)) == 3
+
+
+def test_a_check_leaves_the_config_as_it_is(tmp_path: Path) -> None:
+    """Open sections are copied, so that a tried value is not the config's own from then on."""
+    config = settings({"data.options.kind": ("choice", "ages", "identities")})
+    with pytest.raises(ValueError, match=r"data\.options\.kind='identities': "):
+        searching.check(config, tmp_path / "new", read_records)
+    assert config.data.options == {}
+
+
+@needs_optuna
+def test_trials_with_values_that_do_not_go_together_fail_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An own network, as all it raises, says so by a ValueError; other data is none of a trial."""
+    resolve, drawn = searching.resolve, []
+
+    def resolved(config: schema.Config, **given: Any) -> Any:
+        if given.get("workdir"):
+            drawn.append(config.data)
+            if len(drawn) == 1:
+                raise ValueError("model.name: 'mine:net' raised ValueError: 3 is odd")
+            raise DataError("faces.csv: cannot be read")
+        return resolve(config, **given)
+
+    monkeypatch.setattr(searching, "resolve", resolved)
+    config = settings({"method.lam": ("log", 0.01, 1.0)})
+    out = io.StringIO()
+    checked = searching.check(config, tmp_path / "new", read_records)
+    with pytest.raises(DataError, match=r"faces\.csv"):
+        searching.run(checked, Console(file=out, width=200))
+    assert "trial 1 failed: model.name: 'mine:net' raised ValueError: 3 is odd" in out.getvalue()
+
+
+@needs_optuna
+@pytest.mark.parametrize("content", [b"not a database", b"SQLite format 3\x00" + bytes(100)])
+def test_a_damaged_file_of_trials_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "search.db").write_bytes(content)
+    with pytest.raises(WorkdirError, match=r"search\.db: the trials of a search cannot") as caught:
+        study_of(tmp_path / "search.db")
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "search.db").read_bytes() == content
 
 
 @needs_optuna
