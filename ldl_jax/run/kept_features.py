@@ -20,11 +20,7 @@ from ldl_jax.files import from_home
 from ldl_jax.heads import total
 from ldl_jax.models.stored import stored
 from ldl_jax.placement import Placement
-<<<<<<< HEAD
-from ldl_jax.run import feeding, seen
-=======
-from ldl_jax.run import data, features, seen
->>>>>>> breaker
+from ldl_jax.run import features, feeding, seen
 from ldl_jax.run.candidates import Candidate
 from ldl_jax.run.config import Config, completed
 from ldl_jax.run.data import LogLine
