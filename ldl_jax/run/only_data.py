@@ -20,3 +20,19 @@ def define_flag(values: flags.FlagValues) -> None:
         "whose data section is taken; --config.data.KEY=VALUE alone does as well",
         flag_values=values,
     )
+
+
+def keys_given(values: flags.FlagValues) -> list[str]:
+    """Returns the keys of the config on the command line.
+
+    Raises:
+      ValueError: neither they nor a config say which pictures are meant.
+    """
+    keys = [*config_flags.get_override_values(values["config"])]
+    if not keys and not values["config"].present:
+        raise ValueError(
+            "--config: says which pictures are scored; give that of the run, with the keys that it "
+            "was given, or --config.data.name=NAME with --config.data.root=DIR or "
+            "--config.data.csv=FILE"
+        )
+    return keys
