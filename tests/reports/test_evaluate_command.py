@@ -113,6 +113,27 @@ def test_a_model_without_the_name_of_the_flag(checkpoint, faces, capsys):
     assert same == (0, printed, "")
 
 
+def test_options_of_a_reader_of_ones_own_need_no_config_file(
+    checkpoint, faces, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "reader_with_options.py").write_text(
+        "import numpy as np\n"
+        "from ldl_jax.data.records import Records\n\n\n"
+        "def drawn(count=9):\n"
+        '    """Grey faces."""\n'
+        "    images = np.full((count, 32, 32, 3), 99, np.uint8)\n"
+        "    names = [str(row) for row in range(count)]\n"
+        "    return Records(name='grey', ids=names, images=images, labels=[30] * count)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    data = ["--config.data.name=reader_with_options:drawn", "--part=all"]
+    code, printed, errors = call(capsys, checkpoint("a"), *data, "--config.data.options.count=12")
+    assert (code, errors) == (0, "")
+    assert "grey: 12 pictures" in printed
+    errors = call(capsys, checkpoint("a"), *data, "--config.data.options.cuont=12")[2]
+    assert "data.options.cuont: 'reader_with_options:drawn' has no such option" in errors
+
+
 @pytest.fixture(scope="module")
 def grouped(faces):
     """The same pictures with younger people, a validation part, and two columns of groups."""
