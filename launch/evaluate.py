@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 
 from ldl_jax.data.synthetic.corruptions import CORRUPTIONS
@@ -29,7 +28,7 @@ from ldl_jax.evaluation import compare, gallery, grid, report, robustness, trust
 from ldl_jax.predict import hub
 from ldl_jax.run import config as schema
 from ldl_jax.run import only_data, operating, score_folder, scoring, spoiling
-from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
+from ldl_jax.run.command import fail, flag_errors, quiet, start
 from ldl_jax.run.config import Config
 from ldl_jax.run.progress import bar, teller
 from ldl_jax.run.spoiling import Spoiling
@@ -46,7 +45,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_multi_string(
         "checkpoint",
         [],
-        "a run's workdir, one checkpoint, or the file of an age model; may be repeated",
+        "a run's workdir, one checkpoint, or the file of an age model; may be repeated, or be "
+        "given without the flag's name",
         flag_values=values,
     )
     flags.DEFINE_multi_string(
@@ -148,14 +148,14 @@ def _spoiling(values: flags.FlagValues) -> Spoiling | None:
 def main(arguments: Sequence[str]) -> None:
     """Prints the table; ends the process with 1 where something is wrong."""
     quiet()
-    only_flags(arguments)
     values = flags.FLAGS
-    if not values.checkpoint:
+    named = [*arguments[1:], *values.checkpoint]
+    if not named:
         fail("--checkpoint: give a run's workdir, a checkpoint, or the file of an age model")
     out = None if values.out is None else Path(values.out)
     try:
-        _check_overrides([*config_flags.get_override_values(values["config"])])
-        checkpoints = [hub.local(name) for name in values.checkpoint]
+        _check_overrides(only_data.keys_given(values))
+        checkpoints = [hub.local(name) for name in named]
         asked = _asked(values)
         config = schema.parse(values.config)
         spoiled = _spoiling(values)

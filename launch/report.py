@@ -39,6 +39,8 @@ def main(arguments: Sequence[str]) -> None:
         sources = subjects.read([Path(name) for name in arguments[1:]], _GENERATION.value)
         if _HTML.value is not None:
             targets.put(page.page(sources, pictures=_PICTURES.value), _HTML.value)
+            if _HTML.value != "-":
+                print(f"page: {plain(_HTML.value)}")
         else:
             _show(sources)
     except (ValueError, OSError) as error:

@@ -28,8 +28,14 @@ def check(about: Record, trust: Sequence[str], source: Path) -> None:
     """
     if isinstance(trust, str):
         raise ValueError(f"trust: expected a list of modules, as ({trust!r},), got {trust!r}")
+    faults = []
     for key, options in (("model", about.model), ("method", about.method)):
-        check_name(f"{key}.name", options["name"], trust, source)
+        try:
+            check_name(f"{key}.name", options["name"], trust, source)
+        except ValueError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise ValueError("; ".join(faults))
 
 
 def check_name(key: str, name: str, trust: Sequence[str], source: Path) -> None:

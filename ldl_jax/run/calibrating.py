@@ -137,6 +137,7 @@ def calibrate(
     known = answers.probs, answers.labels, predictor.space
     groups = joined(answers.groups)
     whom = groups, answers.subjects
+    log(f"fits on {len(rows)} pictures, and measures by {calibrating.FOLDS}-fold cross-validation")
     fitted = fit(*known, options, *whom)
     after = None
     try:

@@ -72,8 +72,7 @@ def put_in(config: Any, keys: Sequence[Key]) -> None:
     """Puts keys into the sections of a config where "package.module:factory" takes them.
 
     Raises:
-      ValueError: there is no config, or the method is a built-in without such a hyper-parameter.
-      KeyError: another section's built-in has no such key.
+      ValueError: there is no config, or a built-in has no such hyper-parameter or option.
     """
     for key in keys:
         whole = f"--config.{key.stage}{key.section}.{key.name}"
@@ -93,7 +92,11 @@ def put_in(config: Any, keys: Sequence[Key]) -> None:
                 "python -m launch.methods lists each method's"
             )
         elif not key.known:
-            raise KeyError(f"{key.stage}{key.section}.{key.name}")
+            naming = f"{key.stage}{SECTIONS[key.section][0]}"
+            raise ValueError(
+                f"{whole}: unknown key, {naming}={names[0]!r} has no such option; a part of your "
+                "own, or of another package, is named as package.module:factory"
+            )
 
 
 def _below(config: Any, section: str) -> Any:

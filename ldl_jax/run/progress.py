@@ -1,18 +1,25 @@
 """Shows a running job to a person: a progress bar in a terminal, plain lines elsewhere."""
 
+import time
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from ldl_jax.evaluation.cells import plain_lines
+
+# Seconds from the start to the first line where there is no terminal; each wait after it is twice
+# as long, up to the last one.
+FIRST_LINE, RAREST_LINE = 10.0, 600.0
 
 
 def teller(console: Console) -> Callable[[str], None]:
@@ -36,9 +43,37 @@ def once(log: Callable[[str], None]) -> Callable[[str], None]:
     return say
 
 
+class _BarOrLines(Progress):
+    """A bar that a log file, a pipe or a notebook gets as a line now and then."""
+
+    _begun: float | None = None
+    _line_due, _wait = FIRST_LINE, FIRST_LINE
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """Notes what changed; says it in a line where no bar is drawn and one is due."""
+        super().update(task_id, **changes)
+        if not self.disable:
+            return
+        now = time.monotonic()
+        self._begun = now if self._begun is None else self._begun
+        if now - self._begun >= self._line_due:
+            self._say(task_id, now - self._begun)
+            self._wait = min(2 * self._wait, RAREST_LINE)
+            self._line_due = now - self._begun + self._wait
+
+    def _say(self, task_id: TaskID, seconds: float) -> None:
+        task = next(task for task in self.tasks if task.id == task_id)
+        count = f"{task.completed:,.0f}" + ("" if task.total is None else f" of {task.total:,.0f}")
+        teller(self.console)(f"{task.description}  {count}, after {seconds:,.0f} s")
+
+
 def bar(console: Console) -> Progress:
-    """Returns a bar with its count, the time taken and the time left; silent without a terminal."""
-    return Progress(
+    """Returns a bar with its count, the time taken and the time left.
+
+    Where there is no terminal, a job of more than `FIRST_LINE` seconds says in a line how far it
+    is, ever more rarely.
+    """
+    return _BarOrLines(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
@@ -52,7 +87,7 @@ def bar(console: Console) -> Progress:
 
 
 class ProgressBar:
-    """Shows generation, epoch, loss, images/s and time left; silent where there is no terminal."""
+    """Shows generation, epoch, loss, images/s and time left, in a bar or in rare lines."""
 
     def __init__(self, console: Console, generations: int) -> None:
         self._console = console

@@ -39,7 +39,10 @@ def note(path: Path, config: DataConfig, records: Records, rows: np.ndarray) -> 
     except (ValueError, KeyError, TypeError, AttributeError):
         return "whether it was trained on these pictures is not known: its run cannot be read"
     if counts is None:
-        return "it was trained on another dataset; whether that shares pictures is not known"
+        return (
+            "it was trained on another dataset, or with other data.options; whether that shares "
+            "pictures is not known"
+        )
     what = {"train": "it was trained on", "validation": "it was chosen by"}
     leaks = [
         f"{counts[part]} of {len(rows)} pictures {text}"

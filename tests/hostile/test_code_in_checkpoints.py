@@ -59,6 +59,16 @@ def test_a_module_that_a_checkpoint_names_is_not_imported(
     assert evidence.exists()
 
 
+def test_all_modules_that_a_checkpoint_names_are_said_at_once(tmp_path, weights, write_checkpoint):
+    names = {"model": {"name": "nowhere_a:network"}, "method": {"name": "nowhere_b:factory"}}
+    stored = write_checkpoint(tmp_path / "c", weights, **names)
+    with pytest.raises(ValueError, match=r"--trust=nowhere_a,.*--trust=nowhere_b"):
+        ldl_jax.load(stored)
+    with pytest.raises(ValueError, match=r"--trust=nowhere_b") as failed:
+        ldl_jax.load(stored, trust=("nowhere_a",))
+    assert "nowhere_a" not in str(failed.value)
+
+
 def test_no_code_is_run_from_inside_a_run(
     tmp_path, weights, write_checkpoint, monkeypatch, evidence
 ):

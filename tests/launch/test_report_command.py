@@ -123,6 +123,7 @@ def test_a_page_is_written_whole(runs, tmp_path, capsys):
     assert text.startswith("<!doctype html>")
     assert text.endswith("</html>\n")
     assert "numbers are of something else: c." in text
+    assert capsys.readouterr().out == f"page: {target}\n"
     call(runs[0], "--html=-")
     assert capsys.readouterr().out.startswith("<!doctype html>")
 

@@ -106,6 +106,34 @@ def test_a_model_on_a_csv_file(checkpoint, faces, tmp_path, capsys):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["out"]  # nothing beside it
 
 
+def test_a_model_without_the_name_of_the_flag(checkpoint, faces, capsys):
+    code, printed, errors = call(capsys, checkpoint("a"), *of_csv(faces, "--part=all"))
+    assert (code, errors) == (0, "")
+    same = call(capsys, f"--checkpoint={checkpoint('a')}", *of_csv(faces, "--part=all"))
+    assert same == (0, printed, "")
+
+
+def test_options_of_a_reader_of_ones_own_need_no_config_file(
+    checkpoint, faces, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "reader_with_options.py").write_text(
+        "import numpy as np\n"
+        "from ldl_jax.data.records import Records\n\n\n"
+        "def drawn(count=9):\n"
+        '    """Grey faces."""\n'
+        "    images = np.full((count, 32, 32, 3), 99, np.uint8)\n"
+        "    names = [str(row) for row in range(count)]\n"
+        "    return Records(name='grey', ids=names, images=images, labels=[30] * count)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    data = ["--config.data.name=reader_with_options:drawn", "--part=all"]
+    code, printed, errors = call(capsys, checkpoint("a"), *data, "--config.data.options.count=12")
+    assert (code, errors) == (0, "")
+    assert "grey: 12 pictures" in printed
+    errors = call(capsys, checkpoint("a"), *data, "--config.data.options.cuont=12")[2]
+    assert "data.options.cuont: 'reader_with_options:drawn' has no such option" in errors
+
+
 @pytest.fixture(scope="module")
 def grouped(faces):
     """The same pictures with younger people, a validation part, and two columns of groups."""
@@ -412,7 +440,8 @@ def test_bad_input_is_one_line_before_anything_is_written(checkpoint, faces, tmp
         ([model, *data, "--config.evaluation.batch_size=9"], "evaluation.batch_size: 9"),
         ([model, *data, f"--out={mine}"], "holds other files than an evaluation's, as notes.txt"),
         ([model, *data, f"--out={file}/x"], "is a file"),
-        ([model, *data, "extra"], "unknown arguments: extra"),
+        ([model, *data, "extra"], "--checkpoint: extra does not exist"),
+        ([model], "--config: says which pictures are scored"),
         ([model, *data, "--corruptions=fog"], "--corruptions: expected some of blur, jpeg,"),
         ([model, *data, "--corruptions", "--severities=0,x"], "--severities: expected some of 1"),
         ([model, *data, "--severities=1"], "--severities: of corruptions; give --corruptions too"),
@@ -435,7 +464,7 @@ def test_an_earlier_evaluation_gives_way_whole(checkpoint, faces, tmp_path, caps
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ldl_jax.run.score_folder.error_analysis", full)
+        patch.setattr("ldl_jax.evaluation.analysis_figure.error_analysis", full)
         code, _, errors = call(capsys, f"--checkpoint={checkpoint('b')}", f"--out={out}", *data)
     assert code == 1
     assert "no space left" in errors

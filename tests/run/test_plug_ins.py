@@ -143,6 +143,24 @@ def test_flags_give_the_options_and_the_config_keeps_them():
         assert identity.changes_numbers(key)
 
 
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("optimizer.options.b1", "optimizer.name='sgd'"),
+        ("augment.options.width", "augment.name="),
+        ("data.options.kidn", "data.name='synthetic'"),
+        ("model.widht", "model.name="),
+    ],
+)
+def test_an_option_of_a_built_in_that_has_none_such_names_both(key, name):
+    config = schema.defaults()
+    config.optimizer.name = "sgd"
+    _, keys = own_keys.taken_out([f"--config.{key}=1"])
+    with pytest.raises(ValueError, match=r"no such option; .* package\.module:factory") as caught:
+        own_keys.put_in(config, keys)
+    assert str(caught.value).startswith(f"--config.{key}: unknown key, {name}")
+
+
 def test_an_option_that_no_file_can_keep_is_refused():
     with pytest.raises(ConfigError, match=r"augment\.options\.most: expected a number, .* ndarray"):
         make_config(augment__name="my_parts:darker", augment__options={"most": np.ones(2)})
