@@ -23,7 +23,7 @@ from ldl_jax.models import face_api
 from ldl_jax.predict.loading import load
 
 CROPS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-SHIFTS = (-0.05, 0.0, 0.05, 0.1, 0.15)
+SHIFTS = (-0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
 ORDERS = ("rgb", "bgr")
 # dlib's network: its pictures, and the age that each of its 81 classes stands for.
 _DLIB_SIZE, _DLIB_CLASSES, _DLIB_NEWBORN = 64, 81, 0.25
