@@ -59,7 +59,8 @@ def finish(workdir: Path, env: dict[str, str], *changes: str) -> str:
         check=True,
         timeout=600,
     )
-    assert done.stderr == ""
+    # A busy machine is told how far it is.
+    assert [line for line in done.stderr.splitlines() if ", after " not in line] == []
     return done.stdout
 
 
