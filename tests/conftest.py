@@ -161,3 +161,11 @@ def draw_weights():
         )
 
     return draw
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_lines_of_slow_machines():
+    """Keeps what is printed the same where a busy machine takes long over it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ldl_jax.run.progress._BarOrLines._line_due", float("inf"))
+        yield

@@ -44,7 +44,10 @@ def once(log: Callable[[str], None]) -> Callable[[str], None]:
 
 
 class _BarOrLines(Progress):
-    """A bar that a log file, a pipe or a notebook gets as a line now and then."""
+    """A bar that a log file, a pipe or a notebook gets as a line now and then.
+
+    The lines go to standard error: standard output is the same for the same run, however long.
+    """
 
     _begun: float | None = None
     _line_due, _wait = FIRST_LINE, FIRST_LINE
@@ -64,7 +67,7 @@ class _BarOrLines(Progress):
     def _say(self, task_id: TaskID, seconds: float) -> None:
         task = next(task for task in self.tasks if task.id == task_id)
         count = f"{task.completed:,.0f}" + ("" if task.total is None else f" of {task.total:,.0f}")
-        teller(self.console)(f"{task.description}  {count}, after {seconds:,.0f} s")
+        teller(Console(stderr=True))(f"{task.description}  {count}, after {seconds:,.0f} s")
 
 
 def bar(console: Console) -> Progress:

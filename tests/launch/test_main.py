@@ -59,7 +59,8 @@ def finish(workdir: Path, env: dict[str, str], *changes: str) -> str:
         check=True,
         timeout=600,
     )
-    assert done.stderr == ""
+    # A busy machine is told how far it is.
+    assert [line for line in done.stderr.splitlines() if ", after " not in line] == []
     return done.stdout
 
 
@@ -317,7 +318,6 @@ def test_smoke_is_told_of_the_devices(
 
 def test_missing_flags_and_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--config" in complaint(capsys, "--workdir=somewhere")
-    assert "--workdir" in complaint(capsys, "--config=configs/quickstart.py")
     assert "nope.py" in complaint(capsys, "--config=configs/nope.py", "--workdir=somewhere")
 
 

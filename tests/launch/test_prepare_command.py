@@ -250,7 +250,8 @@ def test_a_kill_costs_only_what_was_being_done(tmp_path, number):
         return  # what is left is the same
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert "were done before)" in done.stdout
-    assert done.stderr == ""
+    # A busy machine is told how far it is.
+    assert [line for line in done.stderr.splitlines() if ", after " not in line] == []
     assert len(catalogue.read("prepared", tmp_path / "out")) == count
 
 
