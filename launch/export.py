@@ -197,7 +197,7 @@ def _module_faults(flag: str, end: str, module: str) -> list[str]:
         missing = (error.name or "").partition(".")[0]
         extra = _EXTRAS.get(missing)
         remedy = f": pip install 'ldl_jax[{extra}]'" if extra else ""
-        return [f"{flag}: {end} needs {error.name}, which is not installed{remedy}"]
+        return [f"{flag}: what ends in {end} needs {error.name}, which is not installed{remedy}"]
     return []
 
 
