@@ -136,7 +136,7 @@ def parse(
             faults.append(f"order: there is no part {name!r}")
             continue
         section = content["parts"][name]
-        if only and name not in only and (parts or set(only) != {PEERS}):
+        if only and name not in only:
             continue
         try:
             parts.append(_part(name, section, shared, content, training))
@@ -164,7 +164,7 @@ def parse(
         tuple(content["metrics"]),
         content["select"],
         content["validation_fraction"],
-        tuple(parts) if not only or set(only) != {PEERS} else tuple(parts[:1]),
+        tuple(parts),
         peers,
     )
 

@@ -24,7 +24,7 @@ from ldl_jax.run import (
     data,
     started,
 )
-from ldl_jax.run.benchmark import PEERS, Benchmark
+from ldl_jax.run.benchmark import PEERS, Benchmark, PeersConfig
 from ldl_jax.run.benchmark_page import PageRow, ResultTable
 from ldl_jax.run.benchmark_runs import Budget, Unit
 from ldl_jax.run.data import Reader
@@ -74,7 +74,7 @@ def run(
         with lock(path) if training else contextlib.nullcontext():
             try:
                 if training:
-                    _peers(wanted, path, records, parts, budget, log)
+                    _peers(wanted.peers, path, records, parts, shown.data.seed, budget, log)
                     if crew is None:
                         _train(wanted, path, read, budget, console, log)
                     else:
@@ -110,14 +110,20 @@ def write(
 
 
 def _peers(
-    bench: Benchmark, path: Path, records: Records, parts: Parts, budget: Budget, log: LogLine
+    peers: PeersConfig,
+    path: Path,
+    records: Records,
+    parts: Parts,
+    seed: int,
+    budget: Budget,
+    log: LogLine,
 ) -> None:
     """Asks the peers that have not answered yet."""
-    done = benchmark_peers.kept(bench.peers, _peers_folder(path))
-    for name in bench.peers.files:
+    folder = _peers_folder(path)
+    done = benchmark_peers.kept(peers, folder)
+    for name in peers.files:
         if name not in done and not budget.over:
-            folder, seed = _peers_folder(path), bench.data.seed
-            benchmark_peers.ask(bench.peers, name, folder, records, parts, seed, log)
+            benchmark_peers.ask(peers, name, folder, records, parts, seed, log)
 
 
 def _train(

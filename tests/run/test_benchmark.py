@@ -157,6 +157,18 @@ def test_an_unknown_part_and_peers_that_are_not_there(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_peers_alone_train_nothing(tmp_path, monkeypatch):
+    config = small()
+    config.peers.files = {"SSR-Net": "imdb.h5"}
+    config.peers.root = str(tmp_path)
+    (tmp_path / "imdb.h5").touch()
+    asked = []
+    monkeypatch.setattr(benchmarking.benchmark_peers, "ask", lambda *rest: asked.append(rest[1]))
+    assert not go(config, tmp_path / "out", only=["peers"])
+    assert asked == ["SSR-Net"]
+    assert not (tmp_path / "out/runs/scratch").exists()
+
+
 @pytest.mark.parametrize("file", [aaf, cen_aaf, scut_fbp5500])
 def test_the_configs_can_be_used(file):
     config = file.get_config()
