@@ -123,7 +123,7 @@ class ViT(nnx.Module):
         """Repeats tokens [1, N, D] for each picture of x [B, ...]."""
 
         def repeated(x: jax.Array, value: jax.Array) -> jax.Array:
-            return jnp.broadcast_to(value, (len(x), *value.shape[1:]))
+            return jnp.broadcast_to(value, (x.shape[0], *value.shape[1:]))
 
         return weighted(repeated, x, token[...], self.plan.dtype)
 

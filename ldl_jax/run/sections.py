@@ -8,7 +8,8 @@ from ldl_jax.data.align import Alignment
 from ldl_jax.data.splits.copies import GROUP, KEEP, LEAKS
 from ldl_jax.data.splits.protocols import DRAWN, PROTOCOLS
 from ldl_jax.files import from_home
-from ldl_jax.train.job import EXCHANGES
+
+EXCHANGES = ("network", "float32")
 
 
 class ConfigError(ValueError):

@@ -19,7 +19,6 @@ from ldl_jax.train.trace import Trace
 STUDENTS = ("pretrained", "teacher", "fresh")
 USES = ("last", "best")
 PRECISIONS = ("tf32", "float32")
-EXCHANGES = ("network", "float32")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -311,7 +311,7 @@ def test_elsewhere_than_on_a_cpu_a_trial_chooses_once(
         sweeping.replicas, "run", lambda whole, *rest: trained.append(len(whole.replicas)) or {}
     )
     monkeypatch.setattr(sweeping.generations, "run", lambda *rest: trained.append(1))
-    monkeypatch.setattr(sweeping, "show", lambda *rest, **named: None)
+    monkeypatch.setattr(sweeping, "finish", lambda *rest, **named: None)
     monkeypatch.setattr(sweeping.jobs, "look", lambda *rest, **named: None)
     text = run(make(SEEDS), tmp_path)
     assert word in text
