@@ -93,7 +93,7 @@ def of_aaf(root: Path, weights: Path, cache: Path | None) -> tuple[Answers, Answ
         text = next(root.rglob(f"image sets/{name}.txt")).read_text()
         sexes |= {line.split()[0]: line.split()[1] for line in text.splitlines() if line.strip()}
     job, known = built.job, Weights(arrays["params"], arrays["model_state"])
-    predict = make_predict_step(job.model, job.method, flip=job.about.flip)
+    predict = make_predict_step(job.model, job.method, flip=job.about.flip, crops=job.about.crops)
     parts = []
     for name in ("validation", "test"):
         feed = built.feeds[name]

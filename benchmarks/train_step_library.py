@@ -89,7 +89,9 @@ def folded(job: Job, weights: Weights) -> tuple[Job, Weights]:
 
 def predict_of(job: Job) -> PredictStep:
     """Returns a job's pure `predict(weights, images) -> Prediction`."""
-    return make_predict_step(job.model, job.method, flip=job.evaluation.flip)
+    return make_predict_step(
+        job.model, job.method, flip=job.evaluation.flip, crops=job.evaluation.crops
+    )
 
 
 def _training(job: Job, train: Callable, weights: Weights) -> Measured:

@@ -137,7 +137,9 @@ def _about(predictor: Predictor) -> str:
     about, space = predictor.about, predictor.space
     options = {name: value for name, value in about.model.items() if name != "name"}
     settings = {name: value for name, value in about.method.items() if name != "name"}
-    flip = ", averaged over the picture and its mirror image" if about.flip else ""
+    looks = [f"the middle {share:.0%} of the picture" for share in about.crops] or ["the picture"]
+    mirrored = f" and {'their' if len(looks) > 1 else 'its'} mirror images" if about.flip else ""
+    flip = f", averaged over {', '.join(looks)}{mirrored}" if len(looks) > 1 or mirrored else ""
     return (
         f"For the picture of a face it answers a value in {markdown(space.unit)} and the "
         f"probability of each of {space.size} labels from {space.low:g} to {space.high:g}{flip}.\n"

@@ -19,9 +19,11 @@ from ldl_jax.data.records import Records
 from ldl_jax.features.cache import Cache, LogLine
 from ldl_jax.heads import joined
 from ldl_jax.models.functional import Model, ModelState, Params
+from ldl_jax.models.looks import Crops
 from ldl_jax.placement import Placement
 
 PICTURE, MIRROR = "picture", "mirror"
+_CROP = "crop "  # how the names begin of the views of another crop
 _FILE = 1024  # pictures of a file; what a run that is killed may lose
 _BATCH = {"cpu": 8}  # pictures at a time; small ones stay in a CPU's caches
 _SAID = 10.0  # seconds between lines on progress
@@ -68,10 +70,9 @@ class Extractor:
         inputs, model = prepare(images, self.preprocessing), self.model
 
         def view(name: str) -> jax.Array:
-            if name == PICTURE:
-                return inputs
-            if name == MIRROR:
-                return model.mirror(inputs)
+            if name in (PICTURE, MIRROR) or name.startswith(_CROP):
+                share = float(name.split()[1]) if name.startswith(_CROP) else 1.0
+                return model.looks(inputs, name.endswith(MIRROR), (share,))[-1]
             index = int(name.rpartition(" ")[2])
 
             def drawn(seed: jax.Array, image: jax.Array) -> jax.Array:
@@ -82,6 +83,15 @@ class Extractor:
 
         columns = [joined(model.apply(*weights, view(name), train=False)[0]) for name in views]
         return jnp.stack(columns, axis=1)
+
+
+def look_names(flip: bool, crops: Crops) -> list[str]:
+    """Returns the names of the views of `looks_at`, in its order."""
+    pairs = [
+        (PICTURE, MIRROR) if share == 1 else (f"{_CROP}{share}", f"{_CROP}{share} {MIRROR}")
+        for share in crops or (1.0,)
+    ]
+    return [name for pair in pairs for name in pair[: 2 if flip else 1]]
 
 
 def digests_of(records: Records, rows: Sequence[int]) -> list[bytes]:
@@ -115,7 +125,7 @@ def features_of(
     Args:
       part: N pictures.
       digests: N, of `digests_of`.
-      views: W of PICTURE, MIRROR and the extractor's augmented ones.
+      views: W of `look_names` and the extractor's augmented ones.
       extractor: computes those that the cache lacks.
       cache: of this extractor.
       placement: of the devices that share a batch.

@@ -5,13 +5,14 @@ import jax.numpy as jnp
 
 from ldl_jax.heads import Features, parts_of, standardise, total
 from ldl_jax.models.functional import Model, ModelState, Params
+from ldl_jax.models.looks import Crops
 
 
 def stored(network: Model, *, standardised: bool = False) -> Model:
     """Returns the network of a head that learns from features which are stored.
 
     It has no parameters. In the place of images it takes [B, W, D], of each picture the features of
-    the picture itself, and then those of its mirror image, and gives the first ones.
+    its looks in the order of `looks_at`, and gives the first ones.
 
     Args:
       network: computed the features.
@@ -36,7 +37,8 @@ def stored(network: Model, *, standardised: bool = False) -> Model:
         features = parts_of(images[:, 0], network.width)
         return standardise(features, **model_state) if standardised else features, model_state
 
-    def mirror(images: jax.Array) -> jax.Array:
-        return images[:, ::-1]
+    def looks(images: jax.Array, flip: bool, crops: Crops) -> list[jax.Array]:
+        count = max(len(crops), 1) * (2 if flip else 1)
+        return [images[:, index : index + 1] for index in range(count)]
 
-    return Model(network.name, jax.jit(init), apply, network.width, network.size, mirror=mirror)
+    return Model(network.name, jax.jit(init), apply, network.width, network.size, looks=looks)

@@ -60,7 +60,9 @@ class Predictor:
         model, method = recorded.parts(about, "about")
         backbone = weights.params["backbone"]
         model, backbone, model_state = models.folded(model, backbone, weights.model_state)
-        predict = make_predict_step(model, method, flip=about.flip, calibration=about.calibration)
+        predict = make_predict_step(
+            model, method, flip=about.flip, crops=about.crops, calibration=about.calibration
+        )
         self._weights = jax.device_put(
             Weights({**weights.params, "backbone": backbone}, model_state)
         )

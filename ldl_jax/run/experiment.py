@@ -220,6 +220,7 @@ def _record(resolved: Resolved, preprocessing: Preprocessing, backbone: str) -> 
         preprocessing=preprocessing,
         alignment=data.alignment(config.data, resolved.records),
         flip=config.evaluation.flip,
+        crops=config.evaluation.crops,
         hidden=config.model.hidden,
         standardised=config.model.standardise,
         backbone=backbone,

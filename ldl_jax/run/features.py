@@ -13,12 +13,11 @@ from ldl_jax.data.feed.choice import SHARES, Memory, choose, least, measure
 from ldl_jax.data.feed.feeds import Feed, Part, feed
 from ldl_jax.features.cache import Cache
 from ldl_jax.features.compute import (
-    MIRROR,
-    PICTURE,
     Extractor,
     Stop,
     digests_of,
     features_of,
+    look_names,
 )
 from ldl_jax.heads import total
 from ldl_jax.models.stored import stored
@@ -105,7 +104,11 @@ def extracted(
         feeds=_feeds(resolved, parts, log),
         model=model,
         weights=({}, statistics),
-        views=Views(config.augment.flip, config.init.features_views),
+        views=Views(
+            config.augment.flip,
+            config.init.features_views,
+            max(len(config.evaluation.crops), 1),
+        ),
         files={backbone.NAME: backbone.dumped(*weights)},
         backbone=hashed,
         key=key,
@@ -135,7 +138,8 @@ def _key(resolved: Resolved, weights: str, preprocessing: Preprocessing) -> tupl
     """Returns what a run's features, their statistics and their feeds depend on."""
     config, init = resolved.config, resolved.config.init
     network = weights, resolved.options, preprocessing
-    recipe = config.augment, config.evaluation.flip, init.features_views
+    looked = config.evaluation.flip, config.evaluation.crops
+    recipe = config.augment, *looked, init.features_views
     return (
         to_dict(config)["data"],
         *network,
@@ -187,7 +191,7 @@ def with_head(frozen: Extracted, head: PyTree | None) -> Extracted:
 def _views(config: Config, extractor: Extractor, training: bool) -> list[str]:
     """Returns the views that are stored of each picture of a part."""
     mirrored = config.augment.flip > 0 if training else config.evaluation.flip
-    views = [PICTURE, MIRROR] if mirrored else [PICTURE]
+    views = look_names(mirrored, config.evaluation.crops)
     return views + extractor.augmented(config.init.features_views) if training else views
 
 

@@ -29,7 +29,7 @@ CHANGES = (
     *("augment", "model", "method", "optimizer"),
     *("init.head", "init.freeze", "init.backbone_rate", "init.layer_decay", "chain.student"),
     *("init.features", "init.features_views", "init.teachers"),
-    *("evaluation.flip", "evaluation.every", "evaluation.distributions"),
+    *("evaluation.flip", "evaluation.crops", "evaluation.every", "evaluation.distributions"),
     *("faults.not_finite", "faults.in_a_row"),
 )
 # A run goes on with another value. Where the pictures, the split or the first weights lie and how

@@ -15,7 +15,7 @@ from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.feeds import Feed, feed
 from ldl_jax.data.records import Records
 from ldl_jax.features.cache import Cache
-from ldl_jax.features.compute import MIRROR, PICTURE, digests_of
+from ldl_jax.features.compute import digests_of, look_names
 from ldl_jax.files import from_home
 from ldl_jax.heads import total
 from ldl_jax.models.stored import stored
@@ -73,7 +73,7 @@ def answering(
     about, (model, method, weights) = predictor.about, predictor.parts
     name = str(about.model["name"])
     of = features.about(name, about.model, network, about.preprocessing)
-    views = [PICTURE, MIRROR] if about.flip else [PICTURE]
+    views = look_names(about.flip, about.crops)
     for folder in _folders(str(init["features_cache"]), workdir):
         cache = Cache.existing(folder, of, total(model.width), log)
         if cache is None:
@@ -88,7 +88,9 @@ def answering(
     log(f"the features of all {len(rows):,} pictures are kept in {folder}: {name} is not run")
     return KeptAnswering(
         feed(dataclasses.replace(part, features=kept), *way),
-        make_predict_step(stored(model), method, flip=about.flip, calibration=about.calibration),
+        make_predict_step(
+            stored(model), method, flip=about.flip, crops=about.crops, calibration=about.calibration
+        ),
         Weights({"backbone": {}, "head": weights.params["head"]}, {}),
         Views(),
     )

@@ -122,7 +122,8 @@ def _value(kind: Any, value: Any, name: str) -> Any:
         if wanted[1:] == (...,) and isinstance(value, (list, tuple)):
             wanted = wanted[:1] * len(value)
         if not isinstance(value, (list, tuple)) or len(value) != len(wanted):
-            raise ConfigError(f"{name}: expected {len(wanted)} values, got {value!r}")
+            count = "a tuple" if wanted[1:] == (...,) else f"{len(wanted)} values"
+            raise ConfigError(f"{name}: expected {count}, got {value!r}")
         return tuple(_value(k, v, name) for k, v in zip(wanted, value, strict=True))
     if typing.get_origin(kind) is dict:
         kind, value = dict, {} if value is None else value

@@ -9,6 +9,7 @@ from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.feeds import EpochOrder, Feed
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
+from ldl_jax.models.looks import check_crops
 from ldl_jax.placement import Placement
 from ldl_jax.train.ensemble import Ensemble
 from ldl_jax.train.faults import FaultConfig
@@ -53,6 +54,8 @@ class EvaluationConfig:
     Attributes:
       batch_size: pictures at a time.
       flip: average over a picture and its mirror image.
+      crops: average over these shares of a picture's width and height, about its middle, as
+        (1.0, 0.8); () takes the picture alone.
       every: epochs between evaluations of the validation part.
       distributions: keep each test picture's distribution; without, no metric of them is known. A
         classifier of 54,000 people has no room for them.
@@ -60,6 +63,7 @@ class EvaluationConfig:
 
     batch_size: int = 256
     flip: bool = True
+    crops: tuple[float, ...] = ()
     every: float = 1.0
     distributions: bool = True
 
@@ -68,6 +72,10 @@ class EvaluationConfig:
             raise ValueError(f"evaluation.batch_size: expected 1 or more, got {self.batch_size}")
         if not self.every > 0:
             raise ValueError(f"evaluation.every: expected more than 0, got {self.every}")
+        try:
+            check_crops(self.crops)
+        except ValueError as error:
+            raise ValueError(f"evaluation.{error}") from None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import jax
 from ldl_jax.calibration import Calibration, apply
 from ldl_jax.methods import Method, Prediction
 from ldl_jax.models.functional import Model
+from ldl_jax.models.looks import Crops
 from ldl_jax.train.weights import PyTree, Weights
 
 PredictStep = Callable[[Weights, jax.Array], Prediction]
@@ -20,23 +21,28 @@ def head_outputs(model: Model, method: Method, weights: Weights, images: jax.Arr
 
 
 def make_predict_step(
-    model: Model, method: Method, *, flip: bool = True, calibration: Calibration | None = None
+    model: Model,
+    method: Method,
+    *,
+    flip: bool = True,
+    crops: Crops = (),
+    calibration: Calibration | None = None,
 ) -> PredictStep:
     """Returns a pure `predict(weights, images) -> Prediction` of preprocessed images [B, H, W, 3].
 
     With `flip`, values and probabilities are the means over a picture and its mirror image
-    (DLDL-v2, "Inference Details"). A calibration changes the probabilities, and leaves the values:
-    those are the method's own estimate, which a run's tables measure.
+    (DLDL-v2, "Inference Details"), and with `crops` over those shares of the picture (as the ten
+    crops of Krizhevsky et al., "ImageNet Classification", 2012). A calibration changes the
+    probabilities, and leaves the values: those are the method's own estimate, which a run's tables
+    measure.
     """
 
     def once(weights: Weights, images: jax.Array) -> Prediction:
         return method.predict(head_outputs(model, method, weights, images))
 
     def predict(weights: Weights, images: jax.Array) -> Prediction:
-        if not flip:
-            return once(weights, images)
-        both = once(weights, images), once(weights, model.mirror(images))
-        return jax.tree.map(lambda a, b: (a + b) / 2, *both)
+        answers = [once(weights, look) for look in model.looks(images, flip, crops)]
+        return jax.tree.map(lambda *each: sum(each[1:], each[0]) / len(each), *answers)
 
     def calibrated(weights: Weights, images: jax.Array) -> Prediction:
         prediction = predict(weights, images)

@@ -38,7 +38,7 @@ class Steps:
 def jitted(job: Job) -> tuple[JittedStep | JittedSteps, Steps]:
     """Returns the jitted train step of a job, and the other functions."""
     model, method = gathered(job.model, job.method, job.placement)
-    predict = make_predict_step(model, method, flip=job.evaluation.flip)
+    predict = make_predict_step(model, method, flip=job.evaluation.flip, crops=job.evaluation.crops)
     data, state, steps = job.data, like(job), len(job.order(1))
     inputs = (data.train.fetch, job.augment, data.preprocessing, job.placement, steps, state)
     train: JittedStep | JittedSteps

@@ -14,10 +14,11 @@ from ldl_jax.calibration import Calibration
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.labels import LabelSpace
+from ldl_jax.models.looks import check_crops
 
 # Records of release 0.1.0 have no version and count as 0. Checkpoints with a record of version 2 or
 # newer are sealed, so that a missing seal is a fault.
-VERSION = 4
+VERSION = 5
 SEALED = 2
 Options = Mapping[str, Any]  # arguments by name, of JSON's types
 _LARGEST = 2**1000  # of the whole numbers that are a float
@@ -53,6 +54,7 @@ class Record:
       preprocessing: what is done to each picture before the network.
       alignment: how the training pictures were cut out of larger ones.
       flip: whether an answer is the mean over a picture and its mirror image.
+      crops: the shares of a picture that an answer is the mean over; () for the picture alone.
       generation: which generation of a chain it is, from 1; 0 where no run here trained it.
       step: how many steps the generation had been trained for.
       best: the validation that these weights were kept for, where they were.
@@ -63,7 +65,7 @@ class Record:
       calibration: what answers are calibrated by; None where `launch.calibrate` has fitted none.
 
     Raises:
-      ValueError: the calibration is of other labels.
+      ValueError: the calibration is of other labels, or the crops are no shares of a picture.
     """
 
     model: Options
@@ -72,6 +74,7 @@ class Record:
     preprocessing: Preprocessing
     alignment: Alignment
     flip: bool
+    crops: tuple[float, ...] = ()
     generation: int = 0
     step: int = 0
     best: BestValidation | None = None
@@ -81,6 +84,7 @@ class Record:
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
+        check_crops(self.crops)
         known = self.calibration
         if known is not None and known.space != self.space:
             raise ValueError(
@@ -134,6 +138,8 @@ def _span(space: LabelSpace) -> str:
 
 def _upgraded(fields: dict[str, object], version: int) -> dict[str, object]:
     """Returns the fields of an older record as those of this version."""
+    if version < 5:
+        fields = {"crops": [], **fields}
     if version < 4:
         fields = {"calibration": None, **fields}
     if version < 3:

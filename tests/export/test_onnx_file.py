@@ -17,7 +17,8 @@ from ldl_jax.predict.predictor import Predictor
 def predictor(draw_weights, make_record):
     options = {"name": "resnet10_tiny"}
     weights = draw_weights(models.build(**options), methods.get("dldl_v2", space=AGE), seed=2)
-    return Predictor(make_record(model=options, method={"name": "dldl_v2"}, flip=True), weights)
+    about = make_record(model=options, method={"name": "dldl_v2"}, flip=True, crops=(1.0, 0.8))
+    return Predictor(about, weights)
 
 
 @pytest.fixture(scope="module")

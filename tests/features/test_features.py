@@ -229,6 +229,29 @@ def test_views_are_drawn_as_the_recipe_says():
     np.testing.assert_allclose(shares, [1 / 3] * 3, atol=0.03)
 
 
+def test_crops_are_drawn_as_often_as_the_picture():
+    stored = jnp.broadcast_to(jnp.arange(5.0)[None, :, None], (6000, 5, 1))
+    drawn = np.asarray(draw(jax.random.key(0), stored, Views(0.25, 1, crops=2)))
+    shares = np.bincount(drawn.ravel().astype(int), minlength=5) / 6000
+    np.testing.assert_allclose(shares, np.array([0.75, 0.25, 0.75, 0.25, 1]) / 3, atol=0.03)
+    still = np.asarray(draw(jax.random.key(0), stored[:, :3], Views(0.0, 1, crops=2)))
+    shares = np.bincount(still.ravel().astype(int), minlength=3) / 6000
+    np.testing.assert_allclose(shares, [1 / 3] * 3, atol=0.03)
+
+
+def test_a_head_with_crops_answers_pictures_as_its_own_test_did(tmp_path):
+    made = build(workdir=tmp_path / "run", evaluation__crops=(1.0, 0.6), chain__generations=1)
+    run(made, tmp_path / "run")
+    part = made.job.data.test.part
+    assert part.features.shape[1] == made.job.data.train.part.features.shape[1] == 4
+    answer = ldl_jax.load(tmp_path / "run").answer(
+        np.stack([part.picture(row) for row in range(8)])
+    )
+    tested = predictions.read(tmp_path / "run" / "predictions" / "generation_1.csv")
+    np.testing.assert_allclose(answer.value, tested.values[:8], atol=1e-4)
+    np.testing.assert_allclose(answer.probs, tested.probs[:8], atol=1e-6)
+
+
 def test_augmented_views_are_of_the_training_part_and_stay(tmp_path):
     changes = {"init__features_views": 2, "augment__flip": 0.0}
     made = build(workdir=tmp_path, **changes)

@@ -74,6 +74,8 @@ def test_a_value_of_another_type(key, default):
     for wrong in WRONG[type(default)]:
         if key in ("init.teachers", "log.to", "log.tags") and wrong == ("a", "b", "c"):
             continue  # three paths, names or tags
+        if key == "evaluation.crops" and wrong in ((0.5,), (0.1, 0.2, 0.3, 0.4)):
+            continue  # shares of a picture
         with pytest.raises(ConfigError) as caught:
             parse(changed(key, wrong))
         message = str(caught.value)
@@ -210,6 +212,8 @@ def test_a_section_that_is_none(section):
         ("chain.student", "parent", "pretrained, teacher, fresh"),
         ("evaluation.batch_size", 0, "1 or more"),
         ("evaluation.every", 0.0, "more than 0"),
+        ("evaluation.crops", (1.0, 1.2), "expected shares from 0.1 to 1"),
+        ("evaluation.crops", 0.8, "expected a tuple, got 0.8"),
         ("init.backbone_rate", 0.0, "more than 0"),
         ("init.backbone_rate", float("nan"), "finite"),
         ("init.layer_decay", -0.5, "more than 0"),

@@ -10,6 +10,7 @@ from ldl_jax import methods, models
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.feed.feeds import Part, feed
 from ldl_jax.labels import LabelSpace
+from ldl_jax.models import looks
 from ldl_jax.models.functional import Model
 from ldl_jax.placement import make_placement
 from ldl_jax.train.compiled import jit_train_step
@@ -334,6 +335,17 @@ def test_runs_in_one_program_are_the_runs_alone(tiny_model, draw_weights):
 
 
 # The answer.
+
+
+def test_crops_are_averaged_over_with_their_mirror_images(tiny_model, draw_weights):
+    weights, images = draw_weights(tiny_model, CEN), draw_batch()["images"]
+    one = jax.jit(make_predict_step(tiny_model, CEN, flip=True))
+    several = jax.jit(make_predict_step(tiny_model, CEN, flip=True, crops=(1.0, 0.6)))
+    whole, middle = one(weights, images), one(weights, looks.middle(images, 0.6))
+    assert not np.allclose(whole.value, middle.value)
+    expected = jax.tree.map(lambda a, b: (a + b) / 2, whole, middle)
+    averaged = several(weights, images)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), averaged, expected)
 
 
 def test_flip_averages_over_the_mirror_image(tiny_model, draw_weights):

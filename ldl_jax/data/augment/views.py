@@ -10,16 +10,18 @@ import jax.numpy as jnp
 class Views:
     """Says which views are stored of each picture, beside the picture itself, and what is drawn.
 
-    The views are in the order: the picture, its mirror image where it has a chance, and `count`
-    augmented views.
+    The views are in the order: the picture, its mirror image where it has a chance, other crops of
+    it likewise, and `count` augmented views.
 
     Attributes:
-      mirror: the probability of the mirror image, where the picture is drawn.
+      mirror: the probability of the mirror image, where the picture or another crop is drawn.
       count: the number of augmented views. Each is drawn as often as the picture.
+      crops: the number of crops, the picture itself among them. Each is drawn as often.
     """
 
     mirror: float = 0.5
     count: int = 0
+    crops: int = 1
 
 
 def draw(key: jax.Array, stored: jax.Array, views: Views) -> jax.Array:
@@ -34,8 +36,9 @@ def draw(key: jax.Array, stored: jax.Array, views: Views) -> jax.Array:
     """
     view_key, mirror_key = jax.random.split(key)
     batch = stored.shape[0]
-    chosen = jax.random.randint(view_key, (batch,), 0, views.count + 1)
+    chosen = jax.random.randint(view_key, (batch,), 0, views.count + views.crops)
     mirrored = jax.random.bernoulli(mirror_key, views.mirror, (batch,)).astype(jnp.int32)
-    places = (1 if views.mirror else 0) + chosen
-    index = jnp.where(chosen == 0, mirrored if views.mirror else 0, places)
+    looks = 2 if views.mirror else 1  # of each crop
+    crop = looks * chosen + (mirrored if views.mirror else 0)
+    index = jnp.where(chosen < views.crops, crop, (looks - 1) * views.crops + chosen)
     return jnp.take_along_axis(stored, index[:, None, None], axis=1, mode="clip")

@@ -134,7 +134,9 @@ class _Programs:
         def predict(arguments: tuple[Weights, Numbers], images: jax.Array) -> Prediction:
             weights, numbers = arguments
             method, _ = group.rebuild(numbers)
-            return make_predict_step(job.model, method, flip=job.evaluation.flip)(weights, images)
+            return make_predict_step(
+                job.model, method, flip=job.evaluation.flip, crops=job.evaluation.crops
+            )(weights, images)
 
         self._steps = programs.predicting(job, predict)
 
