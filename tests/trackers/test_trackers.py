@@ -437,6 +437,7 @@ def look_at_mlflow(folder: Path, identity: str) -> None:
     history = client.get_metric_history(identity, "train/loss")
     assert sorted({(x.step, x.value) for x in history}) == [(n, 1 / n) for n in range(1, 8)]
     assert {x.path for x in client.list_artifacts(identity)} == {"figures", "results.json"}
+    assert [*folder.glob(f"mlruns/*/{identity}/artifacts/results.json")]  # as docs/tracking.md says
 
 
 def look_at_trackio(folder: Path) -> None:
