@@ -14,11 +14,10 @@ from typing import Any
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from ldl_jax import methods, models
+from ldl_jax import factories, methods, models
 from ldl_jax.data.augment.augmentation import Recipe
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
-from ldl_jax.models import own
 from ldl_jax.run.init_section import InitConfig
 from ldl_jax.run.log_section import LogConfig
 from ldl_jax.run.reading import RENAMED as RENAMED
@@ -297,7 +296,7 @@ def _model(content: object) -> ModelConfig:
     if not isinstance(content, dict):
         raise ConfigError(f"model: expected a section, got {content!r}")
     name, hidden = content.get("name", ModelConfig().name), content.get("hidden")
-    is_own = own.is_own(str(name))
+    is_own = factories.is_own(str(name))
     every = {key for known in models.MODELS for key in models.known_options(known)} - _ELSEWHERE
     if is_own:  # its factory says which options it has
         every = {"hidden", *content} - (vars(ModelConfig()).keys() - {"hidden"})

@@ -18,6 +18,7 @@ from ldl_jax.data.records import DataError
 from ldl_jax.evaluation import grid
 from ldl_jax.evaluation.answers import Asked, summary
 from ldl_jax.evaluation.cells import plain
+from ldl_jax.factories import is_own
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.run import targets
@@ -306,7 +307,7 @@ def _check_flags() -> None:
         faults.append(f"--seconds: expected above 0, got {_SECONDS.value}")
     if _CAMERA.value == "":
         faults.append("--camera: expected a number or a name, got an empty one")
-    if _TRACKER.value and ":" not in _TRACKER.value:
+    if _TRACKER.value and not is_own(_TRACKER.value):
         faults.append(f"--tracker: expected package.module:factory, got {_TRACKER.value!r}")
     if _TRACKER_OPTION.value and not _TRACKER.value:
         faults.append("--tracker-option: is of a tracker of one's own; name it with --tracker")

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ldl_jax import models
+from ldl_jax import factories, models
 from ldl_jax.models import own
 from ldl_jax.run.config import Config
 
@@ -27,7 +27,7 @@ def network(config: Config) -> tuple[dict[str, Any], models.Model]:
         raise ValueError(f"model.size: {section.name!r} is given data.size, got {size!r}")
     if "size" in known:  # made for one size of pictures
         options["size"] = size
-    if not own.is_own(section.name):
+    if not factories.is_own(section.name):
         options = {"name": section.name, "dtype": section.dtype, **options}
         return options, models.build(**options)
     if "dtype" in known:
@@ -40,7 +40,7 @@ def network(config: Config) -> tuple[dict[str, Any], models.Model]:
 
 def source(name: str) -> dict[str, str]:
     """Returns the SHA-256 of an own network's file, as what depends on its code; else nothing."""
-    if not own.is_own(name):
+    if not factories.is_own(name):
         return {}
     module = importlib.import_module(name.partition(":")[0])
     file = Path(module.__file__ or "")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ldl_jax import processes, trackers, workdir
-from ldl_jax.methods.factories import imported
+from ldl_jax.factories import imported
 from ldl_jax.run.config import Config, ConfigError
 from ldl_jax.run.log_section import FILES
 from ldl_jax.train import generations
