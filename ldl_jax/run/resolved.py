@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,26 @@ def resolve(
     method = deepened(method, config)
     steps = steps_per_epoch(config, len(parts.train))
     if config.augment.name:
-        own_change.check(config.augment.name, config.augment.options, config.data.size)
+        name, options = config.augment.name, config.augment.options
+        _check_change(_Change(name, config.data.size, json.dumps(options), options))
     notes = _check_optimizer(config, steps, model, method)
     return Resolved(config, placement, options, model, records, parts, space, method, notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Change:
+    """A change of pictures of one's own; its options are compared as JSON has them."""
+
+    name: str
+    size: int
+    text: str
+    options: dict[str, Any] = dataclasses.field(compare=False)
+
+
+@functools.cache
+def _check_change(change: _Change) -> None:
+    """Checks a change once for all runs of a plan, since that compiles it."""
+    own_change.check(change.name, change.options, change.size)
 
 
 def _check_optimizer(
