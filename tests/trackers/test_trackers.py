@@ -106,6 +106,9 @@ def test_a_tracker_gets_the_config_the_rows_and_the_ending(tmp_path: Path, kept:
         "generation": 1, "epoch": 0.5, "loss": 0.5, "images_per_second": 100.0
     }  # fmt: skip
     assert told["rows"][1].numbers["loss_spike"] == 1
+    assert told["rows"][2].named == {"validation/generation": 1, "validation/epoch": 1.0} | {
+        "validation/mae": 3.0
+    }
     ending = told["ending"]
     assert (ending.status, ending.results) == ("finished", [{"generation": 1, "mae": 4.0}])
     assert [figure.name for figure in ending.figures] == ["curves.png"]
@@ -176,6 +179,15 @@ def test_a_run_goes_on_in_the_same_place_and_late_trackers_get_what_was(
     ):
         pass
     assert len(kept) == 3
+
+
+def test_a_table_of_results_has_a_value_or_none_for_each_column() -> None:
+    ending = trackers.Ending(
+        "finished", "", [{"generation": 1, "mae": 4.0}, {"mae": 3.0, "ca5": 1}]
+    )
+    assert ending.columns == ["generation", "mae", "ca5"]
+    assert ending.cells == [[1, 4.0, None], [None, 3.0, 1]]
+    assert trackers.Ending("failed").cells == []
 
 
 def test_runs_of_a_sweep_are_a_group(tmp_path: Path) -> None:
