@@ -89,7 +89,8 @@ class Ending:
     @property
     def cells(self) -> list[list[Any]]:
         """The rows of that table, a value for each column, None where there is none."""
-        return [[row.get(key) for key in self.columns] for row in self.results]
+        columns = self.columns
+        return [[row.get(key) for key in columns] for row in self.results]
 
 
 class RunWriter(Protocol):

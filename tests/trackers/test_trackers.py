@@ -272,7 +272,7 @@ def test_a_failing_tracker_leaves_the_run_and_the_others_alone(
 ) -> None:
     lines: list[str] = []
     monkeypatch.setattr(trackers, "make", lambda name: Broken("start", OSError(28, "disk full")))
-    monkeypatch.setattr(trackers, "missing", lambda name: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     with (
         Workdir(tmp_path, DESCRIPTION) as opened,
         tracked.tracked(opened, config("wandb", OWN), DESCRIPTION, tmp_path, lines.append),
@@ -311,6 +311,14 @@ def test_a_removed_folder_is_no_trackers_fault(tmp_path: Path, kept: Any) -> Non
 # Bad input is said before anything is written.
 
 
+def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *package: None if name in trackers.BUILTIN else known(name, *package),
+    )
+
+
 @pytest.mark.parametrize(
     ("to", "says"),
     [
@@ -327,7 +335,7 @@ def test_names_that_are_none(to: tuple[str, ...], says: str) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("wandb", r"log\.to: 'wandb' needs the package wandb: pip install 'ldl_jax\[tracking\]'"),
+        ("wandb", r"log\.to: 'wandb' needs wandb, which .*: pip install 'ldl_jax\[tracking\]'"),
         ("no_such_module:make", "log.to: cannot import 'no_such_module:make'"),
         ("tests.trackers.stand_in:nothing", "cannot import .*AttributeError"),
         ("tests.trackers.stand_in:KEPT", "is not callable, expected a function without arguments"),
@@ -341,7 +349,7 @@ def test_names_that_are_none(to: tuple[str, ...], says: str) -> None:
 def test_trackers_that_cannot_be_opened(
     name: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trackers, "missing", lambda name: True)
+    without_packages(monkeypatch)
     settings = config("mlflow", name)
     with pytest.raises(ConfigError, match=says) as caught:
         tracked.check(settings, tmp_path / "new")
@@ -361,9 +369,11 @@ def test_the_command_says_that_a_package_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said with the other faults of a run's folder, before pictures are read."""
-    monkeypatch.setattr(trackers, "missing", lambda name: True)
+    without_packages(monkeypatch)
     run = plan.Run("stages/a", config("mlflow"))
-    with pytest.raises(ConfigError, match=r"stages\.a\.log\.to: 'mlflow' needs the package"):
+    with pytest.raises(
+        ConfigError, match=r"stages\.a\.log\.to: 'mlflow' needs mlflow, which is not installed"
+    ):
         jobs.check(tmp_path / "new", run, read_records)
     assert not (tmp_path / "new").exists()
 
