@@ -64,6 +64,12 @@ class Scores:
     models: tuple[Score, ...]
     notes: tuple[str, ...]
 
+    @property
+    def pictures(self) -> str:
+        """The pictures of the part, as tables call them."""
+        kinds = {"train": "training pictures", "all": "pictures"}
+        return kinds.get(self.part, f"{self.part} pictures")
+
 
 def score(
     checkpoints: Sequence[Path],

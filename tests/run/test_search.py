@@ -195,6 +195,9 @@ def test_a_search_shows_its_trials_the_best_first(searched: tuple[Path, str]) ->
     table = (path / "table.md").read_text()
     first = next(line for line in table.splitlines() if line.startswith(f"| {best} |"))
     assert table.splitlines().index(first) == 2
+    for said in (table, text):
+        assert "CA(n): validation pictures with an error" in said
+    assert "test pictures" not in table
     assert f"{maes[best]:.3f}" in first
     assert "finished" in first
 
