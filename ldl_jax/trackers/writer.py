@@ -87,7 +87,7 @@ class Ending:
         return list(dict.fromkeys(key for row in self.results for key in row))
 
     @property
-    def cells(self) -> list[list[Any]]:
+    def cells(self) -> list[list[object]]:
         """The rows of that table, a value for each column, None where there is none."""
         columns = self.columns
         return [[row.get(key) for key in columns] for row in self.results]
