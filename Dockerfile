@@ -2,7 +2,7 @@
 #   docker build -t ldl_jax .                                 with JAX for CPUs
 #   docker build -t ldl_jax:cuda --build-arg JAX=cuda12 .     with JAX for NVIDIA GPUs, or cuda13
 #   docker run -p 8080:8080 -v "$PWD/model.safetensors:/model:ro" ldl_jax
-#   docker run -v "$PWD/runs:/work/runs" --user "$(id -u)" ldl_jax ldl-train --config=quickstart
+#   docker run -v "$PWD/runs:/srv/ldl/runs" --user "$(id -u)" ldl_jax ldl-train --config=quickstart
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
@@ -14,15 +14,15 @@ RUN python3 -m venv /opt/build \
 FROM ${BASE}
 ARG JAX=cpu
 ARG EXTRAS=align,export,figures,formats,hub,serve,stream,tensorboard,tfds,video
-ENV PATH=/opt/ldl_jax/bin:$PATH PYTHONUNBUFFERED=1 HOME=/work
+ENV PATH=/opt/ldl_jax/bin:$PATH PYTHONUNBUFFERED=1 HOME=/srv/ldl
 # CUDA's libraries come with JAX's own wheels, so the base has none.
 COPY --from=build /wheels /wheels
 RUN python3 -m venv /opt/ldl_jax \
     && pip install --no-cache-dir "$(echo /wheels/*.whl)[${JAX},${EXTRAS}]"
 # Any user may run it: --user="$(id -u)" owns what it writes into a folder of yours.
-RUN useradd --uid 1000 --home-dir /work ldl && mkdir -p /work/runs && chmod -R a+rwX /work
+RUN useradd --uid 1000 --home-dir /srv/ldl ldl && mkdir -p /srv/ldl/runs && chmod -R a+rwX /srv/ldl
 USER 1000
-WORKDIR /work
+WORKDIR /srv/ldl
 EXPOSE 8080
 # Only a server is asked; a training has no health but its own end.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=180s --retries=3 \

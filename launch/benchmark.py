@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
             workers = launching.wanted(values.compile_cache) if minutes != 0 else None
             if workers is None:  # else each of them says what it computes on
                 devices.check(teller(console))
-            jobs.say_left_out(teller(console))
+            jobs.say_left_out(teller(console), [part.run for part in wanted.parts])
             workdir = config_names.workdir(values.workdir, values["config"])
             benchmarking.run(shown, wanted, workdir, minutes, console, workers)
     except Interrupted as stop:

@@ -232,7 +232,8 @@ def run(
     rows = rows_of(scores)
     if out is not None:
         score_folder.put(out, scores, rows, config, points)
-    grid.show(console, report.table(rows, scores.models[0].predictions.unit))
+    unit = scores.models[0].predictions.unit
+    grid.show(console, report.table(rows, unit, pictures=scores.pictures))
     analyses = {model.candidate.name: model.analysis for model in scores.models}
     for table in trust_tables.tables(analyses, points):
         console.print()
@@ -248,7 +249,7 @@ def run(
         grid.show(console, report.table(robustness.rows_of(known), keep=2))
         counts = sorted({measured["pictures"] for measured in known.values()})
         of = f"{counts[0]} of the {len(scores.models[0].predictions)} pictures"
-        log(f"MAE on {of}, spoiled, in {scores.models[0].predictions.unit}")
+        log(f"MAE on {of}, spoiled, in {unit}")
     log(f"split: {scores.protocol}")
     for model in scores.models:
         for note in model.notes:

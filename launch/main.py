@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
             workers = launching.wanted(_COMPILE_CACHE.value, smoke=_SMOKE.value)
             if workers is None:  # else each of them says what it computes on
                 devices.check(jobs.teller(console))
-            jobs.say_left_out(jobs.teller(console))
+            jobs.say_left_out(jobs.teller(console), [config, *config.stages.values()])
             config = smoke(config, jax.device_count()) if _SMOKE.value else config
             cached = quickly_compiled if _SMOKE.value else compile_cache
             with cached(_COMPILE_CACHE.value):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import jax
 from absl import flags
 
-from ldl_jax import heads, models
+from ldl_jax import factories, heads, models
 from ldl_jax.labels import AGE
 from ldl_jax.models import cost, own
 from ldl_jax.models.functional import ModelState, Params
@@ -75,7 +75,7 @@ def _row(name: str, size: int | None, memory: bool) -> list[str]:
     sized = {"size": size} if "size" in options and size is not None else {}
     model = models.build(name, **sized)
     side = size or model.size
-    if own.is_own(name):
+    if factories.is_own(name):
         models.check(model, side)
     head = usual_head(name, options.get("stages", ()))
     key = jax.random.key(0)
@@ -100,7 +100,7 @@ def _row(name: str, size: int | None, memory: bool) -> list[str]:
 
 def _source(name: str) -> str:
     """Returns the first line of what a network's factory says of itself."""
-    if own.is_own(name):
+    if factories.is_own(name):
         factory: object = own.factory(name)
     else:
         factory = models.MODELS[name]

@@ -19,6 +19,9 @@ from ldl_jax.data.synthetic import faces
 from ldl_jax.evaluation import gallery
 from ldl_jax.evaluation.compare import Contrast
 from ldl_jax.models import weight_files
+from ldl_jax.run import jobs
+from ldl_jax.run.config import Config
+from ldl_jax.run.log_section import LogConfig
 from ldl_jax.workdir import events
 from tests.blocked import OPTIONAL, Blocked
 
@@ -70,6 +73,15 @@ def test_figures_and_files_for_tensorboard_are_left_out(tmp_path):
     written.scalar("loss", 1.0, 1)
     written.close()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("to", "count"), [(("jsonl",), 1), (("jsonl", "tensorboard"), 2)])
+def test_what_is_left_out_is_said_where_it_was_asked_for(to, count):
+    said, config = [], Config(log=LogConfig(to=to))
+    jobs.say_left_out(said.append, [Config(log=LogConfig(to=("jsonl",))), config])
+    assert [text.partition(" needs ")[0] for text in said] == [
+        "left out: drawing figures", "left out: writing files for TensorBoard"
+    ][:count]  # fmt: skip
 
 
 def test_training_scoring_answering_and_tables_need_none_of_them(tmp_path):

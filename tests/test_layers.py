@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # The floors of the house, from the ground up. A package imports from its own floor only itself,
 # and else from floors below; so no arrow points upwards and no two packages know each other.
 FLOORS = [
-    {"labels", "files", "processes", "isolated", "extras"},
+    {"labels", "files", "processes", "isolated", "extras", "factories"},
     {"arrays", "workdir", "placement", "workers"},
     {"encodings"},
     {"decoders", "losses"},
@@ -34,7 +34,7 @@ FLAT = {"__init__", "arrays", "extras", "files", "heads", "labels", "placement"}
 FLAT_DATA = {"__init__", "align", "lazy", "packed", "pictures", "records"}
 PURE = (
     *("labels", "arrays", "encodings", "decoders", "losses", "metrics", "calibration", "heads"),
-    "methods",
+    *("methods", "factories"),
 )
 # Of the standard library, what opens files, logs, or runs something.
 IMPURE = {

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ldl_jax import methods
+from ldl_jax import factories, methods
 from ldl_jax.heads import Params
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import Batch, Method, Prediction
@@ -49,7 +49,7 @@ class NetworkSpec(NamedTuple):
                 "does not take"
             )
         method = method.deepened(self.hidden, self.dropout)
-        if ":" in self.method:
+        if factories.is_own(self.method):
             methods.check(method, self.width)
         return method
 

@@ -16,6 +16,7 @@ from ldl_jax.metrics import table as metrics_table
 from ldl_jax.metrics.table import Estimates
 
 ABSENT = "–"
+TESTED = "test pictures"
 # A program that runs once or twice a generation is not worth the compiler's time.
 compiled_fast = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -59,11 +60,17 @@ def baseline_mae(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
     return float(np.mean(np.abs(np.asarray(test_labels, np.float64) - constant)))
 
 
-def table(rows: Sequence[Mapping[str, object]], unit: str = "years", keep: int = 1) -> Grid:
+def table(
+    rows: Sequence[Mapping[str, object]],
+    unit: str = "years",
+    keep: int = 1,
+    pictures: str = TESTED,
+) -> Grid:
     """Returns the rows as a table for the terminal, with the units in the caption.
 
     A row holds "generation", "test pictures", anything else to be shown as it is, and a summary's
-    keys. A column that no row has is left out. The first `keep` columns say what a row is of.
+    keys. A column that no row has is left out. The first `keep` columns say what a row is of, and
+    `pictures` which ones the numbers are of.
     """
     names = _columns(rows)
     texts = {name for name in names if any(_is_text(row.get(name)) for row in rows)}
@@ -71,32 +78,41 @@ def table(rows: Sequence[Mapping[str, object]], unit: str = "years", keep: int =
         [Column(heading(name)[0], right=name not in texts) for name in names],
         [[cell(row, name) for name in names] for row in rows],
         keep,
-        footnote(rows, unit),
+        footnote(rows, unit, pictures),
     )
 
 
-def markdown(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
+def markdown(
+    rows: Sequence[Mapping[str, object]], unit: str = "years", pictures: str = TESTED
+) -> str:
     """Returns the same table in Markdown, with the units in a line below."""
     names = _columns(rows)
     lines = [[heading(name)[0] for name in names], ["---:"] * len(names)]
     lines += [[cells.markdown(cell(row, name)) for name in names] for row in rows]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{text}\n\n{footnote(rows, cells.markdown(unit))}\n"
+    return f"{text}\n\n{footnote(rows, cells.markdown(unit), pictures)}\n"
 
 
-def page(rows: Sequence[Mapping[str, object]], unit: str, notes: Sequence[str]) -> str:
+def page(
+    rows: Sequence[Mapping[str, object]],
+    unit: str,
+    notes: Sequence[str],
+    pictures: str = TESTED,
+) -> str:
     """Returns the table in Markdown, with notes in a list below it."""
     lines = [f"- {cells.markdown(note)}" for note in notes]
-    return "\n".join([markdown(rows, unit), *lines]) + "\n"
+    return "\n".join([markdown(rows, unit, pictures), *lines]) + "\n"
 
 
-def footnote(rows: Sequence[Mapping[str, object]], unit: str = "years") -> str:
+def footnote(
+    rows: Sequence[Mapping[str, object]], unit: str = "years", pictures: str = TESTED
+) -> str:
     """Returns what the numbers of the rows' columns are measured in."""
     columns = [entry for name in _columns(rows) if (entry := metrics_table.find(name))]
     errors = {entry.base for entry in columns if entry.unit == metrics_table.LABEL}
     headings = [entry.heading for entry in metrics_table.TABLE if entry.key in errors]
     notes = [f"{' and '.join(headings)} in {unit}."] if headings else []
-    notes += [entry.note.format(unit=unit) for entry in columns if entry.note]
+    notes += [entry.note.format(unit=unit, pictures=pictures) for entry in columns if entry.note]
     return " ".join(dict.fromkeys(notes))
 
 

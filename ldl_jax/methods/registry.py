@@ -1,16 +1,15 @@
 """The methods by name: `METHODS` lists their factories, and `get` makes one."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping
 
 from jax.typing import ArrayLike
 
+from ldl_jax import factories
 from ldl_jax.labels import LabelSpace
 from ldl_jax.methods import classes, distribution, moments, ordinal, regression
 from ldl_jax.methods.cen import cen
 from ldl_jax.methods.contract import Method
-from ldl_jax.methods.factories import imported
 from ldl_jax.methods.given import Given
 from ldl_jax.methods.ssr import ssr
 
@@ -69,7 +68,7 @@ def get(
             raise ValueError(f"method.{key}: {name!r} has no such hyper-parameter; it has: {known}")
     complete = defaults | settings
     for key, value in complete.items():
-        if value is inspect.Parameter.empty:
+        if value is factories.NO_DEFAULT:
             raise ValueError(f"method.{key}: {name!r} has no default for it, it must be given")
     from_data = {"counts": counts} if takes_counts(name) else {}
     method = _factory(name)(space, **from_data, **settings)
@@ -85,13 +84,13 @@ def hyper_parameters(name: str) -> dict[str, object]:
       >>> methods.hyper_parameters("regression_l2")
       {'sigma': 0.0, 'smoothed_weights': False, 'smoothing': 2.0}
     """
-    parameters = inspect.signature(_factory(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in _FROM_DATA}
+    known = factories.parameters(_factory(name))
+    return {key: default for key, default in known.items() if key not in _FROM_DATA}
 
 
 def takes_counts(name: str) -> bool:
     """Returns whether the method of that name is made with the training labels' counts."""
-    return "counts" in inspect.signature(_factory(name)).parameters
+    return "counts" in factories.parameters(_factory(name))
 
 
 def _current(name: str, values: Mapping[str, object], known: list[str]) -> dict[str, object]:
@@ -117,7 +116,7 @@ def _current(name: str, values: Mapping[str, object], known: list[str]) -> dict[
 def _factory(name: str) -> Callable[..., Method]:
     if name in METHODS:
         return METHODS[name]
-    if ":" not in name:
+    if not factories.is_own(name):
         known = ", ".join((*METHODS, "or 'package.module:factory'"))
         raise ValueError(f"method.name: unknown method {name!r}; known: {known}")
-    return imported("method.name", name, "factory(space, ...)")
+    return factories.imported("method.name", name, "factory(space, ...)")

@@ -112,7 +112,7 @@ class MetricEntry:
     rows: Callable[[Estimates, LabelSpace], Arguments] = _values  # the arrays that it takes
     needs: tuple[str, ...] = (ORDER,)  # what a part or a method must offer, such as SIGMA
     form: str = "{:.3f}"  # how its number is written
-    note: str = ""  # said below a table, of its unit; "{unit}" is the label's
+    note: str = ""  # said below a table; "{unit}" is the label's, "{pictures}" whose it is
     heads: bool = False  # whether each head's estimate is measured as well, as "KEY_HEAD"
     shown: bool = True  # whether tables have it; a terminal of 80 columns has no room for all
     brief: bool = False  # whether the list of runs has it
@@ -128,7 +128,7 @@ def _ca(n: int) -> MetricEntry:
     return MetricEntry(
         f"ca{n}", f"CA({n}) %", "more", PERCENT, lambda space: errors.cumulative_accuracy.over(n),
         needs=(ORDER, YEARS), form="{:.2%}", brief=n == 5,
-        note="CA(n): test pictures with an error smaller than n {unit}, in %.",
+        note="CA(n): {pictures} with an error smaller than n {unit}, in %.",
     )  # fmt: skip
 
 

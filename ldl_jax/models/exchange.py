@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
+from ldl_jax.models.normalise import wide
+
 # `layer(x, weights) -> y`, of examples along the leading axis of x and y.
 Layer = Callable[[jax.Array, jax.Array], jax.Array]
 Devices = Mesh | AbstractMesh
@@ -60,11 +62,11 @@ def scaled(y: jax.Array, factors: jax.Array, dtype: jnp.dtype) -> jax.Array:
 
 
 def _add(y: jax.Array, bias: jax.Array) -> jax.Array:
-    return y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+    return y + wide(bias, y)
 
 
 def _multiply(y: jax.Array, factors: jax.Array) -> jax.Array:
-    return y * factors.reshape((1,) * (y.ndim - 1) + factors.shape)
+    return y * wide(factors, y)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))

@@ -1,11 +1,10 @@
 """Networks that a user brings along, by the name of their factory, "package.module:factory"."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ldl_jax.methods.factories import imported
+from ldl_jax.factories import NO_DEFAULT, imported, parameters
 from ldl_jax.models.functional import Model, ModelState, Params
 
 # What a module of each framework is turned into a `Model` by.
@@ -14,27 +13,15 @@ _WRAPPERS = {
     "flax.linen": "from_linen",
     "equinox": "from_equinox",
 }
-_MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-REQUIRED = inspect.Parameter.empty  # the default of an option that has none
-
-
-def is_own(name: str) -> bool:
-    """Returns whether a name is that of a user's own factory."""
-    return ":" in name
 
 
 def options(name: str) -> dict[str, Any]:
     """Returns the options of an own network with their defaults, from its factory's signature.
 
     Raises:
-      ValueError: it cannot be imported, or has no signature.
+      ValueError: it cannot be imported.
     """
-    maker = factory(name)
-    try:
-        parameters = inspect.signature(maker).parameters.values()
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"model.name: {name!r}: its arguments are not known: {error}") from None
-    return {p.name: p.default for p in parameters if p.kind not in _MANY}
+    return parameters(factory(name))
 
 
 def complete(name: str, given: Mapping[str, object]) -> dict[str, Any]:
@@ -51,7 +38,7 @@ def complete(name: str, given: Mapping[str, object]) -> dict[str, Any]:
     result = {}
     for key, default in known.items():
         value = _converted(given.get(key, default), default)
-        if value is REQUIRED:
+        if value is NO_DEFAULT:
             faults.append(f"model.{key}: {name!r} has no default for it, it must be given")
         elif not _alike(value, default):
             faults.append(f"model.{key}: expected one like {default!r}, got {value!r}")
@@ -114,7 +101,7 @@ def _converted(value: object, default: object) -> object:
 
 def _alike(value: object, default: object) -> bool:
     """Returns whether a value has its default's type, where there is one that says it."""
-    if default is REQUIRED or default is None or value is None:
+    if default is NO_DEFAULT or default is None or value is None:
         return True
     if isinstance(default, float):
         return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,9 +1,9 @@
 """The networks by name: each is built with options that are checked first."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ldl_jax import factories
 from ldl_jax.models import compact, convnext, faceres, mobile, own, resnet, ssrnet, vgg, vit
 from ldl_jax.models.functional import Model
 
@@ -34,7 +34,7 @@ def build(name: str, **options: object) -> Model:
     Raises:
       ValueError: the name, an option or its value is unknown; the message lists the known ones.
     """
-    if own.is_own(name):
+    if factories.is_own(name):
         _check_dtype(options)
         return own.build(name, options)
     known = known_options(name)
@@ -85,10 +85,9 @@ def known_options(name: str) -> dict[str, Any]:
     Raises:
       ValueError: the name is unknown, or one's own factory cannot be imported.
     """
-    if own.is_own(name):
+    if factories.is_own(name):
         return own.options(name)
     if name not in MODELS:
         known = ", ".join((*MODELS, "or 'package.module:factory'"))
         raise ValueError(f"model.name: unknown network {name!r}; known: {known}")
-    parameters = inspect.signature(MODELS[name]).parameters
-    return {key: parameter.default for key, parameter in parameters.items()}
+    return factories.parameters(MODELS[name])

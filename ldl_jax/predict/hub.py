@@ -5,7 +5,6 @@ a token where its own command line leaves one, and keeps what was fetched.
 """
 
 import contextlib
-import importlib
 import logging
 import os
 import re
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ldl_jax.extras import needed
 from ldl_jax.files import from_home
 from ldl_jax.predict import one_file
 from ldl_jax.predict.one_file import Notes
@@ -131,12 +131,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _package() -> Any:
-    try:
-        return importlib.import_module("huggingface_hub")
-    except ImportError:
-        raise ValueError(
-            "the hub needs huggingface_hub, which is not installed: pip install 'ldl_jax[hub]'"
-        ) from None
+    return needed("huggingface_hub", "the hub", "hub")
 
 
 def _reason(error: Exception, wanted: HubName) -> str:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ldl_jax.factories import is_own
 from ldl_jax.train.intact import is_checkpoint
 from ldl_jax.train.record import Record
 
@@ -50,9 +51,9 @@ def check_name(key: str, name: str, trust: Sequence[str], source: Path) -> None:
     Raises:
       ValueError: as of `check`.
     """
-    module, colon, _ = name.partition(":")
-    if not colon:
+    if not is_own(name):
         return
+    module = name.partition(":")[0]
     files = _files(module)
     where = f" (the file {files[-1]})" if files else " (which is not found here)"
     for file in files:

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 
-from ldl_jax import methods
+from ldl_jax import factories, methods
 from ldl_jax.run import sweep
 from ldl_jax.run.config import Config, MethodConfig
 from ldl_jax.run.reading import Content
@@ -51,7 +51,7 @@ class BenchmarkPart:
 
 def named(row: str, values: Content) -> bool:
     """Returns whether a row names a method that there is, or sets its keys itself."""
-    return bool(values) or row in methods.METHODS or ":" in row
+    return bool(values) or row in methods.METHODS or factories.is_own(row)
 
 
 def unknown(row: str) -> str:

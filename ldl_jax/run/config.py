@@ -8,7 +8,6 @@ import copy
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import ml_collections
@@ -18,9 +17,9 @@ from ldl_jax import methods, models
 from ldl_jax.data.augment.augmentation import Recipe
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.data.synthetic import faces
-from ldl_jax.models import own
 from ldl_jax.run.init_section import InitConfig
 from ldl_jax.run.log_section import LogConfig
+from ldl_jax.run.open_sections import method_of, model_of, unset
 from ldl_jax.run.reading import RENAMED as RENAMED
 from ldl_jax.run.reading import (
     Content,
@@ -47,8 +46,6 @@ from ldl_jax.train.faults import FaultConfig
 from ldl_jax.train.job import PRECISIONS, USES, Chain, EvaluationConfig
 from ldl_jax.train.optimizers import OptimizerConfig
 
-# Options of networks that other keys of a config give.
-_ELSEWHERE = {"dtype", "size"}
 _NOT_THE_RUN = ("stages", "sweep", "replicas", "table", "search")  # which are not kept with it
 
 
@@ -151,8 +148,8 @@ def defaults() -> ml_collections.ConfigDict:
     """
     config = to_dict(Config())
     renamed = (dict.fromkeys(names, 0.0) for names in methods.RENAMED.values())  # to refuse them
-    config["method"] |= _unset([*renamed, *map(methods.hyper_parameters, methods.METHODS)])
-    config["model"] = _unset(map(models.known_options, models.MODELS)) | config["model"]
+    config["method"] |= unset([*renamed, *map(methods.hyper_parameters, methods.METHODS)])
+    config["model"] = unset(map(models.known_options, models.MODELS)) | config["model"]
     # A tuple is the head's, a whole number VGG16's own.
     config["model"]["hidden"] = ml_collections.FieldReference((), field_type=object)
     # An own network's option may have another type than the built-in one of that name.
@@ -161,8 +158,8 @@ def defaults() -> ml_collections.ConfigDict:
     config["search"] = to_dict(SearchConfig()) | {"ranges": placeholder(object)}
     readers = [faces.OPTIONS, *(source.options for source in catalogue.DATASETS.values())]
     config["data"]["columns"] = config["data"]["test"]["columns"] = placeholder(object)
-    config["data"]["options"] = _unset(readers)
-    config["data"]["test"]["options"] = _unset(readers)
+    config["data"]["options"] = unset(readers)
+    config["data"]["test"]["options"] = unset(readers)
     config["stages"] = {}
     return ml_collections.ConfigDict(config)
 
@@ -199,8 +196,8 @@ def from_dict(content: Content) -> Config:
             data=dataclasses.replace(result.data, options=options, test=test),
             augment=dataclasses.replace(result.augment, options=changes),
             optimizer=dataclasses.replace(result.optimizer, options=optimizer_options),
-            method=_method(method),
-            model=_model(model),
+            method=method_of(method),
+            model=model_of(model),
             stages=stages,
             sweep=sweep,
         )
@@ -248,12 +245,6 @@ def completed(saved: Content) -> Content:
     return filled(content, json.loads(json.dumps(to_dict(Config()) | known)))
 
 
-def _unset(choices: Iterable[Content]) -> Content:
-    """Returns a placeholder for every option of any of the choices."""
-    options = {key: value for choice in choices for key, value in choice.items()}
-    return {key: placeholder(type(x)) for key, x in options.items() if key not in _ELSEWHERE}
-
-
 def _stages(content: object) -> dict[str, Config]:
     if not isinstance(content, dict):
         raise ConfigError(f"stages: expected whole configs by name, got {content!r}")
@@ -274,13 +265,6 @@ def _stages(content: object) -> dict[str, Config]:
     return stages
 
 
-def _method(content: object) -> MethodConfig:
-    if not isinstance(content, dict) or not isinstance(content.get("name"), str):
-        raise ConfigError(f"method: expected a dict with a name, got {content!r}")
-    hyper_parameters = {k: v for k, v in content.items() if k != "name" and v is not None}
-    return MethodConfig(content["name"], hyper_parameters)
-
-
 def _sweep(content: object) -> tuple[Content, ...]:
     grids = () if content is None else (content,) if isinstance(content, dict) else content
     if not isinstance(grids, (tuple, list)) or not all(isinstance(grid, dict) for grid in grids):
@@ -291,20 +275,3 @@ def _sweep(content: object) -> tuple[Content, ...]:
     if wrong := [key for grid in grids for key in grid if not isinstance(key, str)]:
         raise ConfigError(f"sweep: expected dotted keys, as 'method.lam', got {wrong[0]!r}")
     return tuple(grids)
-
-
-def _model(content: object) -> ModelConfig:
-    if not isinstance(content, dict):
-        raise ConfigError(f"model: expected a section, got {content!r}")
-    name, hidden = content.get("name", ModelConfig().name), content.get("hidden")
-    is_own = own.is_own(str(name))
-    every = {key for known in models.MODELS for key in models.known_options(known)} - _ELSEWHERE
-    if is_own:  # its factory says which options it has
-        every = {"hidden", *content} - (vars(ModelConfig()).keys() - {"hidden"})
-    if not isinstance(hidden, int) or isinstance(hidden, bool):
-        every -= {"hidden"}
-    elif not is_own and "hidden" not in models.known_options(name):
-        raise ConfigError(f"model.hidden: expected units of layers, as ({hidden},), got {hidden}")
-    options = {k: v for k, v in content.items() if k in every and v is not None}
-    rest = {k: v for k, v in content.items() if k not in every}
-    return dataclasses.replace(read_section(ModelConfig, rest, "model."), options=options)

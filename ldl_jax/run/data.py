@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ldl_jax import factories
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.datasets import catalogue, own_reader
 from ldl_jax.data.records import DataError, Records
@@ -50,7 +51,7 @@ class Reader:
         drawn = (config.synthetic_count, config.seed, *form)
         names = (config.name, config.test.name)
         # Pictures of one's own may be in memory, and are then resized.
-        is_drawn = "synthetic" in names or any(map(own_reader.is_own, names))
+        is_drawn = "synthetic" in names or any(map(factories.is_own, names))
         values = [_vote_values(config, source) for source in (config, config.test)]
         key = repr((sources, values, config.unreadable, drawn if is_drawn else ()))
         if key not in self._known:
@@ -60,7 +61,7 @@ class Reader:
 
 def _read(config: DataConfig, source: DataConfig | TestSetConfig, key: str, seed: int) -> Records:
     """Returns one dataset of the config; `key` is where the config names it."""
-    is_own = own_reader.is_own(source.name)
+    is_own = factories.is_own(source.name)
     if source.name not in ("synthetic", *catalogue.DATASETS) and not is_own:
         known = ", ".join(("synthetic", *catalogue.DATASETS, "or package.module:factory"))
         raise ConfigError(f"{key}.name: expected one of {known}, got {source.name!r}")

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import optax
 
-from ldl_jax import encodings, methods, models
+from ldl_jax import encodings, factories, methods, models
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.feeds import Feed
@@ -197,7 +197,7 @@ def _job(
         method=resolved.method,
         optimizer=Optimizer(
             *(_transform(config, model, rate), rate, config.optimizer.ema, _by_name(config)),
-            by_array=":" in config.optimizer.name,
+            by_array=factories.is_own(config.optimizer.name),
         ),
         init=init,
         schedule=schedule,

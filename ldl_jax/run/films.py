@@ -1,14 +1,12 @@
-"""The films and the camera of `launch.predict`: their flags, what is checked, read and written."""
+"""The films and the camera of `launch.predict`: what is checked, read and written."""
 
 import contextlib
-import math
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from absl import flags
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
@@ -20,52 +18,15 @@ from ldl_jax.evaluation.answers import Asked, summary
 from ldl_jax.evaluation.cells import plain
 from ldl_jax.predict import faces
 from ldl_jax.predict.predictor import Predictor
-from ldl_jax.run import targets
-from ldl_jax.run.pairs import pairs
+from ldl_jax.run import film_flags, targets
 from ldl_jax.run.progress import bar
 from ldl_jax.train.interrupt import Interrupt
-from ldl_jax.video import opening, own_tracker, tables
+from ldl_jax.video import opening, tables
 from ldl_jax.video.answering import FilmAnswers, Seen
 from ldl_jax.video.film import answer_film, problems
-from ldl_jax.video.pools import POOLINGS, Pooling, Pools, PoolSettings
+from ldl_jax.video.pools import Pooling, Pools, PoolSettings
 from ldl_jax.video.reading import FilmReader
-from ldl_jax.video.tracking import MakeTracker, Tracker
 from ldl_jax.video.writing import Writer
-
-_CAMERA = flags.DEFINE_string(
-    "camera", None, "answer for a camera: its number, from 0, or its name; Ctrl-C ends it"
-)
-_EVERY = flags.DEFINE_integer(
-    "every", 1, "of films: look for faces in every so many frames, and follow them between"
-)
-_POOL = flags.DEFINE_enum(
-    "pool",
-    None,
-    POOLINGS,
-    "of films: how a face's frames are pooled; the product narrows with frames, the mean does not; "
-    "by default the product, and the mean for methods that give a value alone",
-)
-_SHARED = flags.DEFINE_float(
-    "shared-error",
-    0.5,
-    "of films: the part of a frame's error that all frames of a face share, from 0 to 1",
-)
-_LEAST = flags.DEFINE_integer(
-    "least-frames", 3, "of films: a face with an answer in fewer frames is left out"
-)
-_BOXES = flags.DEFINE_boolean(
-    "boxes", False, "of films: the JSON has the box of each face in each frame"
-)
-_TRACKER = flags.DEFINE_string(
-    "tracker", "", "of films: what follows the faces, package.module:factory; by default our own"
-)
-_TRACKER_OPTION = flags.DEFINE_multi_string(
-    "tracker-option", [], "NAME=VALUE of the tracker's factory; may be repeated"
-)
-_SECONDS = flags.DEFINE_float(
-    "seconds", None, "of films: stop after so many seconds; by default at the end"
-)
-_FLAGS = (_CAMERA, _EVERY, _POOL, _SHARED, _LEAST, _BOXES, _SECONDS, _TRACKER, _TRACKER_OPTION)
 
 
 class ChosenFilms(NamedTuple):
@@ -91,7 +52,7 @@ class FilmTask(NamedTuple):
 
 def camera_given() -> bool:
     """Returns whether the command line asks for a camera."""
-    return _CAMERA.value is not None
+    return film_flags.CAMERA.value is not None
 
 
 def chosen(names: Sequence[str], annotate: str | None) -> ChosenFilms | None:
@@ -109,7 +70,7 @@ def chosen(names: Sequence[str], annotate: str | None) -> ChosenFilms | None:
     films = [path for path in paths if path.suffix.lower() in opening.SUFFIXES]
     films = list(dict.fromkeys(path for path in films if not path.is_dir()))
     if not films and not camera_given():
-        present = [flag.name for flag in _FLAGS if flag.present]
+        present = [flag.name for flag in film_flags.ALL if flag.present]
         if present:
             raise ValueError(f"--{present[0]}: of films and cameras, and none is named")
         return None
@@ -125,10 +86,10 @@ def chosen(names: Sequence[str], annotate: str | None) -> ChosenFilms | None:
             raise ValueError(f"{path}: no such file or folder")
         if not path.is_file():
             raise ValueError(f"{path}: is no regular file and no folder")
-    _check_flags()
+    film_flags.check()
     opening.pyav()
     copy = targets.film_copy(annotate) if camera_given() and annotate is not None else None
-    return ChosenFilms(targets.film_copies(films, annotate), _CAMERA.value, copy)
+    return ChosenFilms(targets.film_copies(films, annotate), film_flags.CAMERA.value, copy)
 
 
 def walk(names: Sequence[str], left: Left) -> list[tuple[Path, Path]]:
@@ -195,7 +156,7 @@ def answer(
     Returns: the films' answers, how many lines were wrong, and whether Ctrl-C ended them early.
     """
     settings = settings_of(task)
-    tracker = tracker_of()
+    tracker = film_flags.tracker_of()
     results: list[tables.Film] = []
     wrong = 0
     live = films.camera is not None
@@ -215,7 +176,7 @@ def answer(
                 alignment=task.alignment,
                 settings=settings,
                 batch=task.batch,
-                every=_EVERY.value,
+                every=film_flags.EVERY.value,
                 live=live,
                 tracker=tracker,
             )
@@ -238,23 +199,15 @@ def answer(
     return results, wrong, early
 
 
-def tracker_of() -> MakeTracker:
-    """Returns what makes the tracker that the flags name, one for each film."""
-    if not _TRACKER.value:
-        return Tracker
-    options = pairs(_TRACKER_OPTION.name, _TRACKER_OPTION.value)
-    return lambda: own_tracker.OwnTracker(_TRACKER.value, options)
-
-
 def settings_of(task: FilmTask) -> PoolSettings:
     """Returns how the flags want the frames to be pooled."""
-    pool = typing.cast(Pooling | None, _POOL.value)
+    pool = typing.cast(Pooling | None, film_flags.POOL.value)
     return PoolSettings(
         pool,
-        _SHARED.value,
+        film_flags.SHARED.value,
         coverage=task.coverage,
-        least=_LEAST.value,
-        boxes=_BOXES.value,
+        least=film_flags.LEAST.value,
+        boxes=film_flags.BOXES.value,
         group=task.group,
         asked=task.asked,
     )
@@ -283,7 +236,7 @@ def _one(
             answers,
             predictor.space,
             writer=writer,
-            seconds=_SECONDS.value,
+            seconds=film_flags.SECONDS.value,
             stop=lambda: interrupt.check() is not None,
             show=show,
         )
@@ -292,25 +245,3 @@ def _one(
     if writer is not None and writer.failed is not None:
         lines.append(str(writer.failed))
     return film, lines
-
-
-def _check_flags() -> None:
-    faults = []
-    if _EVERY.value < 1:
-        faults.append(f"--every: expected 1 or more, got {_EVERY.value}")
-    if not 0 <= _SHARED.value <= 1:
-        faults.append(f"--shared-error: expected 0 to 1, got {_SHARED.value}")
-    if _LEAST.value < 1:
-        faults.append(f"--least-frames: expected 1 or more, got {_LEAST.value}")
-    if _SECONDS.value is not None and not (0 < _SECONDS.value < math.inf):
-        faults.append(f"--seconds: expected above 0, got {_SECONDS.value}")
-    if _CAMERA.value == "":
-        faults.append("--camera: expected a number or a name, got an empty one")
-    if _TRACKER.value and ":" not in _TRACKER.value:
-        faults.append(f"--tracker: expected package.module:factory, got {_TRACKER.value!r}")
-    if _TRACKER_OPTION.value and not _TRACKER.value:
-        faults.append("--tracker-option: is of a tracker of one's own; name it with --tracker")
-    if faults:
-        raise ValueError("; ".join(faults))
-    if _TRACKER.value:
-        own_tracker.check(_TRACKER.value, pairs(_TRACKER_OPTION.name, _TRACKER_OPTION.value))

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from ldl_jax.evaluation import analysis, gallery, grid, predictions, report, spr
 from ldl_jax.files import write_json
 from ldl_jax.run import experiment, identity, plan, started, tracked
 from ldl_jax.run.attempts import Attempts
+from ldl_jax.run.config import Config
 from ldl_jax.run.data import LogLine, Read
 from ldl_jax.run.experiment import Experiment
 from ldl_jax.run.joining import check_same
@@ -62,9 +63,10 @@ def check_all(path: Path, runs: Sequence[Run], read: Read) -> list[Checked]:
     return [each for each in checked if each is not None]
 
 
-def say_left_out(log: LogLine) -> None:
-    """Says what of a run is left out, since the packages that write it are not installed."""
-    for text in filter(None, (gallery.left_out(), events.left_out())):
+def say_left_out(log: LogLine, configs: Iterable[Config]) -> None:
+    """Says what is left out of runs, since the packages that write it are not installed."""
+    asked = any("tensorboard" in config.log.to for config in configs)
+    for text in filter(None, (gallery.left_out(), events.left_out() if asked else "")):
         log(f"left out: {text}")
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import os
 import secrets
 import sys
@@ -14,7 +13,7 @@ from typing import Any, Protocol
 import jax
 from absl import flags
 
-from ldl_jax import processes
+from ldl_jax import extras, processes
 from ldl_jax.files import write
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.workdir.folder import LOGS
@@ -185,8 +184,8 @@ def wanted(cache: str = "", *, smoke: bool = False) -> WorkerPlan | None:
 def _faults() -> list[str]:
     """Returns all that is wrong with the flags of workers."""
     values, launcher, faults = flags.FLAGS, _LAUNCHER.value, []
-    if importlib.util.find_spec(package := _PACKAGES[launcher]) is None:
-        faults.append(f"--launcher={launcher}: needs {package}; pip install 'ldl_jax[{launcher}]'")
+    if missing := extras.missing(_PACKAGES[launcher], f"--launcher={launcher}", launcher):
+        faults.append(missing)
     if _WORKERS.value < 1:
         said = f"got {_WORKERS.value}" if values["workers"].present else "and none is given"
         faults.append(f"--workers: expected 1 or more runs at a time, as --workers=2, {said}")

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 
+from ldl_jax.factories import is_own
 from ldl_jax.run.sections import ConfigError
 from ldl_jax.trackers import BUILTIN
 
@@ -33,7 +34,7 @@ class LogConfig:
     def __post_init__(self) -> None:
         faults = []
         for name in self.to:
-            if name not in _KNOWN and ":" not in name:
+            if name not in _KNOWN and not is_own(name):
                 near = difflib.get_close_matches(name, _KNOWN, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 known = ", ".join(_KNOWN)

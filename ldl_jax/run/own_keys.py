@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
+from ldl_jax.factories import is_own
 from ldl_jax.run.config import Config, defaults, to_dict
 
 # Each section whose keys are open, and the keys that name what takes them: a key of one's own is
@@ -54,7 +55,7 @@ def taken_out(arguments: Sequence[str]) -> tuple[list[str], list[Key]]:
     if not any(match for _, match in matches):
         return list(arguments), []
     fixed, known = to_dict(Config()), defaults()
-    named = {(m[1], f"{m[2]}.{m[3]}") for _, m in matches if m and ":" in m[4]}
+    named = {(m[1], f"{m[2]}.{m[3]}") for _, m in matches if m and is_own(m[4])}
     left, keys = [], []
     for argument, match in matches:
         if match is None or match[3] in _below(fixed, match[2]):  # a key of the section itself
@@ -80,7 +81,7 @@ def put_in(config: Any, keys: Sequence[Key]) -> None:
             raise ValueError(f"{whole}: give a config file with --config=FILE")
         root = config.stages[key.stage.split(".")[1]] if key.stage else config
         names = [_named(root, naming) for naming in SECTIONS[key.section]]
-        if any(":" in name for name in names):
+        if any(map(is_own, names)):
             section = _below(root, key.section)
             with section.unlocked():
                 if key.name in section:

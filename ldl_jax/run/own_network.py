@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ldl_jax import models
+from ldl_jax import factories, models
 from ldl_jax.models import own
 from ldl_jax.run.config import Config
 
@@ -19,15 +19,16 @@ def network(config: Config) -> tuple[dict[str, Any], models.Model]:
     Raises:
       ValueError: an option is not the network's, or an own network breaks the contract.
     """
-    section, size = config.model, config.data.size
+    section = config.model
     known = models.known_options(section.name)
     options = dict(section.options)
     if "size" in options:
-        size = options["size"]
-        raise ValueError(f"model.size: {section.name!r} is given data.size, got {size!r}")
+        raise ValueError(
+            f"model.size: {section.name!r} is given data.size, got {options['size']!r}"
+        )
     if "size" in known:  # made for one size of pictures
-        options["size"] = size
-    if not own.is_own(section.name):
+        options["size"] = config.data.size
+    if not factories.is_own(section.name):
         options = {"name": section.name, "dtype": section.dtype, **options}
         return options, models.build(**options)
     if "dtype" in known:
@@ -35,12 +36,13 @@ def network(config: Config) -> tuple[dict[str, Any], models.Model]:
     elif section.dtype != "float32":
         raise ValueError(f"model.dtype: {section.name!r} takes no dtype, got {section.dtype!r}")
     options = own.complete(section.name, options)
-    return {"name": section.name, **options}, _checked(section.name, json.dumps(options), size)
+    model = _checked(section.name, json.dumps(options), config.data.size)
+    return {"name": section.name, **options}, model
 
 
 def source(name: str) -> dict[str, str]:
     """Returns the SHA-256 of an own network's file, as what depends on its code; else nothing."""
-    if not own.is_own(name):
+    if not factories.is_own(name):
         return {}
     module = importlib.import_module(name.partition(":")[0])
     file = Path(module.__file__ or "")

@@ -2,19 +2,19 @@
 
 import dataclasses
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from ldl_jax import encodings, methods, models
+from ldl_jax import encodings, factories, methods, models
 from ldl_jax.data.augment import own_change
 from ldl_jax.data.records import Records
 from ldl_jax.data.splits import protocols
 from ldl_jax.evaluation import evaluate
 from ldl_jax.labels import LabelSpace
-from ldl_jax.models import own
 from ldl_jax.placement import Placement, make_placement
 from ldl_jax.run import data, feeding, own_network, votes
 from ldl_jax.run.config import Config, ConfigError, to_dict
@@ -45,7 +45,7 @@ class Resolved:
         """The config as it is kept in the workdir."""
         method = {"name": self.config.method.name, **self.method.hyper_parameters}
         content = to_dict(self.config)
-        if own.is_own(self.config.model.name):  # as its factory's defaults may change
+        if factories.is_own(self.config.model.name):  # as its factory's defaults may change
             content["model"] |= {k: x for k, x in self.options.items() if k != "size"}
         return content | {"method": method}
 
@@ -109,16 +109,33 @@ def resolve(
     method = deepened(method, config)
     steps = steps_per_epoch(config, len(parts.train))
     if config.augment.name:
-        own_change.check(config.augment.name, config.augment.options, config.data.size)
+        name, options = config.augment.name, config.augment.options
+        _check_change(_Change(name, config.data.size, json.dumps(options), options))
     notes = _check_optimizer(config, steps, model, method)
     return Resolved(config, placement, options, model, records, parts, space, method, notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Change:
+    """A change of pictures of one's own; its options are compared as JSON has them."""
+
+    name: str
+    size: int
+    text: str
+    options: dict[str, Any] = dataclasses.field(compare=False)
+
+
+@functools.cache
+def _check_change(change: _Change) -> None:
+    """Checks a change once for all runs of a plan, since that compiles it."""
+    own_change.check(change.name, change.options, change.size)
 
 
 def _check_optimizer(
     config: Config, steps: int, model: models.Model, method: methods.Method
 ) -> tuple[str, ...]:
     """Checks an optimizer and a schedule of one's own; returns lines on keys they do not take."""
-    if ":" not in config.optimizer.name + config.optimizer.schedule:
+    if not config.optimizer.is_own:
         return ()
     key = jax.random.key(0)
     params = jax.eval_shape(functools.partial(init_weights, model, method), key).params

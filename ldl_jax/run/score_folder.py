@@ -97,7 +97,7 @@ def _fill(
         *scores.notes,
         *(f"{m.candidate.name}: {note}" for m in scores.models for note in m.notes),
     ]
-    page = report.page(rows, unit, [f"split: {scores.protocol}", *notes])
+    page = report.page(rows, unit, [f"split: {scores.protocol}", *notes], scores.pictures)
     analyses = {model.candidate.name: model.analysis for model in scores.models}
     write(folder / "table.md", page + trust_tables.page(analyses, operating))
     content = _content(scores, names, config)

@@ -20,6 +20,7 @@ from ldl_jax.run.candidates import Candidate, load_all, spaces_of
 from ldl_jax.run.config import Config, ConfigError, DataConfig
 from ldl_jax.run.data import LogLine, Reader
 from ldl_jax.run.model_answers import Progress, answers_of, held, in_space, of_part
+from ldl_jax.run.progress import once
 
 PARTS = ("test", "validation", "train", "all")
 
@@ -62,6 +63,12 @@ class Scores:
     protocol: str
     models: tuple[Score, ...]
     notes: tuple[str, ...]
+
+    @property
+    def pictures(self) -> str:
+        """The pictures of the part, as tables call them."""
+        kinds = {"train": "training pictures", "all": "pictures"}
+        return kinds.get(self.part, f"{self.part} pictures")
 
 
 def score(
@@ -122,7 +129,7 @@ def score_parts(
     # What is to be said of the split is said once, with the last part.
     names = [_protocol(*of_split, x, checkpoints, _quiet) for x in parts[:-1]]
     names.append(_protocol(*of_split, parts[-1], checkpoints, log))
-    log_once = _once(log if split and len(parts) == 1 else of_all(log))
+    log_once = once(log if split and len(parts) == 1 else of_all(log))
     scores: list[list[Score]] = [[] for _ in parts]
     for candidate, (space, note) in zip(candidates, spaces, strict=True):
         own_records = read(candidate.as_trained(config.data))  # faces are drawn in its size
@@ -252,18 +259,6 @@ def _protocol(
     # A run on the same pictures has left their hashes.
     workdir = next((run for path in checkpoints if (run := seen.workdir_of(path))), None)
     return data.audited(config, records, parts, workdir, log)[0]
-
-
-def _once(log: LogLine) -> LogLine:
-    """Returns a log that says a line once: models of one size see the same pictures."""
-    logged: set[str] = set()
-
-    def log_once(text: str) -> None:
-        if text not in logged:
-            log(text)
-        logged.add(text)
-
-    return log_once
 
 
 def of_all(log: LogLine) -> LogLine:

@@ -20,6 +20,7 @@ from ldl_jax.workdir import Row
 
 # Takes how many evaluations of the validation part there were, and the objective then.
 Report = Callable[[int, float], None]
+_PICTURES = "validation pictures"
 _SEARCH = re.compile(r"--?(?:config\.search\.|workdir\b)")
 
 
@@ -49,13 +50,13 @@ def show(
     log = teller(console)
     rows = [_row(config, trial, path, metric) for trial in trials]
     unit = _unit(path, trials)
-    grid.show(console, report.table(rows, unit, keep=1))
+    grid.show(console, report.table(rows, unit, pictures=_PICTURES))
     notes = [
         f"{metric.heading} of the validation part: {metric.better} is better. The numbers of a "
         "trial that was pruned are its last ones.",
         "The test part was not looked at.",
     ]
-    write(path / "table.md", report.page(rows, unit, notes))
+    write(path / "table.md", report.page(rows, unit, notes, _PICTURES))
     for note in notes:
         log(note)
     log(f"table: {path / 'table.md'}; runs: {path / 'runs'}")

@@ -1,7 +1,6 @@
 """Searches for the setting whose validation metric is best: a run for each trial, one by one."""
 
 import dataclasses
-import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ldl_jax import processes, workdir
+from ldl_jax import extras, processes, workdir
 from ldl_jax.data.records import DataError
 from ldl_jax.files import is_partial, write_json
 from ldl_jax.metrics import table
@@ -179,8 +178,8 @@ def _point(config: Config, values: Mapping[str, Any]) -> Point:
 def _check_place(config: Config, read: Read) -> None:
     """Raises ConfigError where a search cannot run as it is asked for, for all reasons."""
     faults = []
-    if importlib.util.find_spec("optuna") is None:
-        faults.append("search: needs the package optuna: pip install 'ldl_jax[optuna]'")
+    if missing := extras.missing("optuna", "search: a search", "optuna"):
+        faults.append(missing)
     if config.sweep:
         faults.append("search: a config has a sweep or a search; set sweep to None, or trials to 0")
     if processes.count() > 1:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ldl_jax import methods
+from ldl_jax import methods, processes
 from ldl_jax.labels import LabelSpace
 from ldl_jax.run.config import Config, ConfigError, from_dict, to_dict
 from ldl_jax.run.reading import Content
@@ -71,8 +71,14 @@ def check_together(points: Sequence[Point]) -> None:
     """Checks that all runs can be trained in one program.
 
     Raises:
-      ConfigError: they differ in an option that shapes it; the message names it.
+      ConfigError: there are several processes, or the runs differ in an option that shapes it; the
+        message names it.
     """
+    if processes.count() > 1:
+        raise ConfigError(
+            "replicas: runs are trained together in one process, and these are "
+            f"{processes.count()}; take replicas='auto', or start a single process"
+        )
     set_here = {key for point in points for key in point.values}
     for key in sorted(_varied(points), key=lambda key: key not in set_here):
         if key not in FREE and not all(traceable(point.config, key) for point in points):

@@ -57,9 +57,10 @@ def run(checked: Sweep, console: Console, *, shown: bool = True, brief: bool = F
       NotFiniteError: runs diverged; the others are trained, and shown.
     """
     with Interrupt() as interrupt:
-        first = sweep.program(checked.points[0].config)
-        settings = {sweep.program(point.config) for point in checked.points}
-        drawn = settings - {first} if brief else ()
+        drawn: set[str] = set()
+        if brief:  # all settings but the first are taken to have their figures
+            first, *others = (sweep.program(point.config) for point in checked.points)
+            drawn = {*others} - {first}
         train(checked, console, interrupt, shown=shown, drawn=drawn)
     finish(checked, console, shown=shown)
 
@@ -97,11 +98,6 @@ def check(config: Config, path: Path, read: Read, shared: Shared | None = None) 
         grids = tuple(grid if "data.fold" in grid else grid | every for grid in grids)
     points = sweep.points(dataclasses.replace(config, sweep=grids))
     if config.replicas == "together":
-        if processes.count() > 1:
-            raise ConfigError(
-                "replicas: runs are trained together in one process, and these are "
-                f"{processes.count()}; take replicas='auto', or start a single process"
-            )
         sweep.check_together(points)
     check_same({"runs": [point.name for point in points]})  # the folds are of the data
     attempts = Attempts()

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ldl_jax import processes, trackers, workdir
-from ldl_jax.methods.factories import imported
+from ldl_jax import extras, processes, trackers, workdir
+from ldl_jax.factories import imported
 from ldl_jax.run.config import Config, ConfigError
 from ldl_jax.run.log_section import FILES
 from ldl_jax.train import generations
@@ -159,10 +159,7 @@ def _maker(name: str) -> MakeWriter:
       ValueError: its package is missing, or an own factory cannot be imported or makes no writer.
     """
     if name in trackers.BUILTIN:
-        if trackers.missing(name):
-            raise ConfigError(
-                f"log.to: {name!r} needs the package {name}: pip install 'ldl_jax[tracking]'"
-            )
+        extras.check(name, f"log.to: {name!r}", "tracking")
         return functools.partial(trackers.make, name)
     expected = "a function without arguments that returns a ldl_jax.trackers.RunWriter"
     factory: MakeWriter = imported("log.to", name, expected)

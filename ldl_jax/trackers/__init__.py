@@ -1,7 +1,7 @@
 """Experiment trackers: what a run tells them, and how it never waits for them."""
 
 from ldl_jax.trackers.background import Background
-from ldl_jax.trackers.builtin import BUILTIN, make, missing
+from ldl_jax.trackers.builtin import BUILTIN, make
 from ldl_jax.trackers.writer import STATUSES, Ending, RunWriter, TrackedRow, TrackedRun, tracked_row
 
 __all__ = [
@@ -13,6 +13,5 @@ __all__ = [
     "TrackedRow",
     "TrackedRun",
     "make",
-    "missing",
     "tracked_row",
 ]

@@ -1,17 +1,11 @@
 """The trackers that a run knows by name; a tracker's package is imported where a run uses it."""
 
 import importlib
-import importlib.util
 
 from ldl_jax.trackers.writer import RunWriter
 
 # By name, the class of its module `ldl_jax.trackers.NAME_writer`.
 BUILTIN = {"wandb": "WandbWriter", "mlflow": "MlflowWriter", "trackio": "TrackioWriter"}
-
-
-def missing(name: str) -> bool:
-    """Returns whether the package of a known tracker is not installed."""
-    return importlib.util.find_spec(name) is None
 
 
 def make(name: str) -> RunWriter:

@@ -42,9 +42,9 @@ class MlflowWriter:
     def rows(self, rows: Sequence[TrackedRow]) -> None:
         """Logs each row as PART/NAME over the step."""
         metrics = [
-            Metric(_key(f"{row.part}/{name}"), value, int(row.seconds * 1000), row.step)
+            Metric(_key(name), value, int(row.seconds * 1000), row.step)
             for row in rows
-            for name, value in row.numbers.items()
+            for name, value in row.named.items()
         ]
         for some in _cut(metrics, _METRICS):
             self._client.log_batch(self._id, metrics=some)
@@ -52,8 +52,7 @@ class MlflowWriter:
     def end(self, ending: Ending) -> None:
         """Logs the figures and the table of results, and ends the run."""
         if ending.results:
-            columns = dict.fromkeys(key for row in ending.results for key in row)
-            table = {key: [row.get(key) for row in ending.results] for key in columns}
+            table = {key: [row.get(key) for row in ending.results] for key in ending.columns}
             self._client.log_table(self._id, table, "results.json")
         for path in ending.figures:
             self._client.log_artifact(self._id, str(path), "figures")

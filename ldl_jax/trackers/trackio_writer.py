@@ -28,9 +28,8 @@ class TrackioWriter:
     def rows(self, rows: Sequence[TrackedRow]) -> None:
         """Logs each row as PART/NAME over the step."""
         for row in rows:
-            numbers = {f"{row.part}/{name}": value for name, value in row.numbers.items()}
             self._last = row.step
-            self._run.log(numbers, step=row.step)
+            self._run.log(row.named, step=row.step)
 
     def end(self, ending: Ending) -> None:
         """Logs the figures, the table of results and the status, and finishes the run."""
@@ -40,8 +39,6 @@ class TrackioWriter:
         for path in ending.figures:
             last[f"figures/{path.stem}"] = trackio.Image(str(path))
         if ending.results:
-            columns = list(dict.fromkeys(key for row in ending.results for key in row))
-            data = [[row.get(key) for key in columns] for row in ending.results]
-            last["results"] = trackio.Table(columns=columns, data=data)
+            last["results"] = trackio.Table(columns=ending.columns, data=ending.cells)
         self._run.log(last, step=getattr(self, "_last", 0))
         self._run.finish()

@@ -42,15 +42,13 @@ class WandbWriter:
     def rows(self, rows: Sequence[TrackedRow]) -> None:
         """Logs each row as PART/NAME over the step."""
         for row in rows:
-            numbers = {f"{row.part}/{name}": value for name, value in row.numbers.items()}
-            self._run.log({"step": row.step, **numbers})
+            self._run.log({"step": row.step, **row.named})
 
     def end(self, ending: Ending) -> None:
         """Logs the figures and the table of results, and finishes the run."""
         if ending.results:
-            columns = list(dict.fromkeys(key for row in ending.results for key in row))
-            data = [[row.get(key) for key in columns] for row in ending.results]
-            self._run.log({"results": wandb.Table(columns=columns, data=data)})
+            table = wandb.Table(columns=ending.columns, data=ending.cells)
+            self._run.log({"results": table})
         for path in ending.figures:
             self._run.log({f"figures/{path.stem}": wandb.Image(str(path))})
         self._run.summary.update({"status": ending.status, "why": ending.why})

@@ -54,6 +54,16 @@ class TrackedRow(NamedTuple):
     numbers: Mapping[str, float]
     seconds: float
 
+    @property
+    def named(self) -> dict[str, float]:
+        """The numbers as trackers show them, by PART/NAME.
+
+        Examples:
+          >>> TrackedRow("train", 15, {"loss": 0.5}, 0.0).named
+          {'train/loss': 0.5}
+        """
+        return {f"{self.part}/{name}": value for name, value in self.numbers.items()}
+
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
@@ -70,6 +80,17 @@ class Ending:
     why: str = ""
     results: Sequence[Row] = ()
     figures: Sequence[Path] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the table of results, which some generations may have no value of."""
+        return list(dict.fromkeys(key for row in self.results for key in row))
+
+    @property
+    def cells(self) -> list[list[object]]:
+        """The rows of that table, a value for each column, None where there is none."""
+        columns = self.columns
+        return [[row.get(key) for key in columns] for row in self.results]
 
 
 class RunWriter(Protocol):

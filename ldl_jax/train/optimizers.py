@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ldl_jax import factories
 from ldl_jax.train import own_optimizer
 from ldl_jax.train.state import PyTree
 
@@ -63,7 +64,7 @@ class OptimizerConfig:
         _one_of("name", self.name, ("sgd", "adam", "adamw"))
         _one_of("schedule", self.schedule, ("step", "milestones", "cosine", "constant"))
         for key, name in (("options", self.name), ("schedule_options", self.schedule)):
-            if (options := getattr(self, key)) and ":" not in name:
+            if (options := getattr(self, key)) and not factories.is_own(name):
                 raise ValueError(
                     f"optimizer.{key}.{next(iter(options))}: {name!r} has no options, its numbers "
                     "are keys of optimizer; options are of package.module:factory"
@@ -87,6 +88,11 @@ class OptimizerConfig:
             if not known.get(name, 0) >= 0:
                 raise ValueError(f"optimizer.{name}: must be >= 0, got {known[name]}")
 
+    @property
+    def is_own(self) -> bool:
+        """True where the optimizer or the schedule is one's own."""
+        return factories.is_own(self.name) or factories.is_own(self.schedule)
+
 
 def learning_rate(config: OptimizerConfig, steps_per_epoch: int, steps: int) -> optax.Schedule:
     """The learning rate by step, over `steps` steps in all."""
@@ -98,7 +104,7 @@ def learning_rate(config: OptimizerConfig, steps_per_epoch: int, steps: int) -> 
     elif config.schedule == "milestones":
         steps_of = [max(1, round(epoch * steps_per_epoch)) for epoch in config.milestones]
         main = optax.piecewise_constant_schedule(peak, dict.fromkeys(steps_of, config.factor))
-    elif ":" in config.schedule:
+    elif factories.is_own(config.schedule):
         numbers = {"learning_rate": peak, "steps_per_epoch": steps_per_epoch}
         length = max(1, steps - warmup)
         main = own_optimizer.schedule(config.schedule, length, numbers, config.schedule_options)
@@ -115,7 +121,7 @@ def learning_rate(config: OptimizerConfig, steps_per_epoch: int, steps: int) -> 
 
 def optimizer(config: OptimizerConfig, rate: optax.Schedule) -> optax.GradientTransformation:
     """The optax optimizer that follows the schedule `rate`."""
-    if ":" in config.name:
+    if factories.is_own(config.name):
         numbers = {name: getattr(config, name) for name in NUMBERS}
         return own_optimizer.transform(config.name, rate, numbers, config.options)
     if config.name == "adamw":
@@ -143,13 +149,13 @@ def check(config: OptimizerConfig, steps_per_epoch: int, steps: int, like: PyTre
     """
     notes = []
     rate = learning_rate(config, steps_per_epoch, steps)
-    if ":" in config.schedule:
+    if factories.is_own(config.schedule):
         own_optimizer.check_schedule(config.schedule, rate, steps)
         if not own_optimizer.takes(config.schedule, "learning_rate"):
             notes.append(
                 f"optimizer.learning_rate: {config.schedule!r} takes none, so it says nothing"
             )
-    if ":" in config.name:
+    if factories.is_own(config.name):
         own_optimizer.check_transform(config.name, optimizer(config, rate), like)
         if config.weight_decay and not own_optimizer.takes(config.name, "weight_decay"):
             notes.append(
@@ -161,7 +167,7 @@ def check(config: OptimizerConfig, steps_per_epoch: int, steps: int, like: PyTre
 
 def traces(config: OptimizerConfig, number: str) -> bool:
     """Returns whether an optimizer and its schedule can be made with a traced number."""
-    if ":" not in config.name + config.schedule:
+    if not config.is_own:
         return True
 
     def trial(value: jax.Array) -> PyTree:
@@ -179,6 +185,6 @@ def traces(config: OptimizerConfig, number: str) -> bool:
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known and ":" not in value:
+    if value not in known and not factories.is_own(value):
         listed = ", ".join((*known, "package.module:factory"))
         raise ValueError(f"optimizer.{name}: expected one of {listed}, got {value!r}")

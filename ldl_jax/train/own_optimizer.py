@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ldl_jax.methods import own_factory
-from ldl_jax.methods.factories import imported
+from ldl_jax import factories
 from ldl_jax.train.state import PyTree
 
 _NAME, _SCHEDULE = "optimizer.name", "optimizer.schedule"
@@ -32,9 +31,9 @@ def transform(
       ValueError: the factory cannot be imported, does not take what it is given, raises an error,
         or returns something else.
     """
-    factory = imported(_NAME, name, "factory(learning_rate, ...)")
+    factory = factories.imported(_NAME, name, "factory(learning_rate, ...)")
     arguments = {"learning_rate": rate, **numbers}
-    optimizer = own_factory.call(
+    optimizer = factories.call(
         *(_NAME, name, factory, arguments, options),
         "optimizer.options.",
         required=("learning_rate",),
@@ -68,9 +67,9 @@ def schedule(
     Raises:
       ValueError: as `transform`.
     """
-    factory = imported(_SCHEDULE, name, "factory(steps, ...)")
+    factory = factories.imported(_SCHEDULE, name, "factory(steps, ...)")
     arguments = {"steps": steps, **numbers}
-    function = own_factory.call(
+    function = factories.call(
         *(_SCHEDULE, name, factory, arguments, options),
         "optimizer.schedule_options.",
         required=("steps",),
@@ -86,7 +85,7 @@ def schedule(
 
 def takes(name: str, number: str) -> bool:
     """Returns whether an optimizer's or a schedule's factory takes a number of the config."""
-    return number in own_factory.parameters(imported("optimizer", name, "factory(...)"))
+    return number in factories.parameters(factories.imported("optimizer", name, "factory(...)"))
 
 
 def check_schedule(name: str, rate: optax.Schedule, steps: int) -> None:
@@ -102,7 +101,7 @@ def check_schedule(name: str, rate: optax.Schedule, steps: int) -> None:
             values = np.asarray(jax.jit(jax.vmap(rate))(count))
         except Exception as error:
             raise ValueError(
-                f"{_SCHEDULE}: {name!r} cannot be jitted: {own_factory.said(error, rate)}; the "
+                f"{_SCHEDULE}: {name!r} cannot be jitted: {factories.said(error, rate)}; the "
                 "step is traced: take jnp.where for `if`, and jax.numpy for numpy"
             ) from error
         if values.ndim != 1:
@@ -206,7 +205,7 @@ def _tried(name: str, what: str, function: Callable[..., PyTree], *arguments: Py
         return function(*arguments)
     except Exception as error:  # a user's file is a program, and may raise anything
         raise ValueError(
-            f"{_NAME}: {name!r}: its {what} raised {own_factory.said(error, function)}; it is "
+            f"{_NAME}: {name!r}: its {what} raised {factories.said(error, function)}; it is "
             "called with (gradient, state, params), jitted"
         ) from error
 

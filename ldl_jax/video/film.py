@@ -113,7 +113,7 @@ def problems(film: Film, answers: FilmAnswers) -> list[str]:
         lines.append(
             f"{film.name}: the network's answer is no number for {answers.unanswered} faces"
         )
-    if film.frames and not film.tracks and len(lines) == 0:
+    if film.frames and not film.tracks and not lines:
         short = f"; {film.left_out} were seen in too few frames" if film.left_out else ""
         lines.append(f"{film.name}: no face was found in {film.looks} frames{short}")
     return lines

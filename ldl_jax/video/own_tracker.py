@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ldl_jax import factories
 from ldl_jax.evaluation.answers import Box
-from ldl_jax.methods import own_factory
-from ldl_jax.methods.factories import imported
 from ldl_jax.video.tracking import Followed, moved
 
 # `track(boxes, seconds)` or `track(boxes, seconds, image)`: the number of each box's track.
@@ -38,7 +37,7 @@ class OwnTracker:
           ValueError: it cannot be imported or made.
         """
         self._name, self._options = name, options
-        self._track = self._made()
+        self._make()
         self._numbers: dict[int, int] = {}  # the track of each of the function's numbers
         self._next = 0
         self.followed: list[Followed] = []
@@ -57,12 +56,11 @@ class OwnTracker:
           ValueError: the function raised an error, or gave something else than a number a box.
         """
         edges_of = [tuple(map(float, box)) for box in boxes]
-        takes_image = "image" in own_factory.parameters(self._track)
         try:
-            result = self._track(edges_of, seconds, *((image,) if takes_image else ()))
+            result = self._track(edges_of, seconds, *((image,) if self._takes_image else ()))
         except Exception as error:  # a user's file is a program, and may raise anything
             raise ValueError(
-                f"tracker: {self._name!r} raised {own_factory.said(error, self._track)}"
+                f"tracker: {self._name!r} raised {factories.said(error, self._track)}"
             ) from error
         answers = _checked(self._name, result, len(edges_of))
         known = {track.index: track for track in self.followed}
@@ -88,21 +86,23 @@ class OwnTracker:
             try:
                 restart()
             except Exception as error:
-                why = own_factory.said(error, restart)
+                why = factories.said(error, restart)
                 raise ValueError(f"tracker: {self._name!r}: its restart raised {why}") from error
             return
-        self._track = self._made()
+        self._make()
         self._numbers = {}
         self.followed = []
 
-    def _made(self) -> Track:
-        factory = imported("tracker", self._name, "factory(**options)")
-        track = own_factory.call(
+    def _make(self) -> None:
+        """Makes the user's function, and looks whether it takes the frame."""
+        factory = factories.imported("tracker", self._name, "factory(**options)")
+        track = factories.call(
             "tracker", self._name, factory, {}, self._options, "--tracker-option="
         )
         if not callable(track):
             raise _error(self._name, type(track).__name__, "a function of boxes and seconds")
-        return track
+        self._track: Track = track
+        self._takes_image = "image" in factories.parameters(track)
 
 
 def check(name: str, options: Mapping[str, object]) -> None:

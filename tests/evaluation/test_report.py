@@ -146,6 +146,14 @@ def test_markdown() -> None:
     ]
 
 
+def test_a_table_of_another_part_says_so() -> None:
+    for text in (
+        report.table(ROWS, pictures="validation pictures").caption,
+        report.page(ROWS, "years", [], "validation pictures"),
+    ):
+        assert "CA(n): validation pictures with an error smaller than n years" in text
+
+
 def test_table_shows_the_same() -> None:
     console = Console(file=io.StringIO(), width=200)
     grid.show(console, report.table(ROWS))

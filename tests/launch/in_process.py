@@ -7,7 +7,7 @@ from launch import predict
 from ldl_jax.run import command
 
 # Where the flags of launch.predict are defined, which are there as soon as it is imported.
-_PREDICT = ("launch.predict", "ldl_jax.run.answering", "ldl_jax.run.films")
+_PREDICT = ("launch.predict", "ldl_jax.run.answering", "ldl_jax.run.film_flags")
 
 
 def called(module, capsys, *arguments):

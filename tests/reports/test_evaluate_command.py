@@ -189,6 +189,7 @@ def test_each_model_is_asked_once_for_both_parts(checkpoint, grouped, monkeypatc
     for scores, part in ((held, "validation"), (tested, "test")):
         alone = scoring.score(*both, part, *quiet)
         assert scores.protocol == alone.protocol
+        assert scores.pictures == f"{part} pictures"
         assert scores.models[0].summary == pytest.approx(alone.models[0].summary, rel=1e-5)
         ours, theirs = (x.models[0].predictions for x in (scores, alone))
         assert (ours.ids, ours.groups, ours.subjects) == (

@@ -11,9 +11,19 @@ import pytest
 from PIL import Image
 
 from ldl_jax import workdir
-from ldl_jax.run import calibrating, experiment, identity, jobs, own_keys, sweep
+from ldl_jax.run import (
+    calibrating,
+    experiment,
+    identity,
+    jobs,
+    own_keys,
+    resolved,
+    sweep,
+    sweeping,
+)
 from ldl_jax.run import config as schema
 from ldl_jax.run.config import ConfigError
+from ldl_jax.run.data import read_records
 from ldl_jax.run.smoke import smoke
 from ldl_jax.train import generations, programs
 from ldl_jax.train.interrupt import Interrupt
@@ -246,6 +256,21 @@ def test_all_that_can_be_wrong_names_its_key(folder):
     ):
         with pytest.raises(ValueError, match=says):
             build(of_folder(folder, **changes))
+
+
+def test_a_sweep_checks_a_change_once_and_another_change_too(folder, tmp_path, monkeypatch):
+    checked = []
+    resolved._check_change.cache_clear()
+    monkeypatch.setattr(resolved.own_change, "check", lambda *change: checked.append(change))
+    sizes = {"batch_size": 8, "evaluation__batch_size": 8}  # for the eight devices
+    of = {**sizes, "augment__name": "my_parts:darker", "augment__options": {"most": (0.5,)}}
+    seeds = of_folder(folder, **of, sweep={"seed": (0, 1, 2)})
+    assert len(sweeping.check(seeds, tmp_path / "sweep", read_records).points) == 3
+    assert checked == [("my_parts:darker", {"most": (0.5,)}, 32)]  # the options as they were given
+    for options in ({"most": 1}, {"most": 1.0}):
+        experiment.resolve(of_folder(folder, **of | {"augment__options": options}), 1)
+    assert [options["most"] for _, options, _ in checked] == [(0.5,), 1, 1.0]
+    resolved._check_change.cache_clear()
 
 
 def test_learning_rates_of_one_s_own_optimizer_are_swept_in_one_program(folder):

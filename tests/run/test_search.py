@@ -116,7 +116,7 @@ def test_bad_searches_leave_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes, ranges, says = BAD[name]
-    monkeypatch.setattr(searching.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(searching.extras, "missing", lambda *asked: "")
     with pytest.raises(ConfigError, match=says) as caught:
         searching.check(settings(ranges, **changes), tmp_path / "new", read_records)
     assert "\n" not in str(caught.value)
@@ -124,10 +124,12 @@ def test_bad_searches_leave_nothing(
 
 
 def test_all_faults_are_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     (tmp_path / "notes.txt").write_text("")
     ranges = {"seed": ("int", 1, 2), "method.lam": ("log", 0, 1), "epochs": ("int", 0, 2)}
-    with pytest.raises(ValueError, match="pip install") as caught:
+    with pytest.raises(
+        ValueError, match=r"search: a search needs optuna, .*: pip install 'ldl_jax\[optuna\]'"
+    ) as caught:
         searching.check(settings(ranges), tmp_path, read_records)
     for text in ("is luck", "method.lam: expected low > 0", "epochs=0: ", "holds other files"):
         assert text in str(caught.value)
@@ -193,6 +195,9 @@ def test_a_search_shows_its_trials_the_best_first(searched: tuple[Path, str]) ->
     table = (path / "table.md").read_text()
     first = next(line for line in table.splitlines() if line.startswith(f"| {best} |"))
     assert table.splitlines().index(first) == 2
+    for said in (table, text):
+        assert "CA(n): validation pictures with an error" in said
+    assert "test pictures" not in table
     assert f"{maes[best]:.3f}" in first
     assert "finished" in first
 

@@ -106,6 +106,9 @@ def test_a_tracker_gets_the_config_the_rows_and_the_ending(tmp_path: Path, kept:
         "generation": 1, "epoch": 0.5, "loss": 0.5, "images_per_second": 100.0
     }  # fmt: skip
     assert told["rows"][1].numbers["loss_spike"] == 1
+    assert told["rows"][2].named == {"validation/generation": 1, "validation/epoch": 1.0} | {
+        "validation/mae": 3.0
+    }
     ending = told["ending"]
     assert (ending.status, ending.results) == ("finished", [{"generation": 1, "mae": 4.0}])
     assert [figure.name for figure in ending.figures] == ["curves.png"]
@@ -176,6 +179,15 @@ def test_a_run_goes_on_in_the_same_place_and_late_trackers_get_what_was(
     ):
         pass
     assert len(kept) == 3
+
+
+def test_a_table_of_results_has_a_value_or_none_for_each_column() -> None:
+    ending = trackers.Ending(
+        "finished", "", [{"generation": 1, "mae": 4.0}, {"mae": 3.0, "ca5": 1}]
+    )
+    assert ending.columns == ["generation", "mae", "ca5"]
+    assert ending.cells == [[1, 4.0, None], [None, 3.0, 1]]
+    assert trackers.Ending("failed").cells == []
 
 
 def test_runs_of_a_sweep_are_a_group(tmp_path: Path) -> None:
@@ -260,7 +272,7 @@ def test_a_failing_tracker_leaves_the_run_and_the_others_alone(
 ) -> None:
     lines: list[str] = []
     monkeypatch.setattr(trackers, "make", lambda name: Broken("start", OSError(28, "disk full")))
-    monkeypatch.setattr(trackers, "missing", lambda name: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     with (
         Workdir(tmp_path, DESCRIPTION) as opened,
         tracked.tracked(opened, config("wandb", OWN), DESCRIPTION, tmp_path, lines.append),
@@ -299,6 +311,14 @@ def test_a_removed_folder_is_no_trackers_fault(tmp_path: Path, kept: Any) -> Non
 # Bad input is said before anything is written.
 
 
+def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *package: None if name in trackers.BUILTIN else known(name, *package),
+    )
+
+
 @pytest.mark.parametrize(
     ("to", "says"),
     [
@@ -315,7 +335,7 @@ def test_names_that_are_none(to: tuple[str, ...], says: str) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("wandb", r"log\.to: 'wandb' needs the package wandb: pip install 'ldl_jax\[tracking\]'"),
+        ("wandb", r"log\.to: 'wandb' needs wandb, which .*: pip install 'ldl_jax\[tracking\]'"),
         ("no_such_module:make", "log.to: cannot import 'no_such_module:make'"),
         ("tests.trackers.stand_in:nothing", "cannot import .*AttributeError"),
         ("tests.trackers.stand_in:KEPT", "is not callable, expected a function without arguments"),
@@ -329,7 +349,7 @@ def test_names_that_are_none(to: tuple[str, ...], says: str) -> None:
 def test_trackers_that_cannot_be_opened(
     name: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trackers, "missing", lambda name: True)
+    without_packages(monkeypatch)
     settings = config("mlflow", name)
     with pytest.raises(ConfigError, match=says) as caught:
         tracked.check(settings, tmp_path / "new")
@@ -349,9 +369,11 @@ def test_the_command_says_that_a_package_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said with the other faults of a run's folder, before pictures are read."""
-    monkeypatch.setattr(trackers, "missing", lambda name: True)
+    without_packages(monkeypatch)
     run = plan.Run("stages/a", config("mlflow"))
-    with pytest.raises(ConfigError, match=r"stages\.a\.log\.to: 'mlflow' needs the package"):
+    with pytest.raises(
+        ConfigError, match=r"stages\.a\.log\.to: 'mlflow' needs mlflow, which is not installed"
+    ):
         jobs.check(tmp_path / "new", run, read_records)
     assert not (tmp_path / "new").exists()
 
@@ -437,6 +459,7 @@ def look_at_mlflow(folder: Path, identity: str) -> None:
     history = client.get_metric_history(identity, "train/loss")
     assert sorted({(x.step, x.value) for x in history}) == [(n, 1 / n) for n in range(1, 8)]
     assert {x.path for x in client.list_artifacts(identity)} == {"figures", "results.json"}
+    assert [*folder.glob(f"mlruns/*/{identity}/artifacts/results.json")]  # as docs/tracking.md says
 
 
 def look_at_trackio(folder: Path) -> None:

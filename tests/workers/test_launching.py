@@ -17,9 +17,7 @@ def wanted(monkeypatch):
     monkeypatch.setattr(jax.config, "update", lambda *values: None)
 
     def ask(*given, installed=True):
-        monkeypatch.setattr(
-            launching.importlib.util, "find_spec", lambda name: sys if installed else None
-        )
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: sys if installed else None)
         known.unparse_flags()
         for name in ("launcher", "workers", "address", "cpus", "gpus", *launching._of_slurm()):
             known[name].unparse()
@@ -44,7 +42,7 @@ def test_by_default_this_process_trains_and_flags_of_workers_are_refused(wanted)
 def test_what_is_wrong_is_said_at_once(wanted):
     text = wanted("--launcher=ray", "--workers=0", "--cpus=0.5", "--slurm.qos=x", installed=False)
     assert text.split("; and ") == [
-        "--launcher=ray: needs ray; pip install 'ldl_jax[ray]'",
+        "--launcher=ray needs ray, which is not installed: pip install 'ldl_jax[ray]'",
         "--workers: expected 1 or more runs at a time, as --workers=2, got 0",
         "--cpus: expected 1 or more, got 0.5",
         "--slurm.qos: not for --launcher=ray",

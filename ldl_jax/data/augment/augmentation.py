@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ldl_jax import factories
 from ldl_jax.data.augment import own_change
 from ldl_jax.data.augment.colour import Colour, random_colours
 from ldl_jax.data.augment.gridmask import GridMask, random_masks
@@ -79,7 +80,7 @@ class Recipe:
     options: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if self.name and ":" not in self.name:
+        if self.name and not factories.is_own(self.name):
             raise ValueError(f"augment.name: expected package.module:factory, got {self.name!r}")
         if self.options and not self.name:
             raise ValueError(

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ldl_jax.methods import own_factory
-from ldl_jax.methods.factories import imported
+from ldl_jax import factories
 
 _KEY = "augment.name"
 _B = 4  # pictures of a trial
@@ -34,8 +33,8 @@ def made(name: str, options: Mapping[str, object]) -> Change:
       ValueError: the factory cannot be imported, does not take the options, raises an error, or
         returns no function.
     """
-    factory = imported(_KEY, name, "factory(**options)")
-    function = own_factory.call(_KEY, name, factory, {}, options, "augment.options.")
+    factory = factories.imported(_KEY, name, "factory(**options)")
+    function = factories.call(_KEY, name, factory, {}, options, "augment.options.")
     if not callable(function):
         raise _error(name, type(function).__name__, "a function of a key and an image")
     return function
@@ -72,7 +71,7 @@ def check(name: str, options: Mapping[str, object], size: int) -> None:
     except Exception as error:  # a user's file is a program, and may raise anything
         function = made(name, options)
         raise ValueError(
-            f"{_KEY}: {name!r}: its function raised {own_factory.said(error, function)}; it is "
+            f"{_KEY}: {name!r}: its function raised {factories.said(error, function)}; it is "
             "jitted, and but for one of `images` vmapped over pictures: take jnp.where for `if`, "
             "jax.numpy for numpy, and jax.random with the key"
         ) from error

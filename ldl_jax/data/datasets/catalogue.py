@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ldl_jax import factories
 from ldl_jax.data.datasets import own_reader
 from ldl_jax.data.datasets.dataset import Dataset
 from ldl_jax.data.datasets.tables import LayoutError
@@ -51,7 +52,7 @@ def read(
       DataError: the name or an option is unknown, the layout is not there (the message says what
         to get, where, and how to point at it), or a row cannot be used (it names file and row).
     """
-    if own_reader.is_own(name):
+    if factories.is_own(name):
         where, skip = (from_home(root), from_home(csv)), unreadable == "skip"
         return own_reader.read(name, *where, columns, skip, options)
     if name not in DATASETS:
@@ -84,7 +85,7 @@ def read(
 
 def options_of(name: str) -> dict[str, object]:
     """Returns the options of a dataset's reader with their defaults; none of an unknown one."""
-    if own_reader.is_own(name):
+    if factories.is_own(name):
         return own_reader.options(name)
     return DATASETS[name].options if name in DATASETS else {}
 

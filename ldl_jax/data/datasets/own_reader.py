@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ldl_jax import factories
 from ldl_jax.data.datasets import own_records
 from ldl_jax.data.datasets.folders import left_notes
 from ldl_jax.data.lazy import LazyImages
@@ -16,20 +17,13 @@ from ldl_jax.data.records import DataError, Records
 _GIVEN = ("root", "csv", "columns")
 
 
-def is_own(name: str) -> bool:
-    """Returns whether the name of a dataset is that of a factory."""
-    return ":" in name
-
-
 def options(name: str) -> dict[str, object]:
     """Returns the options of a factory's with their defaults; imports its module.
 
     Raises:
       DataError: it cannot be imported.
     """
-    from ldl_jax.methods import own_factory  # with JAX, which preparing a set does without
-
-    known = own_factory.parameters(_imported(name))
+    known = factories.parameters(_imported(name))
     return {option: default for option, default in known.items() if option not in _GIVEN}
 
 
@@ -68,10 +62,8 @@ def read(
 
 
 def _imported(name: str) -> Callable[..., object]:
-    from ldl_jax.methods.factories import imported
-
     try:
-        return imported("dataset", name, "factory(root, ...)")
+        return factories.imported("dataset", name, "factory(root, ...)")
     except ValueError as error:
         raise DataError(str(error)) from error
 
@@ -85,22 +77,20 @@ def _called(
     options: Mapping[str, object],
 ) -> object:
     """Calls the factory, and returns what it gives."""
-    from ldl_jax.methods import own_factory
-
-    known = own_factory.parameters(factory)
+    known = factories.parameters(factory)
     arguments: dict[str, object] = {}
     if root:
         if not Path(root).exists():
             raise DataError(f"{name}: there is no folder or file {root}")
         arguments["root"] = Path(root)
-    elif "root" in known and known["root"] is own_factory.NO_DEFAULT:
+    elif "root" in known and known["root"] is factories.NO_DEFAULT:
         raise DataError(
             f"{name}: no root is given; point at the dataset's folder with --config.data.root=DIR"
         )
     arguments |= {"csv": csv} if csv else {}
     arguments |= {"columns": dict(columns)} if columns else {}
     try:
-        return own_factory.call(
+        return factories.call(
             "dataset", name, factory, arguments, options, "option ", required=tuple(arguments)
         )
     except ValueError as error:

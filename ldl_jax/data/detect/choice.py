@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ldl_jax import factories
 from ldl_jax.data.align import Detect, Face
 
 MTCNN = "mtcnn"
@@ -22,7 +23,7 @@ def check(name: str = MTCNN) -> None:
         weights.folder()
     elif name.endswith(".safetensors"):
         weights.load(name)
-    elif ":" not in name:
+    elif not factories.is_own(name):
         raise ValueError(f"detector: unknown {name!r}; {_KNOWN}")
 
 
@@ -40,8 +41,7 @@ def load(name: str = MTCNN, **settings: Any) -> Detect:
       ValueError: the name is unknown, what it names cannot be loaded, or a setting is not its.
     """
     is_file = name.endswith(".safetensors")
-    # The package of methods loads JAX, which preparing a set whose faces are known does not need.
-    if ":" in name and not is_file:
+    if factories.is_own(name) and not is_file:
         return _own(name, settings)
     if name != MTCNN and not is_file:
         raise ValueError(f"detector: unknown {name!r}; {_KNOWN}")
@@ -56,11 +56,8 @@ def load(name: str = MTCNN, **settings: Any) -> Detect:
 
 def _own(name: str, settings: dict[str, Any]) -> Detect:
     """Makes a detector of a factory, and tries it on a picture that shows nothing."""
-    from ldl_jax.methods import own_factory
-    from ldl_jax.methods.factories import imported
-
-    factory = imported("detector", name, "factory(**settings)")
-    detect = own_factory.call("detector", name, factory, {}, settings, "--detector-option=")
+    factory = factories.imported("detector", name, "factory(**settings)")
+    detect = factories.call("detector", name, factory, {}, settings, "--detector-option=")
     if not callable(detect):
         kind = type(detect).__name__
         raise ValueError(f"detector: {name!r} returned {kind}, expected a function")
@@ -71,7 +68,7 @@ def _own(name: str, settings: dict[str, Any]) -> Detect:
     except Exception as error:
         raise ValueError(
             f"detector: {name!r} fails on a grey picture of {_TRIAL[0]} x {_TRIAL[1]} pixels: "
-            f"{own_factory.said(error, detect)}; where it finds no face it returns an empty list"
+            f"{factories.said(error, detect)}; where it finds no face it returns an empty list"
         ) from error
     return checked
 

@@ -1,4 +1,4 @@
-"""Imports what a user brings along by the name of its factory, "package.module:factory"."""
+"""Tells and imports what a user brings along by the name of its factory."""
 
 import importlib
 import re
@@ -7,6 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 _PYTHON = re.compile(r"(site|dist)-packages|lib/python|\.zip$")  # where no user has own modules
+
+
+def is_own(name: str) -> bool:
+    """Returns whether a name is that of a user's own factory, "package.module:factory".
+
+    Examples:
+      >>> is_own("my_loss:factory"), is_own("cen")
+      (True, False)
+    """
+    return ":" in name
 
 
 def imported(key: str, name: str, expected: str) -> Callable[..., Any]:
