@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,7 +57,10 @@ def compile_cache(path: str) -> Iterator[None]:
             yield
         finally:
             _use(*before)
-            _publish(private, folder, set(known))
+            try:
+                _publish(private, folder, set(known))
+            except OSError as error:  # a full disk must not hide what the run itself ended with
+                warnings.warn(f"--compile_cache: new programs are not kept ({error})", stacklevel=1)
 
 
 def _use(*values: str | None) -> None:

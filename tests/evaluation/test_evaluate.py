@@ -10,7 +10,7 @@ from ldl_jax import methods
 from ldl_jax.data.augment.augmentation import Preprocessing, prepare
 from ldl_jax.data.feed.feeds import Part, feed
 from ldl_jax.evaluation import report
-from ldl_jax.evaluation.evaluate import evaluate, jit_predict, summarize
+from ldl_jax.evaluation.evaluate import a_few_at_once, evaluate, jit_predict, summarize
 from ldl_jax.labels import LabelSpace
 from ldl_jax.placement import make_placement
 from ldl_jax.train.step import make_predict_step
@@ -154,3 +154,17 @@ def test_progress_ends_at_the_count(tiny_model, part, weights):
     seen = []
     evaluate(predict, weights, pictures, SPACE, 8, lambda *numbers: seen.append(numbers))
     assert seen == [(8, COUNT), (16, COUNT), (COUNT, COUNT)]
+
+
+def test_a_few_pictures_at_once_are_all_of_them(tiny_model, weights):
+    images = jax.random.normal(jax.random.key(0), (19, 32, 32, 3))
+    predict, seen = make_predict_step(tiny_model, CEN), []
+
+    def answer(some):
+        seen.append(len(some))
+        return predict(weights, some)
+
+    whole, parts = answer(images), a_few_at_once(answer, images, 8)
+    assert seen == [19, 7]  # one program, which takes each seven in turn
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), whole, parts)
+    assert len(parts.value) == 19

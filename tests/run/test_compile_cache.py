@@ -121,3 +121,18 @@ def test_a_file_in_its_place(tmp_path):
         compile_cache(str(tmp_path / "file")),
     ):
         pass
+
+
+@pytest.mark.usefixtures("every_program")
+def test_a_full_disk_does_not_hide_the_runs_own_error(tmp_path, monkeypatch):
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with (
+        pytest.warns(UserWarning, match="--compile_cache: new programs are not kept .*No space"),
+        pytest.raises(ZeroDivisionError),
+        compile_cache(str(tmp_path / "cache")),
+    ):
+        compile_something(3.0)
+        raise ZeroDivisionError
