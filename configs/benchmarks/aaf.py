@@ -17,6 +17,13 @@ from ldl_jax.run import benchmark
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the benchmark's config."""
+    config = of_whole_pictures()
+    comparison.over_crops(config.parts.frozen)
+    return config
+
+
+def of_whole_pictures() -> ml_collections.ConfigDict:
+    """Returns the benchmark's config, with answers that look at each picture once and mirrored."""
     config = benchmark.defaults()
     config.title = "All-Age-Faces"
     config.metrics = comparison.AGES

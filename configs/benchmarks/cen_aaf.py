@@ -15,4 +15,5 @@ from configs.recipes import comparison
 
 def get_config() -> ml_collections.ConfigDict:
     """Returns the benchmark's config."""
-    return comparison.generations(aaf.get_config(), "CEN's generations on All-Age-Faces")
+    config = aaf.of_whole_pictures()
+    return comparison.generations(config, "CEN's generations on All-Age-Faces")

@@ -129,10 +129,12 @@ def test_a_full_disk_does_not_hide_the_runs_own_error(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with (
-        pytest.warns(UserWarning, match="--compile_cache: new programs are not kept .*No space"),
-        pytest.raises(ZeroDivisionError),
-        compile_cache(str(tmp_path / "cache")),
-    ):
-        compile_something(3.0)
-        raise ZeroDivisionError
+
+    def fails():
+        with compile_cache(str(tmp_path / "cache")):
+            compile_something(3.0)
+            raise ZeroDivisionError
+
+    message = "--compile_cache: new programs are not kept .*No space"
+    with pytest.warns(UserWarning, match=message), pytest.raises(ZeroDivisionError):
+        fails()
