@@ -26,8 +26,8 @@ Item = jax.Array | Mapping[str, jax.Array]
 Predict = Callable[[Weights, jax.Array], Prediction]  # of preprocessed images
 JittedPredict = Callable[[Weights, Store, Item], Prediction]
 Progress = Callable[[int, int], None]  # takes how many pictures are done, and of how many
-# Pictures that are computed at a time. A CPU's caches hold the maps of no more, and XLA computes all
-# looks at a batch at once: those of 256 pictures at 224 pixels, three crops each, took 20 GB.
+# Pictures that are computed at a time. A CPU's caches hold the maps of no more, and XLA computes
+# all looks at a batch at once: of 256 pictures at 224 pixels, three crops each, those took 20 GB.
 _AT_ONCE = {"cpu": 16}
 _measures = report.compiled_fast(metrics.measures, static_argnames="space")
 _add = report.compiled_fast(table.add, static_argnames="space")
