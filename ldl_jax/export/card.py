@@ -16,6 +16,7 @@ from ldl_jax.export import card_results, run_facts
 from ldl_jax.export.run_facts import UNKNOWN, RunFacts
 from ldl_jax.files import to_home
 from ldl_jax.labels import LabelSpace
+from ldl_jax.models.looks import Crops
 from ldl_jax.predict.one_file import Notes
 from ldl_jax.predict.predictor import Predictor
 
@@ -133,16 +134,26 @@ def _range(space: LabelSpace) -> str:
     return f"{space.low:g} to {space.high:g} ({kind})"
 
 
+def looks(flip: bool, crops: Crops) -> str:
+    """Returns what an answer is the mean over, in words; "" where it looks at the picture alone."""
+    shares = crops or (1.0,)
+    seen = ["the picture" if share == 1 else f"the middle {share:.0%} of it" for share in shares]
+    if flip:
+        seen.append("their mirror images" if len(seen) > 1 else "its mirror image")
+    if seen == ["the picture"]:
+        return ""
+    *most, last = seen
+    return f", averaged over {', '.join(most)} and {last}" if most else f", from {last}"
+
+
 def _about(predictor: Predictor) -> str:
     about, space = predictor.about, predictor.space
     options = {name: value for name, value in about.model.items() if name != "name"}
     settings = {name: value for name, value in about.method.items() if name != "name"}
-    looks = [f"the middle {share:.0%} of the picture" for share in about.crops] or ["the picture"]
-    mirrored = f" and {'their' if len(looks) > 1 else 'its'} mirror images" if about.flip else ""
-    flip = f", averaged over {', '.join(looks)}{mirrored}" if len(looks) > 1 or mirrored else ""
     return (
         f"For the picture of a face it answers a value in {markdown(space.unit)} and the "
-        f"probability of each of {space.size} labels from {space.low:g} to {space.high:g}{flip}.\n"
+        f"probability of each of {space.size} labels from {space.low:g} to {space.high:g}"
+        f"{looks(about.flip, about.crops)}.\n"
         f"\n- network: {markdown(str(about.model['name']))} {markdown(json.dumps(options))}"
         f"\n- method: {markdown(str(about.method['name']))} {markdown(json.dumps(settings))}"
         f"\n- hidden layers of its head: {list(about.hidden) or 'none'}"

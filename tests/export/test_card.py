@@ -175,3 +175,22 @@ def test_the_head_is_what_the_hub_reads(run):
     assert results["dataset"]["name"] == "AgeDB"
     mae = json.loads((run / "generation_1.json").read_text())["mae"]
     assert results["metrics"][0] == {"type": "mae", "value": pytest.approx(mae, abs=1e-3)}
+
+
+@pytest.mark.parametrize(
+    ("flip", "crops", "says"),
+    [
+        (False, (), ""),
+        (True, (), ", averaged over the picture and its mirror image"),
+        (False, (0.8,), ", from the middle 80% of it"),
+        (False, (1.0, 0.8), ", averaged over the picture and the middle 80% of it"),
+        (
+            True,
+            (1.0, 0.8, 0.65),
+            ", averaged over the picture, the middle 80% of it, the middle 65% of it and their "
+            "mirror images",
+        ),
+    ],
+)
+def test_it_says_what_an_answer_is_the_mean_over(flip, crops, says):
+    assert card.looks(flip, crops) == says
