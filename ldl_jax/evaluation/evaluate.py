@@ -27,7 +27,7 @@ Predict = Callable[[Weights, jax.Array], Prediction]  # of preprocessed images
 JittedPredict = Callable[[Weights, Store, Item], Prediction]
 Progress = Callable[[int, int], None]  # takes how many pictures are done, and of how many
 # Pictures that are computed at a time. A CPU's caches hold the maps of no more, and XLA computes
-# all looks at a batch at once: of 256 pictures at 224 pixels, three crops each, those took 20 GB.
+# all looks at a batch at once, which at 224 pixels needs many gigabytes.
 _AT_ONCE = {"cpu": 16}
 _measures = report.compiled_fast(metrics.measures, static_argnames="space")
 _add = report.compiled_fast(table.add, static_argnames="space")
