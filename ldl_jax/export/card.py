@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ldl_jax import __version__
+from ldl_jax.data.augment.looks import Crops, shares
 from ldl_jax.data.datasets import catalogue
 from ldl_jax.evaluation.cells import markdown, plain
 from ldl_jax.export import card_results, run_facts
 from ldl_jax.export.run_facts import UNKNOWN, RunFacts
 from ldl_jax.files import to_home
 from ldl_jax.labels import LabelSpace
-from ldl_jax.models.looks import Crops
 from ldl_jax.predict.one_file import Notes
 from ldl_jax.predict.predictor import Predictor
 
@@ -136,8 +136,9 @@ def _range(space: LabelSpace) -> str:
 
 def looks(flip: bool, crops: Crops) -> str:
     """Returns what an answer is the mean over, in words; "" where it looks at the picture alone."""
-    shares = crops or (1.0,)
-    seen = ["the picture" if share == 1 else f"the middle {share:.0%} of it" for share in shares]
+    seen = [
+        "the picture" if share == 1 else f"the middle {share:.0%} of it" for share in shares(crops)
+    ]
     if flip:
         seen.append("their mirror images" if len(seen) > 1 else "its mirror image")
     if seen == ["the picture"]:

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment, prepare
+from ldl_jax.data.augment.looks import Crops, looks_at, shares
 from ldl_jax.data.feed.feeds import Part
 from ldl_jax.data.feed.stream import batches
 from ldl_jax.data.records import Records
 from ldl_jax.features.cache import Cache, LogLine
 from ldl_jax.heads import joined
 from ldl_jax.models.functional import Model, ModelState, Params
-from ldl_jax.models.looks import Crops
 from ldl_jax.placement import Placement
 
 PICTURE, MIRROR = "picture", "mirror"
@@ -72,7 +72,7 @@ class Extractor:
         def view(name: str) -> jax.Array:
             if name in (PICTURE, MIRROR) or name.startswith(_CROP):
                 share = float(name.split()[1]) if name.startswith(_CROP) else 1.0
-                return model.looks(inputs, name.endswith(MIRROR), (share,))[-1]
+                return looks_at(inputs, name.endswith(MIRROR), (share,))[-1]
             index = int(name.rpartition(" ")[2])
 
             def drawn(seed: jax.Array, image: jax.Array) -> jax.Array:
@@ -89,7 +89,7 @@ def look_names(flip: bool, crops: Crops) -> list[str]:
     """Returns the names of the views of `looks_at`, in its order."""
     pairs = [
         (PICTURE, MIRROR) if share == 1 else (f"{_CROP}{share}", f"{_CROP}{share} {MIRROR}")
-        for share in crops or (1.0,)
+        for share in shares(crops)
     ]
     return [name for pair in pairs for name in pair[: 2 if flip else 1]]
 

@@ -8,7 +8,6 @@ import jax
 from flax import nnx
 
 from ldl_jax.models import folding
-from ldl_jax.models.looks import Crops, looks_at
 
 # Nested dicts of arrays, or of their shapes; which names they have, each network says itself.
 Params = Any
@@ -37,8 +36,8 @@ class Model:
       fold: `fold(params, model_state) -> (model, params, model_state)`, the same network for
         inference alone, with its batch normalisation folded into the layers before it (see
         `ldl_jax.models.folding`). None where it is folded.
-      looks: returns the inputs that an answer is the mean over: of a batch, whether mirror images
-        are among them, and the shares of `looks_at`.
+      looks: `looks(images, flip, crops)`, the inputs that an answer is the mean over, where these
+        are no pictures; None for those of `ldl_jax.data.augment.looks`.
     """
 
     name: str
@@ -48,7 +47,7 @@ class Model:
     size: int = 224
     maps: Callable[[Params, ModelState, jax.Array], jax.Array] | None = None
     fold: Callable[[Params, ModelState], "tuple[Model, Params, ModelState]"] | None = None
-    looks: Callable[[jax.Array, bool, Crops], list[jax.Array]] = looks_at
+    looks: Callable[[jax.Array, bool, tuple[float, ...]], list[jax.Array]] | None = None
 
 
 def folded(

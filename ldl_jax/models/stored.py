@@ -5,14 +5,13 @@ import jax.numpy as jnp
 
 from ldl_jax.heads import Features, parts_of, standardise, total
 from ldl_jax.models.functional import Model, ModelState, Params
-from ldl_jax.models.looks import Crops
 
 
 def stored(network: Model, *, standardised: bool = False) -> Model:
     """Returns the network of a head that learns from features which are stored.
 
     It has no parameters. In the place of images it takes [B, W, D], of each picture the features of
-    its looks in the order of `looks_at`, and gives the first ones.
+    its looks, each crop followed by its mirror image, and gives the first ones.
 
     Args:
       network: computed the features.
@@ -37,7 +36,7 @@ def stored(network: Model, *, standardised: bool = False) -> Model:
         features = parts_of(images[:, 0], network.width)
         return standardise(features, **model_state) if standardised else features, model_state
 
-    def looks(images: jax.Array, flip: bool, crops: Crops) -> list[jax.Array]:
+    def looks(images: jax.Array, flip: bool, crops: tuple[float, ...]) -> list[jax.Array]:
         count = max(len(crops), 1) * (2 if flip else 1)
         return [images[:, index : index + 1] for index in range(count)]
 

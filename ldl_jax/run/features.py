@@ -8,6 +8,7 @@ import numpy as np
 
 from ldl_jax import extras, models, processes
 from ldl_jax.data.augment.augmentation import Preprocessing
+from ldl_jax.data.augment.looks import shares
 from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.choice import SHARES, Memory, choose, least, measure
 from ldl_jax.data.feed.feeds import Feed, Part, feed
@@ -107,7 +108,7 @@ def extracted(
         views=Views(
             config.augment.flip,
             config.init.features_views,
-            max(len(config.evaluation.crops), 1),
+            len(shares(config.evaluation.crops)),
         ),
         files={backbone.NAME: backbone.dumped(*weights)},
         backbone=hashed,

@@ -5,11 +5,11 @@ import dataclasses
 import optax
 
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe
+from ldl_jax.data.augment.looks import check_crops
 from ldl_jax.data.augment.views import Views
 from ldl_jax.data.feed.feeds import EpochOrder, Feed
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
-from ldl_jax.models.looks import check_crops
 from ldl_jax.placement import Placement
 from ldl_jax.train.ensemble import Ensemble
 from ldl_jax.train.faults import FaultConfig
@@ -72,10 +72,7 @@ class EvaluationConfig:
             raise ValueError(f"evaluation.batch_size: expected 1 or more, got {self.batch_size}")
         if not self.every > 0:
             raise ValueError(f"evaluation.every: expected more than 0, got {self.every}")
-        try:
-            check_crops(self.crops)
-        except ValueError as error:
-            raise ValueError(f"evaluation.{error}") from None
+        check_crops("evaluation.crops", self.crops)
 
 
 @dataclasses.dataclass(frozen=True)

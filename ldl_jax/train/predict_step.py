@@ -5,9 +5,9 @@ from collections.abc import Callable
 import jax
 
 from ldl_jax.calibration import Calibration, apply
+from ldl_jax.data.augment.looks import Crops, looks_at
 from ldl_jax.methods import Method, Prediction
 from ldl_jax.models.functional import Model
-from ldl_jax.models.looks import Crops
 from ldl_jax.train.weights import PyTree, Weights
 
 PredictStep = Callable[[Weights, jax.Array], Prediction]
@@ -41,7 +41,8 @@ def make_predict_step(
         return method.predict(head_outputs(model, method, weights, images))
 
     def predict(weights: Weights, images: jax.Array) -> Prediction:
-        answers = [once(weights, look) for look in model.looks(images, flip, crops)]
+        looks = (model.looks or looks_at)(images, flip, crops)
+        answers = [once(weights, look) for look in looks]
         return jax.tree.map(lambda *each: sum(each[1:], each[0]) / len(each), *answers)
 
     def calibrated(weights: Weights, images: jax.Array) -> Prediction:

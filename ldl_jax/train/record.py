@@ -13,8 +13,8 @@ from typing import Any
 from ldl_jax.calibration import Calibration
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
+from ldl_jax.data.augment.looks import check_crops
 from ldl_jax.labels import LabelSpace
-from ldl_jax.models.looks import check_crops
 
 # Records of release 0.1.0 have no version and count as 0. Checkpoints with a record of version 2 or
 # newer are sealed, so that a missing seal is a fault.
@@ -84,7 +84,7 @@ class Record:
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
-        check_crops(self.crops)
+        check_crops("crops", self.crops)
         known = self.calibration
         if known is not None and known.space != self.space:
             raise ValueError(

@@ -7,10 +7,10 @@ import optax
 import pytest
 
 from ldl_jax import methods, models
+from ldl_jax.data.augment import looks
 from ldl_jax.data.augment.augmentation import Preprocessing, Recipe, augment
 from ldl_jax.data.feed.feeds import Part, feed
 from ldl_jax.labels import LabelSpace
-from ldl_jax.models import looks
 from ldl_jax.models.functional import Model
 from ldl_jax.placement import make_placement
 from ldl_jax.train.compiled import jit_train_step

@@ -14,8 +14,10 @@ import jax.numpy as jnp
 Taps = list[tuple[jax.Array, jax.Array]]
 
 
-def crop_and_resize(images: jax.Array, boxes: jax.Array, flips: jax.Array, size: int) -> jax.Array:
-    """Returns each picture's box, flipped where asked, as float32 [B, size, size, C], bilinear.
+def crop_and_resize(
+    images: jax.Array, boxes: jax.Array, flips: jax.Array, size: int | tuple[int, int]
+) -> jax.Array:
+    """Returns each picture's box, flipped where asked, as float32 [B, height, width, C], bilinear.
 
     A box larger than the result is averaged over, not sampled (antialiased), as Pillow does it.
 
@@ -24,15 +26,18 @@ def crop_and_resize(images: jax.Array, boxes: jax.Array, flips: jax.Array, size:
       boxes: float32 [B, 4], (top, left, height, width) in pixels, within the picture; edges, not
         pixel centres.
       flips: bool [B], whether left and right change places.
-      size: side of the result in pixels.
+      size: the result's (height, width) in pixels, or its side.
     """
     batch, rows, columns, channels = images.shape
-    index = jnp.arange(size, dtype=jnp.float32)[None, :]
-    lines = _rows(images, _taps(boxes[:, 0], boxes[:, 2] / size, index, rows, rows / size))
-    lines = lines.reshape(batch, size, columns, channels)
-    mirrored = jnp.where(flips[:, None], size - 1 - index, index)
+    height, width = (size, size) if isinstance(size, int) else size
+    index = jnp.arange(height, dtype=jnp.float32)[None, :]
+    lines = _rows(images, _taps(boxes[:, 0], boxes[:, 2] / height, index, rows, rows / height))
+    lines = lines.reshape(batch, height, columns, channels)
+    index = jnp.arange(width, dtype=jnp.float32)[None, :]
+    mirrored = jnp.where(flips[:, None], width - 1 - index, index)
+    taps = _taps(boxes[:, 1], boxes[:, 3] / width, mirrored, columns, columns / width)
     result = jnp.zeros((), jnp.float32)
-    for pixel, weight in _taps(boxes[:, 1], boxes[:, 3] / size, mirrored, columns, columns / size):
+    for pixel, weight in taps:
         mixed = jnp.take_along_axis(lines, pixel[:, None, :, None], axis=2, mode="clip")
         result = result + mixed * weight[:, None, :, None]
     return result

@@ -3,22 +3,24 @@
 import jax
 import jax.numpy as jnp
 
+from ldl_jax.data.augment.resize import crop_and_resize
+
 Crops = tuple[float, ...]  # shares of a picture's width and height; () is the picture alone
 LEAST = 0.1  # a smaller share of a face tells nothing
 MOST = 16  # crops of a picture; each costs a pass of the network
 
 
-def check_crops(crops: Crops) -> None:
+def check_crops(key: str, crops: Crops) -> None:
     """Raises ValueError where crops are too many, twice the same, or no shares of a picture."""
     if len(crops) > MOST or len(set(crops)) < len(crops):
-        raise ValueError(f"crops: expected at most {MOST} different shares, got {crops}")
+        raise ValueError(f"{key}: expected at most {MOST} different shares, got {crops}")
     if not all(LEAST <= share <= 1 for share in crops):
-        raise ValueError(f"crops: expected shares from {LEAST} to 1, got {crops}")
+        raise ValueError(f"{key}: expected shares from {LEAST} to 1, got {crops}")
 
 
-def mirrored(images: jax.Array) -> jax.Array:
-    """Returns the mirror images of pictures [B, H, W, C]."""
-    return images[:, :, ::-1]
+def shares(crops: Crops) -> Crops:
+    """Returns the shares that are looked at, one or more."""
+    return crops or (1.0,)
 
 
 def middle(images: jax.Array, share: float) -> jax.Array:
@@ -32,16 +34,11 @@ def middle(images: jax.Array, share: float) -> jax.Array:
     """
     if share == 1.0:
         return images
-    sides = jnp.asarray(images.shape[1:3], jnp.float32)
-    return jax.image.scale_and_translate(
-        images.astype(jnp.float32),
-        images.shape,
-        spatial_dims=(1, 2),
-        scale=jnp.full((2,), 1 / share, jnp.float32),
-        translation=-sides * (1 - share) / 2 / share,
-        method="linear",
-        antialias=False,
-    )
+    batch, height, width, _ = images.shape
+    sides = jnp.asarray([height, width], jnp.float32)
+    box = jnp.concatenate([sides * (1 - share) / 2, sides * share])
+    boxes = jnp.broadcast_to(box, (batch, 4))
+    return crop_and_resize(images, boxes, jnp.zeros((batch,), bool), (height, width))
 
 
 def looks_at(images: jax.Array, flip: bool, crops: Crops) -> list[jax.Array]:
@@ -54,5 +51,5 @@ def looks_at(images: jax.Array, flip: bool, crops: Crops) -> list[jax.Array]:
 
     Returns: arrays [B, H, W, C].
     """
-    cut = [middle(images, share) for share in crops or (1.0,)]
-    return [look for crop in cut for look in ((crop, mirrored(crop)) if flip else (crop,))]
+    cut = [middle(images, share) for share in shares(crops)]
+    return [look for crop in cut for look in ((crop, crop[:, :, ::-1]) if flip else (crop,))]

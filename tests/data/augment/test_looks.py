@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldl_jax.models.looks import check_crops, looks_at, middle
+from ldl_jax.data.augment.looks import check_crops, looks_at, middle
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.33])
@@ -45,4 +45,4 @@ def test_each_crop_is_followed_by_its_mirror_image():
 )
 def test_crops_that_are_none_are_refused(crops, says):
     with pytest.raises(ValueError, match=f"^crops: .*{says}" if says[0] != "e" else says):
-        check_crops(crops)
+        check_crops("crops", crops)
