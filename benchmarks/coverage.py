@@ -43,8 +43,8 @@ from ldl_jax.predict.loading import load
 from ldl_jax.predict.predictor import Predictor
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment
-from ldl_jax.train import stored
-from ldl_jax.train.predict_step import PredictStep, make_predict_step
+from ldl_jax.train import programs, stored
+from ldl_jax.train.predict_step import PredictStep
 from ldl_jax.train.record import Record
 from ldl_jax.train.weights import Weights
 
@@ -93,7 +93,7 @@ def of_aaf(root: Path, weights: Path, cache: Path | None) -> tuple[Answers, Answ
         text = next(root.rglob(f"image sets/{name}.txt")).read_text()
         sexes |= {line.split()[0]: line.split()[1] for line in text.splitlines() if line.strip()}
     job, known = built.job, Weights(arrays["params"], arrays["model_state"])
-    predict = make_predict_step(job.model, job.method, flip=job.about.flip, crops=job.about.crops)
+    predict = programs.predict_step(job, job.model, job.method)
     parts = []
     for name in ("validation", "test"):
         feed = built.feeds[name]

@@ -17,7 +17,7 @@ from ldl_jax.run import experiment
 from ldl_jax.train import programs
 from ldl_jax.train.job import Job
 from ldl_jax.train.state import Weights
-from ldl_jax.train.step import PredictStep, make_predict_step
+from ldl_jax.train.step import PredictStep
 
 # The networks whose shipped configs are not CEN's, which `schema.defaults` are.
 SHIPPED = {
@@ -89,9 +89,7 @@ def folded(job: Job, weights: Weights) -> tuple[Job, Weights]:
 
 def predict_of(job: Job) -> PredictStep:
     """Returns a job's pure `predict(weights, images) -> Prediction`."""
-    return make_predict_step(
-        job.model, job.method, flip=job.evaluation.flip, crops=job.evaluation.crops
-    )
+    return programs.predict_step(job, job.model, job.method)
 
 
 def _training(job: Job, train: Callable, weights: Weights) -> Measured:

@@ -88,7 +88,7 @@ def fine_tuned(data: str, seeds: int, unit: str = "years") -> ml_collections.Con
     run.sweep = {"optimizer.learning_rate": (1e-3, 3e-3)}
     part = benchmark.part(run, "All of HSE-FaceRes fine-tuned at 128 pixels", seeds)
     part.methods = ("dldl_v2", "cen")
-    part.grids = {"dldl_v2": {"method.sigma": WIDTHS[unit][-1:]}}  # as the frozen part chose
+    part.grids = {"dldl_v2": {"method.sigma": WIDTHS[unit][-1:]}}  # one, to spare runs
     part.pretrained = True
     return part
 

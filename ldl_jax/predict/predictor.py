@@ -19,7 +19,7 @@ from ldl_jax.predict import one_file, recorded
 from ldl_jax.predict.batches import ROWS, batched, checked, pictures_at_once
 from ldl_jax.predict.engines import Session
 from ldl_jax.predict.one_file import Notes
-from ldl_jax.train.predict_step import PredictStep, make_predict_step
+from ldl_jax.train.predict_step import PredictStep
 from ldl_jax.train.record import Record
 from ldl_jax.train.weights import PyTree, Weights
 
@@ -60,9 +60,7 @@ class Predictor:
         model, method = recorded.parts(about, "about")
         backbone = weights.params["backbone"]
         model, backbone, model_state = models.folded(model, backbone, weights.model_state)
-        predict = make_predict_step(
-            model, method, flip=about.flip, crops=about.crops, calibration=about.calibration
-        )
+        predict = recorded.predict_step(about, model, method)
         self._weights = jax.device_put(
             Weights({**weights.params, "backbone": backbone}, model_state)
         )

@@ -8,6 +8,7 @@ from ldl_jax import methods, models
 from ldl_jax.methods import Method
 from ldl_jax.models.functional import Model
 from ldl_jax.train import calibrated
+from ldl_jax.train.predict_step import PredictStep, make_predict_step
 from ldl_jax.train.record import Record
 from ldl_jax.train.weights import Arrays, Weights, check_finite, differences
 
@@ -24,6 +25,13 @@ def parts(about: Record, source: str) -> tuple[Model, Method]:
         return models.build(**about.model), method
     except (TypeError, ValueError) as error:  # a record's options may have any names and values
         raise ValueError(f"{source}: its record's model or method: {error}") from error
+
+
+def predict_step(about: Record, model: Model, method: Method) -> PredictStep:
+    """Returns the pure predict step of these as the record says that it answers."""
+    return make_predict_step(
+        model, method, flip=about.flip, crops=about.crops, calibration=about.calibration
+    )
 
 
 def fitting(about: Record, weights: Arrays, path: Path, allow_nonfinite: bool) -> Weights:

@@ -20,12 +20,13 @@ from ldl_jax.files import from_home
 from ldl_jax.heads import total
 from ldl_jax.models.stored import stored
 from ldl_jax.placement import Placement
+from ldl_jax.predict import recorded
 from ldl_jax.run import features, feeding, seen
 from ldl_jax.run.candidates import Candidate
 from ldl_jax.run.config import Config, completed
 from ldl_jax.run.data import LogLine
 from ldl_jax.run.features import FOLDER
-from ldl_jax.train.predict_step import PredictStep, make_predict_step
+from ldl_jax.train.predict_step import PredictStep
 from ldl_jax.train.stored import read_step
 from ldl_jax.train.weights import Weights
 from ldl_jax.workdir import read_json
@@ -88,9 +89,7 @@ def answering(
     log(f"the features of all {len(rows):,} pictures are kept in {folder}: {name} is not run")
     return KeptAnswering(
         feed(dataclasses.replace(part, features=kept), *way),
-        make_predict_step(
-            stored(model), method, flip=about.flip, crops=about.crops, calibration=about.calibration
-        ),
+        recorded.predict_step(about, stored(model), method),
         Weights({"backbone": {}, "head": weights.params["head"]}, {}),
         Views(),
     )

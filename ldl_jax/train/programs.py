@@ -19,7 +19,7 @@ from ldl_jax.train.flat import Layout
 from ldl_jax.train.job import Job
 from ldl_jax.train.sharded import exchanging, gathered
 from ldl_jax.train.state import PyTree, TrainState, Weights, init_state, init_weights
-from ldl_jax.train.step import TrainStep, make_predict_step, make_train_step
+from ldl_jax.train.step import PredictStep, TrainStep, make_predict_step, make_train_step
 
 _Function = typing.TypeVar("_Function", bound=Callable[..., PyTree])
 # `draw(key)`: fresh weights.
@@ -38,7 +38,7 @@ class Steps:
 def jitted(job: Job) -> tuple[JittedStep | JittedSteps, Steps]:
     """Returns the jitted train step of a job, and the other functions."""
     model, method = gathered(job.model, job.method, job.placement)
-    predict = make_predict_step(model, method, flip=job.evaluation.flip, crops=job.evaluation.crops)
+    predict = predict_step(job, model, method)
     data, state, steps = job.data, like(job), len(job.order(1))
     inputs = (data.train.fetch, job.augment, data.preprocessing, job.placement, steps, state)
     train: JittedStep | JittedSteps
@@ -83,6 +83,11 @@ def train_step(
         layout=layout,
     )
     return _precise(job, step)
+
+
+def predict_step(job: Job, model: Model, method: Method) -> PredictStep:
+    """Returns the pure predict step of these as the job evaluates."""
+    return make_predict_step(model, method, flip=job.evaluation.flip, crops=job.evaluation.crops)
 
 
 def predicting(job: Job, predict: Predict, weights: PyTree | None = None) -> Steps:

@@ -23,7 +23,7 @@ from ldl_jax.train.log import NotFiniteError, Watcher
 from ldl_jax.train.loop import Runner
 from ldl_jax.train.programs import Steps
 from ldl_jax.train.state import PyTree, TrainState, Weights
-from ldl_jax.train.step import Scalars, make_predict_step
+from ldl_jax.train.step import Scalars
 from ldl_jax.train.together.group import Numbers, Replicas, arrays_of
 from ldl_jax.train.together.stack import OneStep, Stack, shared_pictures, stack_of
 from ldl_jax.workdir import Workdir
@@ -134,9 +134,7 @@ class _Programs:
         def predict(arguments: tuple[Weights, Numbers], images: jax.Array) -> Prediction:
             weights, numbers = arguments
             method, _ = group.rebuild(numbers)
-            return make_predict_step(
-                job.model, method, flip=job.evaluation.flip, crops=job.evaluation.crops
-            )(weights, images)
+            return programs.predict_step(job, job.model, method)(weights, images)
 
         self._steps = programs.predicting(job, predict)
 
