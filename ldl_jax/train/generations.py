@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
+from ldl_jax import processes
 from ldl_jax.train.checkpoint import Checkpoints
 from ldl_jax.train.compiled import JittedStep, JittedSteps
 from ldl_jax.train.generation import ChainRun, Generation, Runs, States, Teachers, chosen
@@ -80,6 +81,9 @@ def _next(
     finally:
         for training in runs:
             training.close()
+    # Process 0 puts checkpoints in their place. Another one that looks for the best before that
+    # finds the one before it, and would test with other weights.
+    processes.all_gather(None)
     return [
         runner.lost[index] if index in runner.lost else training.finish(state)
         for index, (training, state) in enumerate(zip(runs, states, strict=True))

@@ -9,6 +9,7 @@ import pytest
 from test_checkpoint import files_of, flip_a_byte
 from test_generations import Silent, make_job, run
 
+from ldl_jax import processes
 from ldl_jax.data.align import Alignment
 from ldl_jax.data.augment.augmentation import Preprocessing
 from ldl_jax.evaluation import report
@@ -156,6 +157,38 @@ def test_the_best_weights_are_tested_teach_and_are_read(chain):
         last["params"]["head"]["score"]["kernel"] != first[1].params["head"]["score"]["kernel"]
     ).any()
     assert [p.name for p in folder.iterdir() if p.name.isdigit()] == [str(steps)]  # keep = 1
+
+
+def test_the_best_is_looked_for_once_process_0_has_it_in_its_place(tmp_path, monkeypatch):
+    job, description = make_job()
+    job = dataclasses.replace(job, best="mae", use="best", chain=Chain(1))
+    told, summary, waited = iter([3.0, 2.0]), report.summary, []
+    later = tmp_path / "later"
+
+    def better(predictions):
+        found = summary(predictions)
+        if len(predictions.ids) == len(job.data.validation.part):
+            found["mae"] = next(told)
+        return found
+
+    def close(best):
+        close_alone(best)
+        place.rename(later)
+
+    def all_gather(value):
+        if later.exists():  # process 0 is done
+            waited.append(later.rename(place))
+        return [value]
+
+    close_alone = Best.close
+    monkeypatch.setattr(report, "summary", better)
+    monkeypatch.setattr(Best, "close", close)
+    monkeypatch.setattr(processes, "all_gather", all_gather)
+    steps = len(job.order(1))
+    place = tmp_path / f"run/checkpoints/generation_1/best/{steps}"
+    run(job, description, tmp_path / "run")
+    assert waited == [place]
+    assert [row["best_step"] for row in Workdir(tmp_path / "run", description).results()] == [steps]
 
 
 def test_a_later_command_takes_the_best_for_its_teacher(chain):
