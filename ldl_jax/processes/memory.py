@@ -23,7 +23,7 @@ def keep_freed() -> None:
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
         mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, _NEVER)
+        mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def keep_small_freed() -> None:
