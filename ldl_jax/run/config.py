@@ -133,9 +133,11 @@ class Config:
                 "init.features_views: views are drawn once, and augment.gridmask.probability "
                 "changes over training; give it one value"
             )
-        if self.init.freeze and self.chain.student == "fresh" and self.chain.generations > 1:
+        frozen = "freeze" if self.init.freeze else "frozen_blocks"
+        kept = self.init.freeze or self.init.frozen_blocks
+        if kept and self.chain.student == "fresh" and self.chain.generations > 1:
             raise ConfigError(
-                "init.freeze: chain.student='fresh' gives later generations random networks; "
+                f"init.{frozen}: chain.student='fresh' gives later generations random networks; "
                 "take 'pretrained' or 'teacher'"
             )
 

@@ -1,6 +1,7 @@
 """The one junction: a config becomes the objects of a run, all checked before a file is written."""
 
 import dataclasses
+import itertools
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,11 @@ def _job(
     ensemble = teachers.read(
         config.init.teachers, resolved.space, preprocessing, resolved.placement, trust
     )
-    init = Init(freeze=config.init.freeze, ensemble=ensemble)
+    still: tuple[str, ...] = ()
+    if config.init.frozen_blocks:
+        frozen_blocks = transfer.blocks(model)[: config.init.frozen_blocks]
+        still = tuple(itertools.chain.from_iterable(frozen_blocks))
+    init = Init(freeze=config.init.freeze, still=still, ensemble=ensemble)
     if backbone is not None:
         trees = (backbone.params, backbone.model_state)
         init = dataclasses.replace(init, backbone=trees, head=backbone.head)
@@ -284,12 +289,13 @@ def _transform(
     if init.freeze and not init.features:  # with features there is no network in training
         return transfer.head_only(transform)
     if _by_name(config):
-        factors = transfer.learning_rate_factors(model, init.backbone_rate, init.layer_decay)
-        return transfer.scaled(transform, factors)
+        rates = init.backbone_rate, init.layer_decay, init.frozen_blocks
+        return transfer.scaled(transform, transfer.learning_rate_factors(model, *rates))
     return transform
 
 
 def _by_name(config: Config) -> bool:
     """Returns whether the backbone's top-level names have learning rates of their own."""
     init = config.init
-    return not init.freeze and (init.backbone_rate, init.layer_decay) != (1, 1)
+    changed = (init.backbone_rate, init.layer_decay, init.frozen_blocks) != (1, 1, 0)
+    return not init.freeze and changed

@@ -20,6 +20,8 @@ class InitConfig:
         weights, as a frozen one to compare with. "" for fresh weights.
       head: take its head too, of the same method over as many labels.
       freeze: train the head alone; the network stays as it is, its batch statistics too.
+      frozen_blocks: the first so many blocks of the network keep their weights, and no gradient is
+        computed for them; 0 for none. Batch statistics go on as in any training.
       backbone_rate: factor of the network's learning rate; the head's is 1.
       layer_decay: factor of the learning rate from each block of the network to the one before it,
         starting at the head. Blocks are the top-level names of the network's parameters in the
@@ -39,6 +41,7 @@ class InitConfig:
     path: str = ""
     head: bool = False
     freeze: bool = False
+    frozen_blocks: int = 0
     backbone_rate: float = 1.0
     layer_decay: float = 1.0
     strict: bool = True
@@ -58,18 +61,25 @@ class InitConfig:
         if not self.features and (self.features_views or self.features_cache):
             key = "features_views" if self.features_views else "features_cache"
             raise ConfigError(f"init.{key}: is of features; give init.features=true")
+        at_least("init.frozen_blocks", self.frozen_blocks, 0)
         positive("init.backbone_rate", self.backbone_rate)
         positive("init.layer_decay", self.layer_decay)
         if self.layer_decay > 1:
             raise ConfigError(f"init.layer_decay: expected at most 1, got {self.layer_decay}")
         if self.freeze and not self.path:
             raise ConfigError("init.freeze: keeps a trained network as it is; give init.path")
+        if self.frozen_blocks and not self.path:
+            raise ConfigError("init.frozen_blocks: are a trained network's; give init.path")
         if self.head and not self.path:
             raise ConfigError("init.head: takes a trained network's head; give init.path")
         if self.freeze and (self.backbone_rate, self.layer_decay) != (1, 1):
             raise ConfigError(
                 "init.freeze: a frozen network has no learning rate; leave init.backbone_rate and "
                 "init.layer_decay at 1"
+            )
+        if self.freeze and self.frozen_blocks:
+            raise ConfigError(
+                "init.freeze: freezes all of the network's blocks; leave init.frozen_blocks at 0"
             )
 
     @property

@@ -19,7 +19,7 @@ from ldl_jax.placement import Placement, make_placement
 from ldl_jax.run import data, feeding, own_network, votes
 from ldl_jax.run.config import Config, ConfigError, to_dict
 from ldl_jax.run.data import Read, read_records
-from ldl_jax.train import optimizers
+from ldl_jax.train import optimizers, transfer
 from ldl_jax.train.state import init_weights
 
 
@@ -85,6 +85,8 @@ def resolve(
     """
     placement = _placement(config, devices)
     options, model = own_network.network(config)
+    if config.init.frozen_blocks:
+        _check_blocks(config, model)
     records = read(config.data)
     if like is not None and like.config.data == config.data:
         parts = like.parts
@@ -113,6 +115,15 @@ def resolve(
         _check_change(_Change(name, config.data.size, json.dumps(options), options))
     notes = _check_optimizer(config, steps, model, method)
     return Resolved(config, placement, options, model, records, parts, space, method, notes)
+
+
+def _check_blocks(config: Config, model: models.Model) -> None:
+    count, most = config.init.frozen_blocks, len(transfer.blocks(model))
+    if count > most:
+        raise ConfigError(
+            f"init.frozen_blocks: expected at most {most}, the blocks of {config.model.name}, "
+            f"got {count}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

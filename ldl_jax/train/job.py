@@ -114,12 +114,14 @@ class Optimizer:
 class Init:
     """The pre-trained network's params and state and the head's, or None for fresh ones.
 
-    `ensemble` teaches the first generation.
+    `still` are the names of the network's parameters that stay as they are, where it is not frozen
+    as a whole. `ensemble` teaches the first generation.
     """
 
     backbone: tuple[PyTree, PyTree] | None = None
     head: PyTree | None = None
     freeze: bool = False
+    still: tuple[str, ...] = ()
     ensemble: Ensemble | None = None
 
 

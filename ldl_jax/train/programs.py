@@ -76,6 +76,7 @@ def train_step(
         method,
         transform,
         frozen=job.init.freeze,
+        still=job.init.still,
         accumulate=job.accumulate,
         ema=job.optimizer.ema,
         faults=job.faults,

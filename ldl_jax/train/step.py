@@ -1,6 +1,6 @@
 """The train step, as a pure function; the predict step is `predict_step`'s."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     frozen: bool = False,
+    still: Collection[str] = (),
     teacher_model: Model | None = None,
     teacher_method: Method | None = None,
     accumulate: int = 1,
@@ -55,6 +56,8 @@ def make_train_step(
       optimizer: of the student's parameters.
       frozen: whether the backbone is left as it is: it runs as in inference, so its running
         statistics stay and it drops nothing out, and no gradient is taken through it.
+      still: top-level names of the backbone's parameters that have no gradient, where the others
+        do; the optimizer leaves them as they are (`transfer.scaled` by 0).
       teacher_model, teacher_method: the teacher's; the student's where they are None.
       accumulate: N, the parts of a batch that the gradient is summed over, one after the other. It
         is that of the whole batch, but for what depends on other examples: batch statistics are of
@@ -68,7 +71,7 @@ def make_train_step(
     """
     policy = faults or FaultConfig()
     teacher_of = teacher_model or model, teacher_method or method
-    learn = _learner(model, method, frozen, *teacher_of, ensemble)
+    learn = _learner(model, method, frozen, still, *teacher_of, ensemble)
     if accumulate > 1:
         learn = _accumulated(learn, accumulate)
 
@@ -81,10 +84,13 @@ def make_train_step(
         moved = moved if layout is None else layout.pack_weights(moved)
         learnt = _updated(state, moved.params, moved.model_state, optimizer, ema)
         norm = optax.global_norm(moved.params)
-        # A frozen backbone has no gradients, and no dead units.
-        alive = {"backbone": jax.tree.map(jnp.ones_like, gradient["backbone"])} if frozen else {}
+        # What is frozen has no gradients, and no dead units.
+        alive = {
+            name: jax.tree.map(jnp.ones_like, tree) if frozen or name in still else tree
+            for name, tree in gradient["backbone"].items()
+        }
         assert state.watch is not None, "a state of before it was there gets a first_watch"
-        gradients = {**gradient, **alive}
+        gradients = {**gradient, "backbone": alive}
         watch, finite, signs = observe(policy, state.watch, scalars["loss"], norm, gradients)
         if policy.not_finite == "skip":
             # Not optax.apply_if_finite: batch statistics and the moving average stay, too.
@@ -117,6 +123,7 @@ def _learner(
     model: Model,
     method: Method,
     frozen: bool,
+    still: Collection[str],
     teacher_model: Model,
     teacher_method: Method,
     ensemble: Members = (),
@@ -135,7 +142,10 @@ def _learner(
         taught = knowledge(teacher, batch)
 
         def mean_loss(params: dict[str, PyTree]) -> tuple[jax.Array, tuple[PyTree, PyTree]]:
-            backbone = jax.lax.stop_gradient(params["backbone"]) if frozen else params["backbone"]
+            backbone = {
+                name: jax.lax.stop_gradient(tree) if frozen or name in still else tree
+                for name, tree in params["backbone"].items()
+            }
             features, model_state = model.apply(
                 backbone, weights.model_state, batch["images"], train=not frozen, key=key
             )

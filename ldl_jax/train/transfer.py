@@ -157,23 +157,24 @@ def blocks(model: Model) -> list[list[str]]:
 
 
 def learning_rate_factors(
-    model: Model, backbone_rate: float, layer_decay: float
+    model: Model, backbone_rate: float, layer_decay: float, frozen_blocks: int = 0
 ) -> dict[str, float]:
     """Returns the factor of the learning rate of each top-level name of the backbone.
 
-    It is r d^(n + 1 - i) for block i = 1, ..., n of `blocks`, so that the last block has r d.
-    The head's is 1.
+    It is r d^(n + 1 - i) for block i = 1, ..., n of `blocks`, so that the last block has r d, and 0
+    for the first f. The head's is 1.
 
     Args:
       model: the network.
       backbone_rate: r.
       layer_decay: d.
+      frozen_blocks: f.
 
     Source: Clark et al., "ELECTRA" (ICLR 2020), App. A; Bao et al., "BEiT" (ICLR 2022).
     """
     groups = blocks(model)
     return {
-        name: backbone_rate * layer_decay ** (len(groups) - index)
+        name: backbone_rate * layer_decay ** (len(groups) - index) * (index >= frozen_blocks)
         for index, names in enumerate(groups)
         for name in names
     }

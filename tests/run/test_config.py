@@ -214,6 +214,7 @@ def test_a_section_that_is_none(section):
         ("evaluation.every", 0.0, "more than 0"),
         ("evaluation.crops", (1.0, 1.2), "expected shares from 0.1 to 1"),
         ("evaluation.crops", 0.8, "expected a tuple, got 0.8"),
+        ("init.frozen_blocks", -1, "0 or more"),
         ("init.backbone_rate", 0.0, "more than 0"),
         ("init.backbone_rate", float("nan"), "finite"),
         ("init.layer_decay", -0.5, "more than 0"),
@@ -240,6 +241,13 @@ def test_a_value_out_of_range(key, value, expected):
         ),
         ({"init.path": "runs/a", "init.layer_decay": 0.5}, r"init\.freeze: .* init\.layer_decay"),
         ({"init.path": "runs/a", "chain.student": "fresh"}, r"init\.freeze: .*'fresh'"),
+        ({"init.path": "runs/a", "init.frozen_blocks": 1}, r"init\.freeze: .*init\.frozen_blocks"),
+        (
+            {"init.path": "runs/a", "init.freeze": False, "init.frozen_blocks": 1}
+            | {"chain.student": "fresh"},
+            r"init\.frozen_blocks: .*'fresh'",
+        ),
+        ({"init.freeze": False, "init.frozen_blocks": 1}, r"init\.frozen_blocks: .*init\.path"),
     ],
 )
 def test_what_a_frozen_network_does_not_go_with(changes, says):

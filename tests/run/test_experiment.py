@@ -632,6 +632,16 @@ def test_a_frozen_network_stays_through_a_whole_run(finished, tmp_path):
     assert (after["params"]["head"]["logits"]["kernel"] != fresh["logits"]["kernel"]).any()
 
 
+def test_frozen_blocks_stay_through_a_whole_run(finished, tmp_path):
+    changes = {"init__path": str(finished), "optimizer__learning_rate": 0.1}
+    made = build(init__frozen_blocks=1, **changes)
+    run(made, tmp_path / "run")
+    _, after = read_weights(tmp_path / "run" / "checkpoints" / "generation_1")
+    assert_same(after["params"]["backbone"], made.job.init.backbone[0])
+    with pytest.raises(ConfigError, match=r"init\.frozen_blocks: expected at most 1, .*tiny, got 2"):
+        build(init__frozen_blocks=2, **changes)
+
+
 def test_slower_layers_learn_less_in_a_run(finished, tmp_path):
     changes = {"init__path": str(finished), "optimizer__learning_rate": 1e-3}
     moved = {}

@@ -179,6 +179,30 @@ def test_a_frozen_backbone_stays_to_the_bit(name):
     np.testing.assert_allclose(scalars["gradient_norm"], norm, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_frozen_blocks_stay_to_the_bit_and_cost_no_gradient(name):
+    model = chain_model()
+    factors = transfer.learning_rate_factors(model, 0.5, 0.2, frozen_blocks=1)
+    assert factors == pytest.approx({"a": 0.1, "z": 0.0})
+    made = transfer.scaled(optimizer(OptimizerConfig(name, weight_decay=0.1), rate), factors)
+    weights = weights_of(model)
+    state, scalars = trained(model, made, weights, still=["z"])
+    moved, norms = trained(model, made, weights)
+    before, after = weights.params["backbone"], state.weights.params["backbone"]
+    assert_equal(after["z"], before["z"])
+    assert_equal(moved.weights.params, state.weights.params)  # the rest learns as it did
+    assert (after["a"]["kernel"] != before["a"]["kernel"]).any()
+    assert scalars["gradient_norm"] < norms["gradient_norm"]
+    assert scalars["dead_units"] == 0
+
+    def products(still):
+        step = make_train_step(model, DEX, made, still=still)
+        text = str(jax.make_jaxpr(step)(init_state(weights, made, 1, KEY), batch(), KEY))
+        return text.count("dot_general")
+
+    assert products(["z"]) == products([]) - 2  # to its kernel, and to what it reads of the other
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_checkpoint_of_it_goes_on_to_the_same_bits(tmp_path, frozen, make_record):
     model = chain_model()
