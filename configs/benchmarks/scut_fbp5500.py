@@ -24,6 +24,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.leaks = "group"
     config.parts.frozen = comparison.on_features("scut_fbp5500", 10, "score")
     config.parts.scratch = comparison.from_scratch("scut_fbp5500", 3, "score")
-    config.parts.finetune = comparison.fine_tuned("scut_fbp5500", 3, "score")
+    config.parts.finetune = comparison.fine_tuned("scut_fbp5500", 3)
     config.order = ("frozen", "finetune", "scratch")
     return config
