@@ -73,11 +73,12 @@ def _show(sources: subjects.Sources) -> None:
         raise ValueError(f"{names}: a benchmark has its table in benchmark.md; give --html=FILE")
     rows, unit = subjects.rows_of(sources.subjects, subjects.differences(sources.subjects))
     protocols = subjects.protocols_of(sources.subjects)
+    pictures = subjects.pictures_of(sources.subjects)
     if _MARKDOWN.value:
-        print(report.page(rows, unit, protocols), end="")
+        print(report.page(rows, unit, protocols, pictures), end="")
         return
     console = Console()
-    grid.show(console, report.table(rows, unit))
+    grid.show(console, report.table(rows, unit, pictures=pictures))
     for line in protocols:
         teller(console)(line)
 

@@ -94,7 +94,7 @@ def predicted_against_true(path: str | os.PathLike[str], predictions: Prediction
     axis.plot(limits, limits, color=BLACK, linewidth=1, linestyle="--", label="estimate = label")
     alpha = float(np.clip(150 / len(labels), 0.08, 0.6))
     axis.scatter(labels, values, s=9, color=BLUE, alpha=alpha, linewidths=0)
-    axis.scatter([], [], s=14, color=BLUE, label=f"{len(labels):,} test pictures")
+    axis.scatter([], [], s=14, color=BLUE, label=f"{len(labels):,} pictures")
     _draw_spread(axis, labels, values)
     axis.set(xlim=limits, ylim=limits, aspect="equal")
     axis.set(xlabel=f"label ({predictions.unit})", ylabel=f"estimate ({predictions.unit})")
@@ -128,7 +128,7 @@ def error_by_label(path: str | os.PathLike[str], predictions: Predictions) -> No
     bars = lower.bar(centres, count, width, color=GREY)
     lower.bar_label(bars, fmt="{:,.0f}", fontsize=7, padding=1)
     lower.margins(y=0.18)
-    lower.set(xlabel=f"label ({unit})", ylabel="test pictures")
+    lower.set(xlabel=f"label ({unit})", ylabel="pictures")
     for axis in (upper, lower):
         lighten(axis)
     save(figure, path)

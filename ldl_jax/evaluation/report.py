@@ -21,6 +21,11 @@ TESTED = "test pictures"
 compiled_fast = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
+def pictures_of(part: str) -> str:
+    """Returns what tables call the pictures of a part: train, validation, test or all."""
+    return {"train": "training pictures", "all": "pictures"}.get(part, f"{part} pictures")
+
+
 def summary(predictions: Predictions) -> dict[str, float]:
     """Returns the metrics of `metrics.table` of one set of predictions, as Python floats.
 

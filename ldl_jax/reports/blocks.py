@@ -44,9 +44,9 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{html.escape(text)}</p>' if kind else f"<p>{html.escape(text)}</p>"
 
 
-def metrics_table(rows: Sequence[Row], unit: str) -> str:
+def metrics_table(rows: Sequence[Row], unit: str, pictures: str) -> str:
     """Returns rows of metrics as `report.table` has them, as HTML, with the units below."""
-    grid = report.table(rows, unit)
+    grid = report.table(rows, unit, pictures=pictures)
     texts = [index for index, column in enumerate(grid.columns) if not column.right]
     heads = [column.heading for column in grid.columns]
     return html_page.table([heads, *grid.rows], grid.caption, texts)

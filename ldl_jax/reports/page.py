@@ -89,7 +89,7 @@ def _of_one(subject: Subject, key: str, several: bool, pictures: bool) -> list[S
     unit = subject.answers.unit
     first = [
         blocks.paragraph(trained.about(subject)),
-        blocks.metrics_table([{**subject.result}], unit),
+        blocks.metrics_table([{**subject.result}], unit, subject.pictures),
     ]
     candidates = (
         trained.split(subject),
@@ -126,7 +126,7 @@ def _together(known: Sequence[Subject]) -> Section:
     """Returns the table of all, with the paired differences from the first."""
     differences = subjects.differences(known)
     rows, unit = subjects.rows_of(known, differences)
-    body = [blocks.metrics_table(rows, unit)]
+    body = [blocks.metrics_table(rows, unit, subjects.pictures_of(known))]
     body += [html_page.items(lines)] if (lines := subjects.protocols_of(known)) else []
     others = [name for name, difference in differences.items() if difference is None]
     if others:

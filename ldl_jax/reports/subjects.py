@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ldl_jax.evaluation import compare, predictions
+from ldl_jax.evaluation import compare, predictions, report
 from ldl_jax.evaluation.analysis import Analysis
 from ldl_jax.evaluation.compare import Difference
 from ldl_jax.evaluation.predictions import Predictions
@@ -26,7 +26,7 @@ class Subject:
       folder: of the run, or of the evaluation.
       trained: whether it is a run.
       network, method: their names.
-      answers: for each test picture.
+      answers: for each picture of a run's test part, or of the evaluation's.
       results: the metrics of the generations up to the one that is reported; of a model its own.
       analyses: of the same generations.
       config: the run's, or the data section of the evaluation.
@@ -62,6 +62,11 @@ class Subject:
     def result(self) -> Row:
         """The metrics of the generation, or model, that is reported."""
         return self.results[-1]
+
+    @property
+    def pictures(self) -> str:
+        """The pictures that it answered, as tables call them."""
+        return report.TESTED if self.trained else report.pictures_of(self.config["part"])
 
     @property
     def analysis(self) -> Analysis:
@@ -145,17 +150,24 @@ def rows_of(
 
     What is the same of all is left out. `found` is what `differences` says.
     """
-    rows = []
+    rows, pictures = [], pictures_of(subjects)
     for subject in subjects:
         row: Row = {"run": subject.name, "method": subject.method, **subject.result}
-        row.setdefault("test pictures", len(subject.answers))
+        row.pop(report.TESTED, None)
+        row[pictures] = len(subject.answers)
         if subject.name in found:
             row["MAE - first's [95 %]"] = compare.text(found[subject.name])
         rows.append(row)
-    for key in ("generation", "test pictures"):
+    for key in ("generation", pictures):
         if len({row.get(key) for row in rows}) == 1:
             rows = [{name: x for name, x in row.items() if name != key} for row in rows]
     return rows, subjects[0].answers.unit
+
+
+def pictures_of(subjects: Sequence[Subject]) -> str:
+    """Returns what a table of these calls their pictures: those of a part, where all have it."""
+    kinds = {subject.pictures for subject in subjects}
+    return kinds.pop() if len(kinds) == 1 else report.pictures_of("all")
 
 
 def protocols_of(subjects: Sequence[Subject]) -> list[str]:

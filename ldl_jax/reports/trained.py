@@ -38,8 +38,8 @@ def about(subject: Subject) -> str:
     if (mae := result.get("mae")) is not None:
         low, high = compare.mae_interval(answers)
         text += (
-            f" Its answers for {len(answers):,} test pictures are off by {mae:.3f} {unit} on the "
-            f"mean (95 % interval {low:.3f} to {high:.3f}, over other people)."
+            f" Its answers for {len(answers):,} {subject.pictures} are off by {mae:.3f} {unit} on "
+            f"the mean (95 % interval {low:.3f} to {high:.3f}, over other people)."
         )
     if (rank := result.get("ca5")) is not None and unit == "years":
         text += f" {rank:.1%} are off by less than 5 years."
@@ -83,7 +83,7 @@ def generations(subject: Subject, key: str) -> Section | None:
         return None
     rows: list[Row] = [dict(row) for row in subject.results]
     unit = subject.answers.unit
-    body = [blocks.metrics_table(rows, unit)]
+    body = [blocks.metrics_table(rows, unit, subject.pictures)]
     numbers = [(row["generation"], row["mae"]) for row in rows if row.get("mae") is not None]
     if len(numbers) > 1:
         at, errors = zip(*numbers, strict=True)

@@ -67,8 +67,7 @@ class Scores:
     @property
     def pictures(self) -> str:
         """The pictures of the part, as tables call them."""
-        kinds = {"train": "training pictures", "all": "pictures"}
-        return kinds.get(self.part, f"{self.part} pictures")
+        return report.pictures_of(self.part)
 
 
 def score(

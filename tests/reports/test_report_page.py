@@ -166,17 +166,22 @@ def test_a_model_of_an_evaluation_and_its_robustness(tmp_path):
     model = {
         "name": "m",
         "record": {"model": {"name": "tiny"}, "method": {"name": "dex"}},
-        "metrics": {"mae": 3.0},
+        "metrics": {"mae": 3.0, "ca5": 0.6},
         "notes": ["it was not trained on these pictures"],
         "predictions": "predictions/m.csv",
         "analysis": "analysis/m.json",
         "robustness": {"pictures": 80, "clean": numbers, "rows": rows},
     }
-    content = {"models": [model], "data": {"name": "synthetic"}, "part": "test"}
+    content = {"models": [model], "data": {"name": "synthetic"}, "part": "validation"}
     content |= {"protocol": "official with leaks (2 of 80)", "notes": []}
     (folder / "evaluation.json").write_text(json.dumps(content))
     text, _ = shown(folder)
-    assert "scored on the test part of" in text
+    assert "scored on the validation part of" in text
+    assert "Its answers for 80 validation pictures" in text
+    assert "CA(n): validation pictures with" in text
+    assert "test pictures" not in text
+    together, _ = shown(folder, write_run(tmp_path / "a"))
+    assert "CA(n): pictures with" in together
     assert "low light" in text
     assert "it was not trained on these pictures" in text
     assert "The parts share pictures or people" in text
