@@ -1,7 +1,6 @@
 """The one junction: a config becomes the objects of a run, all checked before a file is written."""
 
 import dataclasses
-import itertools
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -167,10 +166,7 @@ def _job(
     ensemble = teachers.read(
         config.init.teachers, resolved.space, preprocessing, resolved.placement, trust
     )
-    still: tuple[str, ...] = ()
-    if config.init.frozen_blocks:
-        frozen_blocks = transfer.blocks(model)[: config.init.frozen_blocks]
-        still = tuple(itertools.chain.from_iterable(frozen_blocks))
+    still = transfer.first_names(model, config.init.frozen_blocks)
     init = Init(freeze=config.init.freeze, still=still, ensemble=ensemble)
     if backbone is not None:
         trees = (backbone.params, backbone.model_state)

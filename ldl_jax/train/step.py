@@ -84,13 +84,8 @@ def make_train_step(
         moved = moved if layout is None else layout.pack_weights(moved)
         learnt = _updated(state, moved.params, moved.model_state, optimizer, ema)
         norm = optax.global_norm(moved.params)
-        # What is frozen has no gradients, and no dead units.
-        alive = {
-            name: jax.tree.map(jnp.ones_like, tree) if frozen or name in still else tree
-            for name, tree in gradient["backbone"].items()
-        }
         assert state.watch is not None, "a state of before it was there gets a first_watch"
-        gradients = {**gradient, "backbone": alive}
+        gradients = _alive(gradient, gradient["backbone"] if frozen else still)
         watch, finite, signs = observe(policy, state.watch, scalars["loss"], norm, gradients)
         if policy.not_finite == "skip":
             # Not optax.apply_if_finite: batch statistics and the moving average stay, too.
@@ -103,6 +98,15 @@ def make_train_step(
         return new, {**scalars, "gradient_norm": norm, **signs}
 
     return step
+
+
+def _alive(gradient: dict[str, PyTree], still: Collection[str]) -> dict[str, PyTree]:
+    """Returns the gradients with ones for names of the backbone that have none: nothing died."""
+    backbone = {
+        name: jax.tree.map(jnp.ones_like, tree) if name in still else tree
+        for name, tree in gradient["backbone"].items()
+    }
+    return {**gradient, "backbone": backbone}
 
 
 def _updated(

@@ -156,6 +156,11 @@ def blocks(model: Model) -> list[list[str]]:
     return result
 
 
+def first_names(model: Model, count: int) -> tuple[str, ...]:
+    """Returns the top-level names of the parameters of a network's first so many blocks."""
+    return tuple(name for names in blocks(model)[:count] for name in names) if count else ()
+
+
 def learning_rate_factors(
     model: Model, backbone_rate: float, layer_decay: float, frozen_blocks: int = 0
 ) -> dict[str, float]:
