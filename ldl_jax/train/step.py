@@ -30,6 +30,7 @@ Stepped = tuple[TrainState, Scalars]
 TrainStep = Callable[[TrainState, Batch, jax.Array, Weights | None], Stepped]
 # `learn(weights, batch, key, teacher) -> (gradient, model_state, scalars)`
 Learnt = tuple[dict[str, PyTree], PyTree, Scalars]
+Change = Callable[[PyTree], PyTree]
 Learn = Callable[[Weights, Batch, jax.Array, Weights | None], Learnt]
 
 
@@ -85,8 +86,11 @@ def make_train_step(
         learnt = _updated(state, moved.params, moved.model_state, optimizer, ema)
         norm = optax.global_norm(moved.params)
         assert state.watch is not None, "a state of before it was there gets a first_watch"
-        gradients = _alive(gradient, gradient["backbone"] if frozen else still)
-        watch, finite, signs = observe(policy, state.watch, scalars["loss"], norm, gradients)
+        # What is frozen has no gradients, and no dead units.
+        alive = _of_frozen(_ones, gradient["backbone"], frozen, still)
+        watch, finite, signs = observe(
+            policy, state.watch, scalars["loss"], norm, {**gradient, "backbone": alive}
+        )
         if policy.not_finite == "skip":
             # Not optax.apply_if_finite: batch statistics and the moving average stay, too.
             before = state.weights, state.opt_state, state.ema
@@ -100,13 +104,17 @@ def make_train_step(
     return step
 
 
-def _alive(gradient: dict[str, PyTree], still: Collection[str]) -> dict[str, PyTree]:
-    """Returns the gradients with ones for names of the backbone that have none: nothing died."""
-    backbone = {
-        name: jax.tree.map(jnp.ones_like, tree) if name in still else tree
-        for name, tree in gradient["backbone"].items()
-    }
-    return {**gradient, "backbone": backbone}
+def _of_frozen(change: Change, backbone: PyTree, frozen: bool, still: Collection[str]) -> PyTree:
+    """Applies a change to what is frozen of the backbone's parameters, or of their gradients."""
+    if frozen:
+        return change(backbone)
+    if not still:
+        return backbone
+    return {name: change(tree) if name in still else tree for name, tree in backbone.items()}
+
+
+def _ones(tree: PyTree) -> PyTree:
+    return jax.tree.map(jnp.ones_like, tree)
 
 
 def _updated(
@@ -146,10 +154,7 @@ def _learner(
         taught = knowledge(teacher, batch)
 
         def mean_loss(params: dict[str, PyTree]) -> tuple[jax.Array, tuple[PyTree, PyTree]]:
-            backbone = {
-                name: jax.lax.stop_gradient(tree) if frozen or name in still else tree
-                for name, tree in params["backbone"].items()
-            }
+            backbone = _of_frozen(jax.lax.stop_gradient, params["backbone"], frozen, still)
             features, model_state = model.apply(
                 backbone, weights.model_state, batch["images"], train=not frozen, key=key
             )
