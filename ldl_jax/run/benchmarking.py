@@ -207,7 +207,7 @@ def _facts(
         f"Split: {name}; {len(parts.train):,} training and {len(parts.test):,} test pictures"
         + (" of the first fold." if several else "."),
         f"Always answering the training mean: MAE {base:.3f} {records.unit}.",
-        f"Hyper-parameters were chosen by the {bench.select.upper()} of a validation part "
+        f"What a row names as chosen is by the {bench.select.upper()} of a validation part "
         f"({bench.validation_fraction:.0%} of the training pictures); then all were trained on.",
         f"Training took {benchmark_page.duration(spent)} in all, on {_where(path)}, with "
         f"{', '.join(versions)}.",
