@@ -70,10 +70,9 @@ def from_scratch(data: str, seeds: int, unit: str = "years") -> ml_collections.C
 def fine_tuned(data: str, seeds: int) -> ml_collections.ConfigDict:
     """DLDL-v2 and CEN, HSE-FaceRes trained on at 224x224 behind its first 13 blocks.
 
-    Adam's steps are of one size for all weights. Half of those of the first kernel are below
-    0.0004, so that a rate of 0.0001 throws away in a few steps what the network has learnt:
-    on All-Age-Faces' validation part eight epochs of all blocks at 0.0003 gave DLDL-v2 6.13 years
-    (112 pixels). Five of six epochs of this recipe gave 4.90.
+    Why those stay as they are is in docs/backbones.md. On All-Age-Faces' validation part eight
+    epochs of all blocks at a rate of 0.0003 gave DLDL-v2 6.13 years (112 pixels), five of six
+    epochs of this recipe 4.90.
     """
     run = frozen.head_on_features(data=data, network="faceres")
     run.init.features = run.init.freeze = run.model.standardise = False

@@ -16,7 +16,6 @@ from ldl_jax.metrics import table as metrics_table
 from ldl_jax.metrics.table import Estimates
 
 ABSENT = "–"
-TESTED = "test pictures"
 # A program that runs once or twice a generation is not worth the compiler's time.
 compiled_fast = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -24,6 +23,9 @@ compiled_fast = functools.partial(jax.jit, compiler_options={"xla_backend_optimi
 def pictures_of(part: str) -> str:
     """Returns what tables call the pictures of a part: train, validation, test or all."""
     return {"train": "training pictures", "all": "pictures"}.get(part, f"{part} pictures")
+
+
+TESTED = pictures_of("test")
 
 
 def summary(predictions: Predictions) -> dict[str, float]:

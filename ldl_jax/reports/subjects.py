@@ -66,7 +66,7 @@ class Subject:
     @property
     def pictures(self) -> str:
         """The pictures that it answered, as tables call them."""
-        return report.TESTED if self.trained else report.pictures_of(self.config["part"])
+        return report.pictures_of("test" if self.trained else self.config["part"])
 
     @property
     def analysis(self) -> Analysis:
