@@ -39,15 +39,19 @@ class Ceilings(NamedTuple):
         return work.nbytes / self.bandwidth
 
 
-def work_of(lowered: Lowered, compiled: Compiled) -> Work:
-    """Counts what one step of a program does; one of several steps has a loop of them.
+def work_of(lowered: Lowered, compiled: Compiled, steps: int) -> Work:
+    """Counts what one step does of a program that takes `steps`.
 
-    FLOPs are counted before it is compiled, when all convolutions and products are still such: some
-    become calls of libraries.
+    Several steps are a loop, and on CPUs inference is one of a few pictures each; what lies around
+    the loop is not counted. FLOPs are counted before it is compiled, when all convolutions and
+    products are still such: some become calls of libraries.
     """
-    before, after = lowered.as_text("hlo"), compiled.as_text()
-    assert after is not None, "XLA tells the text of programs for CPUs and GPUs"
-    return Work(Module(before).flops(), sum(kernel.nbytes for kernel in Module(after).step()))
+    before, text = lowered.as_text("hlo"), compiled.as_text()
+    assert text is not None, "XLA tells the text of programs for CPUs and GPUs"
+    after = Module(text)
+    nbytes = sum(kernel.nbytes for kernel in after.step())
+    turns = (after.known_trip_count() or 1) // steps
+    return Work(turns * Module(before).flops(), turns * nbytes)
 
 
 def measure(dtypes: Sequence[str]) -> Ceilings:

@@ -103,7 +103,7 @@ def _training(job: Job, train: Callable, weights: Weights) -> Measured:
     def arguments() -> tuple:
         return (None, store, next(items), *([] if count == 1 else [None]))
 
-    work, seconds = _compile(train, state, *arguments())
+    work, seconds = _compile(train, count, state, *arguments())
 
     def run(calls: int) -> None:
         nonlocal state
@@ -118,7 +118,7 @@ def _inference(job: Job, weights: Weights) -> Measured:
     predict = programs.predicting(job, predict_of(job), weights).test
     store = job.data.test.store
     items = job.data.test.items(job.order(1), 0)
-    work, seconds = _compile(predict, weights, store, next(items))
+    work, seconds = _compile(predict, 1, weights, store, next(items))
 
     def run(calls: int) -> None:
         for item in itertools.islice(items, calls):
@@ -128,9 +128,9 @@ def _inference(job: Job, weights: Weights) -> Measured:
     return Measured(run, 1, work, seconds)
 
 
-def _compile(jitted: Callable, *arguments: object) -> tuple[roofline.Work, float]:
+def _compile(jitted: Callable, steps: int, *arguments: object) -> tuple[roofline.Work, float]:
     start = time.perf_counter()
     lowered = cast(Wrapped, jitted).lower(*arguments)
     compiled = lowered.compile()
     seconds = time.perf_counter() - start
-    return roofline.work_of(lowered, compiled), seconds
+    return roofline.work_of(lowered, compiled, steps), seconds

@@ -81,6 +81,23 @@ def write(path: str | os.PathLike[str], content: str | bytes, mode: int = 0o666)
         file.write(data)
 
 
+def link(path: Path, other: Path) -> bool:
+    """Gives the file `other` the name `path` as well; returns whether the file system does that.
+
+    It suits files that are only ever replaced, never changed: each name keeps its content when the
+    other is replaced or removed.
+    """
+    partial = path.with_name(f"{path.name}{_PARTIAL}-{secrets.token_hex(8)}")
+    try:
+        os.link(other, partial)
+        partial.replace(path)
+    except OSError:
+        return False
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
+
+
 def write_json(path: str | os.PathLike[str], content: object) -> None:
     """Writes a JSON file, all of it or none."""
     write(path, json.dumps(content, indent=2) + "\n")

@@ -294,3 +294,45 @@ def test_keep_writes_what_differs_whole(tmp_path):
     assert json.loads((workdir.path / "analysis/generation_2.json").read_text()) == {
         "unit": "years"
     }
+
+
+def kept(folder, content=b"network", **options):
+    """Keeps a file in a new run's folder and returns its path."""
+    with Workdir(folder, {"seed": folder.name}) as workdir:
+        workdir.keep("backbone.safetensors", content, **options)
+    return folder / "backbone.safetensors"
+
+
+def test_runs_of_a_sweep_share_a_large_file_of_the_same_content(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_LARGE", 7)
+    files = [kept(tmp_path / name, shared=True) for name in "abc"]
+    other = kept(tmp_path / "d", b"another", shared=True)
+    alone, small = kept(tmp_path / "e"), [kept(tmp_path / x, b"few", shared=True) for x in "fg"]
+    assert len({file.stat().st_ino for file in files}) == 1
+    assert len({x.stat().st_ino for x in (files[0], other, alone, *small)}) == 5
+
+    with Workdir(tmp_path / "a", {"seed": "a"}) as workdir:  # each has its own from then on
+        workdir.keep("backbone.safetensors", b"changed", shared=True)
+    files[1].unlink()
+    assert files[0].read_bytes() == b"changed"
+    assert files[2].read_bytes() == b"network"
+
+
+def test_a_file_is_written_where_it_cannot_be_shared(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_LARGE", 1)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"network")
+    (tmp_path / "a" / "backbone.safetensors").symlink_to(tmp_path / "elsewhere")
+    first = kept(tmp_path / "b", shared=True)
+    assert not first.is_symlink()
+
+    def refused(*arguments, **options):
+        raise OSError("this file system has no links")
+
+    monkeypatch.setattr(os, "link", refused)
+    second = kept(tmp_path / "c", shared=True)
+    assert second.read_bytes() == first.read_bytes() == b"network"
+    assert second.stat().st_ino != first.stat().st_ino
+    assert sorted(x.name for x in second.parent.iterdir()) == [
+        *(".lock", "backbone.safetensors", "config.json")
+    ]

@@ -146,7 +146,7 @@ def open_folder(
     events = "tensorboard" in resolved.config.log.to
     with Workdir(path, built.description, admit, events=events) as opened:
         for name, content in built.files.items():
-            opened.keep(name, content)
+            opened.keep(name, content, shared=root not in (None, path))
         if processes.primary():
             opened.keep(started.NAME, started.dumped(path))
         with tracked.tracked(opened, resolved.config, built.description, root or path, log):

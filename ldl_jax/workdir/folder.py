@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ldl_jax import processes
-from ldl_jax.files import LOCK, is_partial, lock, remove_partial, write, write_json
+from ldl_jax.files import LOCK, is_partial, link, lock, remove_partial, write, write_json
 from ldl_jax.workdir.events import Events
 from ldl_jax.workdir.reading import (
     KINDS,
@@ -46,6 +46,7 @@ from ldl_jax.workdir.reading import (
 Admit = Callable[[Path, dict[str, Any], dict[str, Any]], None]
 # Takes a row of metrics.jsonl, and the speed in images/s.
 Take = Callable[[Row, float | None], None]
+_LARGE = 2**20  # bytes of a file that is worth to be shared
 _SEEN = 30.0  # seconds that a network file system may take to show a file to another host
 LOGS = "logs"  # of workers, below the folder of all runs
 SECRET = ".secret"  # by which the processes of a run know one another while they meet
@@ -179,13 +180,21 @@ class Workdir:
         """
         self._takers.append(take)
 
-    def keep(self, name: str, content: bytes) -> None:
-        """Writes a file, all of it or none, unless it has this content already."""
+    def keep(self, name: str, content: bytes, *, shared: bool = False) -> None:
+        """Writes a file, all of it or none, unless it has this content already.
+
+        `shared` looks among the runs beside this one for a large file of the same content, which
+        then lies on the disk once, under both names.
+        """
         path = self.path / name
         if not processes.primary():
             return
         self._check_here()
-        if not (path.is_file() and path.read_bytes() == content):
+        if _has(path, content):
+            return
+        beside = self.path.parent.glob(f"*/{name}") if shared and len(content) >= _LARGE else ()
+        same = next((file for file in beside if _has(file, content)), None)
+        if same is None or not link(path, same):
             write(path, content)
 
     def keep_analysis(self, generation: int, content: Mapping[str, object]) -> None:
@@ -268,6 +277,12 @@ def check(path: Path, description: Mapping[str, object], admit: Admit = same) ->
     admit(path, read_config(path), json.loads(json.dumps(description)))
     read_results(path)
     read_rows(path / "metrics.jsonl")
+
+
+def _has(path: Path, content: bytes) -> bool:
+    """Returns whether a file, which is no symbolic link, has this content."""
+    there = path.is_file() and not path.is_symlink() and path.stat().st_size == len(content)
+    return there and path.read_bytes() == content
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

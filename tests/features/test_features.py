@@ -364,6 +364,7 @@ def test_seeds_as_replicas_are_the_runs_alone(tmp_path):
 
 def test_sweeps_share_features_and_the_figures_are_of_one_seed(tmp_path, monkeypatch):
     drawn, computed = [], []
+    monkeypatch.setattr("ldl_jax.workdir.folder._LARGE", 1)
     monkeypatch.setattr(sweeping.jobs.gallery, "draw", lambda path, *_: drawn.append(path.parent))
     of_features = features.features_of
     monkeypatch.setattr(
@@ -379,6 +380,8 @@ def test_sweeps_share_features_and_the_figures_are_of_one_seed(tmp_path, monkeyp
             folder = tmp_path / name / "runs" / f"seed={seed}"
             assert (folder / "generation_1.json").exists()
             assert (folder / "analysis" / "generation_1.json").exists() == shown
+        networks = (tmp_path / name / "runs").glob("*/backbone.safetensors")
+        assert len({file.stat().st_ino for file in networks}) == 1  # the disk has it once
     assert drawn == [tmp_path / "first" / "runs" / "seed=0"]
     assert len(computed) == 2  # those of training and of test, once
 

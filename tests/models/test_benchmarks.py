@@ -64,6 +64,18 @@ def test_the_work_of_several_steps_in_a_call_is_that_of_one(tiny_network):
     np.testing.assert_allclose([w.nbytes for w in works[1:]], works[0].nbytes, rtol=0.3)
 
 
+def test_the_work_of_inference_is_that_of_the_whole_batch(tiny_network):
+    """Though CPUs compute 16 pictures at a time, in a loop."""
+    from benchmarks import train_step_library
+
+    flops = []
+    for batch in (16, 64):
+        config = train_step_library.config_of(tiny_network, 32, "float32", batch)
+        job = train_step_library.job_of(config)
+        flops.append(train_step_library.functions(job)["infer"].work.flops)
+    assert 0 < 4 * flops[0] == flops[1]
+
+
 def test_train_step_trains_as_the_shipped_configs_do():
     from benchmarks import train_step_library
     from ldl_jax.data.augment.recipes import RECIPES
