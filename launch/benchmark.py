@@ -5,8 +5,9 @@ python -m launch.benchmark --config=configs/benchmarks/aaf.py --workdir=runs/aaf
     --config.data.root=DIR --config.weights=faceres-deep.json --config.peers.root=DIR
 
 Every finished run is kept: stopped at any time, the same command goes on. --only=frozen,peers does
-some of the parts, --minutes=60 as much as fits into an hour, and --minutes=0 writes the page of
-what is there. The page is WORKDIR/benchmark.md, .html and .json.
+some of the parts, --only=frozen:crps,frozen:dex some rows, --minutes=60 as much as fits into an
+hour, and --minutes=0 writes the page of what is there. The page is WORKDIR/benchmark.md, .html and
+.json.
 """
 
 import sys
@@ -27,7 +28,7 @@ def define_flags() -> None:
     """Defines the flags when the command starts: other commands have some of these names."""
     config_flags.DEFINE_config_file("config", None, "a name, as benchmarks/aaf, or a file")
     flags.DEFINE_string("workdir", None, "the folder; by default runs/NAME of the config")
-    flags.DEFINE_list("only", [], "names of parts, and peers; all where none is given")
+    flags.DEFINE_list("only", [], "parts, rows as PART:ROW, and peers; all by default")
     flags.DEFINE_float("minutes", None, "stop after so many; 0 writes the page alone")
     flags.DEFINE_string(
         "compile_cache", "", "a folder for compiled programs, so that the next call finds them"

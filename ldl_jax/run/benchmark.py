@@ -1,7 +1,7 @@
 """Benchmarks: what a config compares, read and checked before the first run."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ml_collections
@@ -117,7 +117,8 @@ def parse(
 ) -> Benchmark:
     """Returns the typed benchmark of a config, with those parts that `only` names, or all.
 
-    Where nothing is to be trained, the file of trained weights is not needed.
+    "frozen" is a part, "frozen:crps" one row of it, "peers:dlib" one peer. Where nothing is to be
+    trained, the file of trained weights is not needed.
 
     Raises:
       ConfigError: all that is wrong with it, before anything is read.
@@ -125,9 +126,7 @@ def parse(
     content = config.to_dict()
     order = [*content["order"], *sorted(content["parts"].keys() - {*content["order"]})]
     names = [*order, PEERS]
-    for name in only:
-        if name not in names:
-            raise ConfigError(f"--only: expected some of {', '.join(names)}, got {name!r}")
+    some = _some(only, names)
     shared = {key: x for key, x in content["data"].items() if x is not None}
     parts: list[BenchmarkPart] = []
     faults: list[str] = []
@@ -136,10 +135,10 @@ def parse(
             faults.append(f"order: there is no part {name!r}")
             continue
         section = content["parts"][name]
-        if only and name not in only:
+        if some and name not in some:
             continue
         try:
-            parts.append(_part(name, section, shared, content, training))
+            parts.append(_part(name, section, shared, content, training, some.get(name, [])))
         except ConfigError as error:
             faults.append(str(error))
     if content["select"] not in [entry.key for entry in table.TABLE if entry.better]:
@@ -157,8 +156,9 @@ def parse(
         raise ConfigError("; ".join(faults))
     peers = read_section(PeersConfig, content["peers"], "peers.")
     peers = dataclasses.replace(peers, root=from_home(peers.root))
-    if only and PEERS not in only:
-        peers = dataclasses.replace(peers, files={})
+    if some:
+        files = _those(PEERS, peers.files, some[PEERS]) if PEERS in some else []
+        peers = dataclasses.replace(peers, files={name: peers.files[name] for name in files})
     return Benchmark(
         content["title"],
         tuple(content["metrics"]),
@@ -178,7 +178,7 @@ def check(benchmark: Benchmark, read: Read) -> None:
     faults: dict[str, None] = {}
     last = None
     for section in benchmark.parts:
-        for row in section.rows:
+        for row in section.trained:
             try:
                 config = section.config(row)
                 points = sweep.points(
@@ -206,8 +206,33 @@ def folds(config: Config, read: Read) -> tuple[int, ...]:
     return tuple(range(fold_count(config, read)))
 
 
+def _some(only: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Returns the parts that `only` names, with the rows that it names of each, none for all."""
+    some: dict[str, list[str]] = {}
+    for text in only:
+        name, _, row = text.partition(":")
+        if name not in names:
+            raise ConfigError(f"--only: expected some of {', '.join(names)}, got {name!r}")
+        some.setdefault(name, []).append(row)
+    return {name: [] if "" in rows else rows for name, rows in some.items()}
+
+
+def _those(name: str, there: Iterable[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Returns the rows of a part that are wanted, all where none is named."""
+    there = tuple(there)
+    if unknown := [row for row in wanted if row not in there]:
+        rows = ", ".join(there) or "none"
+        raise ConfigError(f"--only: {name} has no row {unknown[0]!r}; there are {rows}")
+    return tuple(row for row in there if row in wanted) or there
+
+
 def _part(
-    name: str, section: Content, shared: Content, content: Content, training: bool
+    name: str,
+    section: Content,
+    shared: Content,
+    content: Content,
+    training: bool,
+    wanted: Sequence[str],
 ) -> BenchmarkPart:
     """Returns a part of the table; raises ConfigError with all its faults."""
     key = f"parts.{name}"
@@ -249,5 +274,5 @@ def _part(
         raise ConfigError("; ".join(faults))
     return BenchmarkPart(
         name, section["title"] or name, config, rows, grids, section["reference"], section["seeds"],
-        section["generations"],
+        section["generations"], _those(name, rows, wanted),
     )  # fmt: skip

@@ -23,6 +23,7 @@ class BenchmarkPart:
       reference: the row that the others are compared with.
       seeds: how many runs a row has.
       generations: a line of the table for each generation, not for the last alone.
+      trained: the names of the rows that are trained, by `--only` some.
     """
 
     name: str
@@ -32,7 +33,8 @@ class BenchmarkPart:
     grids: Mapping[str, Content]
     reference: str
     seeds: int
-    generations: bool = False
+    generations: bool
+    trained: tuple[str, ...]
 
     def config(self, row: str) -> Config:
         """Returns the run of a row, whose sweep is what is chosen from."""

@@ -89,11 +89,15 @@ class Answers(NamedTuple):
 
 
 def units(bench: Benchmark, path: Path) -> tuple[Unit, ...]:
-    """Returns the rows in the order in which they are trained: of each part its reference first."""
+    """Returns the rows to train, in that order: of each part its reference first."""
     result: list[Unit] = []
     for part in bench.parts:
         names = zip(part.rows, file_names([*part.rows]), strict=True)
-        rows = [Unit(part, row, path / "runs" / part.name / name) for row, name in names]
+        rows = [
+            Unit(part, row, path / "runs" / part.name / name)
+            for row, name in names
+            if row in part.trained
+        ]
         result += sorted(rows, key=lambda unit: unit.row != part.reference)
     return tuple(result)
 

@@ -169,6 +169,39 @@ def test_the_peers_alone_train_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "out/runs/scratch").exists()
 
 
+def test_only_some_rows_are_trained_and_the_page_has_all(tmp_path, monkeypatch):
+    trained, asked = [], []
+    monkeypatch.setattr(benchmark_runs, "train", lambda bench, unit, *rest: trained.append(unit))
+    monkeypatch.setattr(benchmarking.benchmark_peers, "ask", lambda *rest: asked.append(rest[1]))
+    config = small()
+    config.peers.root = str(tmp_path)
+    for name in ("imdb.h5", "wiki.h5"):
+        (tmp_path / name).touch()
+    config.peers.files = {"IMDB": "imdb.h5", "WIKI": "wiki.h5"}
+    out = tmp_path / "out"
+    assert not go(config, out, only=["scratch:dex", "peers:WIKI"])
+    # Its folder is that which it has among all rows.
+    assert [(unit.row, unit.folder) for unit in trained] == [("dex", out / "runs/scratch/dex")]
+    assert asked == ["WIKI"]
+    assert "dldl_v2" in (out / "benchmark.md").read_text()
+    assert not go(config, out, only=["scratch:dex", "scratch"])
+    assert {unit.row for unit in trained[1:]} == {*config.parts.scratch.methods}
+
+
+@pytest.mark.parametrize(
+    ("only", "text"),
+    [
+        ("scratch:crps", "--only: scratch has no row 'crps'; there are dldl_v2, dex"),
+        ("peers:dlib", "--only: peers has no row 'dlib'; there are none"),
+        ("frozen:dex", "--only: expected some of scratch, peers, got 'frozen'"),
+    ],
+)
+def test_a_row_that_is_not_there(tmp_path, only, text):
+    with pytest.raises(ConfigError, match=text):
+        go(small(), tmp_path / "out", only=[only])
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("file", [aaf, cen_aaf, scut_fbp5500])
 def test_the_configs_can_be_used(file):
     config = file.get_config()
