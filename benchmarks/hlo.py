@@ -6,18 +6,13 @@ its result. Of an array that it takes a slice of, or gathers rows of, it reads t
 that it updates in place it writes as far as it changes.
 """
 
-import functools
 import math
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_BYTES = {"pred": 1, "bf16": 2, "f16": 2, "c64": 8, "c128": 16}
-_SHAPE = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([\d,]*)\]")
-_NAME = re.compile(r"%([\w.\-]+)(?:#(\d+))?")
-_HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{\s*$")
-_LINE = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = ")
-_COMMENT = re.compile(r"/\*.*?\*/")
+from benchmarks.hlo_text import Computation, Operation, Shape, read
+
 # Operations that move nothing.
 _FREE = {
     *("parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all"),
@@ -25,46 +20,6 @@ _FREE = {
 }
 _COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 _HOST = ("infeed", "outfeed", "send", "recv", "callback", "xla_python", "xla_ffi_python")
-
-
-class Shape(NamedTuple):
-    """The type and the sizes of an array."""
-
-    dtype: str
-    sizes: tuple[int, ...]
-
-    @property
-    def elements(self) -> int:
-        """The number of its elements."""
-        return math.prod(self.sizes)
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes that it takes."""
-        digits = re.search(r"\d+", self.dtype)
-        width = _BYTES.get(self.dtype) or (int(digits[0]) // 8 if digits else 0)
-        return self.elements * width
-
-
-class Operation(NamedTuple):
-    """Holds one line of a computation."""
-
-    name: str
-    opcode: str
-    shapes: tuple[Shape, ...]  # of its result, or of the parts of it
-    operands: tuple[tuple[str, int | None], ...]  # names, each with the part that is taken of it
-    rest: str  # what follows the operands
-    root: bool
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of its result."""
-        return sum(shape.nbytes for shape in self.shapes)
-
-    def attribute(self, key: str) -> str:
-        """Returns an attribute's text, "" where there is none."""
-        match = re.search(rf"\b{key}=(\{{[^}}]*\}}|[^,\s]+)", self.rest)
-        return match[1].strip("{}") if match else ""
 
 
 class Kernel(NamedTuple):
@@ -81,17 +36,7 @@ class Module:
     def __init__(self, text: str) -> None:
         """Reads what `jax.stages.Compiled.as_text` gives, or `Lowered.as_text("hlo")`."""
         self.text = text
-        self.computations: dict[str, dict[str, Operation]] = {}
-        self.entry = ""
-        current: dict[str, Operation] | None = None
-        for line in text.splitlines():
-            if line.startswith("}"):
-                current = None
-            elif current is None and (head := _HEAD.match(line)):
-                current = self.computations.setdefault(head[2], {})
-                self.entry = head[2] if head[1] else self.entry
-            elif current is not None and (operation := _operation(line)):
-                current[operation.name] = operation
+        self.computations, self.entry = read(text)
 
     def loop(self) -> Operation | None:
         """Returns the outermost loop with the most operations in its body: that of the steps."""
@@ -171,7 +116,7 @@ class Module:
                 flops = self._flops_of(computation, operation)
                 yield Kernel(operation.name, flops, self._bytes_of(operation, computation))
 
-    def _bytes_of(self, operation: Operation, computation: dict[str, Operation]) -> int:
+    def _bytes_of(self, operation: Operation, computation: Computation) -> int:
         """Returns the bytes that a kernel reads and writes."""
         sizes = [_size(computation, operand) for operand in operation.operands]
         if operation.opcode in ("slice", "dynamic-slice", "gather"):
@@ -192,7 +137,7 @@ class Module:
         computation = self.computations[name]
         return sum(self._flops_of(computation, operation) for operation in computation.values())
 
-    def _flops_of(self, computation: dict[str, Operation], operation: Operation) -> int:
+    def _flops_of(self, computation: Computation, operation: Operation) -> int:
         if operation.opcode == "dot":
             axes = operation.attribute("lhs_contracting_dims")
             left = _shape_of(computation, operation.operands[0])
@@ -214,7 +159,7 @@ class Module:
         return [name for name in names if name in self.computations]
 
 
-def _convolution_flops(computation: dict[str, Operation], operation: Operation) -> int:
+def _convolution_flops(computation: Computation, operation: Operation) -> int:
     """Returns 2 x results x products of each, without those with zeros between strided ones."""
     window, labels = operation.attribute("window"), operation.attribute("dim_labels")
     kernel = _shape_of(computation, operation.operands[1])
@@ -223,7 +168,7 @@ def _convolution_flops(computation: dict[str, Operation], operation: Operation) 
     return 2 * operation.shapes[0].elements * terms // math.prod(_numbers(window, "lhs_dilate"))
 
 
-def _call_flops(computation: dict[str, Operation], operation: Operation) -> int:
+def _call_flops(computation: Computation, operation: Operation) -> int:
     """Returns the FLOPs of a call of cuDNN: 2 x maps x kernel, by its outputs' number."""
     target = operation.attribute("custom_call_target")
     first, second = (_shape_of(computation, operand) for operand in operation.operands[:2])
@@ -241,13 +186,13 @@ def _numbers(window: str, key: str) -> list[int]:
     return [int(n) for n in match[1].split("x")] if match else []
 
 
-def _written(inner: dict[str, Operation], part: Operation) -> int:
+def _written(inner: Computation, part: Operation) -> int:
     while part.opcode == "bitcast":
         part = inner[part.operands[0][0]]
     return _size(inner, part.operands[1]) if part.opcode == "dynamic-update-slice" else part.nbytes
 
 
-def _read(inner: dict[str, Operation], parameter: Operation) -> int:
+def _read(inner: Computation, parameter: Operation) -> int:
     """Returns the bytes of a parameter that a fusion reads."""
     (shape, *others) = parameter.shapes
     if others:
@@ -255,7 +200,7 @@ def _read(inner: dict[str, Operation], parameter: Operation) -> int:
     return shape.nbytes * _elements_read(inner, parameter) // max(1, shape.elements)
 
 
-def _elements_read(inner: dict[str, Operation], operation: Operation) -> int:
+def _elements_read(inner: Computation, operation: Operation) -> int:
     """Returns the elements that the others in a fusion take of what an operation gives."""
     total, whole = 0, operation.shapes[0].elements
     for user in inner.values():
@@ -271,47 +216,14 @@ def _elements_read(inner: dict[str, Operation], operation: Operation) -> int:
     return min(whole, total)
 
 
-def _shape_of(computation: dict[str, Operation], operand: tuple[str, int | None]) -> Shape:
+def _shape_of(computation: Computation, operand: tuple[str, int | None]) -> Shape:
     name, part = operand
     return computation[name].shapes[part or 0]
 
 
-def _size(computation: dict[str, Operation], operand: tuple[str, int | None]) -> int:
+def _size(computation: Computation, operand: tuple[str, int | None]) -> int:
     name, part = operand
     operation = computation.get(name)
     if operation is None:
         return 0
     return operation.nbytes if part is None else operation.shapes[part].nbytes
-
-
-def _operation(line: str) -> Operation | None:
-    head = _LINE.match(line)
-    if head is None:
-        return None
-    text = _COMMENT.sub("", line[head.end() :])
-    kind, text = _balanced(text) if text.startswith("(") else text.split(" ", 1)
-    opcode, _, text = text.strip().partition("(")
-    inside, rest = _balanced("(" + text)
-    names = [(name, int(part) if part else None) for name, part in _NAME.findall(inside)]
-    if not names and opcode not in ("constant", "parameter", "iota"):  # without "%"
-        words = [word.split()[-1] for word in inside.strip("()").split(", ") if word.strip()]
-        names = [(word, None) for word in words]
-    return Operation(head[2], opcode, _shapes(kind), tuple(names), rest, bool(head[1]))
-
-
-@functools.cache
-def _shapes(text: str) -> tuple[Shape, ...]:
-    return tuple(
-        Shape(dtype, tuple(int(n) for n in sizes.split(",") if n))
-        for dtype, sizes in _SHAPE.findall(text)
-    )
-
-
-def _balanced(text: str) -> tuple[str, str]:
-    """Returns the text up to the bracket that closes its first one, and what follows."""
-    depth = 0
-    for index, letter in enumerate(text):
-        depth += (letter == "(") - (letter == ")")
-        if depth == 0:
-            return text[: index + 1], text[index + 1 :].lstrip()
-    return text, ""

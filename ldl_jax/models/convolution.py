@@ -22,9 +22,8 @@ from flax import nnx
 from jax import lax
 
 from ldl_jax.models.exchange import shifted, weighted
-from ldl_jax.models.forms import at_hand, form_of, out_size, pools_by_windows
+from ldl_jax.models.forms import at_hand, form_of, out_size, pools_by_windows, rewrites
 from ldl_jax.models.forms import plain as plain
-from ldl_jax.models.forms import rewrites as rewrites
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 Reduce = Callable[[jax.Array, jax.Array], jax.Array]

@@ -12,9 +12,9 @@ import numpy as np
 from flax import nnx
 
 from ldl_jax import arrays
-from ldl_jax.models.convolution import Conv, average_pool, direct, in_cells, max_pool, rewrites
+from ldl_jax.models.convolution import Conv, average_pool, direct, in_cells, max_pool
 from ldl_jax.models.exchange import Layer, shifted, weighted
-from ldl_jax.models.forms import joins
+from ldl_jax.models.forms import joins, rewrites
 from ldl_jax.models.functional import Model, functional
 from ldl_jax.models.layers import Dense, Norm, dropout
 from ldl_jax.models.norm_pool import norm_pool

@@ -93,11 +93,8 @@ def units(bench: Benchmark, path: Path) -> tuple[Unit, ...]:
     result: list[Unit] = []
     for part in bench.parts:
         names = zip(part.rows, file_names([*part.rows]), strict=True)
-        rows = [
-            Unit(part, row, path / "runs" / part.name / name)
-            for row, name in names
-            if row in part.trained
-        ]
+        rows = [Unit(part, row, path / "runs" / part.name / name) for row, name in names]
+        rows = [unit for unit in rows if unit.row in part.trained]
         result += sorted(rows, key=lambda unit: unit.row != part.reference)
     return tuple(result)
 
