@@ -31,7 +31,7 @@ def read(root: Path, *, originals: bool = False) -> Records:
     The authors' split: train.txt is "train" (6,637 pictures), val.txt "test" (6,685). Ids are the
     file names alone, so that they don't depend on how the release spells its folder.
 
-    Licence: none stated; given for research, ask the authors about anything else.
+    Licence: none stated; ask the authors about any use but research, for which they offer it.
     Source: J. Cheng et al., "Exploiting Effective Facial Patches for Robust Gender Recognition",
     Tsinghua Science and Technology 24(3), 2019.
     """
@@ -91,7 +91,7 @@ DATASET = Dataset(
     read=read,
     title="All-Age-Faces",
     paper="Cheng et al., Exploiting Effective Facial Patches for Robust Gender Recognition, 2019",
-    licence="none stated; given for research",
+    licence="none stated; offered for research",
     where="https://github.com/JingchunCheng/All-Age-Faces-Dataset",
     layout="'aligned faces' (the release spells it 'aglined faces') of NNNNNAaa.jpg, 'image "
     "sets/train.txt' and 'image sets/val.txt' of lines 'file gender'; with the option originals, "
