@@ -39,10 +39,18 @@ class Module:
         self.computations, self.entry = read(text)
 
     def loop(self) -> Operation | None:
-        """Returns the outermost loop with the most operations in its body: that of the steps."""
+        """Returns the outermost loop that does most of the work: that of the steps.
+
+        Random numbers are drawn in loops too, which have neither convolutions nor products.
+        """
         loops = [x for x in self.computations[self.entry].values() if x.opcode == "while"]
-        size = [len(self.computations[x.attribute("body").lstrip("%")]) for x in loops]
-        return max(zip(size, loops, strict=True), key=lambda pair: pair[0])[1] if loops else None
+        bodies = [x.attribute("body").lstrip("%") for x in loops]
+        working = [
+            (len(self.computations[body]), loop)
+            for loop, body in zip(loops, bodies, strict=True)
+            if self._flops(body)
+        ]
+        return max(working, key=lambda pair: pair[0])[1] if working else None
 
     def known_trip_count(self) -> int | None:
         """Returns how many steps the compiler knows that the loop takes; None where it doesn't."""

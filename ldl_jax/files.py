@@ -155,8 +155,8 @@ def links_out(folder: Path) -> list[str]:
 def _resolved(link: str) -> Path:
     try:
         return Path(link).resolve()
-    except (OSError, RuntimeError):  # it leads to itself, as older Pythons say
-        return Path(os.readlink(link)).absolute()
+    except (OSError, RuntimeError):  # it leads to itself, as Pythons before 3.13 say
+        return Path(os.path.normpath(Path(link).parent.resolve() / os.readlink(link)))
 
 
 def is_partial(path: Path) -> bool:

@@ -6,8 +6,8 @@ Every form computes the same function as XLA's. `benchmarks/convolution.py` meas
 - A strided RGB stem of up to 32 channels reads 2x2 pixels as channels (before jax 0.11).
 - A convolution whose result is small gathers patches for one matrix product. From jax 0.11 on one
   of 1x1 is a product of pixels, and one of a map of at most 2x2 a product of whole maps.
-- Max pooling takes maxima of shifted views, one axis after the other, or of cells where its windows
-  don't overlap. Its gradient is 14 times as fast as select-and-scatter.
+- Max pooling takes maxima of shifted views, one axis after the other. Its gradient is 14 times as
+  fast as select-and-scatter.
 
 `depthwise` (MobileNet) and `in_cells` (SSR-Net) have one use each. Elsewhere XLA's form stays.
 """
@@ -239,9 +239,6 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
     """
     if pools_by_windows():
         return _windows(x, lax.max, -jnp.inf, (size, stride, padding))
-    if size == stride and padding == 0 and rewrites():
-        # The gradient asks which elements equal the maximum, so x is kept and not computed anew.
-        return _cells_of(lax.optimization_barrier(x), size).max(axis=(2, 4))
     for axis in (2, 1):
         x = functools.reduce(_larger, _views(x, axis, size, stride, padding, -jnp.inf))
     return x
