@@ -45,11 +45,13 @@ quickstart: install
 test: install lint types
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-# On the oldest Python that is supported: the pure functions, and one whole run.
-PURE := tests/test_labels.py $(addprefix tests/,encodings decoders losses methods metrics)
+# On the oldest Python that is supported: the pure functions, what goes by the version of jax or of
+# Python, and one whole run.
+OLDEST := $(addprefix tests/,encodings decoders losses methods metrics test_labels.py \
+  models/test_convolution.py hostile/test_written_files.py)
 test-oldest:
 	$(MAKE) install PYTHON=python3.11 VENV=.venv-oldest
-	.venv-oldest/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(PURE)
+	.venv-oldest/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(OLDEST)
 	.venv-oldest/bin/python -m launch.main --config=configs/quickstart.py --smoke \
 	  --workdir=$$(mktemp -d)/run
 
