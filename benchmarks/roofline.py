@@ -50,7 +50,7 @@ def work_of(lowered: Lowered, compiled: Compiled, steps: int) -> Work:
     assert text is not None, "XLA tells the text of programs for CPUs and GPUs"
     after = Module(text)
     nbytes = sum(kernel.nbytes for kernel in after.step())
-    turns = (after.known_trip_count() or 1) // steps
+    turns = max(1, (after.known_trip_count() or 1) // steps)
     return Work(turns * Module(before).flops(), turns * nbytes)
 
 
