@@ -28,7 +28,7 @@ def whole(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]
     """
     path = Path(from_home(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}{_PARTIAL}-{secrets.token_hex(8)}")
+    partial = _partial_of(path)
     try:
         with open(partial, "xb", opener=lambda name, how: os.open(name, how, mode)) as file:
             yield file
@@ -87,7 +87,7 @@ def link(path: Path, other: Path) -> bool:
     It suits files that are only ever replaced, never changed: each name keeps its content when the
     other is replaced or removed.
     """
-    partial = path.with_name(f"{path.name}{_PARTIAL}-{secrets.token_hex(8)}")
+    partial = _partial_of(path)
     try:
         os.link(other, partial)
         partial.replace(path)
@@ -157,6 +157,11 @@ def _resolved(link: str) -> Path:
         return Path(link).resolve()
     except (OSError, RuntimeError):  # it leads to itself, as Pythons before 3.13 say
         return Path(os.path.normpath(Path(link).parent.resolve() / os.readlink(link)))
+
+
+def _partial_of(path: Path) -> Path:
+    """Returns a new name beside a file, for what is to take its place."""
+    return path.with_name(f"{path.name}{_PARTIAL}-{secrets.token_hex(8)}")
 
 
 def is_partial(path: Path) -> bool:

@@ -303,6 +303,15 @@ def kept(folder, content=b"network", **options):
     return folder / "backbone.safetensors"
 
 
+def test_a_link_within_the_folder_stays_where_its_content_is_the_same(run):
+    (run / "figures").mkdir(exist_ok=True)
+    (run / "figures" / "network").write_bytes(b"network")
+    (run / "backbone.safetensors").symlink_to("figures/network")
+    with Workdir(run, DESCRIPTION) as workdir:
+        workdir.keep("backbone.safetensors", b"network", shared=True)
+    assert (run / "backbone.safetensors").is_symlink()
+
+
 def test_runs_of_a_sweep_share_a_large_file_of_the_same_content(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_LARGE", 7)
     files = [kept(tmp_path / name, shared=True) for name in "abc"]

@@ -222,7 +222,8 @@ def _those(name: str, there: Iterable[str], wanted: Sequence[str]) -> tuple[str,
     there = tuple(there)
     if unknown := [row for row in wanted if row not in there]:
         rows = ", ".join(there) or "none"
-        raise ConfigError(f"--only: {name} has no row {unknown[0]!r}; there are {rows}")
+        shown = ", ".join(map(repr, unknown))
+        raise ConfigError(f"--only: {name} has no row {shown}; there are {rows}")
     return tuple(row for row in there if row in wanted) or there
 
 

@@ -46,7 +46,7 @@ from ldl_jax.workdir.reading import (
 Admit = Callable[[Path, dict[str, Any], dict[str, Any]], None]
 # Takes a row of metrics.jsonl, and the speed in images/s.
 Take = Callable[[Row, float | None], None]
-_LARGE = 2**20  # bytes of a file that is worth to be shared
+_LARGE = 2**20  # bytes of a file that is worth sharing
 _SEEN = 30.0  # seconds that a network file system may take to show a file to another host
 LOGS = "logs"  # of workers, below the folder of all runs
 SECRET = ".secret"  # by which the processes of a run know one another while they meet
@@ -193,7 +193,8 @@ class Workdir:
         if _has(path, content):
             return
         beside = self.path.parent.glob(f"*/{name}") if shared and len(content) >= _LARGE else ()
-        same = next((file for file in beside if _has(file, content)), None)
+        regular = (file for file in beside if not file.is_symlink())
+        same = next((file for file in regular if _has(file, content)), None)
         if same is None or not link(path, same):
             write(path, content)
 
@@ -280,9 +281,9 @@ def check(path: Path, description: Mapping[str, object], admit: Admit = same) ->
 
 
 def _has(path: Path, content: bytes) -> bool:
-    """Returns whether a file, which is no symbolic link, has this content."""
-    there = path.is_file() and not path.is_symlink() and path.stat().st_size == len(content)
-    return there and path.read_bytes() == content
+    """Returns whether a file is there and has this content."""
+    same_size = path.is_file() and path.stat().st_size == len(content)
+    return same_size and path.read_bytes() == content
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -202,6 +202,11 @@ def test_a_row_that_is_not_there(tmp_path, only, text):
     assert not (tmp_path / "out").exists()
 
 
+def test_all_rows_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="scratch has no row 'a', 'b'; there are dldl_v2, dex"):
+        go(small(), tmp_path / "out", only=["scratch:a", "scratch:dex", "scratch:b"])
+
+
 @pytest.mark.parametrize("file", [aaf, cen_aaf, scut_fbp5500])
 def test_the_configs_can_be_used(file):
     config = file.get_config()
