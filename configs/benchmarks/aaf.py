@@ -19,6 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     """Returns the benchmark's config."""
     config = of_whole_pictures()
     comparison.over_crops(config.parts.frozen)
+    comparison.of_layers(config.parts.frozen)
     return config
 
 

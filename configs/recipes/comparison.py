@@ -55,6 +55,16 @@ def over_crops(part: ml_collections.ConfigDict) -> None:
     part.run.model.hidden_dropout = 0.3
 
 
+def of_layers(part: ml_collections.ConfigDict) -> None:
+    """Makes a part on HSE-FaceRes' features read several of its layers, by 128 hidden units.
+
+    Over crops, and three of five folds of All-Age-Faces' training pictures, that brought DLDL-v2's
+    MAE from 4.90 to 4.71; 256 units with more dropout brought 4.70, at twice the time.
+    """
+    part.run.model.features = "layers"
+    part.run.model.hidden = (128,)
+
+
 def from_scratch(data: str, seeds: int, unit: str = "years") -> ml_collections.ConfigDict:
     """Six methods, each as ResNet10-Tiny at 64x64 from random weights; CEN's first generation."""
     run = cen.from_scratch(data)

@@ -154,6 +154,45 @@ def test_a_file_becomes_the_backbone_and_an_age_model(drawn):
     np.testing.assert_array_equal(loaded.head["logits"]["bias"], arrays["age_pred/bias"])
 
 
+def test_features_of_several_layers(drawn):
+    path, _ = drawn
+    model, both = (models.build("faceres", features=x) for x in ("layers", "both"))
+    loaded = pretrained.load(path, model)
+    images = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype(np.float32) - 110
+    found, _ = jax.jit(functools.partial(model.apply, train=False))(*loaded[:2], images)
+    weights = jax.tree.map(np.asarray, loaded.params)
+
+    def convolved(x, kernel, bias, stride, groups=1):
+        # Keras pads a map whose side is even at the end alone where it is halved.
+        side = kernel.shape[0] // 2
+        sides = ((0, side),) * 2 if stride == 2 else ((side, side),) * 2
+        y = jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            sides,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=groups,
+        )
+        return np.clip(np.asarray(y) + bias, 0, 6)
+
+    x = convolved(images, *(weights["stem"][key] for key in ("kernel", "bias")), 2)
+    means = []
+    for layer in range(1, 14):
+        deep, point = weights[f"depthwise{layer}"], weights[f"point{layer}"]
+        stride = 2 if layer in (2, 4, 6, 12) else 1
+        x = convolved(x, deep["kernel"] * deep["scale"], deep["bias"], stride, x.shape[-1])
+        x = convolved(x, point["kernel"], point["bias"], 1)
+        means += [x.mean(axis=(1, 2))] if layer in (9, 11, 12, 13) else []
+    assert model.width == found.shape[1] == 1280 + 512 + 512 + 1024
+    wanted = np.concatenate(means[:3], axis=1)
+    assert wanted.std() > 1e-3
+    np.testing.assert_allclose(found[:, 1280:], wanted, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found[:, :1024], means[3], rtol=1e-3, atol=1e-4)
+    shorter, _ = jax.jit(functools.partial(both.apply, train=False))(*loaded[:2], images)
+    np.testing.assert_allclose(found[:, :1280], shorter, rtol=1e-5, atol=1e-6)
+
+
 def test_another_graph_of_the_same_arrays_is_refused(drawn, tmp_path):
     path, arrays = drawn
     nodes = tfjs_drawn.faceres_nodes()

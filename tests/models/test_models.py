@@ -374,7 +374,7 @@ def test_an_unknown_name_option_or_value_lists_the_known():
         ("dinov2_s14", {"size": 96}, r"model\.size.*multiple of 14"),
         ("dinov3_s16", {"width": 18, "heads": 3}, r"model\.heads.*multiple of 4.*18 / 3"),
         ("dinov2_b14", {"gamma": 0.0}, r"model\.gamma"),
-        ("faceres", {"features": "all"}, r"model\.features.*both, pooled, hidden.*'all'"),
+        ("faceres", {"features": "all"}, r"model\.features.*both, pooled, hidden, layers.*'all'"),
         ("mobilenet_v3_small", {"width": 0.0}, r"model\.width"),
         ("mobilenet_v3_large", {"dropout": 1.0}, r"model\.dropout"),
         ("efficientnet_b0", {"depth": -1.0}, r"model\.depth"),
