@@ -6,18 +6,28 @@ python -m launch.benchmark --config=configs/benchmarks/aaf.py --workdir=runs/aaf
 
 Every finished run is kept: stopped at any time, the same command goes on. --only=frozen,peers does
 some of the parts, --only=frozen:crps,frozen:dex some rows, --minutes=60 as much as fits into an
-hour, and --minutes=0 writes the page of what is there. The page is WORKDIR/benchmark.md, .html and
-.json.
+hour, and --minutes=0 writes the page of what is there. --earlier=FILE, the benchmark.json of
+another folder, fills the page's parts that this one has nothing of. The page is
+WORKDIR/benchmark.md, .html and .json.
 """
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
-from ldl_jax.run import benchmark, benchmarking, config_names, devices, jobs, launching
+from ldl_jax.run import (
+    benchmark,
+    benchmark_table,
+    benchmarking,
+    config_names,
+    devices,
+    jobs,
+    launching,
+)
 from ldl_jax.run.command import fail, flag_errors, only_flags, quiet, start
 from ldl_jax.run.compile_cache import compile_cache
 from ldl_jax.run.progress import teller
@@ -30,6 +40,9 @@ def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "the folder; by default runs/NAME of the config")
     flags.DEFINE_list("only", [], "parts, rows as PART:ROW, and peers; all by default")
     flags.DEFINE_float("minutes", None, "stop after so many; 0 writes the page alone")
+    flags.DEFINE_string(
+        "earlier", None, "a benchmark.json, for parts that this folder has nothing of"
+    )
     flags.DEFINE_string(
         "compile_cache", "", "a folder for compiled programs, so that the next call finds them"
     )
@@ -49,13 +62,14 @@ def main(arguments: Sequence[str]) -> None:
     try:
         shown = benchmark.parse(values.config, training=False)
         wanted = benchmark.parse(values.config, values.only, training=minutes != 0)
+        earlier = benchmark_table.read(Path(values.earlier)) if values.earlier is not None else None
         with compile_cache(values.compile_cache):
             workers = launching.wanted(values.compile_cache) if minutes != 0 else None
             if workers is None:  # else each of them says what it computes on
                 devices.check(teller(console))
             jobs.say_left_out(teller(console), [part.run for part in wanted.parts])
             workdir = config_names.workdir(values.workdir, values["config"])
-            benchmarking.run(shown, wanted, workdir, minutes, console, workers)
+            benchmarking.run(shown, wanted, workdir, minutes, console, workers, earlier)
     except Interrupted as stop:
         command = f"python -m launch.benchmark {' '.join(sys.argv[1:])}"
         console.print(

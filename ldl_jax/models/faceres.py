@@ -103,9 +103,9 @@ class PooledFaceRes(FaceRes):
 def faceres(features: str = "both", dtype: str = "float32") -> Model:
     """HSE-FaceRes' MobileNet-1.0 (Howard et al. 2017, folded batch norm): 3.6M parameters.
 
-    It maps images [B, H, W, 3] of any size to features [B, D], whose number D goes by `features`. The
-    file's weights are of pictures of 224x224. There is no batch normalisation to be fine-tuned: its scales
-    and biases are parameters, and no statistics of small batches disturb them.
+    It maps images [B, H, W, 3] of any size to features [B, D]. The file's weights are of pictures
+    of 224x224. There is no batch normalisation to be fine-tuned: its scales and biases are
+    parameters, and no statistics of small batches disturb them.
 
     Args:
       features: "both" gives the pooled map's 1,024 features followed by the 256 of the dense layer,

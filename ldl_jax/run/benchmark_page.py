@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from ldl_jax.evaluation import cells, gallery, html_page, scored
-from ldl_jax.evaluation.compare import Contrast
 from ldl_jax.evaluation.scored import Scored
 from ldl_jax.files import whole, write, write_json
-from ldl_jax.run import benchmark_runs
+from ldl_jax.run import benchmark_runs, benchmark_table
 from ldl_jax.run.benchmark import PEERS, Benchmark
 from ldl_jax.run.benchmark_peers import PeerAnswers
 from ldl_jax.run.benchmark_runs import Unit
+from ldl_jax.run.benchmark_table import PageRow, ResultTable
 from ldl_jax.run.reading import Content
 from ldl_jax.run.sweep import Point
 
@@ -27,37 +27,6 @@ _NOTE = (
     "the central 90 % interval. Balanced MAE: the mean over ranges of labels (ten years; 0.5 of "
     "other units) of the MAE within each. A model that gives a value alone has none of the last."
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class PageRow:
-    """A line of a table: a row, or one of its generations.
-
-    Attributes:
-      name: in the table.
-      reference: the name of the line that it is compared with.
-      scored: what its runs are worth.
-      seeds: how many are finished, and how many there are to be.
-      chosen: what the validation part chose, as text.
-      seconds: of training.
-    """
-
-    name: str
-    reference: str
-    scored: Scored
-    seeds: tuple[int, int]
-    chosen: str = ""
-    seconds: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class ResultTable:
-    """A part of the page; `missing` says what is not computed yet."""
-
-    key: str
-    title: str
-    rows: tuple[PageRow, ...]
-    missing: tuple[str, ...]
 
 
 def rows_of(
@@ -107,26 +76,28 @@ def peer_table(
     missing = tuple(peer for peer in bench.peers.files if peer not in answers)
     ours = None if reference is None else dataclasses.replace(reference, name=name, reference=name)
     rows = (*([] if ours is None or not lines else [ours]), *lines)
-    return ResultTable(PEERS, "Models of other projects, as they are shipped", rows, missing)
+    title = "Models of other projects, as they are shipped"
+    return benchmark_table.compared(PEERS, title, rows, missing)
 
 
 def write_page(
     path: Path, bench: Benchmark, tables: Sequence[ResultTable], facts: Sequence[str], unit: str
 ) -> None:
     """Writes benchmark.md, .json, .html and the figure of the differences into a folder."""
-    differences = {table.key: _contrasts(table) for table in tables}
-    plain = {
-        table.title: {name: contrast for name, (contrast, _) in differences[table.key].items()}
+    differences = {
+        table.title: {x.row: x.difference for x in table.lines if x.difference is not None}
         for table in tables
     }
-    drawn = gallery.draw_contrasts(path / FIGURE, plain, unit)
-    blocks = [(table, _lines(bench, table, differences[table.key])) for table in tables]
+    drawn = gallery.draw_contrasts(path / FIGURE, differences, unit)
+    blocks = [(table, _cells(bench, table)) for table in tables]
     text = [f"# {cells.markdown(bench.title)}", "", *(f"- {cells.markdown(x)}" for x in facts), ""]
     for table, lines in blocks:
         text += [f"## {cells.markdown(table.title)}", "", *_markdown(lines), *_missing(table), ""]
     text += [_NOTE, "", *([f"![differences of MAE]({FIGURE})"] if drawn else [])]
     write(path / "benchmark.md", "\n".join(text) + "\n")
-    write_json(path / "benchmark.json", _content(bench, tables, differences, facts))
+    parts = {table.key: benchmark_table.content(table) for table in tables}
+    content = {"title": bench.title, "facts": list(facts), "parts": parts}
+    write_json(path / "benchmark.json", content)
     figure = (path / FIGURE).read_bytes() if drawn else b""
     with whole(path / "benchmark.html") as file:
         shown = [(table.title, lines, "; ".join(table.missing)) for table, lines in blocks]
@@ -180,34 +151,24 @@ def _choice_text(unit: Unit) -> str:
     return ", ".join(f"{key} {'/'.join(texts)}" for key, texts in values.items())
 
 
-def _contrasts(table: ResultTable) -> dict[str, tuple[Contrast, float]]:
-    by_name = {row.name: row.scored for row in table.rows}
-    references = {
-        row.name: by_name[row.reference] for row in table.rows if row.reference in by_name
-    }
-    return scored.contrasts(by_name, references)
-
-
-def _lines(
-    bench: Benchmark, table: ResultTable, found: Mapping[str, tuple[Contrast, float]]
-) -> list[list[str]]:
+def _cells(bench: Benchmark, table: ResultTable) -> list[list[str]]:
     """Returns the table's cells, the headings first; the least error stands above."""
-    lines = [
+    cells_of = [
         ["row", "seeds", *map(scored.heading, bench.metrics), "MAE - \\*'s [95 %]", "p", "chosen"]
     ]
-    for row in sorted(table.rows, key=lambda row: float(row.scored.errors.mean())):
-        done, wanted = row.seeds
-        mark = " \\*" if any(other.reference == row.name for other in table.rows) else ""
-        lines.append(
+    for line in sorted(table.lines, key=lambda line: line.error):
+        mark = " \\*" if any(other.reference == line.row for other in table.lines) else ""
+        found = None if line.difference is None else (line.difference, line.p)
+        cells_of.append(
             [
-                cells.markdown(row.name) + mark,
-                str(done) if done == wanted else f"{done} of {wanted}",
-                *(scored.cell(row.scored.numbers.get(key), key) for key in bench.metrics),
-                *scored.contrast_cells(found.get(row.name)),
-                cells.markdown(row.chosen),
+                cells.markdown(line.row) + mark,
+                str(line.seeds) if line.seeds == line.of else f"{line.seeds} of {line.of}",
+                *(scored.cell(line.metrics.get(key), key) for key in bench.metrics),
+                *scored.contrast_cells(found),
+                cells.markdown(line.chosen),
             ]
         )
-    return lines
+    return cells_of
 
 
 def _markdown(lines: list[list[str]]) -> list[str]:
@@ -221,37 +182,6 @@ def _missing(table: ResultTable) -> list[str]:
     if not table.missing:
         return []
     return ["", f"Not computed yet: {cells.markdown(', '.join(table.missing))}."]
-
-
-def _content(
-    bench: Benchmark,
-    tables: Sequence[ResultTable],
-    found: Mapping[str, Mapping[str, tuple[Contrast, float]]],
-    facts: Sequence[str],
-) -> Content:
-    """Returns the page as JSON has it: each run's numbers, and each contrast."""
-    content: Content = {"title": bench.title, "facts": list(facts), "parts": {}}
-    for table in tables:
-        lines = []
-        for row in table.rows:
-            line: Content = {
-                "row": row.name,
-                "seeds": row.seeds[0],
-                "of": row.seeds[1],
-                "chosen": row.chosen,
-                "seconds": row.seconds,
-                "metrics": {k: [round(x, 6) for x in v] for k, v in row.scored.numbers.items()},
-            }
-            if row.name in found[table.key]:
-                difference, p = found[table.key][row.name]
-                line["difference"] = difference._asdict() | {"p_holm": p, "from": row.reference}
-            lines.append(line)
-        content["parts"][table.key] = {
-            "title": table.title,
-            "rows": lines,
-            "missing": list(table.missing),
-        }
-    return content
 
 
 def duration(seconds: float) -> str:

@@ -21,12 +21,13 @@ from ldl_jax.run import (
     benchmark_peers,
     benchmark_runs,
     benchmark_spread,
+    benchmark_table,
     data,
     started,
 )
 from ldl_jax.run.benchmark import PEERS, Benchmark, PeersConfig
-from ldl_jax.run.benchmark_page import PageRow, ResultTable
 from ldl_jax.run.benchmark_runs import Budget, Unit
+from ldl_jax.run.benchmark_table import EarlierPage, Line, PageRow, ResultTable
 from ldl_jax.run.data import Reader
 from ldl_jax.run.launching import Crew, WorkerPlan
 from ldl_jax.run.progress import teller
@@ -44,6 +45,7 @@ def run(
     minutes: float | None,
     console: Console,
     workers: WorkerPlan | None = None,
+    earlier: EarlierPage | None = None,
 ) -> bool:
     """Trains what is left of a benchmark, and writes its page; returns whether all is there.
 
@@ -54,16 +56,19 @@ def run(
       minutes: after which training stops, to go on with the next call; 0 writes the page alone.
       console: for progress.
       workers: train the runs; None for this process.
+      earlier: the page has its tables of those parts that the folder has nothing of.
 
     Raises:
       ConfigError, DataError, ValueError: what is wrong, before the first run where it is the
-        config's.
+        config's or the earlier page's.
       Interrupted: a signal came.
     """
     log, read, budget = teller(console), Reader(), Budget(minutes)
     records = read(shown.data)
     parts = data.parts_of(shown.data, records, path)
     training = minutes is None or minutes > 0
+    if earlier is not None:
+        earlier.check(shown.title, _split(shown, path, read, records, parts))
     if training:
         benchmark.check(wanted, read)
         benchmark_peers.check(wanted.peers, records.unit)
@@ -80,15 +85,22 @@ def run(
                     else:
                         _spread(wanted, path, read, budget, crew, log)
             finally:
-                whole = write(shown, path, read, records, parts, log)
+                whole = write(shown, path, read, records, parts, log, earlier)
     return whole
 
 
 def write(
-    bench: Benchmark, path: Path, read: Reader, records: Records, parts: Parts, log: LogLine
+    bench: Benchmark,
+    path: Path,
+    read: Reader,
+    records: Records,
+    parts: Parts,
+    log: LogLine,
+    earlier: EarlierPage | None = None,
 ) -> bool:
     """Writes the page of what is finished; returns whether that is all of it."""
     tables: list[ResultTable] = []
+    first: list[PageRow] = []
     units = benchmark_runs.units(bench, path)
     for part in bench.parts:
         rows: list[PageRow] = []
@@ -98,12 +110,16 @@ def write(
             lines, left = benchmark_page.rows_of(bench, unit, points)
             rows += lines
             missing += [left] if left else []
-        tables.append(ResultTable(part.name, part.title, tuple(rows), tuple(missing)))
+        tables.append(benchmark_table.compared(part.name, part.title, rows, missing))
+        first = rows if part is bench.parts[0] else first
     if bench.peers.files:
         answers = benchmark_peers.kept(bench.peers, _peers_folder(path))
-        tables.append(benchmark_page.peer_table(bench, answers, _reference(tables[0])))
+        tables.append(benchmark_page.peer_table(bench, answers, _reference(first)))
     spent = sum(benchmark_runs.seconds(unit) for unit in units)
     facts = _facts(bench, path, read, records, parts, spent)
+    if earlier is not None:
+        tables, said = _with_earlier(tables, earlier)
+        facts += said
     benchmark_page.write_page(path, bench, tables, facts, records.unit)
     log(f"the tables of what is finished: {path / 'benchmark.md'}, .html and .json")
     return not any(table.missing for table in tables)
@@ -188,24 +204,47 @@ def _say(
     )
 
 
-def _reference(table: ResultTable) -> PageRow | None:
+def _with_earlier(
+    tables: Sequence[ResultTable], earlier: EarlierPage
+) -> tuple[list[ResultTable], list[str]]:
+    """Returns the tables, an earlier page's where one has no line, and what is said of those."""
+    theirs = {(table.key, table.title): table for table in earlier.tables.values() if table.lines}
+    taken = {
+        table.key: theirs[table.key, table.title]
+        for table in tables
+        if not table.lines and (table.key, table.title) in theirs
+    }
+    lines: list[Line] = [line for table in taken.values() for line in table.lines]
+    spent = benchmark_page.duration(sum(line.seconds for line in lines))
+    titles = "; ".join(table.title for table in taken.values())
+    said = f"From an earlier page, whose trainings took {spent}: {titles}."
+    return [taken.get(table.key, table) for table in tables], [said] if taken else []
+
+
+def _reference(rows: Sequence[PageRow]) -> PageRow | None:
     """Returns the row that a table's others are compared with, the last of its generations."""
-    names = [row.reference for row in table.rows]
-    references = [row for row in table.rows if row.name in names]
+    names = [row.reference for row in rows]
+    references = [row for row in rows if row.name in names]
     return references[-1] if references else None
+
+
+def _split(bench: Benchmark, path: Path, read: Reader, records: Records, parts: Parts) -> str:
+    """Returns the page's first fact: the split, as the audit calls it, and its size."""
+    several = len(benchmark.folds(bench.parts[0].run, read)) > 1
+    name, _ = data.audited(bench.data, records, parts, path, lambda text: None)
+    return f"Split: {name}; {len(parts.train):,} training and {len(parts.test):,} test pictures" + (
+        " of the first fold." if several else "."
+    )
 
 
 def _facts(
     bench: Benchmark, path: Path, read: Reader, records: Records, parts: Parts, spent: float
 ) -> list[str]:
     """Returns what a reader of the numbers must know: the split, its size, where and how long."""
-    several = len(benchmark.folds(bench.parts[0].run, read)) > 1
-    name, _ = data.audited(bench.data, records, parts, path, lambda text: None)
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib")]
     base = baseline_mae(records.labels[parts.train], records.labels[parts.test])
     return [
-        f"Split: {name}; {len(parts.train):,} training and {len(parts.test):,} test pictures"
-        + (" of the first fold." if several else "."),
+        _split(bench, path, read, records, parts),
         f"Always answering the training mean: MAE {base:.3f} {records.unit}.",
         f"What a row names as chosen is by the {bench.select.upper()} of a validation part "
         f"({bench.validation_fraction:.0%} of the training pictures); then all were trained on.",

@@ -14,7 +14,7 @@ from ldl_jax import methods
 from ldl_jax.data.synthetic import faces
 from ldl_jax.labels import LabelSpace
 from ldl_jax.predict import peers
-from ldl_jax.run import benchmark, benchmark_runs, benchmarking, sweep
+from ldl_jax.run import benchmark, benchmark_runs, benchmark_table, benchmarking, sweep
 from ldl_jax.run.config import ConfigError
 from ldl_jax.train.interrupt import Interrupted
 
@@ -34,10 +34,10 @@ def small():
     return config
 
 
-def go(config, path, minutes=None, only=()):
+def go(config, path, minutes=None, only=(), earlier=None):
     shown = benchmark.parse(config, training=False)
     wanted = benchmark.parse(config, only, training=minutes != 0)
-    return benchmarking.run(shown, wanted, path, minutes, Console(quiet=True))
+    return benchmarking.run(shown, wanted, path, minutes, Console(quiet=True), earlier=earlier)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,98 @@ def test_a_finished_benchmark_trains_nothing(finished, monkeypatch):
     before = (path / "benchmark.json").read_text()
     assert go(small(), path)
     assert (path / "benchmark.json").read_text() == before
+
+
+def test_an_earlier_page_fills_what_the_folder_has_nothing_of(finished, tmp_path):
+    path, _, _ = finished
+    earlier = benchmark_table.read(path / "benchmark.json")
+    assert go(small(), tmp_path / "out", minutes=0, earlier=earlier)
+    theirs, ours = (
+        {name: (folder / f"benchmark.{name}").read_text() for name in ("md", "html", "json")}
+        for folder in (path, tmp_path / "out")
+    )
+    tables = [json.loads(x["json"])["parts"] for x in (theirs, ours)]
+    assert tables[0] == tables[1]
+    assert theirs["md"][theirs["md"].index("## ") :] == ours["md"][ours["md"].index("## ") :]
+    title = tables[0]["scratch"]["title"]
+    assert f"s: {title}.\n" in ours["md"]
+    for text in ("took 0 s in all", "From an earlier page, whose trainings took"):
+        assert text in ours["md"]
+        assert text in ours["html"]
+    # What the folder has itself is never another page's.
+    assert go(small(), path, minutes=0, earlier=earlier)
+    assert "earlier page" not in (path / "benchmark.md").read_text()
+    assert (path / "benchmark.json").read_text() == theirs["json"]
+
+
+def test_a_page_of_before_references_were_kept(finished, tmp_path):
+    path, _, _ = finished
+    content = json.loads((path / "benchmark.json").read_text())
+    for row in content["parts"]["scratch"]["rows"]:
+        reference = row.pop("reference")
+        if "difference" in row:
+            row["difference"]["from"] = reference
+        del row["error"]
+    old = tmp_path / "benchmark.json"
+    old.write_text(json.dumps(content))
+    reference, other = benchmark_table.read(old).tables["scratch"].lines
+    known = benchmark_table.read(path / "benchmark.json").tables["scratch"].lines
+    assert (reference.reference, other.reference) == ("", "dldl_v2")
+    for line, same in zip((reference, other), known, strict=True):
+        np.testing.assert_allclose(line.error, same.error, rtol=1e-5)
+        assert (line.difference, line.p) == (same.difference, same.p)
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        (("title",), "is of another benchmark: 'None', here 'Drawn faces'"),
+        (("facts", 0), "is of another split: 'None', here 'Split: "),
+        (("facts",), "no page of a benchmark"),
+        (("parts",), "no page of a benchmark"),
+        (("parts", "scratch", "rows"), "no page of a benchmark"),
+        (("parts", "scratch", "rows", 0, "metrics"), "no page of a benchmark"),
+        (("parts", "scratch", "rows", 0, "seconds"), "no page of a benchmark"),
+        (("parts", "scratch", "rows", 0, "error"), "no page of a benchmark"),
+        (("parts", "scratch", "rows", 1, "difference", "low"), "no page of a benchmark"),
+    ],
+)
+def test_an_earlier_page_that_cannot_be_used(finished, tmp_path, keys, text):
+    path, _, _ = finished
+    content = json.loads((path / "benchmark.json").read_text())
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = None
+    file = tmp_path / "page.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=text) as failed:
+        go(small(), tmp_path / "out", earlier=benchmark_table.read(file))
+    assert str(file) in str(failed.value)
+    assert "\n" not in str(failed.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "text"), [("[1]", "no page"), ("{", "is not JSON"), ("{}", "no 'parts'")]
+)
+def test_a_file_that_is_no_page(tmp_path, content, text):
+    file = tmp_path / "page.json"
+    with pytest.raises(ValueError, match="there is no such file"):
+        benchmark_table.read(file)
+    file.write_text(content)
+    with pytest.raises(ValueError, match=text):
+        benchmark_table.read(file)
+
+
+def test_an_earlier_pages_numbers_are_finite(finished, tmp_path):
+    path, _, _ = finished
+    content = json.loads((path / "benchmark.json").read_text())
+    content["parts"]["scratch"]["rows"][1]["metrics"]["mae"][0] = float("nan")
+    file = tmp_path / "page.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="dex has a number that is not finite"):
+        benchmark_table.read(file)
 
 
 def test_no_time_is_left(tmp_path):
