@@ -158,13 +158,13 @@ def _cells(bench: Benchmark, table: ResultTable) -> list[list[str]]:
     ]
     for line in sorted(table.lines, key=lambda line: line.error):
         mark = " \\*" if any(other.reference == line.row for other in table.lines) else ""
-        found = None if line.difference is None else (line.difference, line.p)
+        contrast = None if line.difference is None else (line.difference, line.p)
         cells_of.append(
             [
                 cells.markdown(line.row) + mark,
                 str(line.seeds) if line.seeds == line.of else f"{line.seeds} of {line.of}",
                 *(scored.cell(line.metrics.get(key), key) for key in bench.metrics),
-                *scored.contrast_cells(found),
+                *scored.contrast_cells(contrast),
                 cells.markdown(line.chosen),
             ]
         )

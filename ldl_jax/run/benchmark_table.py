@@ -78,10 +78,10 @@ def compared(key: str, title: str, rows: Sequence[PageRow], missing: Sequence[st
     """Returns the table of a part's finished rows, each compared with its reference."""
     by_name = {row.name: row.scored for row in rows}
     references = {row.name: by_name[row.reference] for row in rows if row.reference in by_name}
-    found = scored.contrasts(by_name, references)
+    contrasts = scored.contrasts(by_name, references)
     lines = []
     for row in rows:
-        difference, p = found.get(row.name, (None, 1.0))
+        difference, p = contrasts.get(row.name, (None, 1.0))
         metrics = {name: [round(x, 6) for x in runs] for name, runs in row.scored.numbers.items()}
         error = round(float(row.scored.errors.mean()), 6)
         lines.append(
@@ -105,17 +105,17 @@ def content(table: ResultTable) -> Content:
     """Returns a table as the page's JSON has it."""
     lines = []
     for line in table.lines:
-        kept = dataclasses.asdict(line)
-        del kept["difference"], kept["p"]
+        values = dataclasses.asdict(line)
+        del values["difference"], values["p"]
         if line.difference is not None:
-            kept["difference"] = line.difference._asdict() | {"p_holm": line.p}
-        lines.append(kept)
+            values["difference"] = line.difference._asdict() | {"p_holm": line.p}
+        lines.append(values)
     return {"title": table.title, "rows": lines, "missing": list(table.missing)}
 
 
 @dataclasses.dataclass(frozen=True)
 class EarlierPage:
-    """What a page has that was written elsewhere.
+    """A page that was written elsewhere.
 
     Attributes:
       path: of its JSON.
@@ -170,10 +170,10 @@ def _table(key: str, part: Content) -> ResultTable:
 
 def _line(row: Content) -> Line:
     metrics = {str(name): [float(x) for x in runs] for name, runs in row["metrics"].items()}
-    given = row.get("difference", {})
-    difference = Contrast(*(float(given[name]) for name in Contrast._fields)) if given else None
+    values = row.get("difference", {})
+    difference = Contrast(*(float(values[name]) for name in Contrast._fields)) if values else None
     # Pages of before these two were kept say the one with the difference, and the other as the MAE.
-    reference = row["reference"] if "reference" in row else given.get("from", "")
+    reference = row["reference"] if "reference" in row else values.get("from", "")
     error = row["error"] if "error" in row else np.mean(metrics["mae"])
     line = Line(
         row=str(row["row"]),
@@ -185,7 +185,7 @@ def _line(row: Content) -> Line:
         metrics=metrics,
         reference=str(reference),
         difference=difference,
-        p=float(given.get("p_holm", 1.0)),
+        p=float(values.get("p_holm", 1.0)),
     )
     numbers = [
         line.seconds,

@@ -27,7 +27,7 @@ from ldl_jax.run import (
 )
 from ldl_jax.run.benchmark import PEERS, Benchmark, PeersConfig
 from ldl_jax.run.benchmark_runs import Budget, Unit
-from ldl_jax.run.benchmark_table import EarlierPage, Line, PageRow, ResultTable
+from ldl_jax.run.benchmark_table import EarlierPage, PageRow, ResultTable
 from ldl_jax.run.data import Reader
 from ldl_jax.run.launching import Crew, WorkerPlan
 from ldl_jax.run.progress import teller
@@ -209,16 +209,15 @@ def _with_earlier(
 ) -> tuple[list[ResultTable], list[str]]:
     """Returns the tables, an earlier page's where one has no line, and what is said of those."""
     theirs = {(table.key, table.title): table for table in earlier.tables.values() if table.lines}
-    taken = {
+    filled = {
         table.key: theirs[table.key, table.title]
         for table in tables
         if not table.lines and (table.key, table.title) in theirs
     }
-    lines: list[Line] = [line for table in taken.values() for line in table.lines]
-    spent = benchmark_page.duration(sum(line.seconds for line in lines))
-    titles = "; ".join(table.title for table in taken.values())
-    said = f"From an earlier page, whose trainings took {spent}: {titles}."
-    return [taken.get(table.key, table) for table in tables], [said] if taken else []
+    spent = sum(line.seconds for table in filled.values() for line in table.lines)
+    titles = "; ".join(table.title for table in filled.values())
+    said = f"From an earlier page, whose trainings took {benchmark_page.duration(spent)}: {titles}."
+    return [filled.get(table.key, table) for table in tables], [said] if filled else []
 
 
 def _reference(rows: Sequence[PageRow]) -> PageRow | None:
