@@ -129,7 +129,7 @@ def _held_out(
     fraction: float,
     hashes: PerceptualHashes | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the rows that stay and a fraction that is drawn: people, and known copies, together."""
+    """Returns the rows that stay and a drawn fraction: people, and known copies, together."""
     together = people(records) if hashes is None else copies.linked(records, hashes, by_person=True)
     drawn = draw.by_group(rng, together[pool], fraction)
     return pool[~drawn], pool[drawn]
