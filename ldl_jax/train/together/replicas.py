@@ -98,15 +98,17 @@ class Lockstep(Runner):
 
     def look(self) -> None:
         """Looks at all scalars since the last time; a run that diverged is lost."""
-        steps = [step for step, _ in self._pending]
-        values = [self._program.stack.take(scalars) for _, scalars in self._pending]
-        self._pending = []
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        values = [self._program.stack.take(scalars) for _, scalars in pending]
         for index, log in enumerate(self._logs):
             if index in self.lost:
                 continue
+            # All at once: a log takes what was between two of its looks for the time of the steps.
+            of_run = jax.tree.map(lambda *steps: np.stack(steps), *(x[index] for x in values))
             try:
-                for step, scalars in zip(steps, values, strict=True):
-                    log.add(step, step, scalars[index])
+                log.add(pending[0][0], pending[-1][0], of_run)
                 log.flush()
             except NotFiniteError as error:
                 self.lost[index] = str(error)

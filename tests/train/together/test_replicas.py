@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from ldl_jax.evaluation import predictions
 from ldl_jax.run import config as schema
 from ldl_jax.run import experiment, sweep
-from ldl_jax.train import generations, memory
+from ldl_jax.train import generations, log, memory
 from ldl_jax.train.checkpoint import read_weights
 from ldl_jax.train.interrupt import Interrupt, Interrupted
 from ldl_jax.train.job import Chain
@@ -118,6 +119,32 @@ def alone(made: Made, path: Path) -> None:
     with opened(made, path) as folders:
         for one, folder in zip(made.experiments, folders, strict=True):
             generations.run(one.job, folder, Interrupt(), Silent())
+
+
+def test_the_speed_is_that_of_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, speeds = [0.0], []
+    clock = types.SimpleNamespace(perf_counter=lambda: seconds[0])
+    monkeypatch.setattr(log, "time", clock)
+    call = replicas.Lockstep.call
+
+    def half_a_second(*arguments: Any) -> None:
+        seconds[0] += 0.5
+        call(*arguments)
+
+    monkeypatch.setattr(replicas.Lockstep, "call", half_a_second)
+
+    class Watching(Silent):
+        def progress(self, loss: float, speed: float) -> None:
+            speeds.append(speed)
+
+    # So many steps between two rows that a log by itself would look in between.
+    changes = {"log_every": 40, "checkpoint_every": 20.0, "data__validation_fraction": 0.0}
+    made = make({"seed": (0, 1)}, epochs=20, chain__generations=1, **changes)
+    together(made, tmp_path, watcher=Watching())
+    assert len(speeds) >= 2
+    np.testing.assert_allclose(speeds, 8 / 0.5)
+    rows = read_rows(tmp_path / made.points[1].name / "metrics.jsonl")
+    assert 40 in [row["step"] for row in rows if row["kind"] == "train"]
 
 
 def weights(folder: Path, generation: int = 2) -> list[np.ndarray]:
