@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import signal
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from ldl_jax.run import (
     started,
 )
 from ldl_jax.run.benchmark import PEERS, Benchmark, PeersConfig
+from ldl_jax.run.benchmark_page import duration
 from ldl_jax.run.benchmark_runs import Budget, Unit
 from ldl_jax.run.benchmark_table import EarlierPage, PageRow, ResultTable
 from ldl_jax.run.data import Reader
@@ -152,12 +154,15 @@ def _train(
     ]
     if len(left) < len(units):
         log(f"{len(units) - len(left)} of {len(units)} rows are finished")
-    start, shared, last = time.monotonic(), Shared(), None
+    shared, last = Shared(), None
+    firsts: list[float] = []  # the seconds of each part's first row, which computes what all share
+    others: list[float] = []
     with budget.kept() as interrupt:
         for count, unit in enumerate(left, start=1):
             log(f"=== {unit.name} ({len(units) - len(left) + count} of {len(units)})")
+            start, taken = time.monotonic(), others
             if unit.part is not last:
-                shared, last = Shared(), unit.part
+                shared, last, taken = Shared(), unit.part, firsts
             try:
                 benchmark_runs.train(bench, unit, read, shared, console, log)
                 if interrupt.check(now=True) is not None:
@@ -167,7 +172,10 @@ def _train(
                     log("the minutes are over; the same command goes on from here")
                     return
                 raise
-            _say(bench, unit, read, left, count, time.monotonic() - start, log)
+            taken.append(time.monotonic() - start)
+            rest = statistics.fmean(others or firsts) * (len(left) - count)
+            progress = f"{count} of {len(left)} rows in {duration(sum(firsts + others))}"
+            _say(bench, unit, read, f"{progress}, about {duration(rest)} left at this pace", log)
 
 
 def _spread(
@@ -183,25 +191,12 @@ def _spread(
             log("the minutes are over; the same command goes on from here")
 
 
-def _say(
-    bench: Benchmark,
-    unit: Unit,
-    read: Reader,
-    left: Sequence[Unit],
-    count: int,
-    seconds: float,
-    log: LogLine,
-) -> None:
-    """Says a row's error, and how long the others will take by what these have taken."""
+def _say(bench: Benchmark, unit: Unit, read: Reader, progress: str, log: LogLine) -> None:
+    """Says a row's error, and how far the benchmark is."""
     lines, _ = benchmark_page.rows_of(bench, unit, benchmark_runs.planned(bench, unit, read))
     key = bench.metrics[0]
     cell = benchmark_page.scored.cell(lines[-1].scored.numbers.get(key), key) if lines else "none"
-    left_over = benchmark_page.duration(seconds / count * (len(left) - count))
-    log(
-        f"{unit.name}: {benchmark_page.scored.heading(key)} {cell}; "
-        f"{count} of {len(left)} rows in {benchmark_page.duration(seconds)}, "
-        f"about {left_over} left at this pace"
-    )
+    log(f"{unit.name}: {benchmark_page.scored.heading(key)} {cell}; {progress}")
 
 
 def _with_earlier(
@@ -216,7 +211,7 @@ def _with_earlier(
     }
     spent = sum(line.seconds for table in filled.values() for line in table.lines)
     titles = "; ".join(table.title for table in filled.values())
-    said = f"From an earlier page, whose trainings took {benchmark_page.duration(spent)}: {titles}."
+    said = f"From an earlier page, whose trainings took {duration(spent)}: {titles}."
     return [filled.get(table.key, table) for table in tables], [said] if filled else []
 
 
@@ -247,8 +242,7 @@ def _facts(
         f"Always answering the training mean: MAE {base:.3f} {records.unit}.",
         f"What a row names as chosen is by the {bench.select.upper()} of a validation part "
         f"({bench.validation_fraction:.0%} of the training pictures); then all were trained on.",
-        f"Training took {benchmark_page.duration(spent)} in all, on {_where(path)}, with "
-        f"{', '.join(versions)}.",
+        f"Training took {duration(spent)} in all, on {_where(path)}, with {', '.join(versions)}.",
     ]
 
 

@@ -1,8 +1,10 @@
 """A benchmark on drawn faces in small: its page, what is kept, and what is refused before it."""
 
 import dataclasses
+import io
 import json
 import signal
+import types
 
 import numpy as np
 import pytest
@@ -103,6 +105,28 @@ def test_a_finished_benchmark_trains_nothing(finished, monkeypatch):
     before = (path / "benchmark.json").read_text()
     assert go(small(), path)
     assert (path / "benchmark.json").read_text() == before
+
+
+def test_the_pace_is_that_of_rows_that_find_what_all_share(tmp_path, monkeypatch):
+    config, seconds, printed = small(), [0.0], io.StringIO()
+    config.parts.scratch.methods = ("dldl_v2", "dex", "crps")
+    took = iter((960.0, 40.0, 80.0))  # the first row computes features
+    clock = types.SimpleNamespace(monotonic=lambda: seconds[0])
+    monkeypatch.setattr(benchmarking, "time", clock)
+
+    def train(*arguments):
+        seconds[0] += next(took)
+
+    monkeypatch.setattr(benchmark_runs, "train", train)
+    bench = benchmark.parse(config)
+    console = Console(file=printed, width=200)
+    benchmarking.run(bench, bench, tmp_path / "out", None, console)
+    lines = [line for line in printed.getvalue().splitlines() if "at this pace" in line]
+    assert [line.split("; ")[1] for line in lines] == [
+        "1 of 3 rows in 16 min, about 32 min left at this pace",
+        "2 of 3 rows in 17 min, about 40 s left at this pace",
+        "3 of 3 rows in 18 min, about 0 s left at this pace",
+    ]
 
 
 def test_an_earlier_page_fills_what_the_folder_has_nothing_of(finished, tmp_path):
