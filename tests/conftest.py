@@ -39,9 +39,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Bytes above which a process drops its compiled programs; without that one grows to 5 GB.
-MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-ROOM = min(max(1.2e9, MEMORY / WORKERS / 4), 3e9)
+ROOM = 1.2e9
 GROWTH = 0.4e9  # what a process may always add before the next time, whatever stays in memory
 _STATM = Path("/proc/self/statm")
 _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -92,9 +92,10 @@ def test_what_a_method_watches_is_logged(tiny_model, draw_weights):
 def test_resnet10_tiny_learns_in_bfloat16_and_answers_in_float32(draw_weights):
     model = models.build("resnet10_tiny", dtype="bfloat16")
     weights = draw_weights(model, CEN)
-    optimizer = optax.sgd(1e-3, 0.9)
+    # At ten times this rate the loss goes up and down, on each kind of CPU in another way.
+    optimizer = optax.sgd(1e-4)
     state, scalars = train(model, CEN, draw_batch(), weights, steps=8, optimizer=optimizer)
-    assert scalars[-1]["loss"] < scalars[0]["loss"]
+    assert scalars[-1]["loss"] < 0.8 * scalars[0]["loss"]
     for values in scalars:
         assert all(
             np.isfinite(v) and v.dtype == np.float32 and v.shape == () for v in values.values()
