@@ -30,7 +30,6 @@ from ldl_jax.run import config as schema
 from ldl_jax.run import only_data, operating, score_folder, scoring, spoiling
 from ldl_jax.run.command import fail, flag_errors, quiet, start
 from ldl_jax.run.config import Config
-from ldl_jax.run.data import LogLine
 from ldl_jax.run.progress import bar, teller
 from ldl_jax.run.spoiling import Spoiling
 from ldl_jax.workdir import Row
@@ -233,23 +232,6 @@ def run(
     rows = rows_of(scores)
     if out is not None:
         score_folder.put(out, scores, rows, config, points)
-    _show(scores, rows, points, asked, console, log)
-    if out is not None:
-        left_out = gallery.left_out()
-        if left_out:
-            log(f"left out: {left_out}")
-        log(f"table, predictions, analyses{'' if left_out else ' and figures'}: {out}")
-
-
-def _show(
-    scores: scoring.Scores,
-    rows: list[Row],
-    points: list[dict[str, Any]],
-    asked: Questions,
-    console: Console,
-    log: LogLine,
-) -> None:
-    """Shows the tables, and says what is to be known of them."""
     unit = scores.models[0].predictions.unit
     grid.show(console, report.table(rows, unit, pictures=scores.pictures))
     analyses = {model.candidate.name: model.analysis for model in scores.models}
@@ -272,6 +254,11 @@ def _show(
     for model in scores.models:
         for note in model.notes:
             log(f"{model.candidate.name}: {note}")
+    if out is not None:
+        left_out = gallery.left_out()
+        if left_out:
+            log(f"left out: {left_out}")
+        log(f"table, predictions, analyses{'' if left_out else ' and figures'}: {out}")
 
 
 def _quiet(text: str) -> None:

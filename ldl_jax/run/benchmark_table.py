@@ -158,7 +158,7 @@ def read(path: Path) -> EarlierPage:
         if not facts:
             raise ValueError("it has no facts")
         return EarlierPage(path, str(page["title"]), facts, tables)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         fault = f"no {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{path}: is no page of a benchmark ({fault})") from None
 

@@ -214,11 +214,17 @@ def test_a_file_that_is_no_page(tmp_path, content, text):
 def test_an_earlier_pages_numbers_are_finite(finished, tmp_path):
     path, _, _ = finished
     content = json.loads((path / "benchmark.json").read_text())
-    content["parts"]["scratch"]["rows"][1]["metrics"]["mae"][0] = float("nan")
+    row = content["parts"]["scratch"]["rows"][1]
     file = tmp_path / "page.json"
-    file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="dex has a number that is not finite"):
-        benchmark_table.read(file)
+    for place, key, text in (
+        (row["metrics"]["mae"], 0, "dex has a number that is not finite"),
+        (row, "of", "no page of a benchmark"),
+    ):
+        whole, place[key] = place[key], float("inf")
+        file.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=text):
+            benchmark_table.read(file)
+        place[key] = whole
 
 
 def test_no_time_is_left(tmp_path):

@@ -112,27 +112,18 @@ def split(
     if validation_fraction > 0:
         if validation.size:
             notes.append(f"the {validation.size} official validation pictures are drawn anew")
-        with_copies = hashes if leaks != KEEP else None
         pool = np.sort(np.concatenate([train, validation]))
-        train, validation = _held_out(records, rng, pool, validation_fraction, with_copies)
+        if leaks == KEEP or hashes is None:
+            together = people(records)
+        else:
+            together = copies.linked(records, hashes, by_person=True)
+        held_out = draw.by_group(rng, together[pool], validation_fraction)
+        train, validation = pool[~held_out], pool[held_out]
         _check_some(records, "validation", validation, validation_fraction)
     _check_some(records, "train", train, 1 - validation_fraction)
     _check_some(records, "test", test, test_fraction)
     notes += shared_people(records, train, validation, test)
     return Parts(train, validation, test, tuple(notes), protocol, seed, fold, leaks, removed)
-
-
-def _held_out(
-    records: Records,
-    rng: np.random.Generator,
-    pool: np.ndarray,
-    fraction: float,
-    hashes: PerceptualHashes | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the rows that stay and a drawn fraction: people, and known copies, together."""
-    together = people(records) if hashes is None else copies.linked(records, hashes, by_person=True)
-    drawn = draw.by_group(rng, together[pool], fraction)
-    return pool[~drawn], pool[drawn]
 
 
 def fold_count(records: Records, protocol: str, test_fraction: float = 0.2) -> int:
