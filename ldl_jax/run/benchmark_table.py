@@ -140,7 +140,9 @@ class EarlierPage:
             ("split", self.facts[0], split),
         ):
             if theirs != ours:
-                raise ValueError(f"{self.path}: is of another {what}: {theirs!r}, here {ours!r}")
+                raise ValueError(
+                    f"--earlier: {self.path} is of another {what}: {theirs!r}, here {ours!r}"
+                )
 
 
 def read(path: Path) -> EarlierPage:
@@ -150,9 +152,9 @@ def read(path: Path) -> EarlierPage:
       ValueError: it is no benchmark's page, or there is none.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: there is no such file; expected a benchmark.json")
-    page = read_json(path)
+        raise ValueError(f"--earlier: there is no file {path}; expected a benchmark.json")
     try:
+        page = read_json(path)
         tables = {key: _table(key, part) for key, part in page["parts"].items()}
         facts = tuple(map(str, page["facts"]))
         if not facts:
@@ -160,7 +162,7 @@ def read(path: Path) -> EarlierPage:
         return EarlierPage(path, str(page["title"]), facts, tables)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         fault = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{path}: is no page of a benchmark ({fault})") from None
+        raise ValueError(f"--earlier: {path} is no page of a benchmark ({fault})") from None
 
 
 def _table(key: str, part: Content) -> ResultTable:

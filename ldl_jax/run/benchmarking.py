@@ -155,14 +155,14 @@ def _train(
     if len(left) < len(units):
         log(f"{len(units) - len(left)} of {len(units)} rows are finished")
     shared, last = Shared(), None
-    firsts: list[float] = []  # the seconds of each part's first row, which computes what all share
+    firsts: list[float] = []  # seconds of each part's first row, which computes what all share
     others: list[float] = []
     with budget.kept() as interrupt:
         for count, unit in enumerate(left, start=1):
             log(f"=== {unit.name} ({len(units) - len(left) + count} of {len(units)})")
-            start, taken = time.monotonic(), others
+            start, seconds = time.monotonic(), others
             if unit.part is not last:
-                shared, last, taken = Shared(), unit.part, firsts
+                shared, last, seconds = Shared(), unit.part, firsts
             try:
                 benchmark_runs.train(bench, unit, read, shared, console, log)
                 if interrupt.check(now=True) is not None:
@@ -172,7 +172,7 @@ def _train(
                     log("the minutes are over; the same command goes on from here")
                     return
                 raise
-            taken.append(time.monotonic() - start)
+            seconds.append(time.monotonic() - start)
             rest = statistics.fmean(others or firsts) * (len(left) - count)
             progress = f"{count} of {len(left)} rows in {duration(sum(firsts + others))}"
             _say(bench, unit, read, f"{progress}, about {duration(rest)} left at this pace", log)

@@ -204,7 +204,7 @@ def test_an_earlier_page_that_cannot_be_used(finished, tmp_path, keys, text):
 )
 def test_a_file_that_is_no_page(tmp_path, content, text):
     file = tmp_path / "page.json"
-    with pytest.raises(ValueError, match="there is no such file"):
+    with pytest.raises(ValueError, match=f"--earlier: there is no file {file}"):
         benchmark_table.read(file)
     file.write_text(content)
     with pytest.raises(ValueError, match=text):
