@@ -69,11 +69,12 @@ def run(
     records = read(shown.data)
     parts = data.parts_of(shown.data, records, path)
     training = minutes is None or minutes > 0
-    if earlier is not None:
-        earlier.check(shown.title, _split(shown, path, read, records, parts))
     if training:
         benchmark.check(wanted, read)
         benchmark_peers.check(wanted.peers, records.unit)
+    split = _split(shown, path, read, records, parts)
+    if earlier is not None:
+        earlier.check(shown.title, split)
     ready = contextlib.nullcontext() if workers is None else workers.ready(path, log)
     with ready as crew:
         path.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def run(
                     else:
                         _spread(wanted, path, read, budget, crew, log)
             finally:
-                whole = write(shown, path, read, records, parts, log, earlier)
+                whole = write(shown, path, read, records, parts, split, log, earlier)
     return whole
 
 
@@ -97,12 +98,13 @@ def write(
     read: Reader,
     records: Records,
     parts: Parts,
+    split: str,
     log: LogLine,
     earlier: EarlierPage | None = None,
 ) -> bool:
     """Writes the page of what is finished; returns whether that is all of it."""
     tables: list[ResultTable] = []
-    first: list[PageRow] = []
+    rows_of_parts: list[list[PageRow]] = []
     units = benchmark_runs.units(bench, path)
     for part in bench.parts:
         rows: list[PageRow] = []
@@ -113,12 +115,12 @@ def write(
             rows += lines
             missing += [left] if left else []
         tables.append(benchmark_table.compared(part.name, part.title, rows, missing))
-        first = rows if part is bench.parts[0] else first
+        rows_of_parts.append(rows)
     if bench.peers.files:
         answers = benchmark_peers.kept(bench.peers, _peers_folder(path))
-        tables.append(benchmark_page.peer_table(bench, answers, _reference(first)))
+        tables.append(benchmark_page.peer_table(bench, answers, _reference(rows_of_parts[0])))
     spent = sum(benchmark_runs.seconds(unit) for unit in units)
-    facts = _facts(bench, path, read, records, parts, spent)
+    facts = _facts(bench, path, records, parts, split, spent)
     if earlier is not None:
         tables, said = _with_earlier(tables, earlier)
         facts += said
@@ -232,13 +234,13 @@ def _split(bench: Benchmark, path: Path, read: Reader, records: Records, parts: 
 
 
 def _facts(
-    bench: Benchmark, path: Path, read: Reader, records: Records, parts: Parts, spent: float
+    bench: Benchmark, path: Path, records: Records, parts: Parts, split: str, spent: float
 ) -> list[str]:
     """Returns what a reader of the numbers must know: the split, its size, where and how long."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib")]
     base = baseline_mae(records.labels[parts.train], records.labels[parts.test])
     return [
-        _split(bench, path, read, records, parts),
+        split,
         f"Always answering the training mean: MAE {base:.3f} {records.unit}.",
         f"What a row names as chosen is by the {bench.select.upper()} of a validation part "
         f"({bench.validation_fraction:.0%} of the training pictures); then all were trained on.",
