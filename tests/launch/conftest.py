@@ -67,10 +67,12 @@ def _two_processes(workdir: Path, *given: str, **environment: str) -> list[Ended
     ended: dict[int, float] = {}
     deadline = time.monotonic() + _PATIENCE
     while len(ended) < 2:
+        # One time for both: process 0, which is asked first, may end because of process 1.
+        now = time.monotonic()
         for index, process in enumerate(started):
             if index not in ended and process.poll() is not None:
-                ended[index] = time.monotonic()
-            elif time.monotonic() > deadline:
+                ended[index] = now
+            elif now > deadline:
                 process.kill()  # they wait for one another for ever
         time.sleep(0.05)
     results = []

@@ -87,8 +87,7 @@ def test_a_process_that_dies_ends_the_other_with_a_line(two: dict[str, Any]) -> 
     assert silent == ""
     assert code == 1
     assert error == f"error: process 1 ended without a word; {REMEDY}\n"
-    # They are asked in turn, so that of two ends within one turn the second can be seen first.
-    assert abs(when - died) < 60
+    assert 0 <= when - died < 60
     assert "2 processes with 8 devices" in printed
     rest = read_results(two["folder"] / "at the kill")
     assert [row["generation"] for row in rest] == [1]
